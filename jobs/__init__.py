@@ -1,0 +1,1 @@
+"""What you submit: ``python -m jobs.train``, ``jobs.score``, ``jobs.report`` and ``jobs.demo``."""

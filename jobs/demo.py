@@ -1,0 +1,88 @@
+"""The whole story on the embedded MNIST: write scans, train on two workers, score them, read the report."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs import score, session, train
+from mnist_batch import digits
+
+DESCRIPTION = """\
+Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms, show the report.
+
+Everything goes below --folder and may be run again."""
+
+BOXES_PER_FORM = 10
+FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp", ".png")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; returns the first exit code that is not 0."""
+    arguments = session.parser("jobs.demo", DESCRIPTION)
+    arguments.add_argument("--folder", default="demo", metavar="FOLDER", help="where everything goes")
+    arguments.add_argument("--scans", type=int, default=3000, metavar="N", help="digits to write as scans")
+    arguments.add_argument("--epochs", type=int, default=5, metavar="N", help="times through the training digits")
+    given = arguments.parse_args(argv)
+    folder = Path(given.folder).absolute()
+    forms, truth, model, out = (str(folder / name) for name in ("forms", "truth.csv", "models/hidden", "out"))
+
+    print(f"1. Writing {given.scans:,} MNIST test digits as scanned forms to {forms}")
+    images, labels = digits.mnist("test")
+    write_forms(folder, images[: given.scans], labels[: given.scans])
+
+    print(f"2. Training the model «hidden» on 2 Ray workers, into {model}", flush=True)
+    code = train.main(["--model", "hidden", "--workers", "2", "--epochs", str(given.epochs), "--out", model])
+    if code:
+        return code
+
+    print(f"3. Scoring the forms, into {out}", flush=True)
+    code = score.main([forms, "--model", model, "--labels", truth, "--out", out])
+    if code:
+        return code
+
+    print("\n4. Read the predictions, in one line each:")
+    print(f"""   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') WHERE status = 'ok' LIMIT 5;""")
+    print(f"""   pandas  pd.read_parquet("{out}/predictions").query("digit != label").head()""")
+    newest = max(Path(out, "runs").glob("*/report.html"), key=lambda page: page.stat().st_mtime)
+    print(f"\nNow open {newest}")
+    return 0
+
+
+def write_forms(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
+    """Write digits as the boxes of forms below ``folder/forms``, five broken scans, and ``folder/truth.csv``.
+
+    A file that is there already stays as it is, so that a second demo scores the same scans.
+    """
+    rows = []
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        form, box = divmod(number, BOXES_PER_FORM)
+        scan = f"form-{form + 1:04d}/box-{box + 1:02d}{FORMATS[box]}"
+        _write(folder / "forms" / scan, cv2.imencode(FORMATS[box], image)[1].tobytes())
+        rows.append((scan, int(label)))
+    whole = cv2.imencode(".png", images[0])[1].tobytes()
+    broken = {
+        "torn.png": whole[: len(whole) // 2],
+        "empty.png": b"",
+        "note.png": b"This form was left blank.\n",
+        "flipped-bits.png": whole[:60] + bytes(byte ^ 0xFF for byte in whole[60:]),
+        "scanner.tif": b"II*\0" + b"\xff" * 40,
+    }
+    for name, content in broken.items():
+        _write(folder / "forms" / "returned" / name, content)
+    with (folder / "truth.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("scan", "label"), *rows])
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

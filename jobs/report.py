@@ -1,0 +1,48 @@
+"""Rebuild the report of a published run from its predictions, with the labels in them or with new ones."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs import session
+from mnist_batch import report
+
+DESCRIPTION = """\
+Rebuild the report of a published run from its predictions.
+
+  python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --labels truth.csv
+
+per_class, confusion, confusion.png and report.html are replaced; predictions stay as they are.
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, rebuild the report; returns the exit code."""
+    arguments = session.parser("jobs.report", DESCRIPTION)
+    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where the run was published")
+    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
+    arguments.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="CSV or Parquet with columns scan,label that take the place of the labels in the rows",
+    )
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        run, totals = report.rebuild(given.out, given.run, given.labels)
+        print(report.per_class_text(run))
+        print(report.totals_text(totals))
+        page = f"{run.folder}/report.html"
+        print(f"report: {page}")
+        return {
+            "run_id": run.run_id,
+            "labelled": totals["labelled"],
+            "accuracy": totals["accuracy"],
+            "report": page,
+        }
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

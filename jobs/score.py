@@ -1,0 +1,89 @@
+"""Score scanned digits on a Ray cluster and publish predictions and per-class accuracy reports as Parquet."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs import session
+
+DESCRIPTION = """\
+Score scanned digits and publish predictions and reports as Parquet.
+
+  python -m jobs.score forms/ --model models/hidden --labels parent --out out
+  python -m jobs.score digit.png --model models/hidden --out out
+
+The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
+Exit codes: 0 done, 2 bad arguments or input, 5 books do not balance or an internal fault."""
+
+FEW = 20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, open the run, score it; returns the exit code."""
+    arguments = session.parser("jobs.score", DESCRIPTION)
+    what = arguments.add_argument_group("what to score")
+    what.add_argument("scans", nargs="*", metavar="SCANS", help="folders and image files, by path or URI (s3://...)")
+    what.add_argument("--manifest", metavar="FILE", help="a Parquet file with a column scan, instead of SCANS")
+    what.add_argument(
+        "--labels",
+        default="none",
+        metavar="HOW",
+        help="where the truth is: none; parent, the name of the folder a scan is in; or a CSV or Parquet file with "
+        "columns scan,label",
+    )
+    how = arguments.add_argument_group("with what, and where to")
+    how.add_argument("--model", required=True, metavar="FOLDER", help="model bundle, as jobs.train writes it")
+    how.add_argument("--out", default="out", metavar="FOLDER", help="where tables and reports are published")
+    how.add_argument("--engine", choices=("onnx", "keras"), default="onnx", help="keras is the slower reference")
+    how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
+    how.add_argument("--run-id", metavar="ID", help="the run's name; date and fingerprint if left out")
+    where = arguments.add_argument_group("on what")
+    session.add_address(where)  # type: ignore[arg-type]
+    where.add_argument("--preprocessors", type=int, metavar="N", help="actors that read; half of the CPUs if left out")
+    where.add_argument(
+        "--classifiers", type=int, metavar="N", help="actors that classify; half of the CPUs if left out"
+    )
+    where.add_argument(
+        "--shard-size", type=int, metavar="N", help="scans a shard; 5000 if left out, more above 10 million"
+    )
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch import report, scoring  # after parsing: --help need not wait for Ray
+
+        run = scoring.open_run(
+            given.scans,
+            manifest=given.manifest,
+            labels=given.labels,
+            model=given.model,
+            out=given.out,
+            engine=given.engine,
+            shard_size=given.shard_size,
+            run_date=given.run_date,
+            run_id=given.run_id,
+        )
+        if not run.published:
+            session.connect(given.address)
+        facts = scoring.score(run, preprocessors=given.preprocessors, classifiers=given.classifiers)
+
+        totals = facts["totals"]
+        if totals["rows"] <= FEW:
+            print(report.answers_text(run))
+        else:
+            print(report.per_class_text(run))
+        print(report.totals_text(totals))
+        page = f"{run.folder}/report.html"
+        print(f"report: {page}")
+        return {
+            "run_id": run.run_id,
+            "scans": facts["scans"],
+            **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
+            "predictions": run.table_folder("predictions"),
+            "report": page,
+        }
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

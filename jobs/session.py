@@ -1,0 +1,102 @@
+"""What every job does around its work: log, join or start Ray, end with an exit code and a line of JSON."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mnist_batch.errors import InputError, JobError
+
+log = logging.getLogger("mnist_batch")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the description's lines, and shows a default wherever a flag has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = action.default not in (None, argparse.SUPPRESS) and not isinstance(action.default, bool)
+        return f"{action.help} (default: {action.default})" if shown and action.option_strings else action.help
+
+
+def parser(module: str, description: str) -> argparse.ArgumentParser:
+    """An argument parser for ``python -m <module>`` with the project's way of writing help."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=description, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+
+
+def add_address(arguments: argparse.ArgumentParser) -> None:
+    """The flag that says which Ray to use."""
+    arguments.add_argument(
+        "--address",
+        metavar="WHERE",
+        help="auto joins the Ray cluster this machine belongs to, host:port another; left out, a Ray of its own "
+        "is started here and stopped at the end",
+    )
+
+
+def connect(address: str | None) -> None:
+    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is there already is kept."""
+    import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing it set its own level
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    if ray.is_initialized():
+        return
+    # Under `ray job submit` the job runs inside the cluster that took it.
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            # Scoring needs two logical CPUs even where the machine has one.
+            ray.init(
+                num_cpus=max(2, os.cpu_count() or 2),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except ConnectionError as error:
+        raise InputError(
+            f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
+        ) from None
+
+
+def run(work: Callable[[], Mapping[str, Any]]) -> int:
+    """Do a job's work and return its exit code; the last line printed is one JSON summary.
+
+    0 done, 2 bad arguments or input, 5 books that do not balance or an internal fault.
+    """
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("mnist_batch").setLevel(logging.INFO)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Ray Train imports TensorFlow, which reports its build
+    try:
+        summary = {"status": "done", "exit_code": 0, **work()}
+    except JobError as error:
+        log.error("%s", error)
+        summary = {"status": "failed", "exit_code": error.exit_code, "error": str(error)}
+    except Exception as error:
+        if (known := _cause(error)) is not None:
+            log.error("%s", known)
+            summary = {"status": "failed", "exit_code": known.exit_code, "error": str(known)}
+        else:
+            log.exception("internal fault")
+            summary = {"status": "failed", "exit_code": 5, "error": f"{type(error).__name__}: {error}"[:500]}
+    sys.stdout.flush()
+    print(json.dumps(summary), flush=True)
+    return int(summary["exit_code"])
+
+
+def _cause(error: BaseException | None) -> JobError | None:
+    # What an actor or a write task raised arrives wrapped in Ray's own errors.
+    while error is not None:
+        error = getattr(error, "cause", None) or error.__cause__
+        if isinstance(error, JobError):
+            return error
+    return None

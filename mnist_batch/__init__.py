@@ -1,0 +1,1 @@
+"""Nightly batch recognition of handwritten digits on a Ray cluster."""

@@ -1,0 +1,86 @@
+"""A trained model on disk: a folder with model.keras, model.onnx, model.json, history.json and history.png."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_batch import locations
+from mnist_batch.errors import InputError
+
+MODEL_FILES = ("model.keras", "model.onnx")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: its location, what ``model.json`` says, and the digest of its two models."""
+
+    location: str
+    info: Mapping[str, Any]
+    digest: str
+
+    def read(self, name: str) -> bytes:
+        """The bytes of ``model.keras`` or ``model.onnx``; InputError where they are not the ones recorded."""
+        filesystem, folder = locations.resolve(self.location)
+        content = locations.read(filesystem, f"{folder}/{name}")
+        found, recorded = hashlib.sha256(content).hexdigest(), self.info["sha256"][name]
+        if found != recorded:
+            raise InputError(
+                f"--model {self.location}: {name} has sha256 {found[:16]}..., model.json records "
+                f"{recorded[:16]}...; it was changed after training, so train again or restore it"
+            )
+        return content
+
+
+def open_bundle(location: str) -> Bundle:
+    """Read ``model.json`` and verify both model files against it.
+
+    Raises InputError where the location holds no bundle or a file of it was changed.
+    """
+    location = locations.absolute(location)
+    filesystem, folder = locations.resolve(location)
+    try:
+        info = json.loads(locations.read(filesystem, f"{folder}/model.json"))
+        recorded = [info["sha256"][name] for name in MODEL_FILES]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--model {location}: no model bundle there ({type(error).__name__} reading model.json); "
+            "give the folder that jobs.train wrote with --out"
+        ) from None
+    if info.get("format") != FORMAT:
+        raise InputError(f"--model {location}: bundle format {info.get('format')!r}; this version reads {FORMAT}")
+    bundle = Bundle(location, info, hashlib.sha256("".join(recorded).encode()).hexdigest()[:16])
+    for name in MODEL_FILES:
+        try:
+            bundle.read(name)
+        except OSError:
+            raise InputError(f"--model {location}: {name} is missing; train again or restore it") from None
+    return bundle
+
+
+def describe(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write ``model.json`` beside the two model files in ``folder``, with their sha256."""
+    sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MODEL_FILES}
+    whole = {"format": FORMAT, **info, "sha256": sha256}
+    (folder / "model.json").write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def publish(folder: Path, location: str) -> Bundle:
+    """Copy a finished local bundle to its location, where it appears whole or not at all.
+
+    A bundle that is there already is replaced.
+    """
+    filesystem, target = locations.resolve(location)
+    parent, _, name = target.rpartition("/")
+    token = secrets.token_hex(4)
+    arriving, leaving = f"{parent}/.{name}.{token}.new", f"{parent}/.{name}.{token}.old"
+    for file in sorted(folder.iterdir()):
+        locations.write_whole(filesystem, f"{arriving}/{file.name}", file.read_bytes())
+    locations.move_folder(filesystem, target, leaving)
+    locations.move_folder(filesystem, arriving, target)
+    locations.delete_folder(filesystem, leaving)
+    return open_bundle(location)

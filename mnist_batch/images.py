@@ -1,0 +1,172 @@
+"""From a file to the 28x28 picture a model takes: read, decode, normalise. No Ray in here.
+
+The order for one scan is ``read_scan`` -> ``decode`` -> ``normalise``; whatever cannot be read raises
+``Unreadable`` with one of the statuses in ``tables.STATUSES``.
+"""
+
+import errno
+import os
+import stat
+from io import BytesIO
+from typing import Any
+
+# OpenCV reads its limit when it is imported. 40 million pixels are more than an A4 page at 600 dpi.
+MAX_PIXELS = 40_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a corrupt scan is a row with a reason, not a log line
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mnist_batch import locations
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_PAGES = 1000
+SIDE = 28
+
+cv2.setNumThreads(1)  # an actor is one CPU; OpenCV would otherwise take them all
+
+Grey = NDArray[np.uint8]
+
+
+class Unreadable(Exception):
+    """A scan that cannot be scored: ``status`` is one of ``tables.STATUSES``, ``reason`` says what was wrong."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
+def read_scan(source: str, path: bytes) -> bytes:
+    """The bytes of one listed scan; only regular files are opened and no link is followed.
+
+    ``path`` is the manifest's: inside the file system of ``source``. Raises Unreadable (``missing``,
+    ``not_a_file``, ``empty``, ``too_large``).
+    """
+    data = _read_remote(source, path) if locations.is_uri(source) else _read_local(path)
+    if not data:
+        raise Unreadable("empty", "0 bytes")
+    if len(data) > MAX_BYTES:
+        raise Unreadable("too_large", f"more than {MAX_BYTES:,} bytes")
+    return data
+
+
+def _read_local(path: bytes) -> bytes:
+    # O_NONBLOCK: opening a pipe without a writer would wait for ever.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            kind = "symbolic link" if error.errno == errno.ELOOP else "pipe, socket or device"
+            raise Unreadable("not_a_file", f"a {kind}, which is not followed or opened") from None
+        raise Unreadable("missing", error.strerror or str(error)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise Unreadable("not_a_file", "a folder that could not be listed")
+        if not stat.S_ISREG(mode):
+            raise Unreadable("not_a_file", "a pipe, socket or device, which is not read")
+        try:
+            return file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise Unreadable("missing", f"could not be read: {error.strerror}") from None
+
+
+def _read_remote(source: str, path: bytes) -> bytes:
+    filesystem, _ = locations.resolve(source)
+    try:
+        with filesystem.open_input_stream(path.decode(), compression=None) as stream:
+            return bytes(stream.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise Unreadable("missing", f"could not be read: {error}") from None
+
+
+def decode(data: bytes) -> list[Grey]:
+    """The pages of an image file as grey uint8 arrays: one, or as many as a TIFF has.
+
+    EXIF orientation is applied, transparency is laid over white paper, 16 bits become 8. Raises
+    Unreadable (``not_an_image``, ``undecodable``, ``too_large``).
+    """
+    kind = _signature(data)
+    buffer = np.frombuffer(data, np.uint8)
+    try:
+        if kind == "TIFF":
+            decoded, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED)
+            if not decoded or not pages:
+                raise Unreadable("undecodable", "truncated or corrupt TIFF")
+            if len(pages) > MAX_PAGES:
+                raise Unreadable("too_large", f"{len(pages):,} pages; at most {MAX_PAGES:,} are read")
+            return [_grey(page) for page in pages]
+        page = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise Unreadable("too_large", f"more than {MAX_PIXELS:,} pixels") from None
+        raise Unreadable("undecodable", f"corrupt {kind}: {error.err}") from None
+    if page is None:
+        raise Unreadable("undecodable", f"truncated or corrupt {kind}")
+    return [_grey(_with_alpha(data) if _may_be_transparent(kind, data) else page)]
+
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"BM", "BMP"),
+)
+
+
+def _signature(data: bytes) -> str:
+    # Only these reach a decoder: a file's name says nothing, and OpenCV knows formats with open flaws.
+    for start, kind in _SIGNATURES:
+        if data.startswith(start):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PNM"
+    raise Unreadable("not_an_image", f"starts with {data[:8]!r}, which is no supported image format")
+
+
+def _may_be_transparent(kind: str, data: bytes) -> bool:
+    if kind == "PNG":
+        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[:2048]
+    return kind == "WebP" and data[12:16] in (b"VP8X", b"VP8L")
+
+
+def _with_alpha(data: bytes) -> NDArray[np.uint8]:
+    # OpenCV either keeps the alpha channel or turns by EXIF orientation, not both; Pillow does both.
+    with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
+        rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    return rgba[:, :, [2, 1, 0, 3]]
+
+
+def _grey(page: NDArray[Any]) -> Grey:
+    if page.dtype == np.uint16:
+        page = (page >> 8).astype(np.uint8)
+    if page.dtype != np.uint8:
+        raise Unreadable("undecodable", f"samples of type {page.dtype}; only 1, 8 and 16 bit integers are read")
+    if page.ndim == 3 and page.shape[2] == 4:
+        alpha = page[:, :, 3:].astype(np.uint16)
+        page = ((page[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if page.ndim == 3:
+        page = cv2.cvtColor(page, cv2.COLOR_BGR2GRAY)
+    return np.ascontiguousarray(page, np.uint8)
+
+
+def normalise(page: Grey) -> Grey:
+    """A grey page of any size as the uint8 28x28 picture a model takes, ink = 255.
+
+    As the MNIST tutorials do it: resized to 28x28, by area where that shrinks it. Polarity is not
+    touched, so a scan has to be light ink on dark already.
+    """
+    if page.shape == (SIDE, SIDE):
+        return page
+    shrinks = page.shape[0] >= SIDE and page.shape[1] >= SIDE
+    return np.asarray(
+        cv2.resize(page, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR),
+        np.uint8,
+    )

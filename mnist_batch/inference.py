@@ -1,0 +1,172 @@
+"""The two actors a scan passes through, each a small class around array functions."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mnist_batch import bundle, images, locations, runs, tables
+
+BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
+
+
+class Preprocess:
+    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``).
+
+    ``manifest`` is the folder of the run's frozen manifest, one file per shard.
+    """
+
+    def __init__(self, manifest: str) -> None:
+        self.filesystem, self.folder = locations.resolve(manifest)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """``batch`` has one row with one column, ``shard``."""
+        [shard] = batch["shard"].to_pylist()
+        manifest = pq.read_table(f"{self.folder}/{runs.part_name(shard)}", filesystem=self.filesystem)
+        return preprocess(manifest, shard)
+
+
+def preprocess(manifest: pa.Table, shard: int = 0) -> pa.Table:
+    """Read, decode and normalise every scan of a manifest: one row a page, in the manifest's order.
+
+    A scan that cannot be read is one row with its status and reason and an empty picture.
+    """
+    blank = bytes(tables.IMAGE_BYTES)
+    rows: dict[str, list[Any]] = {
+        name: [] for name in ("row", "page", "status", "reason", "content", "image")
+    }  # fmt: skip
+
+    def add(*values: Any) -> None:
+        for column, value in zip(rows.values(), values, strict=True):
+            column.append(value)
+
+    for row, (source, path) in enumerate(
+        zip(manifest["source"].to_pylist(), manifest["path"].to_pylist(), strict=True)
+    ):
+        content = None
+        try:
+            data = images.read_scan(source, path)
+            content = hashlib.blake2b(data, digest_size=16).digest()
+            pages = [images.normalise(page) for page in images.decode(data)]
+        except images.Unreadable as error:
+            add(row, 0, error.status, str(error.reason), content, blank)
+            continue
+        for page, picture in enumerate(pages):
+            add(row, page, "ok", None, content, picture.tobytes())
+
+    taken = manifest.take(pa.array(rows.pop("row"), pa.int64()))
+    carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
+    return tables.table(tables.PREPROCESSED, {**rows, **carried, "shard": np.full(len(taken), shard, np.int32)})
+
+
+class Engine(Protocol):
+    """uint8 (N, 28, 28), ink = 255 -> float32 (N, 10), the outputs as the model gives them."""
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+
+class OnnxEngine:
+    """``model.onnx`` of a bundle on ONNX Runtime, on as many threads as asked."""
+
+    def __init__(self, model: bundle.Bundle, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(
+            model.read("model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        self.input = self.session.get_inputs()[0].name
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(self.session.run(None, {self.input: pictures})[0], np.float32)
+
+
+class KerasEngine:
+    """``model.keras`` of a bundle in Keras: the reference, slower to start and to answer."""
+
+    def __init__(self, model: bundle.Bundle) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import keras
+
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "model.keras"
+            copy.write_bytes(model.read("model.keras"))
+            self.model = keras.saving.load_model(copy, compile=False, safe_mode=True)
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(self.model.predict_on_batch(pictures), np.float32)
+
+
+ENGINES = {"onnx": OnnxEngine, "keras": KerasEngine}
+
+
+class Classify:
+    """Rows of ``tables.PREPROCESSED`` in, the same rows with their answers out (``answer_columns``).
+
+    ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
+    changed since is refused.
+    """
+
+    def __init__(self, model: str, digest: str, engine: str = "onnx") -> None:
+        opened = bundle.open_bundle(model)
+        if opened.digest != digest:
+            raise ValueError(f"{model} changed while the run was starting: {opened.digest}, not {digest}")
+        self.digest = digest
+        self.engine: Engine = ENGINES[engine](opened)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return answer(batch, self.engine, self.digest)
+
+
+def answer(batch: pa.Table, engine: Engine, digest: str) -> pa.Table:
+    """The rows of ``batch`` without their pictures, with ``shard`` and the columns of ``predictions``."""
+    scored = np.flatnonzero(batch["status"].to_numpy() == "ok")
+    pictures = images_of(batch)[scored]
+    outputs = [engine(pictures[start : start + BATCH_SIZE]) for start in range(0, len(scored), BATCH_SIZE)]
+    probabilities = probabilities_of(np.concatenate(outputs) if outputs else np.empty((0, tables.CLASSES)))
+    digits = probabilities.argmax(axis=1)
+
+    # From one entry an answer back to one a row: taking at a null index gives null.
+    place = np.full(len(batch), -1)
+    place[scored] = np.arange(len(scored))
+    unscored = place < 0
+    index = pa.array(place, mask=unscored)
+    element = tables.PREDICTIONS.field("probabilities").type
+    flat = pa.array(probabilities.ravel(), pa.float32())
+    columns = {
+        "digit": pa.array(digits, pa.int8()).take(index),
+        "confidence": pa.array(probabilities.max(axis=1, initial=0), pa.float32()).take(index),
+        "probabilities": pa.FixedSizeListArray.from_arrays(flat, type=element).take(index),
+        "decision": pa.array(["review"] * len(batch), pa.string(), mask=~unscored),
+        "model": pa.array([digest] * len(batch), pa.string()),
+    }
+    table = batch.drop_columns(["image"])
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def images_of(batch: pa.Table) -> NDArray[np.uint8]:
+    """The pictures of a batch, uint8 (N, 28, 28), without copying where the batch is one chunk."""
+    column = batch["image"].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # combine_chunks keeps a column of no chunks as it is
+        return np.empty((0, images.SIDE, images.SIDE), np.uint8)
+    flat = np.frombuffer(column.buffers()[1], np.uint8)
+    first = column.offset * tables.IMAGE_BYTES
+    return flat[first : first + len(column) * tables.IMAGE_BYTES].reshape(-1, images.SIDE, images.SIDE)
+
+
+def probabilities_of(outputs: NDArray[Any]) -> NDArray[np.float32]:
+    """A model's outputs (N, 10), sigmoid or softmax, divided by their sum; ten equal ones where all are 0."""
+    outputs = outputs.astype(np.float64)
+    totals = outputs.sum(axis=1, keepdims=True)
+    outputs = np.where(totals > 0, outputs, 1.0)
+    return np.asarray(outputs / outputs.sum(axis=1, keepdims=True), np.float32)

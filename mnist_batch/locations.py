@@ -1,0 +1,115 @@
+"""Where things are: a plain path, or any URI that pyarrow.fs understands (s3://, gs://, fsspec+...)."""
+
+import os
+import re
+import secrets
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from mnist_batch.errors import InputError
+
+
+def is_uri(location: str) -> bool:
+    """True for ``scheme://...``; anything else is a path on this machine."""
+    return re.match(r"[a-zA-Z][a-zA-Z0-9+.\-]+://", location) is not None
+
+
+def absolute(location: str) -> str:
+    """The location as any other process on the cluster may name it, without a trailing slash.
+
+    ``file://`` URIs become plain paths, so that one folder has one name.
+    """
+    if location.startswith("file://"):
+        return str(fs.FileSystem.from_uri(location)[1])
+    if is_uri(location):
+        return location.rstrip("/")
+    return os.path.abspath(os.path.expanduser(location))
+
+
+def resolve(location: str) -> tuple[fs.FileSystem, str]:
+    """The file system that holds a location and the path inside it.
+
+    Raises InputError where no file system answers to the URI's scheme.
+    """
+    location = absolute(location)
+    if not is_uri(location):
+        return fs.LocalFileSystem(), location
+    try:
+        filesystem, path = fs.FileSystem.from_uri(location)
+    except (pa.ArrowException, ImportError, ValueError, OSError) as error:
+        raise InputError(
+            f"{location!r} is not a location this installation can open ({error}); "
+            "give a path, or a URI such as s3://bucket/folder"
+        ) from None
+    return filesystem, path
+
+
+def exists(filesystem: fs.FileSystem, path: str) -> bool:
+    """True where a file or folder has this path."""
+    return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
+
+
+def file_names(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    """The names of the files directly in a folder, sorted; none where there is no such folder."""
+    entries = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    return sorted(entry.base_name for entry in entries if entry.type == fs.FileType.File)
+
+
+def folder_names(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    """The names of the folders directly in a folder, sorted; none where there is no such folder."""
+    entries = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    return sorted(entry.base_name for entry in entries if entry.type == fs.FileType.Directory)
+
+
+def read(filesystem: fs.FileSystem, path: str) -> bytes:
+    """The bytes of a file."""
+    with filesystem.open_input_stream(path, compression=None) as stream:
+        return bytes(stream.read())
+
+
+def write_whole(filesystem: fs.FileSystem, path: str, content: bytes | pa.Buffer) -> None:
+    """Write a file that is there whole or not at all: under a temporary name, then renamed."""
+    folder, _, name = path.rpartition("/")
+    filesystem.create_dir(folder)
+    temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
+    with filesystem.open_output_stream(temporary, compression=None) as stream:
+        stream.write(content)
+    filesystem.move(temporary, path)
+
+
+def move_folder(filesystem: fs.FileSystem, source: str, target: str) -> None:
+    """Move a folder of files to its final name; a second call finishes what a first one left.
+
+    One rename on a local disk. Elsewhere file by file, since object stores have no rename of folders.
+    """
+    if not exists(filesystem, source):
+        return
+    if isinstance(filesystem, fs.LocalFileSystem):
+        filesystem.create_dir(target.rpartition("/")[0])
+        filesystem.move(source, target)
+        return
+    filesystem.create_dir(target)
+    for name in file_names(filesystem, source):
+        filesystem.move(f"{source}/{name}", f"{target}/{name}")
+    filesystem.delete_dir(source)
+
+
+def delete_folder(filesystem: fs.FileSystem, path: str) -> None:
+    """Delete a folder and all below it, if it is there."""
+    if exists(filesystem, path):
+        filesystem.delete_dir(path)
+
+
+def local_copy(location: str, folder: str, names: list[str]) -> list[str]:
+    """Copy files of a location into a local folder and return their paths, in the order of ``names``."""
+    filesystem, path = resolve(location)
+    copies = []
+    for name in names:
+        copies.append(f"{folder}/{name}")
+        fs.copy_files(f"{path}/{name}", copies[-1], source_filesystem=filesystem)
+    return copies
+
+
+Filesystem = Any  # pyarrow.fs.FileSystem: pyarrow ships no types

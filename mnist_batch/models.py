@@ -1,0 +1,130 @@
+"""The ladder of Keras models, from one dense layer to a convolutional net, one function each, by name.
+
+Every model takes uint8 (N, 28, 28) with ink = 255, scales it to 0..1 itself and gives ten outputs.
+Keras is imported when a model is built, so that the names can be listed without it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Model = Any  # keras.Model: Keras ships no types
+Optimizer = Any
+
+
+def _dense_net(hidden: list[tuple[int, str]], output: str) -> Model:
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((28, 28), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            *(layers.Dense(units, activation=activation) for units, activation in hidden),
+            layers.Dense(10, activation=output),
+        ]
+    )
+
+
+def linear() -> Model:
+    """Flatten, dense 10 sigmoid."""
+    return _dense_net([], "sigmoid")
+
+
+def hidden() -> Model:
+    """Flatten, dense 100 relu, dense 10 sigmoid."""
+    return _dense_net([(100, "relu")], "sigmoid")
+
+
+def deep() -> Model:
+    """Flatten, dense 50 relu twice, dense 10 sigmoid."""
+    return _dense_net([(50, "relu"), (50, "relu")], "sigmoid")
+
+
+def dropout() -> Model:
+    """Flatten, dense 1024 relu, dense 128 tanh, dropout 0.05, dense 64 relu, dense 10 softmax."""
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((28, 28), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(1024, activation="relu"),
+            layers.Dense(128, activation="tanh"),
+            layers.Dropout(0.05),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def cnn() -> Model:
+    """Two blocks of two 3x3 convolutions (32, 64) with batch norm, dense 128, dropout; 468k parameters."""
+    import keras
+
+    layers = keras.layers
+
+    def convolution(filters: int) -> list[Any]:
+        return [
+            layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.Reshape((28, 28, 1)),
+            *convolution(32),
+            *convolution(32),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.25),
+            *convolution(64),
+            *convolution(64),
+            layers.MaxPooling2D(),
+            layers.Dropout(0.25),
+            layers.Flatten(),
+            layers.Dense(128, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def adam(_steps: int) -> Optimizer:
+    """Adam as Keras has it, the tutorials' choice."""
+    import keras
+
+    return keras.optimizers.Adam()
+
+
+def adam_with_cosine_decay(steps: int) -> Optimizer:
+    """Adam whose learning rate falls from 0.002 to 0 along a cosine over the whole training."""
+    import keras
+
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model of the ladder and how its tutorial trains it; the loss is always the cross-entropy."""
+
+    build: Callable[[], Model]
+    epochs: int
+    batch_size: int
+    optimizer: Callable[[int], Optimizer] = adam
+
+
+LADDER = {
+    "linear": Architecture(linear, epochs=5, batch_size=32),
+    "hidden": Architecture(hidden, epochs=5, batch_size=32),
+    "deep": Architecture(deep, epochs=10, batch_size=32),
+    "dropout": Architecture(dropout, epochs=10, batch_size=64),
+    "cnn": Architecture(cnn, epochs=12, batch_size=128, optimizer=adam_with_cosine_decay),
+}

@@ -1,0 +1,233 @@
+"""A run's life on disk: open, resume, parts, books, publish."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mnist_batch import locations, tables
+from mnist_batch.errors import BooksError, InputError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of scoring below ``out``: where its files are before and after it is published."""
+
+    out: str
+    run_id: str
+    run_date: str
+
+    @cached_property
+    def filesystem(self) -> Any:
+        return locations.resolve(self.out)[0]
+
+    def __getstate__(self) -> dict[str, str]:  # a file system does not travel to another process
+        return {"out": self.out, "run_id": self.run_id, "run_date": self.run_date}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__dict__.update(state)
+
+    @cached_property
+    def root(self) -> str:
+        return locations.resolve(self.out)[1]
+
+    @property
+    def staging(self) -> str:
+        return f"{self.root}/_staging/{self.run_id}"
+
+    @property
+    def folder(self) -> str:
+        """Where run.json and what people open are."""
+        return f"{self.root}/runs/{self.run_id}"
+
+    @property
+    def manifest_location(self) -> str:
+        """The frozen manifest's folder, as any process on the cluster may name it."""
+        return f"{self.out}/_staging/{self.run_id}/manifest"
+
+    def table_folder(self, table: str) -> str:
+        """The folder of this run in ``predictions``, ``per_class`` or ``confusion``."""
+        return f"{self.root}/{table}/run_date={self.run_date}/run_id={self.run_id}"
+
+    # ---------------------------------------------------------------- open, resume
+
+    @property
+    def published(self) -> Mapping[str, Any] | None:
+        """What run.json says; None while the run is not published."""
+        return self._json(f"{self.folder}/run.json")
+
+    @property
+    def opened(self) -> Mapping[str, Any] | None:
+        """What was frozen when the run was opened; None before that and after it is published."""
+        return self._json(f"{self.staging}/opened.json")
+
+    def _json(self, path: str) -> Mapping[str, Any] | None:
+        if not locations.exists(self.filesystem, path):
+            return None
+        content: Mapping[str, Any] = json.loads(locations.read(self.filesystem, path))
+        return content
+
+    def freeze(self, shards: Sequence[pa.Table], facts: Mapping[str, Any]) -> None:
+        """Write the manifest, one file per shard, and then ``opened.json``: from here on the run resumes."""
+        locations.delete_folder(self.filesystem, self.staging)
+        for number, shard in enumerate(shards):
+            buffer = pa.BufferOutputStream()
+            pq.write_table(shard, buffer, compression="zstd")
+            path = f"{self.staging}/manifest/{part_name(number)}"
+            locations.write_whole(self.filesystem, path, buffer.getvalue())
+        opened = {**facts, "shards": [shard.num_rows for shard in shards]}
+        locations.write_whole(self.filesystem, f"{self.staging}/opened.json", _as_json(opened))
+
+    # ---------------------------------------------------------------- parts
+
+    def part_paths(self) -> dict[str, str]:
+        """Name -> path of every part that is there, staged or, while publishing goes on, already moved."""
+        return {
+            name: f"{folder}/{name}"
+            for folder in (f"{self.staging}/parts", self.table_folder("predictions"))
+            for name in locations.file_names(self.filesystem, folder)
+            if not name.startswith(".")
+        }
+
+    def pending(self, shards: int) -> list[int]:
+        """The numbers of the shards whose part is not there yet."""
+        there = self.part_paths()
+        return [number for number in range(shards) if part_name(number) not in there]
+
+    def write_part(self, rows: pa.Table) -> None:
+        """Write the answers of one whole shard as its part: renamed into place, so whole or not there.
+
+        ``rows`` are those of Classify. Raises BooksError unless they are the scans of exactly one shard
+        of the frozen manifest, each once and in its order.
+        """
+        shards = pc.unique(rows["shard"]).to_pylist()
+        if len(shards) != 1:
+            raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
+        name = part_name(shards[0])
+        manifest = f"{self.staging}/manifest/{name}"
+        listed = pq.read_table(manifest, columns=["source", "scan"], filesystem=self.filesystem)
+        first_pages = rows.filter(pc.equal(rows["page"], 0)).select(["source", "scan"])
+        if not first_pages.cast(listed.schema).equals(listed):
+            raise BooksError(f"shard {shards[0]}: {len(first_pages)} scans came back for {len(listed)} listed")
+        self._write_part(name, rows.select(tables.PREDICTIONS.names))
+
+    def write_empty_part(self) -> None:
+        """The one part of a run that found no scan: no rows, and every column of its type."""
+        self._write_part(part_name(0), tables.PREDICTIONS.empty_table())
+
+    def _write_part(self, name: str, rows: pa.Table) -> None:
+        typed = tables.table(tables.PREDICTIONS, {column: rows[column] for column in rows.column_names})
+        path = f"{self.staging}/parts/{name}"
+        locations.write_whole(self.filesystem, path, parquet(typed))
+
+    def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of the parts that are there, in order, one table each."""
+        return (part for _, part in self.named_parts(sorted(self.part_paths()), columns))
+
+    def named_parts(self, names: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """These columns of the parts of these names."""
+        paths = self.part_paths()
+        for name in names:
+            yield (
+                name,
+                pq.read_table(paths[name], columns=columns, filesystem=self.filesystem, partitioning=None),
+            )
+
+    # ---------------------------------------------------------------- books, publish
+
+    def check_books(self, opened: Mapping[str, Any]) -> None:
+        """Raise BooksError unless every shard has its part and every scan listed its rows."""
+        if missing := self.pending(len(opened["shards"])):
+            raise BooksError(f"run {self.run_id}: no part for {len(missing)} shards, the first is {missing[0]}")
+        scans = sum(pc.sum(pc.equal(part["page"], 0)).as_py() or 0 for part in self.parts(["page"]))
+        if scans != opened["scans"]:
+            raise BooksError(f"run {self.run_id}: {opened['scans']} scans listed, {scans} in the parts")
+
+    def publish_predictions(self) -> list[dict[str, Any]]:
+        """Move the parts to ``predictions`` in one step and list the files there."""
+        folder = self.table_folder("predictions")
+        locations.move_folder(self.filesystem, f"{self.staging}/parts", folder)
+        files = []
+        for name in locations.file_names(self.filesystem, folder):
+            path = f"{folder}/{name}"
+            rows = pq.read_metadata(path, filesystem=self.filesystem).num_rows
+            size = self.filesystem.get_file_info(path).size
+            files.append({"path": path.removeprefix(f"{self.root}/"), "rows": rows, "bytes": size})
+        return files
+
+    def write_table(self, table: str, rows: pa.Table) -> None:
+        """Write a report table of this run whole."""
+        path = f"{self.table_folder(table)}/report.parquet"
+        locations.write_whole(self.filesystem, path, parquet(rows))
+
+    def write_page(self, name: str, content: bytes) -> None:
+        """Write one of the files that people open, beside run.json."""
+        locations.write_whole(self.filesystem, f"{self.folder}/{name}", content)
+
+    def commit(self, facts: Mapping[str, Any]) -> None:
+        """Write run.json, which makes the run published, and clear its staging."""
+        locations.write_whole(self.filesystem, f"{self.folder}/run.json", _as_json(facts))
+        locations.delete_folder(self.filesystem, self.staging)
+
+
+def part_name(shard: int) -> str:
+    """The name of a shard's manifest file and of its part of ``predictions``."""
+    return f"part-{shard:05d}.parquet"
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Eight hex digits of what decides a run's rows: sources, model digest, parameters that change answers."""
+    return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def find_run(out: str, run_date: str, mark: str, run_id: str | None) -> tuple[Run, Run]:
+    """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
+
+    ``mark`` is the fingerprint. A run whose sources changed after it was published is followed by
+    ``<run_id>-2``, ``-3``... Raises InputError where ``run_id`` belongs to another fingerprint.
+    """
+    out = locations.absolute(out)
+    first = run_id or f"{run_date}-{mark}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", first):
+        raise InputError(f"--run-id {first!r}: use letters, digits, dots, dashes and underscores, at most 100")
+    run, number = Run(out, first, run_date), 2
+    while (following := Run(out, f"{first}-{number}", run_date)).published or following.opened:
+        run, number = following, number + 1
+    for known in (run.published, run.opened):
+        if known and known["fingerprint"] != mark:
+            raise InputError(
+                f"--run-id {run.run_id}: that run had other sources, model or parameters "
+                f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
+            )
+    return run, following
+
+
+def published_run(out: str, run_id: str) -> Run:
+    """The published run of this id; InputError, naming those there are, where there is none."""
+    out = locations.absolute(out)
+    filesystem, root = locations.resolve(out)
+    found = Run(out, run_id, "")
+    if found.published is None:
+        known = locations.folder_names(filesystem, f"{root}/runs")
+        raise InputError(
+            f"--run {run_id!r}: no published run of that id in {out}; there are {', '.join(known[-5:]) or 'none'}"
+        )
+    return Run(out, run_id, found.published["run_date"])
+
+
+def parquet(rows: pa.Table) -> pa.Buffer:
+    """A table as the bytes of a Parquet file, zstd compressed."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(rows, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _as_json(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, indent=2).encode() + b"\n"

@@ -1,0 +1,278 @@
+"""From scans to published predictions: ``open_run`` freezes what is to be scored, ``score`` scores it.
+
+    sources -> manifest in shards -> Preprocess -> Classify -> one part per shard -> books -> reports -> publish
+
+Only a shard's number travels from the driver; Preprocess opens that shard of the frozen manifest.
+"""
+
+import datetime
+import hashlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import ray.data
+from ray.data.block import Block, BlockAccessor
+
+from mnist_batch import bundle, locations, report, runs, scans, versions
+from mnist_batch.errors import BooksError, InputError
+from mnist_batch.inference import ENGINES, Classify, Preprocess
+
+log = logging.getLogger(__name__)
+
+# Two actors on two CPUs have to leave room for the task that writes a part, or Ray Data waits for ever.
+CPUS_PER_ACTOR = 0.9
+CPUS_PER_WRITE = 0.1
+
+
+def open_run(
+    sources: Sequence[str],
+    *,
+    model: str,
+    out: str,
+    manifest: str | None = None,
+    labels: str = "none",
+    engine: str = "onnx",
+    shard_size: int | None = None,
+    run_date: str | None = None,
+    run_id: str | None = None,
+) -> runs.Run:
+    """List the scans, attach their labels and freeze them as a run, or find the run that this command began.
+
+    ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans. ``run_date`` is today's
+    where None. The run returned is published already where its sources list the same as then. Raises
+    InputError for whatever argument or input breaks a rule, before Ray is needed.
+    """
+    started = time.monotonic()
+    if bool(sources) == bool(manifest):
+        raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
+    if engine not in ENGINES:
+        raise InputError(f"--engine {engine!r}: choose from {', '.join(ENGINES)}")
+    if shard_size is not None and shard_size < 1:
+        raise InputError(f"--shard-size is {shard_size}; it has to be at least 1")
+    run_date = _date(run_date)
+    opened_model = bundle.open_bundle(model)
+    roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
+    identity = {
+        "sources": sorted(roots),
+        "labels": labels if labels in ("none", "parent") else _digest_of(labels),
+        "model": opened_model.digest,
+        "engine": engine,
+    }
+    mark = runs.fingerprint(identity)
+    run, following = runs.find_run(out, run_date, mark, run_id)
+    if run.opened and not run.published:
+        log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
+        return run
+
+    listed = scans.read_manifest(manifest) if manifest else scans.list_scans(sources)
+    if labels != "none":
+        listed = scans.attach_labels(listed, labels)
+    listing = scans.digest(listed)
+    if run.published:
+        if run.published["listing"] == listing:
+            log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
+            return run
+        log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
+        run = following
+    facts = {
+        "run_id": run.run_id,
+        "run_date": run_date,
+        "fingerprint": mark,
+        "listing": listing,
+        "sources": roots,
+        "labels": labels,
+        "engine": engine,
+        "model": {
+            "location": opened_model.location,
+            "digest": opened_model.digest,
+            "architecture": opened_model.info["architecture"],
+            "test_accuracy": opened_model.info["test"]["accuracy"],
+        },
+        "scans": listed.num_rows,
+        "opened_at": _now(),
+        "listing_seconds": round(time.monotonic() - started, 3),
+    }
+    run.freeze(scans.cut(listed, shard_size), facts)
+    log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
+    return run
+
+
+def score(
+    run: runs.Run,
+    *,
+    preprocessors: int | None = None,
+    classifiers: int | None = None,
+    progress_seconds: float = 10,
+) -> Mapping[str, Any]:
+    """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
+
+    ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each.
+    Raises InputError where they do not fit the cluster, BooksError where the rows are not the scans listed.
+    """
+    if run.published:
+        return run.published
+    opened = run.opened
+    if opened is None:
+        raise BooksError(f"run {run.run_id} was never opened")
+    started = time.monotonic()
+    pending = run.pending(len(opened["shards"]))
+    if pending:
+        pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
+        with Progress(run, opened["scans"], progress_seconds):
+            run_pipeline(run, opened, pending, *pools)
+    if not opened["shards"]:
+        run.write_empty_part()
+    scored = time.monotonic()
+
+    run.check_books(opened)
+    facts: dict[str, Any] = {**opened, "shards": len(opened["shards"]), "versions": versions.versions()}
+    facts["totals"] = report.build(run, facts)
+    facts["files"] = run.publish_predictions()
+    facts["resumed_shards"] = len(opened["shards"]) - len(pending)
+    facts["scoring_seconds"] = round(scored - started, 3)
+    facts["publishing_seconds"] = round(time.monotonic() - scored, 3)
+    facts["published_at"] = _now()
+    run.commit(facts)
+    return facts
+
+
+def run_pipeline(
+    run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], preprocessors: int, classifiers: int
+) -> None:
+    """The shards through their two actors and onto the disk, on however many nodes there are."""
+    ray.data.DataContext.get_current().target_max_block_size = None  # a shard is one block, whatever its size
+    model = opened["model"]
+    numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
+    pages = numbers.map_batches(
+        Preprocess,
+        fn_constructor_args=[run.manifest_location],
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=preprocessors),
+        num_cpus=CPUS_PER_ACTOR,
+    )
+    answers = pages.map_batches(
+        Classify,
+        fn_constructor_args=[model["location"], model["digest"], opened["engine"]],
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=classifiers),
+        num_cpus=CPUS_PER_ACTOR,
+    )
+    answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
+
+
+class Parts(ray.data.Datasink[None]):
+    """Writes each block, one shard whole, as its part of the run."""
+
+    def __init__(self, run: runs.Run) -> None:
+        self.run = run
+
+    def write(self, blocks: Iterable[Block], ctx: Any) -> None:
+        """``blocks`` are tables as Classify returns them."""
+        for block in blocks:
+            self.run.write_part(BlockAccessor.for_block(block).to_arrow())
+
+
+def pool_sizes(preprocessors: int | None, classifiers: int | None, cpus: float, shards: int) -> tuple[int, int]:
+    """How many actors of each kind, at most one a shard: half of the CPUs each unless given.
+
+    Raises InputError where they would leave no room for the tasks that write.
+    """
+    half = max(1, int(cpus) // 2)
+    chosen = {
+        "--preprocessors": preprocessors or half,
+        "--classifiers": classifiers or max(half, int(cpus) - half),
+    }
+    for flag, value in zip(chosen, (preprocessors, classifiers), strict=True):
+        if value is not None and value < 1:
+            raise InputError(f"{flag} is {value}; it has to be at least 1")
+    sizes = [min(value, shards) for value in chosen.values()]
+    needed = sum(sizes) * CPUS_PER_ACTOR + CPUS_PER_WRITE
+    if needed > cpus:
+        raise InputError(
+            f"--preprocessors {sizes[0]} and --classifiers {sizes[1]} take {needed:.1f} CPUs with the tasks that "
+            f"write, but the cluster has {cpus:g}; lower them, or add CPUs (at least 2)"
+        )
+    return sizes[0], sizes[1]
+
+
+class Progress:
+    """Says every few seconds how far the run is, from the parts on disk: on entering, while inside, on leaving."""
+
+    def __init__(self, run: runs.Run, scans: int, every_seconds: float) -> None:
+        self.run, self.scans = run, scans
+        self.live = sys.stderr.isatty()
+        self.every_seconds = min(every_seconds, 1) if self.live else every_seconds
+        self.counted: dict[str, tuple[int, int]] = {}
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self.before, _ = self._count()
+        self.started = time.monotonic()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+        self._say(end="\n")
+
+    def _watch(self) -> None:
+        while not self.over.wait(self.every_seconds):
+            self._say(end="")
+
+    def _count(self) -> tuple[int, int]:
+        new = [name for name in self.run.part_paths() if name not in self.counted]
+        for name, part in self.run.named_parts(new, ["page", "status"]):
+            done = pc.sum(pc.equal(part["page"], 0)).as_py() or 0
+            self.counted[name] = done, pc.sum(pc.not_equal(part["status"], "ok")).as_py() or 0
+        done, unreadable = (sum(column) for column in zip((0, 0), *self.counted.values(), strict=True))
+        return done, unreadable
+
+    def _say(self, end: str) -> None:
+        done, unreadable = self._count()
+        line = progress_line(done, self.scans, unreadable, done - self.before, time.monotonic() - self.started)
+        if self.live:
+            sys.stderr.write(f"\r{line}\033[K{end}")
+            sys.stderr.flush()
+        else:
+            log.info("%s", line)
+
+
+def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: float) -> str:
+    """One line of progress: ``here`` of the ``done`` scans were scored in the last ``seconds``."""
+    rate = here / seconds if seconds > 0 else 0.0
+    left = f"{(scans - done) / rate:,.0f} s left" if rate else "time left not known yet"
+    share = 100 * done / scans if scans else 100
+    return (
+        f"scored {done:,} of {scans:,} scans ({share:.0f} %), {rate:,.0f} images/s, {left}, {unreadable:,} unreadable"
+    )
+
+
+def _date(given: str | None) -> str:
+    if given is None:
+        return datetime.date.today().isoformat()
+    try:
+        return datetime.date.fromisoformat(given).isoformat()
+    except ValueError:
+        raise InputError(f"--run-date {given!r}: give a date such as 2026-11-21") from None
+
+
+def _digest_of(location: str) -> str:
+    filesystem, path = locations.resolve(location)
+    if not locations.exists(filesystem, path):
+        raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
+    return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

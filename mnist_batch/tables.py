@@ -1,0 +1,108 @@
+"""Every Parquet schema, declared once; each field's metadata describes it to whoever opens the file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+CLASSES = 10
+IMAGE_BYTES = 28 * 28
+
+STATUSES: Mapping[str, str] = {
+    "ok": "read and scored",
+    "missing": "listed, but gone or not readable when its turn came",
+    "not_a_file": "a link, pipe, socket, device or a folder that could not be listed; never opened",
+    "empty": "a file of zero bytes",
+    "not_an_image": "no signature of a supported format: PNG, JPEG, TIFF, BMP, PGM/PPM/PBM, WebP",
+    "undecodable": "an image by its signature, but truncated, corrupt or of an unsupported kind",
+    "too_large": "more bytes, pixels or pages than a digit scan can sensibly have",
+}
+
+
+def _field(name: str, kind: pa.DataType, description: str, nullable: bool = True) -> pa.Field:
+    return pa.field(name, kind, nullable, {"description": description})
+
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+MANIFEST = pa.schema(
+    [
+        _field("source", pa.string(), "the root this scan was listed under", nullable=False),
+        _field("scan", pa.string(), "path below its source; bytes that are not UTF-8 as \\xNN", nullable=False),
+        _field("path", pa.binary(), "the exact path to open, as bytes", nullable=False),
+        _field("size", pa.int64(), "bytes when listed; null where the file could not be examined"),
+        _field("modified_ns", pa.int64(), "time of last change when listed, ns since 1970, UTC"),
+        _field("label", pa.int8(), "the true digit, where known"),
+    ]
+)
+
+# What travels between Preprocess and Classify: plain strings, since Ray joins blocks of any dictionary.
+PREPROCESSED = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("scan", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("page", pa.int16(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("label", pa.int8()),
+        pa.field("content", pa.binary(16)),
+        pa.field("image", pa.binary(IMAGE_BYTES), nullable=False),
+    ]
+)
+
+PREDICTIONS = pa.schema(
+    [
+        _field("scan", pa.string(), "path of the file below its source", nullable=False),
+        _field("source", _TEXT, "the root this scan was listed under", nullable=False),
+        _field("page", pa.int16(), "page of a multi-page TIFF, from 0; 0 elsewhere", nullable=False),
+        _field("status", _TEXT, "ok, or why there is no digit: " + ", ".join(list(STATUSES)[1:]), nullable=False),
+        _field("reason", pa.string(), "what was wrong with this scan; null where status is ok"),
+        _field("digit", pa.int8(), "the answer, 0 to 9; null where status is not ok"),
+        _field("confidence", pa.float32(), "the model's probability for digit; null where status is not ok"),
+        _field(
+            "probabilities",
+            pa.list_(pa.field("element", pa.float32()), CLASSES),
+            "the model's ten outputs divided by their sum, for digits 0 to 9",
+        ),
+        _field("label", pa.int8(), "the true digit, where known"),
+        _field("decision", _TEXT, "accept or review; a scan without a digit is for review; null: no rule set"),
+        _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
+        _field("model", _TEXT, "digest of the model bundle that answered", nullable=False),
+    ]
+)
+
+PER_CLASS = pa.schema(
+    [
+        _field("digit", pa.int8(), "the class, 0 to 9; always ten rows", nullable=False),
+        _field("support", pa.int64(), "scored scans whose label is this digit; null in a run without labels"),
+        _field("predicted", pa.int64(), "scored scans answered with this digit; of the labelled, where any are"),
+        _field("correct", pa.int64(), "scored scans with this label and this answer; null without labels"),
+        _field("precision", pa.float64(), "correct / predicted; null where support or predicted is 0"),
+        _field("recall", pa.float64(), "correct / support; null where support is 0"),
+        _field("f1", pa.float64(), "2 correct / (support + predicted); null where support is 0"),
+        _field("recall_low", pa.float64(), "lower end of recall's 95 % Wilson interval"),
+        _field("recall_high", pa.float64(), "upper end of recall's 95 % Wilson interval"),
+    ]
+)
+
+CONFUSION = pa.schema(
+    [
+        _field("label", pa.int8(), "the true digit; null: not known"),
+        _field("digit", pa.int8(), "the answer; null: not scored"),
+        _field("count", pa.int64(), "rows of predictions with this label and answer; they sum to all rows", False),
+    ]
+)
+
+
+def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
+    """A table of the schema from its columns, in any order; ValueError where one is missing or foreign."""
+    if set(columns) != set(schema.names):
+        raise ValueError(f"columns {sorted(columns)} are not those of the schema, {sorted(schema.names)}")
+    return pa.table([_column(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.ChunkedArray | pa.Array):
+        return values if values.type == kind else values.cast(kind)
+    return pa.array(values, kind)
