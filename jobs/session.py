@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mnist_batch.errors import InputError, JobError
@@ -51,21 +52,37 @@ def connect(address: str | None) -> None:
         return
     # Under `ray job submit` the job runs inside the cluster that took it.
     address = address or os.environ.get("RAY_ADDRESS")
+    # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            # Scoring needs two logical CPUs even where the machine has one.
-            ray.init(
-                num_cpus=max(2, os.cpu_count() or 2),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        with quiet_stderr():
+            if address:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                ray.init(
+                    num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
     except ConnectionError as error:
         raise InputError(
             f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
         ) from None
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Nothing reaches the terminal's stderr inside, not even from C++, which sys.stderr does not govern."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def run(work: Callable[[], Mapping[str, Any]]) -> int:
@@ -75,7 +92,6 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     """
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("mnist_batch").setLevel(logging.INFO)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Ray Train imports TensorFlow, which reports its build
     try:
         summary = {"status": "done", "exit_code": 0, **work()}
     except JobError as error:

@@ -69,7 +69,7 @@ def cnn() -> Model:
 
     def convolution(filters: int) -> list[Any]:
         return [
-            layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            layers.Conv2D(filters, 3, use_bias=False),
             layers.BatchNormalization(),
             layers.ReLU(),
         ]
@@ -126,5 +126,5 @@ LADDER = {
     "hidden": Architecture(hidden, epochs=5, batch_size=32),
     "deep": Architecture(deep, epochs=10, batch_size=32),
     "dropout": Architecture(dropout, epochs=10, batch_size=64),
-    "cnn": Architecture(cnn, epochs=12, batch_size=128, optimizer=adam_with_cosine_decay),
+    "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
 }

@@ -37,7 +37,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
 
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The diagonal would drown every mistake: colour follows the square root.
-    figure = _figure(7.5, 6.4)
+    figure = _figure(6.2, 6.4)
     axes = figure.subplots()
     seaborn.heatmap(
         np.sqrt(share),
@@ -51,7 +51,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
         linecolor="white",
         cbar=False,
         ax=axes,
-        annot_kws={"size": 9},
+        annot_kws={"size": 10},
     )
     axes.set(xlabel="answer", ylabel="label", title="What was written, and what was read")
     axes.tick_params(length=0, labelrotation=0)

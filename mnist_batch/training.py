@@ -168,7 +168,7 @@ def fit(config: Mapping[str, Any]) -> None:
         started = time.monotonic()
         order = np.random.default_rng([recipe.seed, epoch, rank]).permutation(len(images))
         rows, weights = step_rows(order, steps)
-        loss, correct, validation_loss, validation_correct = run_epoch(rows, weights, counts).numpy().tolist()
+        loss, correct, validation_loss, validation_correct = run_epoch(rows, weights, counts)
         seconds = time.monotonic() - started
         learned, held_out = sum(config["shares"]), config["about"]["held_out"]
         history.append(
@@ -258,8 +258,10 @@ def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, training: Any,
         if tf.as_dtype(variable.dtype).is_floating  # batch norm's; the others are seeds
     ]
 
-    def all_reduce(how: str, tensors: Any) -> Any:
-        return tf.distribute.get_replica_context().all_reduce(how, tensors)
+    def all_reduce(how: str, values: Any) -> Any:
+        with tf.device("/cpu:0"):  # a collective has to know where its tensors are
+            placed = [tf.identity(value) for value in values]
+        return strategy.run(lambda *own: tf.distribute.get_replica_context().all_reduce(how, list(own)), args=placed)
 
     def evaluate() -> tuple[Any, Any]:
         outputs = model(held_out, training=False)
@@ -278,20 +280,18 @@ def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, training: Any,
 
     @tf.function
     def mean_averages() -> Any:
-        return strategy.run(lambda: all_reduce("MEAN", [variable.value for variable in averages]))
+        return all_reduce("MEAN", [variable.value for variable in averages])
 
     @tf.function
     def sums(*values: Any) -> Any:
-        with tf.device("/cpu:0"):
-            stacked = tf.stack([*values, *strategy.run(evaluate)])
-        return strategy.run(lambda tensor: all_reduce("SUM", tensor), args=(stacked,))
+        return all_reduce("SUM", [*values, *strategy.run(evaluate)])
 
-    def run_epoch(rows: Any, weights: Any, counts: Any) -> Any:
+    def run_epoch(rows: Any, weights: Any, counts: Any) -> list[float]:
         loss, hits = learn(tf.constant(rows), tf.constant(weights), tf.constant(counts))
         if averages:  # each worker has kept batch norm's moving averages of its own digits only
             for variable, mean in zip(averages, mean_averages(), strict=True):
                 variable.assign(mean)
-        return sums(loss, hits)
+        return [float(total) for total in sums(loss, hits)]
 
     return run_epoch
 

@@ -1,0 +1,1 @@
+"""Measurements that stand in the documentation; run by hand, never by the tests."""

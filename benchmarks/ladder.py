@@ -1,0 +1,97 @@
+"""The accuracy of every model of the ladder on the MNIST test set, beside what its tutorial published.
+
+    python -m benchmarks.ladder --seeds 1 2 3
+
+Trains each model with each seed on two Ray workers, as jobs.train does, and prints the table of the README.
+Results are kept in --results, a line of JSON a training; a training that is there already is not repeated.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from statistics import mean
+
+from jobs import session
+from mnist_batch.models import LADDER
+
+# Model, epochs, published test accuracies in per cent.
+ROWS = (
+    ("linear", 5, (92.41, 92.48, 92.57)),
+    ("hidden", 5, (97.59, 97.70, 97.16)),
+    ("hidden", 10, (97.79,)),
+    ("deep", 10, (97.10,)),
+    ("dropout", 10, (98.11,)),
+    ("cnn", LADDER["cnn"].epochs, ()),
+)
+TEST_DIGITS = 10_000
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    arguments.add_argument("--models", nargs="+", choices=LADDER, default=list(LADDER))
+    arguments.add_argument("--results", type=Path, default=Path("benchmarks/ladder.jsonl"))
+    given = arguments.parse_args()
+    done = read(given.results)
+    for model, epochs, _ in ROWS:
+        for seed in given.seeds:
+            if model in given.models and (model, epochs, seed) not in done:
+                result = measure(model, epochs, seed)
+                with given.results.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+    print(table(read(given.results)))
+
+
+def read(results: Path) -> dict[tuple[str, int, int], dict[str, float]]:
+    """What has been measured: (model, epochs, seed) -> result."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return {(line["model"], line["epochs"], line["seed"]): line for line in map(json.loads, lines)}
+
+
+def measure(model: str, epochs: int, seed: int) -> dict[str, object]:
+    """One training of its own, on two workers of one thread each."""
+    with session.quiet_stderr():
+        session.connect(None)
+        from mnist_batch import training
+    recipe = training.Recipe(model, epochs, LADDER[model].batch_size, workers=2, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        info = training.train(recipe, f"{folder}/{model}").info
+        history = json.loads(Path(folder, model, "history.json").read_text())
+    result = {
+        "model": model,
+        "epochs": epochs,
+        "seed": seed,
+        "parameters": info["parameters"],
+        "test_accuracy": info["test"]["accuracy"],
+        "seconds_an_epoch": round(mean(line["seconds"] for line in history), 2),
+    }
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def table(done: dict[tuple[str, int, int], dict[str, float]]) -> str:
+    """Markdown: mean and range over the seeds beside the published figures, and whether the mean reaches them."""
+    lines = [
+        "| model | epochs | parameters | test accuracy, mean of seeds | range | published | reached |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model, epochs, published in ROWS:
+        runs = [result for (name, times, _), result in done.items() if (name, times) == (model, epochs)]
+        if not runs:
+            continue
+        found = [100 * run["test_accuracy"] for run in runs]
+        target = mean(published) if published else 99.4
+        # Two standard errors of a share on 10,000 test digits.
+        noise = 200 * ((target / 100) * (1 - target / 100) / TEST_DIGITS) ** 0.5
+        lines.append(
+            f"| `{model}` | {epochs} | {int(runs[0]['parameters']):,} | **{mean(found):.2f}** ({len(found)}) "
+            f"| {min(found):.2f} to {max(found):.2f} | {', '.join(map(str, published)) or 'ours: at least 99.4'} "
+            f"| {'yes' if mean(found) >= target - noise else 'no'} (within ±{noise:.2f}) |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
