@@ -7,6 +7,8 @@ The order for one scan is ``read_scan`` -> ``decode`` -> ``normalise``; whatever
 import errno
 import os
 import stat
+import struct
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -63,16 +65,18 @@ def _read_local(path: bytes) -> bytes:
             kind = "symbolic link" if error.errno == errno.ELOOP else "pipe, socket or device"
             raise Unreadable("not_a_file", f"a {kind}, which is not followed or opened") from None
         raise Unreadable("missing", error.strerror or str(error)) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise Unreadable("not_a_file", "a folder that could not be listed")
         if not stat.S_ISREG(mode):
             raise Unreadable("not_a_file", "a pipe, socket or device, which is not read")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise Unreadable("missing", f"could not be read: {error.strerror}") from None
+    except OSError as error:
+        raise Unreadable("missing", f"could not be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
 
 
 def _read_remote(source: str, path: bytes) -> bytes:
@@ -139,8 +143,11 @@ def _may_be_transparent(kind: str, data: bytes) -> bool:
 
 def _with_alpha(data: bytes) -> NDArray[np.uint8]:
     # OpenCV either keeps the alpha channel or turns by EXIF orientation, not both; Pillow does both.
-    with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
-        rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
+            rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError) as error:
+        raise Unreadable("undecodable", f"corrupt transparent image: {error}") from None
     return rgba[:, :, [2, 1, 0, 3]]
 
 

@@ -1,5 +1,6 @@
 """From labelled digits to a model bundle, across Ray workers: ``train`` is the order of things."""
 
+import hashlib
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch import bundle, digits, locations, plots, versions
-from mnist_batch.errors import InputError
+from mnist_batch.errors import BooksError, InputError
 from mnist_batch.models import LADDER, Model, Optimizer
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,9 @@ def train(
 
     source = "embedded MNIST" if data is None else locations.absolute(data)
     about = {"data": source, "data_digest": digits.digest(labelled), "digits": learned, "held_out": held_out}
-    epochs_done = Queue()
-    printer = threading.Thread(target=_print_epochs, args=(epochs_done, recipe.epochs), daemon=True)
+    news = Queue()
+    replicas: dict[int, str] = {}
+    listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
     storage = f"{folder}/.{name}.training-{os.getpid()}-{time.time_ns()}"
@@ -72,7 +74,7 @@ def train(
         fit,
         train_loop_config={
             "recipe": asdict(recipe), "about": about, "shares": shares,
-            "threads": cpus_per_worker, "epochs_done": epochs_done,
+            "threads": cpus_per_worker, "news": news,
         },
         scaling_config=ray.train.ScalingConfig(
             num_workers=recipe.workers, resources_per_worker={"CPU": cpus_per_worker}
@@ -89,14 +91,16 @@ def train(
         ),
     )  # fmt: skip
     try:
-        printer.start()
+        listener.start()
         result = trainer.fit()
+        news.put(None)
+        listener.join()
+        if len(set(replicas.values())) != 1:
+            raise BooksError(f"the {recipe.workers} workers ended with different weights: {replicas}")
         with result.checkpoint.as_directory() as finished:
             return bundle.publish(Path(finished), out)
     finally:
-        epochs_done.put(None)
-        printer.join(timeout=10)
-        epochs_done.shutdown()
+        news.shutdown(force=True)
         locations.delete_folder(filesystem, storage)
 
 
@@ -123,8 +127,12 @@ def share_sizes(total: int, workers: int) -> list[int]:
     return [total * (rank + 1) // workers - total * rank // workers for rank in range(workers)]
 
 
-def _print_epochs(epochs_done: Any, epochs: int) -> None:
-    while (line := epochs_done.get()) is not None:
+def _listen(news: Any, epochs: int, replicas: dict[int, str]) -> None:
+    """Log a line an epoch and note each worker's digest of its weights, until None comes."""
+    while (line := news.get()) is not None:
+        if "weights" in line:
+            replicas[line["rank"]] = line["weights"]
+            continue
         log.info(
             "epoch %d of %d: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, "
             "%.1f s, %s images/s",
@@ -183,9 +191,10 @@ def fit(config: Mapping[str, Any]) -> None:
             }
         )
         if rank == 0:
-            config["epochs_done"].put(history[-1])
+            config["news"].put(history[-1])
         _report(rank, history[-1], lambda folder: _save_state(folder, model, optimizer, history))
 
+    config["news"].put({"rank": rank, "weights": _weights_digest(model)})
     _report(rank, {}, lambda folder: _save_bundle(folder, recipe, model, history, config["about"]))
 
 
@@ -307,6 +316,10 @@ def _report(rank: int, metrics: Mapping[str, Any], save: Any) -> None:
         ray.train.report(dict(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
+def _weights_digest(model: Model) -> str:
+    return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in model.weights)).hexdigest()[:16]
+
+
 def _save_state(folder: Path, model: Model, optimizer: Optimizer, history: list[dict[str, Any]]) -> None:
     variables = [*model.variables, *optimizer.variables]
     np.savez(folder / "state.npz", *(variable.numpy() for variable in variables))
@@ -346,6 +359,7 @@ def _save_bundle(
             "parameters": model.count_params(),
             "training": {**about, **asdict(recipe)},
             "validation": {"accuracy": history[-1]["validation_accuracy"], "digits": about["held_out"]},
+            "weights": _weights_digest(model),
             "test": {"data": "MNIST test", "digits": len(labels), "accuracy": correct / len(labels)},
             "calibration": None,
             "versions": versions.versions(),

@@ -1,0 +1,95 @@
+"""What the tests share: one Ray, a model whose answers are known by construction, scans to write."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from mnist_batch import bundle, images, plots
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the shared Ray, or starts one, is marked so that make test-fast leaves it out."""
+    for item in items:
+        if "shared_ray" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.ray)
+
+
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[None]:
+    """One Ray for the whole run, with four logical CPUs so that three workers fit."""
+    import ray
+
+    ray.init(
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=400_000_000,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ruler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bundle that answers with the brightest of the first ten pixels of the top row."""
+    folder = tmp_path_factory.mktemp("ruler")
+    picture = helper.make_tensor_value_info("picture", TensorProto.UINT8, ["n", 28, 28])
+    outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", 10])
+    nodes = [
+        helper.make_node("Reshape", ["picture", "flat"], ["row"]),
+        helper.make_node("Gather", ["row", "first"], ["ten"], axis=1),
+        helper.make_node("Cast", ["ten"], ["outputs"], to=TensorProto.FLOAT),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([-1, 784]), "flat"),
+        numpy_helper.from_array(np.arange(10), "first"),
+    ]
+    graph = helper.make_graph(nodes, "ruler", [picture], [outputs], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    (folder / "model.keras").write_bytes(b"never opened in these tests")
+    bundle.describe(folder, {"architecture": "ruler", "test": {"accuracy": 1.0}, "calibration": None})
+    return str(folder)
+
+
+def picture_of(digit: int, confidence: float = 1.0) -> NDArray[np.uint8]:
+    """A picture that the ruler reads as ``digit``, with about this probability (0.1 to 1)."""
+    picture = np.zeros((images.SIDE, images.SIDE), np.uint8)
+    picture[0, :10] = round(200 * (1 - confidence) / 9)
+    picture[0, digit] = round(200 * confidence)
+    picture[14, 14] = 90
+    return picture
+
+
+def write_scan(path: Path, digit: int, confidence: float = 1.0) -> Path:
+    """Write a PNG that the ruler reads as ``digit``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(plots.png(picture_of(digit, confidence)))
+    return path
+
+
+@pytest.fixture
+def scans_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder of ``count`` scans, ``<digit>/scan-<n>.png``, that the ruler reads rightly but for a few.
+
+    Every seventh is read as the next digit, every eleventh is a file that is no image.
+    """
+
+    def make(count: int, name: str = "scans") -> Path:
+        folder = tmp_path / name
+        for number in range(count):
+            digit = number % 10
+            path = folder / str(digit) / f"scan-{number:04d}.png"
+            write_scan(path, (digit + (number % 7 == 6)) % 10, confidence=0.4 + 0.5 * (number % 13) / 13)
+            if number % 11 == 10:
+                path.write_bytes(b"this is no image")
+        return folder
+
+    return make
