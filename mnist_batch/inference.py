@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mnist_batch import bundle, images, locations, runs, tables
+from mnist_batch.errors import InputError
 
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
 
@@ -118,7 +119,7 @@ class Classify:
     def __init__(self, model: str, digest: str, engine: str = "onnx") -> None:
         opened = bundle.open_bundle(model)
         if opened.digest != digest:
-            raise ValueError(f"{model} changed while the run was starting: {opened.digest}, not {digest}")
+            raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
         self.digest = digest
         self.engine: Engine = ENGINES[engine](opened)
 

@@ -76,7 +76,7 @@ class Run:
 
     def freeze(self, shards: Sequence[pa.Table], facts: Mapping[str, Any]) -> None:
         """Write the manifest, one file per shard, and then ``opened.json``: from here on the run resumes."""
-        locations.delete_folder(self.filesystem, self.staging)
+        self.clear_staging()
         for number, shard in enumerate(shards):
             buffer = pa.BufferOutputStream()
             pq.write_table(shard, buffer, compression="zstd")
@@ -174,6 +174,10 @@ class Run:
     def commit(self, facts: Mapping[str, Any]) -> None:
         """Write run.json, which makes the run published, and clear its staging."""
         locations.write_whole(self.filesystem, f"{self.folder}/run.json", _as_json(facts))
+        self.clear_staging()
+
+    def clear_staging(self) -> None:
+        """Delete what only an unfinished run needs."""
         locations.delete_folder(self.filesystem, self.staging)
 
 

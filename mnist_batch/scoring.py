@@ -76,6 +76,7 @@ def open_run(
         listed = scans.attach_labels(listed, labels)
     listing = scans.digest(listed)
     if run.published:
+        run.clear_staging()  # of a process that was killed between publishing and clearing
         if run.published["listing"] == listing:
             log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
             return run

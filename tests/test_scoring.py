@@ -1,0 +1,241 @@
+"""The pipeline on a real Ray: every scan in comes out once, whatever the number of actors, and only once."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mnist_batch import runs, scoring, tables
+from mnist_batch.errors import BooksError, InputError
+
+Make = Callable[..., Path]
+
+
+def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> runs.Run:
+    options = {"labels": "parent", "shard_size": 20, "run_date": "2026-11-21"} | options
+    return scoring.open_run([str(source) for source in sources], model=model, out=str(out), **options)
+
+
+def predictions(run: runs.Run) -> pa.Table:
+    return pq.read_table(run.table_folder("predictions"), partitioning=None).sort_by([("scan", "ascending")])
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
+    scans_folder: Make, ruler: str, tmp_path: Path
+) -> None:
+    folder = scans_folder(110)
+    one = opened([folder], ruler, tmp_path / "one")
+    facts = scoring.score(one, preprocessors=1, classifiers=1)
+    two = opened([folder], ruler, tmp_path / "two", shard_size=7)
+    scoring.score(two, preprocessors=2, classifiers=2)
+    rows = predictions(one)
+    assert rows.schema.equals(tables.PREDICTIONS)
+    assert rows["scan"].to_pylist() == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    assert rows.equals(predictions(two))
+
+    # The folder was made so that these are known: n % 11 == 10 is no image, n % 7 == 6 is read as the next digit.
+    for row in rows.to_pylist():
+        number = int(row["scan"][7:11])
+        if number % 11 == 10:
+            assert (row["status"], row["digit"], row["decision"]) == ("not_an_image", None, "review")
+        else:
+            assert (row["status"], row["digit"]) == ("ok", (number + (number % 7 == 6)) % 10)
+        assert row["label"] == number % 10
+    assert facts["totals"] | {"statuses": {}, "answers": {}} == {
+        "rows": 110,
+        "scored": 100,
+        "unreadable": 10,
+        "statuses": {},
+        "answers": {},
+        "labelled": 100,
+        "correct": 86,
+        "accuracy": 0.86,
+    }
+    per_class = pq.read_table(one.table_folder("per_class"), partitioning=None)
+    confusion = pq.read_table(one.table_folder("confusion"), partitioning=None)
+    assert sum(per_class["correct"].to_pylist()) == 86
+    assert sum(confusion["count"].to_pylist()) == 110
+    assert [file["rows"] for file in facts["files"]] == [20, 20, 20, 20, 20, 10]
+    assert not (tmp_path / "one/_staging" / one.run_id).exists()
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_the_same_command_again_does_nothing_and_new_scans_make_a_new_run(
+    scans_folder: Make, ruler: str, tmp_path: Path
+) -> None:
+    folder, out = scans_folder(15), tmp_path / "out"
+    first = opened([folder], ruler, out)
+    published = scoring.score(first)
+    before = files(out)
+    again = opened([folder], ruler, out)
+    assert (again, scoring.score(again)) == (first, published)
+    assert files(out) == before
+
+    (folder / "3/another.png").write_bytes((folder / "3/scan-0003.png").read_bytes())
+    second = opened([folder], ruler, out)
+    assert second.run_id == f"{first.run_id}-2"
+    assert scoring.score(second)["scans"] == 16
+    assert {path: time for path, time in files(out).items() if path in before} == before
+    assert opened([folder], ruler, out) == second
+    assert len(pq.read_table(out / "predictions")) == 31
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(
+    scans_folder: Make, ruler: str, tmp_path: Path
+) -> None:
+    folder, out = scans_folder(50), tmp_path / "out"
+    run = opened([folder], ruler, out)
+    facts = run.opened
+    assert facts is not None
+    scoring.run_pipeline(run, facts, [1], 1, 1)  # what a killed run leaves: one part of three
+    safe = files(out / "_staging" / run.run_id / "parts")
+    assert len(safe) == 1
+    (folder / "3/late.png").write_bytes(b"arrived since")
+    resumed = opened([folder], ruler, out)
+    assert resumed == run
+    published = scoring.score(resumed)
+    moved = {Path(path).name: time for path, time in files(out / "predictions").items()}
+    assert all(moved[Path(path).name] == time for path, time in safe.items())
+    assert (published["scans"], published["resumed_shards"]) == (50, 1)
+    assert "3/late.png" not in predictions(run)["scan"].to_pylist()
+    following = opened([folder], ruler, out)
+    assert (following.run_id, following.opened and following.opened["scans"]) == (f"{run.run_id}-2", 51)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_an_empty_folder_is_published_as_an_empty_typed_table(ruler: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    run = opened([tmp_path / "in"], ruler, tmp_path / "out")
+    assert scoring.score(run)["totals"]["rows"] == 0
+    assert predictions(run).schema.equals(tables.PREDICTIONS)
+    assert len(pq.read_table(run.table_folder("per_class"), partitioning=None)) == 10
+    assert opened([tmp_path / "in"], ruler, tmp_path / "out").published
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    folder = scans_folder(30)
+    run = opened([folder], ruler, f"fsspec+file://{tmp_path}/out")
+    facts = scoring.score(run)
+    assert sorted(file["path"] for file in facts["files"]) == sorted(
+        str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out/predictions").rglob("*.parquet")
+    )
+    remote = scoring.open_run(
+        [f"fsspec+file://{folder}"], model=f"fsspec+file://{ruler}", out=str(tmp_path / "b"), labels="parent"
+    )
+    scoring.score(remote)
+    columns = ["scan", "status", "digit", "label", "confidence"]
+    assert predictions(remote).select(columns).equals(predictions(run).select(columns))
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_rows_that_are_not_the_scans_listed_are_not_published(
+    scans_folder: Make, ruler: str, tmp_path: Path
+) -> None:
+    folder, out = scans_folder(30), tmp_path / "out"
+    run = opened([folder], ruler, out)
+    assert run.opened is not None
+    scoring.run_pipeline(run, run.opened, [0, 1], 1, 1)
+    part = out / "_staging" / run.run_id / "parts/part-00001.parquet"
+    pq.write_table(pq.read_table(part).slice(1), part)
+    with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
+        scoring.score(run)
+    assert not (out / "predictions").exists()
+    assert not (out / "runs" / run.run_id / "run.json").exists()
+
+
+def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    folder, out = scans_folder(5), tmp_path / "out"
+    truth = tmp_path / "truth.csv"
+    truth.write_text("scan,label\n0/scan-0000.png,0\n")
+    ids = [
+        opened([folder], ruler, out).run_id,
+        opened([folder], ruler, out, labels="none").run_id,
+        opened([folder], ruler, out, labels=str(truth)).run_id,
+        opened([folder], ruler, out, engine="keras").run_id,
+        opened([folder / "0"], ruler, out).run_id,
+    ]
+    truth.write_text("scan,label\n0/scan-0000.png,1\n")
+    ids.append(opened([folder], ruler, out, labels=str(truth)).run_id)
+    assert len(set(ids)) == len(ids)
+    assert opened([folder], ruler, out, shard_size=3).run_id == ids[0]
+    assert opened([Path(os.path.relpath(folder))], ruler, out).run_id == ids[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sources": []}, "SCANS and --manifest"),
+        ({"manifest": "list.parquet"}, "SCANS and --manifest"),
+        ({"engine": "abacus"}, "--engine 'abacus': choose from onnx, keras"),
+        ({"shard_size": 0}, "--shard-size is 0"),
+        ({"run_date": "21.11.2026"}, "--run-date '21.11.2026': give a date such as"),
+        ({"model": "/nowhere"}, "--model /nowhere: no model bundle there"),
+        ({"labels": "/nowhere.csv"}, "--labels '/nowhere.csv': no such file"),
+        ({"sources": ["/nowhere"]}, "SCANS: there is no file or folder '/nowhere'"),
+        ({"run_id": "a/b"}, "--run-id 'a/b'"),
+    ],
+)
+def test_an_argument_that_breaks_a_rule_is_named(
+    scans_folder: Make, ruler: str, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    arguments = {"sources": [str(scans_folder(1))], "model": ruler, "out": str(tmp_path / "out")} | options
+    with pytest.raises(InputError, match=message):
+        scoring.open_run(**arguments)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("preprocessors", "classifiers", "cpus", "shards", "sizes"),
+    [
+        (None, None, 2, 100, (1, 1)),
+        (None, None, 3, 100, (1, 2)),
+        (None, None, 16, 100, (8, 8)),
+        (None, None, 16, 3, (3, 3)),
+        (3, None, 8, 100, (3, 4)),
+        (1, 7, 8, 100, (1, 7)),
+    ],
+)
+def test_pools_fit_the_cluster_and_leave_room_for_writing(
+    preprocessors: int | None, classifiers: int | None, cpus: float, shards: int, sizes: tuple[int, int]
+) -> None:
+    found = scoring.pool_sizes(preprocessors, classifiers, cpus, shards)
+    assert found == sizes
+    assert sum(found) * scoring.CPUS_PER_ACTOR + scoring.CPUS_PER_WRITE <= cpus
+
+
+@pytest.mark.parametrize(
+    ("preprocessors", "classifiers", "cpus", "message"),
+    [
+        (None, None, 1, "the cluster has 1"),
+        (None, None, 0, "the cluster has 0"),
+        (2, 1, 2, "--preprocessors 2 and --classifiers 1 take 2.8 CPUs"),
+        (0, 1, 4, "--preprocessors is 0"),
+        (1, -1, 4, "--classifiers is -1"),
+    ],
+)
+def test_pools_that_do_not_fit_are_refused(
+    preprocessors: int | None, classifiers: int | None, cpus: float, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        scoring.pool_sizes(preprocessors, classifiers, cpus, 100)
+
+
+def test_progress_reads_well() -> None:
+    assert (
+        scoring.progress_line(12_000, 70_000, 3, 12_000, 2.5)
+        == "scored 12,000 of 70,000 scans (17 %), 4,800 images/s, 12 s left, 3 unreadable"
+    )
+    assert "time left not known yet" in scoring.progress_line(0, 10, 0, 0, 1.0)
+    # A resumed run counts its rate from what it did itself.
+    assert "100 images/s, 1 s left" in scoring.progress_line(900, 1_000, 0, 100, 1.0)

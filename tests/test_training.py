@@ -1,0 +1,265 @@
+"""Training on real workers: the same weights on every rank, the right gradient, and back from a kill."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mnist_batch import bundle, digits, inference, training
+from mnist_batch.errors import InputError
+
+
+@given(total=st.integers(0, 2_000), workers=st.integers(1, 9))
+def test_shares_are_all_digits_and_differ_by_one_at_most(total: int, workers: int) -> None:
+    shares = training.share_sizes(total, workers)
+    assert sum(shares) == total
+    assert max(shares) - min(shares) <= 1
+
+
+@given(total=st.integers(1, 400), workers=st.integers(1, 5), batch_size=st.integers(1, 64), seed=st.integers(0, 9))
+def test_an_epoch_takes_every_digit_once_in_steps_of_about_the_batch_size(
+    total: int, workers: int, batch_size: int, seed: int
+) -> None:
+    shares = [share for share in training.share_sizes(total, workers) if share]
+    steps = -(-total // batch_size)
+    taken = np.zeros(steps)
+    for share in shares:
+        order = np.random.default_rng(seed).permutation(share)
+        rows, weights = training.step_rows(order, steps)
+        assert rows.shape == weights.shape == (steps, rows.shape[1])
+        assert sorted(rows[weights > 0].tolist()) == list(range(share))
+        taken += weights.sum(axis=1)
+    assert np.array_equal(taken, training.step_counts(shares, steps))
+    assert np.all(taken <= batch_size + workers)
+
+
+RECIPE = {"model": "hidden", "epochs": 3, "batch_size": 128, "seed": 7}
+
+
+def trained(folder: Path, workers: int, **changes: Any) -> tuple[bundle.Bundle, list[dict[str, float]]]:
+    made = training.train(training.Recipe(workers=workers, **(RECIPE | changes)), str(folder / "bundle"))
+    return made, json.loads((folder / "bundle/history.json").read_text())
+
+
+def learned(history: list[dict[str, float]]) -> list[tuple[float, ...]]:
+    names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+    return [tuple(epoch[name] for name in names) for epoch in history]
+
+
+@pytest.fixture(scope="module")
+def two_workers(
+    shared_ray: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[bundle.Bundle, list[dict[str, float]]]:
+    return trained(tmp_path_factory.mktemp("two"), workers=2)
+
+
+def test_a_training_leaves_a_whole_bundle(two_workers: tuple[bundle.Bundle, list[dict[str, float]]]) -> None:
+    made, history = two_workers
+    folder = Path(made.location)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.json",
+        "history.png",
+        "model.json",
+        "model.keras",
+        "model.onnx",
+    ]
+    assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+    assert (made.info["training"]["digits"], made.info["training"]["held_out"]) == (55_000, 5_000)
+    assert len(history) == 3
+    assert history[0]["loss"] > history[1]["loss"] > history[2]["loss"]
+    assert made.info["validation"]["accuracy"] == history[2]["validation_accuracy"]
+    assert made.info["test"]["accuracy"] > 0.95
+
+
+def test_onnx_and_keras_agree_on_the_whole_test_set(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]],
+) -> None:
+    made, _ = two_workers
+    images, labels = digits.mnist("test")
+    answers = [np.concatenate([engine(made)(part) for part in np.split(images, 10)]) for engine in ENGINES]
+    onnx, keras = (inference.probabilities_of(answer) for answer in answers)
+    assert np.abs(onnx - keras).max() <= 1e-5
+    assert (onnx.argmax(axis=1) == labels).mean() == pytest.approx(made.info["test"]["accuracy"], abs=1e-9)
+
+
+ENGINES = list(inference.ENGINES.values())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    made, history = two_workers
+    again, once_more = trained(tmp_path, workers=2)
+    assert again.info["weights"] == made.info["weights"]
+    assert learned(once_more) == learned(history)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_learns_as_well(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path, workers: int
+) -> None:
+    made, _ = two_workers
+    other, _ = trained(tmp_path, workers=workers)
+    share = made.info["test"]["accuracy"]
+    noise = 4 * (2 * share * (1 - share) / 10_000) ** 0.5  # four standard errors of a difference
+    assert other.info["test"]["accuracy"] == pytest.approx(share, abs=noise)
+    assert other.info["training"]["data_digest"] == made.info["training"]["data_digest"]
+
+
+def step_of_cnn_and_hidden(config: Mapping[str, Any]) -> None:
+    """On each worker: one step with plain gradient descent at rate 1 on its half, the weights to a file."""
+    import keras
+    import ray.train
+    import tensorflow as tf
+
+    rank = ray.train.get_context().get_world_rank()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    with strategy.scope():
+        model = reference_model()
+        optimizer = keras.optimizers.SGD(1.0)
+        optimizer.build(model.trainable_variables)
+    step = training.make_step(model, optimizer)
+    images, labels = config["images"][rank::2], config["labels"][rank::2]
+    ones = np.ones(len(images), np.float32)
+
+    @tf.function
+    def once() -> Any:
+        return strategy.run(step, args=(images, labels, ones, np.float32(len(config["images"]))))
+
+    once()
+    np.savez(Path(config["folder"]) / f"rank-{rank}.npz", *(weight.numpy() for weight in model.weights))
+    ray.train.report({})
+
+
+def reference_model() -> Any:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    return training.LADDER["hidden"].build()
+
+
+def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+    import keras
+    import tensorflow as tf
+
+    model = reference_model()
+    with tf.GradientTape() as tape:
+        loss = keras.losses.SparseCategoricalCrossentropy()(labels, model(images, training=True))
+    return [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_the_gradient_of_two_workers_is_that_of_one(tmp_path: Path) -> None:
+    import ray.train
+    from ray.train.tensorflow import TensorflowTrainer
+
+    images, labels = (array[:33] for array in digits.mnist("train"))  # an odd number: the halves differ
+    labels = labels.astype(np.int32)
+    TensorflowTrainer(
+        step_of_cnn_and_hidden,
+        train_loop_config={"images": images, "labels": labels, "folder": str(tmp_path)},
+        scaling_config=ray.train.ScalingConfig(num_workers=2),
+        run_config=ray.train.RunConfig(storage_path=str(tmp_path / "ray")),
+    ).fit()
+    ranks = [list(np.load(tmp_path / f"rank-{rank}.npz").values()) for rank in (0, 1)]
+    assert all(np.array_equal(first, second) for first, second in zip(*ranks, strict=True))
+    before = reference_model().get_weights()
+    for start, end, gradient in zip(before, ranks[0], mean_gradient(images, labels), strict=True):
+        assert np.abs(gradient).max() > 0
+        np.testing.assert_allclose(start - end, gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.ray
+def test_a_worker_killed_in_the_second_epoch_changes_nothing(tmp_path: Path) -> None:
+    """The job as a user runs it, on a Ray of its own: one worker gets SIGKILL, the history is the undisturbed one."""
+    command = [sys.executable, "-m", "jobs.train", "--model", "hidden", "--batch-size", "64", "--epochs", "4"]
+    with tempfile.TemporaryFile("w+") as stdout:
+        job = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "killed")], stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+        assert job.stderr is not None
+        lines = []
+        for line in job.stderr:
+            lines.append(line)
+            if "epoch 1 of 4" in line and not any("killed" in said for said in lines):
+                os.kill(workers_of(job.pid)[0], signal.SIGKILL)
+                lines.append("killed\n")
+        assert job.wait() == 0, "".join(lines)
+        stdout.seek(0)
+        summary = json.loads(stdout.read().splitlines()[-1])
+    said = [int(found[1]) for found in (re.search(r"epoch (\d) of 4", line) for line in lines) if found]
+    assert sorted(set(said)) == [1, 2, 3, 4]
+    assert summary["status"] == "done"
+    undisturbed = subprocess.run(
+        [*command, "--out", str(tmp_path / "calm")], capture_output=True, text=True, check=True
+    )
+    assert json.loads(undisturbed.stdout.splitlines()[-1])["test_accuracy"] == summary["test_accuracy"]
+    histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("killed", "calm")]
+    assert learned(histories[0]) == learned(histories[1])
+
+
+def workers_of(job: int) -> list[int]:
+    """The Ray Train workers among the processes of a job's own Ray, whose session is named after its pid."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                name = (entry / "cmdline").read_bytes()
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if name.startswith(b"ray::RayTrainWorker") and f"_{job}".encode() in environment + name:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "workers", "message"),
+    [
+        ({"model": "abacus"}, 2, "--model 'abacus' is not on the ladder; choose from linear, hidden"),
+        ({"epochs": 0}, 2, "--epochs is 0; it has to be at least 1"),
+        ({"seed": -1}, 2, "--seed is -1; it has to be at least 0"),
+        ({"batch_size": 2}, 3, "--workers 3 cannot share --batch-size 2"),
+        ({}, 0, "--workers is 0"),
+        ({}, 9, "need 9 CPUs, but the cluster has 4"),
+    ],
+)
+@pytest.mark.usefixtures("shared_ray")
+def test_a_recipe_that_breaks_a_rule_is_refused(
+    tmp_path: Path, changes: dict[str, Any], workers: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        trained(tmp_path, workers=workers, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
+    import cv2
+
+    images, labels = (array[:60] for array in digits.mnist("test"))
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / f"scans/{label}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    (tmp_path / "scans/3/broken.png").write_bytes(b"")
+    (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
+    read = digits.training_digits(str(tmp_path / "scans"))
+    assert read.count() == 60
+    memory = digits.table(images, labels)
+    assert sorted(read.take_all(), key=str) == sorted(memory.to_pylist(), key=str)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="holds no scan in a folder named 0 to 9"):
+        digits.training_digits(str(tmp_path / "none"))
