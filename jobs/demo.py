@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n4. Read the predictions, in one line each:")
     print(f"""   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') WHERE status = 'ok' LIMIT 5;""")
     print(f"""   pandas  pd.read_parquet("{out}/predictions").query("digit != label").head()""")
-    newest = max(Path(out, "runs").glob("*/report.html"), key=lambda page: page.stat().st_mtime)
+    newest = max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
     print(f"\nNow open {newest}")
     return 0
 

@@ -148,26 +148,28 @@ def run_pipeline(
     run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], preprocessors: int, classifiers: int
 ) -> None:
     """The shards through their two actors and onto the disk, on however many nodes there are."""
-    ray.data.DataContext.get_current().target_max_block_size = None  # a shard is one block, whatever its size
+    context = ray.data.DataContext.get_current().copy()
+    context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
-    numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
-    pages = numbers.map_batches(
-        Preprocess,
-        fn_constructor_args=[run.manifest_location],
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=preprocessors),
-        num_cpus=CPUS_PER_ACTOR,
-    )
-    answers = pages.map_batches(
-        Classify,
-        fn_constructor_args=[model["location"], model["digest"], opened["engine"]],
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=classifiers),
-        num_cpus=CPUS_PER_ACTOR,
-    )
-    answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
+    with ray.data.DataContext.current(context):
+        numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
+        pages = numbers.map_batches(
+            Preprocess,
+            fn_constructor_args=[run.manifest_location],
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=preprocessors),
+            num_cpus=CPUS_PER_ACTOR,
+        )
+        answers = pages.map_batches(
+            Classify,
+            fn_constructor_args=[model["location"], model["digest"], opened["engine"]],
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=classifiers),
+            num_cpus=CPUS_PER_ACTOR,
+        )
+        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
 
 
 class Parts(ray.data.Datasink[None]):
@@ -176,7 +178,7 @@ class Parts(ray.data.Datasink[None]):
     def __init__(self, run: runs.Run) -> None:
         self.run = run
 
-    def write(self, blocks: Iterable[Block], ctx: Any) -> None:
+    def write(self, blocks: Iterable[Block], ctx: Any) -> None:  # noqa: ARG002
         """``blocks`` are tables as Classify returns them."""
         for block in blocks:
             self.run.write_part(BlockAccessor.for_block(block).to_arrow())

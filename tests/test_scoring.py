@@ -90,9 +90,7 @@ def test_the_same_command_again_does_nothing_and_new_scans_make_a_new_run(
 
 
 @pytest.mark.usefixtures("shared_ray")
-def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(
-    scans_folder: Make, ruler: str, tmp_path: Path
-) -> None:
+def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder, out = scans_folder(50), tmp_path / "out"
     run = opened([folder], ruler, out)
     facts = run.opened
@@ -139,9 +137,7 @@ def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler:
 
 
 @pytest.mark.usefixtures("shared_ray")
-def test_rows_that_are_not_the_scans_listed_are_not_published(
-    scans_folder: Make, ruler: str, tmp_path: Path
-) -> None:
+def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder, out = scans_folder(30), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None

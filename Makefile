@@ -1,0 +1,38 @@
+# Each target does its own set-up: a machine needs Python 3.11, git and make, and a package index.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test test-fast lint lock clean
+
+demo: $(VENV)/ready
+	$(RUN) -m jobs.demo
+
+test: lint
+	$(RUN) -m pytest
+
+test-fast: $(VENV)/ready
+	$(RUN) -m pytest -m "not ray"
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# requirements.lock names every package with its version and hashes, and no index.
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# After a change of the dependencies in pyproject.toml.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.8
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
+	rm -r $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) demo

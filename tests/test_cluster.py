@@ -1,0 +1,105 @@
+"""cluster.yaml is one that ``ray up`` accepts, and a submitted job ends as its exit code says."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+RAY = str(Path(sys.executable).parent / "ray")
+
+
+def test_cluster_yaml_is_valid_for_ray_up() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    validate_config(prepare_config(config))
+    with pytest.raises(Exception, match="Additional properties|additionalProperties|is not valid|unexpected"):
+        validate_config(prepare_config(config | {"no_such_key": 1}))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A real head on loopback with token authentication, on ports of its own; the environment of its clients."""
+    folder = tmp_path_factory.mktemp("head")
+    token = folder / "token"
+    token.write_text("0123456789abcdef0123456789abcdef")
+    token.chmod(0o600)
+    dashboard = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    environment["PATH"] = f"{Path(RAY).parent}:{environment['PATH']}"  # as in an activated .venv
+    names = ("--port", "--ray-client-server-port", "--dashboard-agent-listen-port", "--metrics-export-port")
+    ports = {"--dashboard-port": dashboard} | {name: free_port() for name in names}
+    command = [RAY, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
+    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--temp-dir={short_folder(folder)}"]
+    command += [f"{flag}={port}" for flag, port in ports.items()]
+    with (folder / "head.log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        ready = [RAY, "job", "submit", "--address", address, "--", "true"]
+        for _ in range(30):  # a head takes jobs some seconds after it answers, and says so in no other way
+            if subprocess.run(ready, env=environment, capture_output=True, check=False).returncode == 0:
+                break
+            assert process.poll() is None, (folder / "head.log").read_text()
+            time.sleep(1)
+        yield environment | {"RAY_API_SERVER_ADDRESS": address}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def short_folder(folder: Path) -> str:
+    """Ray puts sockets below its folder, whose names may not be long."""
+    link = Path(f"/tmp/mb-{os.getpid()}")
+    link.unlink(missing_ok=True)
+    (folder / "ray").mkdir()
+    link.symlink_to(folder / "ray")
+    return str(link)
+
+
+def submitted(head: dict[str, str], *arguments: object) -> tuple[int, str]:
+    command = [RAY, "job", "submit", "--working-dir", ".", "--", "python", "-m", "jobs.score", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=head, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.ray
+def test_a_submitted_job_publishes_and_one_that_must_fail_is_failed(
+    head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--labels", "parent", "--model", ruler, "--out", out]
+    code, printed = submitted(head, scans_folder(50), *arguments)
+    assert code == 0, printed
+    assert "succeeded" in printed
+    predictions = pd.read_parquet(out / "predictions")
+    assert len(predictions) == 50
+    assert (predictions["status"] == "ok").sum() == 46
+    [run] = (out / "runs").glob("*/run.json")
+    assert json.loads(run.read_text())["totals"]["rows"] == 50
+
+    code, printed = submitted(head, tmp_path / "nowhere", *arguments)
+    assert code == 1, printed
+    assert "failed" in printed.lower()
+    assert "SCANS: there is no file or folder" in printed
+    assert '"exit_code": 2' in printed
+
+    stranger = head | {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "no-token")}
+    assert submitted(stranger, tmp_path)[0] != 0

@@ -1,0 +1,151 @@
+"""Each job's main, end to end: its exit code, its last line, what it leaves on disk."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from jobs import demo, report, score, train
+from tests.conftest import write_scan
+
+Make = Callable[..., Path]
+Capture = pytest.CaptureFixture[str]
+
+
+def ran(capsys: Capture, job: Any, *arguments: object) -> tuple[int, str, dict[str, Any]]:
+    """The exit code, what was printed before the last line, and the last line."""
+    capsys.readouterr()
+    code = job.main([str(argument) for argument in arguments])
+    *printed, last = capsys.readouterr().out.splitlines()
+    summary = json.loads(last)
+    assert summary["exit_code"] == code
+    return code, "\n".join(printed), summary
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture) -> None:
+    folder, out = scans_folder(60), tmp_path / "out"
+    code, printed, summary = ran(capsys, score, folder, "--model", ruler, "--out", out)
+    assert (code, summary["status"], summary["accuracy"]) == (0, "done", None)
+    assert "55 of 60 rows scored; 5 could not be read: 5 not_an_image" in printed
+    run_id = summary["run_id"]
+    page = (out / "runs" / run_id / "report.html").read_text()
+    assert "accuracy: no labels" in page
+
+    truth = tmp_path / "truth.csv"
+    rows = [(f"{number % 10}/scan-{number:04d}.png", number % 10) for number in range(40)]
+    pd.DataFrame(rows, columns=["scan", "label"]).to_csv(truth, index=False)
+    before = {path: path.read_bytes() for path in (out / "predictions").rglob("*") if path.is_file()}
+    code, printed, summary = ran(capsys, report, "--out", out, "--run", run_id, "--labels", truth)
+    read = [number for number in range(40) if number % 11 != 10]
+    right = [number for number in read if number % 7 != 6]
+    assert (code, summary["labelled"], summary["accuracy"]) == (0, len(read), len(right) / len(read))
+    assert {path: path.read_bytes() for path in (out / "predictions").rglob("*") if path.is_file()} == before
+    run = json.loads((out / "runs" / run_id / "run.json").read_text())
+    assert (run["labels"], run["totals"]["correct"]) == (str(truth), len(right))
+    per_class = pd.read_parquet(out / "per_class")
+    assert per_class["correct"].sum() == len(right)
+
+    code, _, summary = ran(capsys, report, "--out", out, "--run", run_id)
+    assert (code, summary["labelled"]) == (0, 0)
+    code, _, summary = ran(capsys, report, "--out", out, "--run", "another")
+    assert (code, summary["status"]) == (2, "failed")
+    assert run_id in summary["error"]
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_one_file_prints_its_digit_and_confidence(ruler: str, tmp_path: Path, capsys: Capture) -> None:
+    scan = write_scan(tmp_path / "digit.png", 4, confidence=0.82)
+    code, printed, _ = ran(capsys, score, scan, "--model", ruler, "--out", tmp_path / "out")
+    assert code == 0
+    assert re.search(r"^digit.png: 4 \(confidence 0\.82\d\d\)$", printed, re.MULTILINE)
+    (tmp_path / "bad\n.png").write_bytes(b"")
+    _, printed, _ = ran(capsys, score, tmp_path / "bad\n.png", "--model", ruler, "--out", tmp_path / "out")
+    assert "bad\\n.png: empty (0 bytes)" in printed
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_manifest_of_yesterdays_predictions_is_scored(
+    scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    _, _, first = ran(capsys, score, scans_folder(30), "--labels", "parent", "--model", ruler, "--out", out)
+    [part] = Path(first["predictions"]).glob("*.parquet")
+    code, _, again = ran(capsys, score, "--manifest", part, "--model", ruler, "--out", tmp_path / "again")
+    assert code == 0
+    assert (again["rows"], again["accuracy"]) == (30, first["accuracy"])
+
+
+def test_report_html_opens_offline_and_shows_names_as_text(
+    shared_ray: None, ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    evil = "<script>alert('x')</script>"
+    write_scan(tmp_path / "in/3" / f"{evil.replace('/', '')}.png", 5)
+    (tmp_path / "in/3/<b>bold.png").write_bytes(b"<i>no image")
+    arguments = [tmp_path / "in", "--labels", "parent", "--model", ruler, "--out", tmp_path / "out"]
+    _, _, summary = ran(capsys, score, *arguments)
+    page = Path(summary["report"]).read_text()
+    assert "<script" not in page
+    assert "<b>" not in page.replace("<b>0", "").replace("<b>1", "").replace("<b>2", "")
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", page)
+    assert "&lt;script&gt;" in page
+    assert "is 3, read" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "SCANS: there is no file or folder"),
+        ([], "SCANS and --manifest"),
+        (["in", "--labels", "parent"], "no scan is in a folder named 0 to 9"),
+        (["in", "--labels", "nowhere.csv"], "no such file"),
+        (["in", "--manifest", "x.parquet"], "SCANS and --manifest"),
+        (["--manifest", "x.parquet"], "--manifest x.parquet: not a readable"),
+        (["in", "--run-date", "soon"], "--run-date 'soon'"),
+    ],
+)
+def test_a_mistake_is_exit_2_and_a_sentence_and_publishes_nothing(
+    ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_scan(tmp_path / "in/a.png", 1)
+    code, printed, summary = ran(capsys, score, *arguments, "--model", ruler, "--out", "out")
+    assert (code, printed) == (2, "")
+    assert message in summary["error"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("job", [score, train, report, demo])
+def test_help_is_a_page_that_says_what_the_exit_codes_mean(job: Any, capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        job.main(["--help"])
+    page = capsys.readouterr().out
+    assert page.startswith("usage: python -m jobs.")
+    assert job is demo or "Exit codes: 0 done, 2 bad arguments" in page
+    with pytest.raises(SystemExit, match="2"):
+        job.main(["--no-such-flag"])
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_the_demo_tells_the_whole_story_twice(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "demo"
+    for time in (1, 2):
+        capsys.readouterr()
+        assert demo.main(["--folder", str(folder), "--scans", "200", "--epochs", "1"]) == 0
+        printed = capsys.readouterr().out
+        assert "200 of 205 rows scored; 5 could not be read" in printed
+        page = re.search(r"^Now open (.*)$", printed, re.MULTILINE)
+        assert page
+        assert Path(page[1]).exists()
+        assert len(list((folder / "out/runs").iterdir())) == time
+    query = re.search(r"^ *duckdb  (.*)$", printed, re.MULTILINE)
+    assert query
+    assert len(duckdb.sql(query[1]).fetchall()) == 5
+    line = re.search(r"^ *pandas  (.*)$", printed, re.MULTILINE)
+    assert line
+    assert not eval(line[1], {"pd": pd}).empty
