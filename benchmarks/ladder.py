@@ -85,9 +85,10 @@ def table(done: dict[tuple[str, int, int], dict[str, float]]) -> str:
         target = mean(published) if published else 99.4
         # Two standard errors of a share on 10,000 test digits.
         noise = 200 * ((target / 100) * (1 - target / 100) / TEST_DIGITS) ** 0.5
+        figures = ", ".join(f"{figure:.2f}" for figure in published) or "ours: at least 99.4"
         lines.append(
             f"| `{model}` | {epochs} | {int(runs[0]['parameters']):,} | **{mean(found):.2f}** ({len(found)}) "
-            f"| {min(found):.2f} to {max(found):.2f} | {', '.join(map(str, published)) or 'ours: at least 99.4'} "
+            f"| {min(found):.2f} to {max(found):.2f} | {figures} "
             f"| {'yes' if mean(found) >= target - noise else 'no'} (within ±{noise:.2f}) |"
         )
     return "\n".join(lines)

@@ -63,7 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             from mnist_batch import locations, training
 
-        session.connect(given.address)
         architecture = LADDER[given.model]
         recipe = training.Recipe(
             model=given.model,
@@ -72,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers=given.workers,
             seed=given.seed,
         )
+        session.connect(given.address)
         bundle = training.train(
             recipe,
             given.out,

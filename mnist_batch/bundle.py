@@ -69,11 +69,22 @@ def describe(folder: Path, info: Mapping[str, Any]) -> None:
     (folder / "model.json").write_text(json.dumps(whole, indent=2) + "\n")
 
 
+def check_free(location: str) -> None:
+    """Raise InputError where something other than a bundle is at the location, which publishing would replace."""
+    filesystem, target = locations.resolve(location)
+    if not locations.exists(filesystem, target) or locations.exists(filesystem, f"{target}/model.json"):
+        return
+    if locations.is_folder(filesystem, target) and not locations.names(filesystem, target):
+        return
+    raise InputError(f"--out {location}: there is something else than a model bundle; name a new folder")
+
+
 def publish(folder: Path, location: str) -> Bundle:
     """Copy a finished local bundle to its location, where it appears whole or not at all.
 
-    A bundle that is there already is replaced.
+    A bundle that is there already is replaced; InputError where anything else is.
     """
+    check_free(location)
     filesystem, target = locations.resolve(location)
     parent, _, name = target.rpartition("/")
     token = secrets.token_hex(4)

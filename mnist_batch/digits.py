@@ -66,8 +66,9 @@ def training_digits(data: str | None) -> "ray.data.Dataset":
         blocks = [table(images[at : at + BLOCK_SIZE], labels[at : at + BLOCK_SIZE]) for at in starts]
         return ray.data.from_arrow(blocks).materialize()
 
-    manifest = scans.attach_labels(scans.list_scans([data]), "parent")
-    manifest = manifest.filter(manifest["label"].is_valid())
+    manifest = scans.list_scans([data], "--data")
+    manifest = manifest.set_column(manifest.schema.get_field_index("label"), "label", scans.parent_labels(manifest))
+    manifest = manifest.filter(manifest["label"].is_valid()).cast(tables.MANIFEST)
     if not manifest.num_rows:
         raise InputError(f"--data {data}: holds no scan in a folder named 0 to 9, so there is nothing to learn")
     rows = ray.data.from_arrow(scans.cut(manifest)).map_batches(

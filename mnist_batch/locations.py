@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import fs
@@ -51,16 +50,15 @@ def exists(filesystem: fs.FileSystem, path: str) -> bool:
     return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
 
-def file_names(filesystem: fs.FileSystem, folder: str) -> list[str]:
-    """The names of the files directly in a folder, sorted; none where there is no such folder."""
-    entries = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    return sorted(entry.base_name for entry in entries if entry.type == fs.FileType.File)
+def is_folder(filesystem: fs.FileSystem, path: str) -> bool:
+    """True where a folder has this path."""
+    return bool(filesystem.get_file_info(path).type == fs.FileType.Directory)
 
 
-def folder_names(filesystem: fs.FileSystem, folder: str) -> list[str]:
-    """The names of the folders directly in a folder, sorted; none where there is no such folder."""
+def names(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    """The names of what is directly in a folder, sorted; none where there is no such folder."""
     entries = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    return sorted(entry.base_name for entry in entries if entry.type == fs.FileType.Directory)
+    return sorted(entry.base_name for entry in entries)
 
 
 def read(filesystem: fs.FileSystem, path: str) -> bytes:
@@ -91,7 +89,7 @@ def move_folder(filesystem: fs.FileSystem, source: str, target: str) -> None:
         filesystem.move(source, target)
         return
     filesystem.create_dir(target)
-    for name in file_names(filesystem, source):
+    for name in names(filesystem, source):
         filesystem.move(f"{source}/{name}", f"{target}/{name}")
     filesystem.delete_dir(source)
 
@@ -100,16 +98,3 @@ def delete_folder(filesystem: fs.FileSystem, path: str) -> None:
     """Delete a folder and all below it, if it is there."""
     if exists(filesystem, path):
         filesystem.delete_dir(path)
-
-
-def local_copy(location: str, folder: str, names: list[str]) -> list[str]:
-    """Copy files of a location into a local folder and return their paths, in the order of ``names``."""
-    filesystem, path = resolve(location)
-    copies = []
-    for name in names:
-        copies.append(f"{folder}/{name}")
-        fs.copy_files(f"{path}/{name}", copies[-1], source_filesystem=filesystem)
-    return copies
-
-
-Filesystem = Any  # pyarrow.fs.FileSystem: pyarrow ships no types

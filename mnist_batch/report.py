@@ -29,7 +29,8 @@ class Counts:
         label = rows["label"].fill_null(NONE).to_numpy()
         digit = rows["digit"].fill_null(NONE).to_numpy()
         np.add.at(self.matrix, (label, digit), 1)
-        self.statuses.update(rows["status"].to_pylist())
+        for found in rows["status"].value_counts().to_pylist():
+            self.statuses[found["values"]] += found["counts"]
 
     @property
     def labelled(self) -> NDArray[np.int64]:

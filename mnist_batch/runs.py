@@ -92,7 +92,7 @@ class Run:
         return {
             name: f"{folder}/{name}"
             for folder in (f"{self.staging}/parts", self.table_folder("predictions"))
-            for name in locations.file_names(self.filesystem, folder)
+            for name in locations.names(self.filesystem, folder)
             if not name.startswith(".")
         }
 
@@ -155,7 +155,7 @@ class Run:
         folder = self.table_folder("predictions")
         locations.move_folder(self.filesystem, f"{self.staging}/parts", folder)
         files = []
-        for name in locations.file_names(self.filesystem, folder):
+        for name in locations.names(self.filesystem, folder):
             path = f"{folder}/{name}"
             rows = pq.read_metadata(path, filesystem=self.filesystem).num_rows
             size = self.filesystem.get_file_info(path).size
@@ -219,7 +219,7 @@ def published_run(out: str, run_id: str) -> Run:
     filesystem, root = locations.resolve(out)
     found = Run(out, run_id, "")
     if found.published is None:
-        known = locations.folder_names(filesystem, f"{root}/runs")
+        known = locations.names(filesystem, f"{root}/runs")
         raise InputError(
             f"--run {run_id!r}: no published run of that id in {out}; there are {', '.join(known[-5:]) or 'none'}"
         )

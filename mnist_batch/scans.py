@@ -22,17 +22,21 @@ MAX_SHARDS = 2_000  # analysts never meet a million small files
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
 
 
-def list_scans(sources: Sequence[str]) -> pa.Table:
+def list_scans(sources: Sequence[str], argument: str = "SCANS") -> pa.Table:
     """Every file at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
 
     A source is a folder or a file, by path or URI. Whatever is not a folder is listed, links and pipes
-    included, so that it ends as a row; no link is followed. Raises InputError for a source that is not
-    there, or is listed twice.
+    included, so that it ends as a row; no link is followed. Raises InputError, naming ``argument``, for a source
+    that is not there, or is listed twice.
     """
     roots = sorted((locations.absolute(source) for source in sources), key=lambda root: root.rstrip("/") + "/")
     for outer, inner in pairwise(roots):
         if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
-            raise InputError(f"sources overlap: {inner!r} is at or below {outer!r}; name each scan once")
+            raise InputError(f"{argument} overlap: {inner!r} is at or below {outer!r}; name each scan once")
+    for root in roots:
+        filesystem, path = locations.resolve(root)
+        if not (locations.exists(filesystem, path) or (not locations.is_uri(root) and os.path.lexists(path))):
+            raise InputError(f"{argument}: there is no file or folder {root!r}; check the path")
     chunks = [_listing(root) for root in roots]
     listed = pa.concat_tables(chunks) if chunks else tables.MANIFEST.empty_table()
     return listed.combine_chunks()
@@ -50,8 +54,6 @@ def _listing(root: str) -> pa.Table:
 
 def _walk_local(root: str) -> Iterator[Row]:
     if not os.path.isdir(root):
-        if not os.path.lexists(root):
-            raise InputError(f"SCANS: there is no file or folder {root!r}; check the path")
         folder, name = os.path.split(path := os.fsencode(root))
         yield _text(folder), _text(name), path, *_examine(_text(folder), path)
         return
@@ -78,8 +80,6 @@ def _walk_local(root: str) -> Iterator[Row]:
 def _walk_remote(root: str) -> Iterator[Row]:
     filesystem, top = locations.resolve(root)
     info = filesystem.get_file_info(top)
-    if info.type == fs.FileType.NotFound:
-        raise InputError(f"SCANS: there is no file or folder {root!r}; check the URI and its credentials")
     if info.type == fs.FileType.Directory:
         found = filesystem.get_file_info(fs.FileSelector(top, recursive=True))
     else:
@@ -148,9 +148,7 @@ def attach_labels(manifest: pa.Table, labels: str) -> pa.Table:
     if labels == "none":
         return manifest
     if labels == "parent":
-        folders = [os.path.basename(os.path.dirname(path)) for path in manifest["path"].to_pylist()]
-        digits = [int(name) if len(name) == 1 and name.isdigit() else None for name in folders]
-        found = pa.array(digits, pa.int8())
+        found = parent_labels(manifest)
         if len(found) and found.null_count == len(found):
             raise InputError("--labels parent: no scan is in a folder named 0 to 9; give a label file, or none")
     else:
@@ -158,6 +156,12 @@ def attach_labels(manifest: pa.Table, labels: str) -> pa.Table:
         truth = match_labels(listed, labels)
         found = pa.array([truth.get(key) for key in listed], pa.int8())
     return manifest.set_column(manifest.schema.get_field_index("label"), tables.MANIFEST.field("label"), found)
+
+
+def parent_labels(manifest: pa.Table) -> pa.Array:
+    """The name of the folder each scan is in where that is 0 to 9, else null, as int8."""
+    folders = [os.path.basename(os.path.dirname(path)) for path in manifest["path"].to_pylist()]
+    return pa.array([int(name) if len(name) == 1 and name.isdigit() else None for name in folders], pa.int8())
 
 
 def match_labels(listed: Collection[tuple[str, str]], labels: str) -> dict[tuple[str, str], int]:

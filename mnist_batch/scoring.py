@@ -59,6 +59,9 @@ def open_run(
     run_date = _date(run_date)
     opened_model = bundle.open_bundle(model)
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
+    for root in roots:
+        if f"{locations.absolute(out)}/".startswith(root.rstrip("/") + "/"):
+            raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
     identity = {
         "sources": sorted(roots),
         "labels": labels if labels in ("none", "parent") else _digest_of(labels),

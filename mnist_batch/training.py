@@ -27,13 +27,30 @@ HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the weights, apart from the digits; ``batch_size`` is global, over all workers."""
+    """What decides the weights, apart from the digits; ``batch_size`` is global, over all workers.
+
+    Raises InputError where a value breaks a rule.
+    """
 
     model: str
     epochs: int
     batch_size: int
     workers: int
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.model not in LADDER:
+            raise InputError(f"--model {self.model!r} is not on the ladder; choose from {', '.join(LADDER)}")
+        for name in ("epochs", "batch_size", "workers", "seed"):
+            at_least("--" + name.replace("_", "-"), getattr(self, name), 0 if name == "seed" else 1)
+        if self.workers > self.batch_size:
+            raise InputError(f"--workers {self.workers} cannot share --batch-size {self.batch_size}; lower it")
+
+
+def at_least(flag: str, value: int, least: int) -> None:
+    """Raise InputError where the value of a flag is below its least."""
+    if value < least:
+        raise InputError(f"{flag} is {value}; it has to be at least {least}")
 
 
 def train(
@@ -46,11 +63,19 @@ def train(
     worker that dies is replaced, and training goes on from the last epoch, up to ``max_failures`` times.
     Raises InputError where the recipe does not fit the ladder or the cluster.
     """
-    _check(recipe, cpus_per_worker)
+    at_least("--cpus-per-worker", cpus_per_worker, 1)
+    at_least("--max-failures", max_failures, 0)
+    bundle.check_free(out)
     import ray.train
     from ray.train.tensorflow import TensorflowTrainer
     from ray.util.queue import Queue
 
+    needed, there = recipe.workers * cpus_per_worker, ray.cluster_resources().get("CPU", 0)
+    if needed > there:
+        raise InputError(
+            f"--workers {recipe.workers} with --cpus-per-worker {cpus_per_worker} need {needed} CPUs, "
+            f"but the cluster has {there:g}; lower one of them"
+        )
     labelled = digits.training_digits(data)
     total = labelled.count()
     if total < 2 * recipe.workers:
@@ -90,36 +115,20 @@ def train(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
     )  # fmt: skip
+    listener.start()
     try:
-        listener.start()
-        result = trainer.fit()
-        news.put(None)
-        listener.join()
+        try:
+            result = trainer.fit()
+        finally:
+            news.put(None)
+            listener.join()
+            news.shutdown(force=True)
         if len(set(replicas.values())) != 1:
             raise BooksError(f"the {recipe.workers} workers ended with different weights: {replicas}")
         with result.checkpoint.as_directory() as finished:
             return bundle.publish(Path(finished), out)
     finally:
-        news.shutdown(force=True)
         locations.delete_folder(filesystem, storage)
-
-
-def _check(recipe: Recipe, cpus_per_worker: int) -> None:
-    import ray
-
-    if recipe.model not in LADDER:
-        raise InputError(f"--model {recipe.model!r} is not on the ladder; choose from {', '.join(LADDER)}")
-    for name, value in {**asdict(recipe), "cpus_per_worker": cpus_per_worker}.items():
-        if isinstance(value, int) and value < (name != "seed"):
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it has to be at least {int(name != 'seed')}")
-    if recipe.workers > recipe.batch_size:
-        raise InputError(f"--workers {recipe.workers} cannot share --batch-size {recipe.batch_size}; lower it")
-    needed, there = recipe.workers * cpus_per_worker, ray.cluster_resources().get("CPU", 0)
-    if needed > there:
-        raise InputError(
-            f"--workers {recipe.workers} with --cpus-per-worker {cpus_per_worker} need {needed} CPUs, "
-            f"but the cluster has {there:g}; lower one of them"
-        )
 
 
 def share_sizes(total: int, workers: int) -> list[int]:

@@ -63,3 +63,13 @@ def test_publishing_replaces_a_bundle_and_leaves_nothing_else(copy: Path, tmp_pa
     assert first.digest != second.digest == bundle.open_bundle(str(target)).digest
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["digits"]
     assert sorted(path.name for path in target.iterdir()) == ["model.json", "model.keras", "model.onnx"]
+
+
+def test_what_is_no_bundle_is_never_replaced(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    bundle.publish(copy, str(tmp_path / "empty"))
+    (tmp_path / "file").write_text("precious")
+    for target in (tmp_path, tmp_path / "file"):
+        with pytest.raises(InputError, match="something else than a model bundle"):
+            bundle.publish(copy, str(target))
+    assert (tmp_path / "file").read_text() == "precious"

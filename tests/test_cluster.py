@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -74,9 +76,14 @@ def short_folder(folder: Path) -> str:
     return str(link)
 
 
-def submitted(head: dict[str, str], *arguments: object) -> tuple[int, str]:
-    command = [RAY, "job", "submit", "--working-dir", ".", "--", "python", "-m", "jobs.score", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=head, capture_output=True, text=True, check=False)
+def submitted(head: dict[str, str], scans: Path, model: str, out: Path) -> tuple[int, str]:
+    """The command of docs/cluster.md with these paths, from the project's folder."""
+    page = (ROOT / "docs/cluster.md").read_text()
+    command = re.search(r"^    (ray job submit .*)$", page, re.MULTILINE)
+    assert command
+    line = command[1].replace("/data/scans", str(scans)).replace("/data/models/hidden", model)
+    arguments = shlex.split(line.replace("/data/out", str(out)))
+    done = subprocess.run([RAY, *arguments[1:]], cwd=ROOT, env=head, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -85,8 +92,7 @@ def test_a_submitted_job_publishes_and_one_that_must_fail_is_failed(
     head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    arguments = ["--labels", "parent", "--model", ruler, "--out", out]
-    code, printed = submitted(head, scans_folder(50), *arguments)
+    code, printed = submitted(head, scans_folder(50), ruler, out)
     assert code == 0, printed
     assert "succeeded" in printed
     predictions = pd.read_parquet(out / "predictions")
@@ -95,11 +101,11 @@ def test_a_submitted_job_publishes_and_one_that_must_fail_is_failed(
     [run] = (out / "runs").glob("*/run.json")
     assert json.loads(run.read_text())["totals"]["rows"] == 50
 
-    code, printed = submitted(head, tmp_path / "nowhere", *arguments)
+    code, printed = submitted(head, tmp_path / "nowhere", ruler, out)
     assert code == 1, printed
     assert "failed" in printed.lower()
     assert "SCANS: there is no file or folder" in printed
     assert '"exit_code": 2' in printed
 
     stranger = head | {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "no-token")}
-    assert submitted(stranger, tmp_path)[0] != 0
+    assert submitted(stranger, tmp_path, ruler, out)[0] != 0

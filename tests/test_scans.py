@@ -93,7 +93,7 @@ def test_a_uri_lists_the_same_as_the_path(tmp_path: Path) -> None:
         (["a", "a/b"], "overlap"),
         (["a", "a-b", "a/b"], "overlap"),
         (["a/b/x.png", "a/b/x.png"], "overlap"),
-        (["nowhere"], "no file or folder"),
+        (["nowhere"], "SCANS: there is no file or folder"),
         (["fsspec+file:///nowhere"], "no file or folder"),
         (["gopher://host/x"], "not a location"),
     ],

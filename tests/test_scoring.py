@@ -180,6 +180,7 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
         ({"labels": "/nowhere.csv"}, "--labels '/nowhere.csv': no such file"),
         ({"sources": ["/nowhere"]}, "SCANS: there is no file or folder '/nowhere'"),
         ({"run_id": "a/b"}, "--run-id 'a/b'"),
+        ({"sources": ["/"]}, "--out .* is at or below '/'"),
     ],
 )
 def test_an_argument_that_breaks_a_rule_is_named(

@@ -1,0 +1,96 @@
+"""What the documents say is what the project does: commands run, reads read, columns and files are there."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas
+import polars
+import pytest
+
+from jobs import report, score, train
+from mnist_batch import tables
+from tests.conftest import write_scan
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+JOBS = {"train": train, "score": score, "report": report}
+
+
+def blocks(kind: str) -> list[str]:
+    """The lines of the README's code blocks of one kind."""
+    found = re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_the_readmes_commands_and_reads_work(
+    scans_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scans_folder(40)
+    write_scan(tmp_path / "digit.png", 4)
+    (tmp_path / "truth.csv").write_text("scan,label\ndigit.png,4\n")
+    commands = [line for line in blocks("") if line.startswith("python -m jobs.")]
+    assert [line.split()[2] for line in commands] == ["jobs.train", "jobs.score", "jobs.score", "jobs.report"]
+    run_id = "none yet"
+    for line in commands:
+        _, _, module, *arguments = shlex.split(line.replace("RUN_ID", run_id))
+        assert JOBS[module.removeprefix("jobs.")].main(arguments) == 0, line
+        run_id = json.loads(capsys.readouterr().out.splitlines()[-1]).get("run_id", run_id)
+
+    wrong = duckdb.sql(" ".join(blocks("sql"))).df()
+    by_pandas, by_polars = (eval(line, {"pandas": pandas, "polars": polars}) for line in blocks("python"))
+    assert set(wrong["scan"]) == set(by_pandas["scan"]) == set(by_polars["scan"])
+    assert len(wrong) == len(by_pandas) == len(by_polars) > 0
+    assert {"run_date", "run_id"} <= set(wrong.columns)
+    for table in ("predictions", "per_class", "confusion"):
+        assert len(pandas.read_parquet(tmp_path / "out" / table)) > 0
+    for run in (tmp_path / "out/runs").iterdir():
+        assert sorted(path.name for path in run.iterdir()) == ["confusion.png", "report.html", "run.json"]
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+(?:-[a-z]+)*)\b`|^make ([a-z-]+)$", README, re.MULTILINE):
+        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+
+
+def test_the_tree_of_the_readme_is_the_tree() -> None:
+    tree = README.split("## The tree")[1].split("## Licence")[0]
+    for folder in ("jobs", "mnist_batch", "benchmarks"):
+        section = re.search(rf"^    {folder}/.*\n((?:      .*\n)*)", tree, re.MULTILINE)
+        assert section
+        named = set(re.findall(r"^      (\S+)", section[1], re.MULTILINE)) - {"data/"}
+        there = {path.name for path in (ROOT / folder).glob("*") if path.suffix in (".py", ".j2")} - {"__init__.py"}
+        assert named == there, folder
+    for name in re.findall(r"\]\((\S+?)\)|!\[.*?\]\((\S+?)\)", README):
+        assert (ROOT / "".join(name)).exists(), name
+
+
+def test_every_column_and_status_is_described() -> None:
+    page = (ROOT / "docs/tables.md").read_text()
+    for schema in (tables.PREDICTIONS, tables.PER_CLASS, tables.CONFUSION):
+        for field in schema:
+            assert (
+                f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |".replace(
+                    "<values=string, indices=int32, ordered=0>", ""
+                )
+                in page
+            ), field.name
+    for status, meaning in tables.STATUSES.items():
+        assert f"| `{status}` | {meaning} |" in page
+
+
+def test_the_ladder_of_the_readme_is_the_one_measured() -> None:
+    from benchmarks import ladder
+
+    shown = README.split("<!-- ladder -->")[1].strip()
+    assert shown == ladder.table(ladder.read(ROOT / "benchmarks/ladder.jsonl"))
+    assert " no (" not in shown
