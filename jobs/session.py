@@ -4,6 +4,8 @@ import argparse
 import json
 import logging
 import os
+import re
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +57,8 @@ def connect(address: str | None) -> None:
     # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
+        if address and (found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)):
+            socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself tries for minutes
         with quiet_stderr():
             if address:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -65,7 +69,7 @@ def connect(address: str | None) -> None:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )
-    except ConnectionError as error:
+    except OSError as error:
         raise InputError(
             f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
         ) from None

@@ -1,7 +1,10 @@
 """Each job's main, end to end: its exit code, its last line, what it leaves on disk."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +152,13 @@ def test_the_demo_tells_the_whole_story_twice(tmp_path: Path, capsys: Capture) -
     line = re.search(r"^ *pandas  (.*)$", printed, re.MULTILINE)
     assert line
     assert not eval(line[1], {"pd": pd}).empty
+
+
+@pytest.mark.ray
+def test_a_cluster_that_does_not_answer_is_exit_2_within_seconds(ruler: str, tmp_path: Path) -> None:
+    write_scan(tmp_path / "in/a.png", 1)
+    command = [sys.executable, "-m", "jobs.score", str(tmp_path / "in"), "--model", ruler, "--address", "127.0.0.1:1"]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, summary["exit_code"]) == (2, 2), done.stderr
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in summary["error"]
