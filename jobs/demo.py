@@ -5,12 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs import score, session, train
-from mnist_batch import digits
+from mnist_batch import digits, images
 
 DESCRIPTION = """\
 Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms, show the report.
@@ -32,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     forms, truth, model, out = (str(folder / name) for name in ("forms", "truth.csv", "models/hidden", "out"))
 
     print(f"1. Writing {given.scans:,} MNIST test digits as scanned forms to {forms}")
-    images, labels = digits.mnist("test")
-    write_forms(folder, images[: given.scans], labels[: given.scans])
+    pictures, labels = digits.mnist("test")
+    write_forms(folder, pictures[: given.scans], labels[: given.scans])
 
     print(f"2. Training the model «hidden» on 2 Ray workers, into {model}", flush=True)
     code = train.main(["--model", "hidden", "--workers", "2", "--epochs", str(given.epochs), "--out", model])
@@ -47,24 +46,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     print("\n4. Read the predictions, in one line each:")
     print(f"""   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') WHERE status = 'ok' LIMIT 5;""")
-    print(f"""   pandas  pd.read_parquet("{out}/predictions").query("digit != label").head()""")
+    print(
+        f"""   pandas  pd.read_parquet("{out}/predictions").dropna(subset=["digit"]).query("digit != label").head()"""
+    )
     newest = max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
     print(f"\nNow open {newest}")
     return 0
 
 
-def write_forms(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
+def write_forms(folder: Path, pictures: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
     """Write digits as the boxes of forms below ``folder/forms``, five broken scans, and ``folder/truth.csv``.
 
     A file that is there already stays as it is, so that a second demo scores the same scans.
     """
     rows = []
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         form, box = divmod(number, BOXES_PER_FORM)
         scan = f"form-{form + 1:04d}/box-{box + 1:02d}{FORMATS[box]}"
-        _write(folder / "forms" / scan, cv2.imencode(FORMATS[box], image)[1].tobytes())
+        _write(folder / "forms" / scan, images.encode(picture, FORMATS[box]))
         rows.append((scan, int(label)))
-    whole = cv2.imencode(".png", images[0])[1].tobytes()
+    whole = images.encode(pictures[0], ".png")
     broken = {
         "torn.png": whole[: len(whole) // 2],
         "empty.png": b"",

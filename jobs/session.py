@@ -9,7 +9,8 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 from mnist_batch.errors import InputError, JobError
 
@@ -24,9 +25,20 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: {action.default})" if shown and action.option_strings else action.help
 
 
+class Parser(argparse.ArgumentParser):
+    """Ends on a wrong flag as every job ends: a line of JSON, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage, the message and the summary, and exit."""
+        self.print_usage(sys.stderr)
+        print(message, file=sys.stderr)
+        print(json.dumps({"status": "failed", "exit_code": 2, "error": message}), flush=True)
+        sys.exit(2)
+
+
 def parser(module: str, description: str) -> argparse.ArgumentParser:
     """An argument parser for ``python -m <module>`` with the project's way of writing help."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"python -m {module}", description=description, formatter_class=HelpFormatter, allow_abbrev=False
     )
 
@@ -56,19 +68,20 @@ def connect(address: str | None) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if not address:
+        with quiet_stderr():
+            ray.init(
+                num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        return
     try:
-        if address and (found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address)):
+        if found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
             socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself tries for minutes
         with quiet_stderr():
-            if address:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init(
-                    num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except OSError as error:
         raise InputError(
             f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
@@ -92,8 +105,11 @@ def quiet_stderr() -> Iterator[None]:
 def run(work: Callable[[], Mapping[str, Any]]) -> int:
     """Do a job's work and return its exit code; the last line printed is one JSON summary.
 
-    0 done, 2 bad arguments or input, 5 books that do not balance or an internal fault.
+    0 done, 2 bad arguments or input, 5 books that do not balance or an internal fault, 130 interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("mnist_batch").setLevel(logging.INFO)
     try:
@@ -101,6 +117,8 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     except JobError as error:
         log.error("%s", error)
         summary = {"status": "failed", "exit_code": error.exit_code, "error": str(error)}
+    except KeyboardInterrupt:
+        summary = {"status": "interrupted", "exit_code": 130}
     except Exception as error:
         if (known := _cause(error)) is not None:
             log.error("%s", known)

@@ -82,7 +82,8 @@ def check_free(location: str) -> None:
 def publish(folder: Path, location: str) -> Bundle:
     """Copy a finished local bundle to its location, where it appears whole or not at all.
 
-    A bundle that is there already is replaced; InputError where anything else is.
+    A bundle that is there already is replaced by two renames: killed between them, it is beside the location
+    as ``.<name>.*.old``. InputError where anything else is there.
     """
     check_free(location)
     filesystem, target = locations.resolve(location)

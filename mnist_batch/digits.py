@@ -71,12 +71,17 @@ def training_digits(data: str | None) -> "ray.data.Dataset":
     manifest = manifest.filter(manifest["label"].is_valid()).cast(tables.MANIFEST)
     if not manifest.num_rows:
         raise InputError(f"--data {data}: holds no scan in a folder named 0 to 9, so there is nothing to learn")
-    rows = ray.data.from_arrow(scans.cut(manifest)).map_batches(
-        inference.preprocess, batch_size=None, batch_format="pyarrow"
-    )
-    read = rows.map_batches(_readable, batch_size=None, batch_format="pyarrow").materialize()
-    if left_out := manifest.num_rows - read.count():
-        log.warning("%d of %d scans under %s could not be read", left_out, manifest.num_rows, data)
+    context = ray.data.DataContext.get_current().copy()
+    context.execution_options.preserve_order = True  # or the same seed would hold out other digits
+    with ray.data.DataContext.current(context):
+        rows = (
+            ray.data.from_arrow(scans.cut(manifest))
+            .map_batches(inference.preprocess, batch_size=None, batch_format="pyarrow")
+            .materialize()
+        )
+        read = rows.map_batches(_readable, batch_size=None, batch_format="pyarrow").materialize()
+    if left_out := rows.count() - read.count():
+        log.warning("%d scans under %s could not be read and are left out", left_out, data)
     return read
 
 

@@ -5,10 +5,13 @@ The order for one scan is ``read_scan`` -> ``decode`` -> ``normalise``; whatever
 """
 
 import errno
+import hashlib
 import os
+import re
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -88,22 +91,32 @@ def _read_remote(source: str, path: bytes) -> bytes:
         raise Unreadable("missing", f"could not be read: {error}") from None
 
 
-def decode(data: bytes) -> list[Grey]:
-    """The pages of an image file as grey uint8 arrays: one, or as many as a TIFF has.
+def content_digest(data: bytes) -> bytes:
+    """BLAKE2b-128 of a file's bytes, as ``predictions.content`` has it."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def encode(picture: Grey, suffix: str = ".png") -> bytes:
+    """A grey picture as the bytes of an image file of this kind."""
+    return bytes(cv2.imencode(suffix, picture)[1])
+
+
+def decode(data: bytes) -> Iterator[Grey]:
+    """The pages of an image file as grey uint8 arrays, one at a time: one, or as many as a TIFF has.
 
     EXIF orientation is applied, transparency is laid over white paper, 16 bits become 8. Raises
-    Unreadable (``not_an_image``, ``undecodable``, ``too_large``).
+    Unreadable (``not_an_image``, ``undecodable``, ``too_large``), also where only some pages can be decoded.
     """
     kind = _signature(data)
     buffer = np.frombuffer(data, np.uint8)
     try:
         if kind == "TIFF":
-            decoded, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED)
-            if not decoded or not pages:
-                raise Unreadable("undecodable", "truncated or corrupt TIFF")
-            if len(pages) > MAX_PAGES:
-                raise Unreadable("too_large", f"{len(pages):,} pages; at most {MAX_PAGES:,} are read")
-            return [_grey(page) for page in pages]
+            for number in range(_tiff_pages(data)):
+                decoded, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(number, number + 1))
+                if not decoded or len(pages) != 1:
+                    raise Unreadable("undecodable", f"truncated or corrupt TIFF, at page {number + 1}")
+                yield _grey(pages[0])
+            return
         page = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
@@ -111,7 +124,36 @@ def decode(data: bytes) -> list[Grey]:
         raise Unreadable("undecodable", f"corrupt {kind}: {error.err}") from None
     if page is None:
         raise Unreadable("undecodable", f"truncated or corrupt {kind}")
-    return [_grey(_with_alpha(data) if _may_be_transparent(kind, data) else page)]
+    if _may_be_transparent(kind, data):
+        page = _with_alpha(data)
+    yield _grey(page, _pnm_maximum(data) if kind == "PNM" else 65535)
+
+
+def _tiff_pages(data: bytes) -> int:
+    # OpenCV ends at a page it cannot reach and says nothing; the chain of directories says how many there are.
+    order = "<" if data[:1] == b"I" else ">"
+    seen: set[int] = set()
+    try:
+        (at,) = struct.unpack_from(order + "I", data, 4)
+        while at:
+            if at in seen:
+                raise Unreadable("undecodable", "corrupt TIFF: its directories run in a circle")
+            seen.add(at)
+            if len(seen) > MAX_PAGES:
+                raise Unreadable("too_large", f"more than {MAX_PAGES:,} pages")
+            (entries,) = struct.unpack_from(order + "H", data, at)
+            (at,) = struct.unpack_from(order + "I", data, at + 2 + 12 * entries)
+    except struct.error:
+        raise Unreadable("undecodable", f"truncated TIFF, after {len(seen)} directories") from None
+    if not seen:
+        raise Unreadable("undecodable", "a TIFF without a page")
+    return len(seen)
+
+
+def _pnm_maximum(data: bytes) -> int:
+    # The sample that means white stands in the header: 255, 4095, 65535...
+    header = re.match(rb"P[2356](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)", data[:4096])
+    return int(header[1]) if header else 65535
 
 
 _SIGNATURES = (
@@ -137,7 +179,9 @@ def _signature(data: bytes) -> str:
 
 def _may_be_transparent(kind: str, data: bytes) -> bool:
     if kind == "PNG":
-        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[:2048]
+        colour, bits = data[25:26], data[24:25]
+        has_clear_entry = b"tRNS" in data[: data.find(b"IDAT")] and bits != b"\x10"  # 16 bits: Pillow clips them
+        return colour in (b"\x04", b"\x06") or has_clear_entry
     return kind == "WebP" and data[12:16] in (b"VP8X", b"VP8L")
 
 
@@ -151,9 +195,11 @@ def _with_alpha(data: bytes) -> NDArray[np.uint8]:
     return rgba[:, :, [2, 1, 0, 3]]
 
 
-def _grey(page: NDArray[Any]) -> Grey:
+def _grey(page: NDArray[Any], maximum: int = 65535) -> Grey:
     if page.dtype == np.uint16:
-        page = (page >> 8).astype(np.uint8)
+        page = (page >> 8 if maximum == 65535 else np.minimum(page.astype(np.uint32) * 255 // maximum, 255)).astype(
+            np.uint8
+        )
     if page.dtype != np.uint8:
         raise Unreadable("undecodable", f"samples of type {page.dtype}; only 1, 8 and 16 bit integers are read")
     if page.ndim == 3 and page.shape[2] == 4:

@@ -1,6 +1,5 @@
 """The two actors a scan passes through, each a small class around array functions."""
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -8,29 +7,24 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, images, locations, runs, tables
+from mnist_batch import bundle, images, runs, tables
 from mnist_batch.errors import InputError
 
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
 
 
 class Preprocess:
-    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``).
+    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``)."""
 
-    ``manifest`` is the folder of the run's frozen manifest, one file per shard.
-    """
-
-    def __init__(self, manifest: str) -> None:
-        self.filesystem, self.folder = locations.resolve(manifest)
+    def __init__(self, run: runs.Run) -> None:
+        self.run = run
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
-        manifest = pq.read_table(f"{self.folder}/{runs.part_name(shard)}", filesystem=self.filesystem)
-        return preprocess(manifest, shard)
+        return preprocess(self.run.shard(shard), shard)
 
 
 def preprocess(manifest: pa.Table, shard: int = 0) -> pa.Table:
@@ -53,7 +47,7 @@ def preprocess(manifest: pa.Table, shard: int = 0) -> pa.Table:
         content = None
         try:
             data = images.read_scan(source, path)
-            content = hashlib.blake2b(data, digest_size=16).digest()
+            content = images.content_digest(data)
             pages = [images.normalise(page) for page in images.decode(data)]
         except images.Unreadable as error:
             add(row, 0, error.status, str(error.reason), content, blank)

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from functools import cache
 
 import pyarrow as pa
 from pyarrow import fs
@@ -21,10 +22,22 @@ def absolute(location: str) -> str:
     ``file://`` URIs become plain paths, so that one folder has one name.
     """
     if location.startswith("file://"):
-        return str(fs.FileSystem.from_uri(location)[1])
+        return str(_from_uri(location)[1])
     if is_uri(location):
         return location.rstrip("/")
     return os.path.abspath(os.path.expanduser(location))
+
+
+@cache  # one client for a store, not one for every scan
+def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowException, ImportError, ValueError, OSError) as error:
+        raise InputError(
+            f"{uri!r} is not a location this installation can open ({error}); "
+            "give a path, or a URI such as s3://bucket/folder"
+        ) from None
+    return filesystem, path
 
 
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
@@ -35,14 +48,7 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     location = absolute(location)
     if not is_uri(location):
         return fs.LocalFileSystem(), location
-    try:
-        filesystem, path = fs.FileSystem.from_uri(location)
-    except (pa.ArrowException, ImportError, ValueError, OSError) as error:
-        raise InputError(
-            f"{location!r} is not a location this installation can open ({error}); "
-            "give a path, or a URI such as s3://bucket/folder"
-        ) from None
-    return filesystem, path
+    return _from_uri(location)
 
 
 def exists(filesystem: fs.FileSystem, path: str) -> bool:
@@ -75,6 +81,13 @@ def write_whole(filesystem: fs.FileSystem, path: str, content: bytes | pa.Buffer
     with filesystem.open_output_stream(temporary, compression=None) as stream:
         stream.write(content)
     filesystem.move(temporary, path)
+
+
+def move_file(filesystem: fs.FileSystem, source: str, target: str) -> None:
+    """Move a file to its final name, over one that is there; nothing where there is no source."""
+    if exists(filesystem, source):
+        filesystem.create_dir(target.rpartition("/")[0])
+        filesystem.move(source, target)
 
 
 def move_folder(filesystem: fs.FileSystem, source: str, target: str) -> None:

@@ -6,7 +6,6 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +84,6 @@ def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     return _as_png(figure)
-
-
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """A grey uint8 picture as the bytes of a PNG."""
-    return bytes(cv2.imencode(".png", picture)[1])
 
 
 @cache

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mnist_batch import images, plots, runs, scans, tables
 
 GALLERY = 24
+EXAMPLE_COLUMNS = ("source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content")
 NONE = tables.CLASSES  # the index of "no label" and "no answer" in a matrix of counts
 
 
@@ -117,8 +118,7 @@ class Examples:
 
     def add(self, rows: pa.Table) -> None:
         """Keep the first ``GALLERY`` of each kind among those kept so far and these."""
-        frame = rows.select(["source", "scan", "page", "label", "digit", "confidence", "status", "reason"])
-        new = frame.to_pandas(integer_object_nulls=True)
+        new = rows.select(EXAMPLE_COLUMNS).to_pandas(integer_object_nulls=True)
         scored = new["status"] == "ok"
         wrong = scored & new["label"].notna() & (new["label"] != new["digit"])
         self.mistakes = _first(self.mistakes, new[wrong], "confidence", ascending=False)
@@ -131,24 +131,21 @@ def _first(kept: pd.DataFrame, new: pd.DataFrame, column: str, *, ascending: boo
     return both.sort_values([column, "scan", "page"], ascending=[ascending, True, True]).head(GALLERY)
 
 
-def build(
+def stage(
     run: runs.Run, facts: Mapping[str, Any], truth: Mapping[tuple[str, str], int] | None = None
 ) -> dict[str, Any]:
-    """Write the report tables, ``confusion.png`` and ``report.html`` of a run from its parts.
+    """Stage the report tables, ``confusion.png`` and ``report.html`` of a run, made from its parts.
 
     ``facts`` is what run.json will say about the run; ``truth``, where given, replaces the labels of the rows.
     Returns the totals, from ``Counts.summary``.
     """
     counts, examples = Counts(), Examples()
-    for part in run.parts(["source", "scan", "page", "label", "digit", "confidence", "status", "reason"]):
+    for part in run.parts(EXAMPLE_COLUMNS):
         rows = part if truth is None else relabel(part, truth)
         counts.add(rows)
         examples.add(rows)
     summary = counts.summary()
-    run.write_table("per_class", per_class(counts))
-    run.write_table("confusion", confusion(counts))
     heatmap = plots.confusion(counts.labelled) if summary["labelled"] else plots.answers(summary["answers"])
-    run.write_page("confusion.png", heatmap)
     page = plots.page(
         facts=facts,
         summary=summary,
@@ -158,7 +155,10 @@ def build(
         doubtful=_pictured(examples.doubtful),
         unreadable=_records(examples.unreadable),
     )
-    run.write_page("report.html", page.encode())
+    run.stage_report(
+        {"per_class": per_class(counts), "confusion": confusion(counts)},
+        {"confusion.png": heatmap, "report.html": page.encode("utf-8", "backslashreplace")},
+    )
     return summary
 
 
@@ -177,11 +177,13 @@ def _records(examples: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _picture(row: Mapping[str, Any]) -> bytes | None:
-    # What the model saw, read again from the scan; None where it is no longer there.
+    # What the model saw, read again from the scan; None where it is gone or no longer the same.
     try:
-        pages = images.decode(images.read_scan(row["source"], scans.path_of(row["source"], row["scan"])))
-        return plots.png(images.normalise(pages[row["page"]]))
-    except (images.Unreadable, IndexError):
+        data = images.read_scan(row["source"], scans.path_of(row["source"], row["scan"]))
+        if images.content_digest(data) != row["content"]:
+            return None
+        return images.encode(images.normalise(list(images.decode(data))[row["page"]]))
+    except images.Unreadable:
         return None
 
 
@@ -189,16 +191,19 @@ def rebuild(out: str, run_id: str, labels: str | None = None) -> tuple[runs.Run,
     """Write the report of a published run again from its predictions, and its totals into run.json.
 
     ``labels`` is a CSV or Parquet file whose labels take the place of those in the rows. Raises InputError for
-    a run that is not there, or labels that do not fit its scans.
+    a run that is not there, or labels that do not fit its scans, and BooksError where its predictions are not
+    those that were published.
     """
     run = runs.published_run(out, run_id)
     facts = dict(run.published or {})
+    run.check_files(facts["files"])
     truth = None
     if labels is not None:
         listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
         truth = scans.match_labels(listed, labels)
-        facts["labels"] = labels
-    facts["totals"] = build(run, facts, truth)
+    facts["report_labels"] = labels
+    facts["totals"] = stage(run, facts, truth)
+    run.publish()
     run.commit(facts)
     return run, facts["totals"]
 

@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -47,11 +48,6 @@ class Run:
         """Where run.json and what people open are."""
         return f"{self.root}/runs/{self.run_id}"
 
-    @property
-    def manifest_location(self) -> str:
-        """The frozen manifest's folder, as any process on the cluster may name it."""
-        return f"{self.out}/_staging/{self.run_id}/manifest"
-
     def table_folder(self, table: str) -> str:
         """The folder of this run in ``predictions``, ``per_class`` or ``confusion``."""
         return f"{self.root}/{table}/run_date={self.run_date}/run_id={self.run_id}"
@@ -78,12 +74,14 @@ class Run:
         """Write the manifest, one file per shard, and then ``opened.json``: from here on the run resumes."""
         self.clear_staging()
         for number, shard in enumerate(shards):
-            buffer = pa.BufferOutputStream()
-            pq.write_table(shard, buffer, compression="zstd")
             path = f"{self.staging}/manifest/{part_name(number)}"
-            locations.write_whole(self.filesystem, path, buffer.getvalue())
+            locations.write_whole(self.filesystem, path, parquet(shard))
         opened = {**facts, "shards": [shard.num_rows for shard in shards]}
         locations.write_whole(self.filesystem, f"{self.staging}/opened.json", _as_json(opened))
+
+    def shard(self, number: int) -> pa.Table:
+        """One shard of the frozen manifest."""
+        return pq.read_table(f"{self.staging}/manifest/{part_name(number)}", filesystem=self.filesystem)
 
     # ---------------------------------------------------------------- parts
 
@@ -110,17 +108,16 @@ class Run:
         shards = pc.unique(rows["shard"]).to_pylist()
         if len(shards) != 1:
             raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
-        name = part_name(shards[0])
-        manifest = f"{self.staging}/manifest/{name}"
-        listed = pq.read_table(manifest, columns=["source", "scan"], filesystem=self.filesystem)
+        listed = self.shard(shards[0]).select(["source", "scan"])
         first_pages = rows.filter(pc.equal(rows["page"], 0)).select(["source", "scan"])
         if not first_pages.cast(listed.schema).equals(listed):
             raise BooksError(f"shard {shards[0]}: {len(first_pages)} scans came back for {len(listed)} listed")
-        self._write_part(name, rows.select(tables.PREDICTIONS.names))
+        self._write_part(part_name(shards[0]), rows.select(tables.PREDICTIONS.names))
 
     def write_empty_part(self) -> None:
         """The one part of a run that found no scan: no rows, and every column of its type."""
-        self._write_part(part_name(0), tables.PREDICTIONS.empty_table())
+        if not self.part_paths():
+            self._write_part(part_name(0), tables.PREDICTIONS.empty_table())
 
     def _write_part(self, name: str, rows: pa.Table) -> None:
         typed = tables.table(tables.PREDICTIONS, {column: rows[column] for column in rows.column_names})
@@ -150,10 +147,16 @@ class Run:
         if scans != opened["scans"]:
             raise BooksError(f"run {self.run_id}: {opened['scans']} scans listed, {scans} in the parts")
 
-    def publish_predictions(self) -> list[dict[str, Any]]:
-        """Move the parts to ``predictions`` in one step and list the files there."""
+    def check_files(self, files: Sequence[Mapping[str, Any]]) -> None:
+        """Raise BooksError unless the published parts are the files that run.json lists, with their rows."""
+        listed = {file["path"]: file["rows"] for file in files}
+        found = {file["path"]: file["rows"] for file in self._published_files()}
+        if found != listed:
+            changed = sorted(path for path in listed.keys() | found.keys() if listed.get(path) != found.get(path))
+            raise BooksError(f"run {self.run_id}: {changed[0]} is not as run.json lists it; restore it")
+
+    def _published_files(self) -> list[dict[str, Any]]:
         folder = self.table_folder("predictions")
-        locations.move_folder(self.filesystem, f"{self.staging}/parts", folder)
         files = []
         for name in locations.names(self.filesystem, folder):
             path = f"{folder}/{name}"
@@ -162,14 +165,30 @@ class Run:
             files.append({"path": path.removeprefix(f"{self.root}/"), "rows": rows, "bytes": size})
         return files
 
-    def write_table(self, table: str, rows: pa.Table) -> None:
-        """Write a report table of this run whole."""
-        path = f"{self.table_folder(table)}/report.parquet"
-        locations.write_whole(self.filesystem, path, parquet(rows))
+    def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> None:
+        """Write the report tables and the files that people open, where nobody reads them yet."""
+        for table, rows in tables_of_report.items():
+            path = f"{self.staging}/{table}/report.parquet"
+            locations.write_whole(self.filesystem, path, parquet(rows))
+        for name, content in pages.items():
+            locations.write_whole(self.filesystem, f"{self.staging}/pages/{name}", content)
 
-    def write_page(self, name: str, content: bytes) -> None:
-        """Write one of the files that people open, beside run.json."""
-        locations.write_whole(self.filesystem, f"{self.folder}/{name}", content)
+    def publish(self) -> list[dict[str, Any]]:
+        """Move the parts, then the report, to where they are read, and list the files of ``predictions``.
+
+        Each table appears whole. Done again after a kill, it finishes.
+        """
+        parts = f"{self.staging}/parts"
+        for name in locations.names(self.filesystem, parts):
+            if name.startswith("."):  # of a write that was killed
+                self.filesystem.delete_file(f"{parts}/{name}")
+        locations.move_folder(self.filesystem, parts, self.table_folder("predictions"))
+        for table in ("per_class", "confusion"):
+            report = f"{self.table_folder(table)}/report.parquet"
+            locations.move_file(self.filesystem, f"{self.staging}/{table}/report.parquet", report)
+        for name in locations.names(self.filesystem, f"{self.staging}/pages"):
+            locations.move_file(self.filesystem, f"{self.staging}/pages/{name}", f"{self.folder}/{name}")
+        return self._published_files()
 
     def commit(self, facts: Mapping[str, Any]) -> None:
         """Write run.json, which makes the run published, and clear its staging."""
@@ -201,29 +220,40 @@ def find_run(out: str, run_date: str, mark: str, run_id: str | None) -> tuple[Ru
     first = run_id or f"{run_date}-{mark}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", first):
         raise InputError(f"--run-id {first!r}: use letters, digits, dots, dashes and underscores, at most 100")
-    run, number = Run(out, first, run_date), 2
-    while (following := Run(out, f"{first}-{number}", run_date)).published or following.opened:
-        run, number = following, number + 1
+    run = _dated(Run(out, first, run_date))
     for known in (run.published, run.opened):
         if known and known["fingerprint"] != mark:
             raise InputError(
                 f"--run-id {run.run_id}: that run had other sources, model or parameters "
                 f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
             )
-    return run, following
+    for number in count(2):
+        following = Run(out, f"{first}-{number}", run_date)
+        known = following.published or following.opened
+        if known is None:
+            return run, following
+        if known["fingerprint"] == mark:
+            run = _dated(following)
+    raise AssertionError("unreachable: count() does not end")
+
+
+def _dated(run: Run) -> Run:
+    # A run keeps the date it was opened with, whatever day its command is repeated on.
+    known = run.published or run.opened
+    return replace(run, run_date=known["run_date"]) if known else run
 
 
 def published_run(out: str, run_id: str) -> Run:
     """The published run of this id; InputError, naming those there are, where there is none."""
     out = locations.absolute(out)
     filesystem, root = locations.resolve(out)
-    found = Run(out, run_id, "")
-    if found.published is None:
+    run = _dated(Run(out, run_id, ""))
+    if run.published is None:
         known = locations.names(filesystem, f"{root}/runs")
         raise InputError(
             f"--run {run_id!r}: no published run of that id in {out}; there are {', '.join(known[-5:]) or 'none'}"
         )
-    return Run(out, run_id, found.published["run_date"])
+    return run
 
 
 def parquet(rows: pa.Table) -> pa.Buffer:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -105,7 +106,7 @@ def read_manifest(location: str) -> pa.Table:
     scans = _strings("--manifest", location, given, "scan")
     sources = _strings("--manifest", location, given, "source") if "source" in given.column_names else None
     rows: list[Row] = []
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[bytes, int] = {}
     for row, scan in enumerate(scans, start=1):
         source = locations.absolute(sources[row - 1]) if sources else folder
         if locations.is_uri(scan):
@@ -113,13 +114,11 @@ def read_manifest(location: str) -> pa.Table:
             source, scan = f"{scheme}://{rest.partition('/')[0]}", rest.partition("/")[2]
         elif scan.startswith("/"):
             source, scan = "/", scan.lstrip("/")
-        if ".." in scan.split("/"):
+        if ".." in scan.split("/") or "\0" in scan:
             raise InputError(f"--manifest {location}, row {row}: {scan!r} leaves its source; name it directly")
-        if (source, scan) in seen:
-            first = seen[source, scan]
+        path = path_of(source, posixpath.normpath(scan))
+        if (first := seen.setdefault(path, row)) != row:
             raise InputError(f"--manifest {location}, row {row}: {scan!r} stands in row {first} already")
-        seen[source, scan] = row
-        path = path_of(source, scan)
         rows.append((source, scan, path, *_examine(source, path)))
     columns: list[Sequence[object]] = list(zip(*rows, strict=True)) or [[]] * 5
     labels = _digits("--manifest", location, given) if "label" in given.column_names else pa.nulls(len(rows))

@@ -8,14 +8,11 @@ Only a shard's number travels from the driver; Preprocess opens that shard of th
 import datetime
 import hashlib
 import logging
-import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 import ray.data
 from ray.data.block import Block, BlockAccessor
@@ -23,6 +20,7 @@ from ray.data.block import Block, BlockAccessor
 from mnist_batch import bundle, locations, report, runs, scans, versions
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.inference import ENGINES, Classify, Preprocess
+from mnist_batch.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +62,7 @@ def open_run(
             raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
     identity = {
         "sources": sorted(roots),
+        "manifest": bool(manifest),
         "labels": labels if labels in ("none", "parent") else _digest_of(labels),
         "model": opened_model.digest,
         "engine": engine,
@@ -91,8 +90,10 @@ def open_run(
         "fingerprint": mark,
         "listing": listing,
         "sources": roots,
-        "labels": labels,
+        "report_labels": None,
+        "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
         "engine": engine,
+        "shard_size": shard_size,
         "model": {
             "location": opened_model.location,
             "digest": opened_model.digest,
@@ -103,7 +104,12 @@ def open_run(
         "opened_at": _now(),
         "listing_seconds": round(time.monotonic() - started, 3),
     }
-    run.freeze(scans.cut(listed, shard_size), facts)
+    try:
+        run.freeze(scans.cut(listed, shard_size), facts)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: cannot be written to ({error}); choose a folder where this job may write"
+        ) from None
     log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
     return run
 
@@ -127,6 +133,7 @@ def score(
         raise BooksError(f"run {run.run_id} was never opened")
     started = time.monotonic()
     pending = run.pending(len(opened["shards"]))
+    pools = (0, 0)
     if pending:
         pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
         with Progress(run, opened["scans"], progress_seconds):
@@ -137,8 +144,9 @@ def score(
 
     run.check_books(opened)
     facts: dict[str, Any] = {**opened, "shards": len(opened["shards"]), "versions": versions.versions()}
-    facts["totals"] = report.build(run, facts)
-    facts["files"] = run.publish_predictions()
+    facts["totals"] = report.stage(run, facts)
+    facts["files"] = run.publish()
+    facts["preprocessors"], facts["classifiers"] = pools
     facts["resumed_shards"] = len(opened["shards"]) - len(pending)
     facts["scoring_seconds"] = round(scored - started, 3)
     facts["publishing_seconds"] = round(time.monotonic() - scored, 3)
@@ -158,7 +166,7 @@ def run_pipeline(
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_args=[run.manifest_location],
+            fn_constructor_args=[run],
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=preprocessors),
@@ -210,60 +218,6 @@ def pool_sizes(preprocessors: int | None, classifiers: int | None, cpus: float, 
     return sizes[0], sizes[1]
 
 
-class Progress:
-    """Says every few seconds how far the run is, from the parts on disk: on entering, while inside, on leaving."""
-
-    def __init__(self, run: runs.Run, scans: int, every_seconds: float) -> None:
-        self.run, self.scans = run, scans
-        self.live = sys.stderr.isatty()
-        self.every_seconds = min(every_seconds, 1) if self.live else every_seconds
-        self.counted: dict[str, tuple[int, int]] = {}
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Progress":
-        self.before, _ = self._count()
-        self.started = time.monotonic()
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self.thread.join()
-        self._say(end="\n")
-
-    def _watch(self) -> None:
-        while not self.over.wait(self.every_seconds):
-            self._say(end="")
-
-    def _count(self) -> tuple[int, int]:
-        new = [name for name in self.run.part_paths() if name not in self.counted]
-        for name, part in self.run.named_parts(new, ["page", "status"]):
-            done = pc.sum(pc.equal(part["page"], 0)).as_py() or 0
-            self.counted[name] = done, pc.sum(pc.not_equal(part["status"], "ok")).as_py() or 0
-        done, unreadable = (sum(column) for column in zip((0, 0), *self.counted.values(), strict=True))
-        return done, unreadable
-
-    def _say(self, end: str) -> None:
-        done, unreadable = self._count()
-        line = progress_line(done, self.scans, unreadable, done - self.before, time.monotonic() - self.started)
-        if self.live:
-            sys.stderr.write(f"\r{line}\033[K{end}")
-            sys.stderr.flush()
-        else:
-            log.info("%s", line)
-
-
-def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: float) -> str:
-    """One line of progress: ``here`` of the ``done`` scans were scored in the last ``seconds``."""
-    rate = here / seconds if seconds > 0 else 0.0
-    left = f"{(scans - done) / rate:,.0f} s left" if rate else "time left not known yet"
-    share = 100 * done / scans if scans else 100
-    return (
-        f"scored {done:,} of {scans:,} scans ({share:.0f} %), {rate:,.0f} images/s, {left}, {unreadable:,} unreadable"
-    )
-
-
 def _date(given: str | None) -> str:
     if given is None:
         return datetime.date.today().isoformat()
@@ -275,7 +229,7 @@ def _date(given: str | None) -> str:
 
 def _digest_of(location: str) -> str:
     filesystem, path = locations.resolve(location)
-    if not locations.exists(filesystem, path):
+    if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
         raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
     return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, digits, locations, plots, versions
+from mnist_batch import bundle, digits, epochs, locations, plots, versions
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.models import LADDER, Model, Optimizer
 
@@ -82,7 +82,7 @@ def train(
         raise InputError(f"--data {data}: {total} readable digits cannot be shared by {recipe.workers} workers")
     held_out = min(HELD_OUT, max(1, total // 10))
     learned = total - held_out
-    shares = share_sizes(learned, recipe.workers)
+    shares = epochs.share_sizes(learned, recipe.workers)
     cuts = np.cumsum([held_out, *shares])[:-1].tolist()
     validation, *parts = labelled.random_shuffle(seed=HELD_OUT_SEED).split_at_indices(cuts)
 
@@ -123,20 +123,20 @@ def train(
             news.put(None)
             listener.join()
             news.shutdown(force=True)
-        if len(set(replicas.values())) != 1:
-            raise BooksError(f"the {recipe.workers} workers ended with different weights: {replicas}")
+        check_replicas(replicas, recipe.workers)
         with result.checkpoint.as_directory() as finished:
-            return bundle.publish(Path(finished), out)
+            return bundle.publish(Path(finished) / "bundle", out)
     finally:
         locations.delete_folder(filesystem, storage)
 
 
-def share_sizes(total: int, workers: int) -> list[int]:
-    """How many of ``total`` digits each worker gets: all of them, sizes differing by at most one."""
-    return [total * (rank + 1) // workers - total * rank // workers for rank in range(workers)]
+def check_replicas(replicas: Mapping[int, str], workers: int) -> None:
+    """Raise BooksError unless every rank has reported its digest of the weights and all are the same."""
+    if len(replicas) != workers or len(set(replicas.values())) != 1:
+        raise BooksError(f"the {workers} workers did not end with the same weights; by rank: {dict(replicas)}")
 
 
-def _listen(news: Any, epochs: int, replicas: dict[int, str]) -> None:
+def _listen(news: Any, last: int, replicas: dict[int, str]) -> None:
     """Log a line an epoch and note each worker's digest of its weights, until None comes."""
     while (line := news.get()) is not None:
         if "weights" in line:
@@ -145,7 +145,7 @@ def _listen(news: Any, epochs: int, replicas: dict[int, str]) -> None:
         log.info(
             "epoch %d of %d: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, "
             "%.1f s, %s images/s",
-            line["epoch"], epochs, line["loss"], line["accuracy"], line["validation_loss"],
+            line["epoch"], last, line["loss"], line["accuracy"], line["validation_loss"],
             line["validation_accuracy"], line["seconds"], f"{line['images_per_second']:,.0f}",
         )  # fmt: skip
 
@@ -178,13 +178,13 @@ def fit(config: Mapping[str, Any]) -> None:
         optimizer = architecture.optimizer(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
     history = _resume(model, optimizer)
-    run_epoch = make_epoch(strategy, model, optimizer, (images, labels), validation)
-    counts = step_counts(config["shares"], steps)
+    run_epoch = epochs.make_epoch(strategy, model, optimizer, (images, labels), validation)
+    counts = epochs.step_counts(config["shares"], steps)
 
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
         order = np.random.default_rng([recipe.seed, epoch, rank]).permutation(len(images))
-        rows, weights = step_rows(order, steps)
+        rows, weights = epochs.step_rows(order, steps)
         loss, correct, validation_loss, validation_correct = run_epoch(rows, weights, counts)
         seconds = time.monotonic() - started
         learned, held_out = sum(config["shares"]), config["about"]["held_out"]
@@ -199,119 +199,23 @@ def fit(config: Mapping[str, Any]) -> None:
                 "images_per_second": learned / seconds,
             }
         )
+        _report(rank, history[-1], lambda folder: _save_state(folder, model, optimizer, history))
         if rank == 0:
             config["news"].put(history[-1])
-        _report(rank, history[-1], lambda folder: _save_state(folder, model, optimizer, history))
 
     config["news"].put({"rank": rank, "weights": _weights_digest(model)})
-    _report(rank, {}, lambda folder: _save_bundle(folder, recipe, model, history, config["about"]))
+
+    def save_all(folder: Path) -> None:
+        _save_state(folder, model, optimizer, history)  # a worker that dies from here on resumes as well
+        _save_bundle(folder / "bundle", recipe, model, history, config["about"])
+
+    _report(rank, {}, save_all)
 
 
 def _share(name: str) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     import ray.train
 
     return digits.arrays(ray.train.get_dataset_shard(name).iter_batches(batch_size=None, batch_format="pyarrow"))
-
-
-def step_counts(shares: list[int], steps: int) -> NDArray[np.float32]:
-    """How many digits each step takes over all workers, float32 (steps,): within a few of the batch size."""
-    bounds = [np.arange(steps + 1) * share // steps for share in shares]
-    return np.asarray(sum(np.diff(bound) for bound in bounds), np.float32)
-
-
-def step_rows(order: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """A worker's digits in the given order spread evenly over the steps of an epoch, each digit once.
-
-    Returns rows int32 and weights float32, both (steps, most digits a step): weight 0 pads a step that
-    has one digit fewer, so that every step has the same shape.
-    """
-    bounds = np.arange(steps + 1) * len(order) // steps
-    width = max(1, int(np.diff(bounds).max()))
-    places = bounds[:-1, None] + np.arange(width)
-    weights = places < bounds[1:, None]
-    rows = order[np.minimum(places, len(order) - 1)]
-    return rows.astype(np.int32), weights.astype(np.float32)
-
-
-def make_step(model: Model, optimizer: Optimizer) -> Any:
-    """One step of one replica: (images, labels, weights, count) -> (sum of losses, number correct).
-
-    The gradient is that of the mean cross-entropy over the ``count`` digits of all replicas: each
-    divides its sum by ``count``, and the optimizer adds them up. (Loss *objects* of Keras 3 rescale under a
-    strategy; the function does not.)
-    """
-    import keras
-    import tensorflow as tf
-
-    def step(images: Any, labels: Any, weights: Any, count: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, outputs) * weights
-            loss = tf.reduce_sum(losses)
-            mean = loss / tf.maximum(count, 1.0)
-        gradients = tape.gradient(mean, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        hits = tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.float32)
-        return loss, tf.reduce_sum(hits * weights)
-
-    return step
-
-
-def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, training: Any, validation: Any) -> Any:
-    """An epoch of all workers as one ``tf.function``: (rows, weights, counts) -> four sums over all workers.
-
-    ``training`` and ``validation`` are this worker's images and labels. The sums are those of loss and
-    hits in training, then of loss and hits on the validation digits after it. Python meets TensorFlow once
-    an epoch, which is what makes small models fast.
-    """
-    import keras
-    import tensorflow as tf
-
-    images, labels = tf.constant(training[0]), tf.constant(training[1], tf.int32)
-    held_out, truth = tf.constant(validation[0]), tf.constant(validation[1], tf.int32)
-    step = make_step(model, optimizer)
-    averages = [
-        variable
-        for variable in model.non_trainable_variables
-        if tf.as_dtype(variable.dtype).is_floating  # batch norm's; the others are seeds
-    ]
-
-    def all_reduce(how: str, values: Any) -> Any:
-        with tf.device("/cpu:0"):  # a collective has to know where its tensors are
-            placed = [tf.identity(value) for value in values]
-        return strategy.run(lambda *own: tf.distribute.get_replica_context().all_reduce(how, list(own)), args=placed)
-
-    def evaluate() -> tuple[Any, Any]:
-        outputs = model(held_out, training=False)
-        hits = tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == truth, tf.float32)
-        return tf.reduce_sum(keras.losses.sparse_categorical_crossentropy(truth, outputs)), tf.reduce_sum(hits)
-
-    @tf.function
-    def learn(rows: Any, weights: Any, counts: Any) -> tuple[Any, Any]:
-        loss, hits = 0.0, 0.0
-        for at in tf.range(tf.shape(rows)[0]):
-            batch = (tf.gather(images, rows[at]), tf.gather(labels, rows[at]), weights[at], counts[at])
-            step_loss, step_hits = strategy.run(step, args=batch)
-            loss += step_loss
-            hits += step_hits
-        return loss, hits
-
-    @tf.function
-    def mean_averages() -> Any:
-        return all_reduce("MEAN", [variable.value for variable in averages])
-
-    @tf.function
-    def sums(*values: Any) -> Any:
-        return all_reduce("SUM", [*values, *strategy.run(evaluate)])
-
-    def run_epoch(rows: Any, weights: Any, counts: Any) -> list[float]:
-        loss, hits = learn(tf.constant(rows), tf.constant(weights), tf.constant(counts))
-        if averages:  # each worker has kept batch norm's moving averages of its own digits only
-            for variable, mean in zip(averages, mean_averages(), strict=True):
-                variable.assign(mean)
-        return [float(total) for total in sums(loss, hits)]
-
-    return run_epoch
 
 
 def _report(rank: int, metrics: Mapping[str, Any], save: Any) -> None:
@@ -351,6 +255,7 @@ def _resume(model: Model, optimizer: Optimizer) -> list[dict[str, Any]]:
 def _save_bundle(
     folder: Path, recipe: Recipe, trained: Model, history: list[dict[str, Any]], about: Mapping[str, Any]
 ) -> None:
+    folder.mkdir()
     # Built again outside the strategy: mirrored variables do not export.
     model = LADDER[recipe.model].build()
     model.set_weights([weight.numpy() for weight in trained.weights])

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mnist_batch import bundle, images, plots
+from mnist_batch import bundle, images
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,7 +71,7 @@ def picture_of(digit: int, confidence: float = 1.0) -> NDArray[np.uint8]:
 def write_scan(path: Path, digit: int, confidence: float = 1.0) -> Path:
     """Write a PNG that the ruler reads as ``digit``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(plots.png(picture_of(digit, confidence)))
+    path.write_bytes(images.encode(picture_of(digit, confidence)))
     return path
 
 

@@ -50,6 +50,13 @@ def test_the_readmes_commands_and_reads_work(
     assert set(wrong["scan"]) == set(by_pandas["scan"]) == set(by_polars["scan"])
     assert len(wrong) == len(by_pandas) == len(by_polars) > 0
     assert {"run_date", "run_id"} <= set(wrong.columns)
+    scans = ["scans", "--model", "models/hidden", "--labels", "parent"]
+    assert score.main([*scans, "--engine", "keras", "--out", "keras"]) == 0  # the reference gives the same answers
+    answers = [pandas.read_parquet(tmp_path / out / "predictions") for out in ("out", "keras")]
+    columns = ["scan", "status", "digit", "label", "content"]
+    theirs = answers[0][answers[0]["scan"] != "digit.png"].reset_index(drop=True)
+    assert theirs[columns].equals(answers[1][columns])
+    assert (theirs["confidence"] - answers[1]["confidence"]).abs().max() <= 1e-5
     for table in ("predictions", "per_class", "confusion"):
         assert len(pandas.read_parquet(tmp_path / "out" / table)) > 0
     for run in (tmp_path / "out/runs").iterdir():
@@ -93,4 +100,5 @@ def test_the_ladder_of_the_readme_is_the_one_measured() -> None:
 
     shown = README.split("<!-- ladder -->")[1].strip()
     assert shown == ladder.table(ladder.read(ROOT / "benchmarks/ladder.jsonl"))
+    assert shown.count("** (3) |") == len(ladder.ROWS)
     assert " no (" not in shown

@@ -121,9 +121,39 @@ def test_transparency_and_orientation_are_both_applied() -> None:
 
 def test_every_page_of_a_tiff_is_read_in_order() -> None:
     turned = GREY.rotate(90, expand=True)
-    pages = images.decode(encoded(GREY, "TIFF", save_all=True, append_images=[turned, COLOUR]))
+    pages = list(images.decode(encoded(GREY, "TIFF", save_all=True, append_images=[turned, COLOUR])))
     assert [page.shape for page in pages] == [(40, 30), (30, 40), (40, 30)]
     assert np.array_equal(pages[0], drawing())
+
+
+@pytest.mark.parametrize("short", [100, 200, 1_000, 3_000])
+def test_a_tiff_that_lost_pages_is_not_read_in_part(short: int) -> None:
+    pages = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 30), np.uint8)) for seed in range(3)]
+    whole = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    assert len(list(images.decode(whole))) == 3
+    with pytest.raises(images.Unreadable, match="undecodable"):
+        list(images.decode(whole[:-short]))
+
+
+def test_a_long_profile_before_the_transparency_hides_it_not() -> None:
+    palette = Image.new("P", (30, 40), 0)
+    palette.putpalette([0, 0, 0, 200, 200, 200])
+    data = encoded(palette, "PNG", transparency=0, icc_profile=np.random.default_rng(0).bytes(9_000))
+    [page] = images.decode(data)
+    assert page[0, 0] == 255
+
+
+@pytest.mark.parametrize("maximum", [4095, 65535, 1000])
+def test_the_white_of_a_pgm_is_the_one_in_its_header(maximum: int) -> None:
+    samples = np.array([[0, maximum // 2, maximum]], ">u2")
+    [page] = images.decode(b"P5\n# a comment\n3 1\n%d\n" % maximum + samples.tobytes())
+    assert page.tolist() == [[0, 127, 255]]
+
+
+def test_a_16_bit_png_with_a_clear_grey_keeps_its_greys() -> None:
+    samples = Image.fromarray((np.array([[0, 64, 128, 255]], np.uint16)) * 257)
+    [page] = images.decode(encoded(samples, "PNG", transparency=0))
+    assert page.tolist() == [[0, 64, 128, 255]]
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -158,7 +188,7 @@ BROKEN = {
 def test_what_cannot_be_decoded_says_why(kind: str) -> None:
     data, status = BROKEN[kind]
     with pytest.raises(images.Unreadable) as caught:
-        images.decode(data)
+        list(images.decode(data))
     assert caught.value.status == status
     assert caught.value.reason
 
@@ -180,7 +210,7 @@ def test_a_damaged_file_decodes_or_says_why_and_never_does_anything_else(whole: 
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(0, len(content)))]
     try:
-        pages = images.decode(bytes(content))
+        pages = list(images.decode(bytes(content)))
     except images.Unreadable as error:
         assert error.status in ("not_an_image", "undecodable", "too_large")
     else:

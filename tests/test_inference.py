@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_batch import bundle, inference, scans, tables
+from mnist_batch import bundle, inference, runs, scans, tables
 from mnist_batch.errors import InputError
 from tests.conftest import picture_of, write_scan
 
@@ -55,9 +54,9 @@ def test_every_page_of_a_tiff_is_a_row_with_its_number(tmp_path: Path) -> None:
 def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> None:
     for digit in range(4):
         write_scan(tmp_path / "in" / f"{digit}.png", digit)
-    for number, shard in enumerate(scans.cut(listed(tmp_path / "in"), 3)):
-        pq.write_table(shard, tmp_path / f"part-{number:05d}.parquet")
-    actor = inference.Preprocess(str(tmp_path))
+    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run.freeze(scans.cut(listed(tmp_path / "in"), 3), {})
+    actor = inference.Preprocess(run)
     rows = actor(pa.table({"shard": pa.array([1], pa.int32())}))
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
 

@@ -1,7 +1,6 @@
 """Each job's main, end to end: its exit code, its last line, what it leaves on disk."""
 
 import json
-import os
 import re
 import subprocess
 import sys

@@ -1,8 +1,11 @@
 """What a user of the installed package relies on: it carries its data, imports light, and tells its versions."""
 
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +56,18 @@ def test_every_model_of_the_ladder_is_its_tutorials(name: str, parameters: int |
     assert outputs.shape == (8, 10)
     # Scaling to 0..1 is inside: the first layer that learns sees no 255.
     assert model.layers[0](pictures).numpy().max() == pytest.approx(1.0)
+
+
+def test_the_wheel_carries_data_template_and_licences(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    source = shutil.copytree(root, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "tests", "demo", "build"))
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(source)], check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    carried = set(zipfile.ZipFile(wheel).namelist())
+    data = {"mnist_batch/data/mnist.npz", "mnist_batch/data/README.md", "mnist_batch/report.html.j2"}
+    assert data | {"jobs/score.py"} <= carried
+    assert any(name.endswith("licenses/LICENSE") for name in carried)
 
 
 def test_plots_are_pictures() -> None:

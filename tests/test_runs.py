@@ -25,7 +25,7 @@ def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
 
 
 def answered(run: runs.Run, ruler: str, shard: int) -> pa.Table:
-    rows = inference.Preprocess(run.manifest_location)(pa.table({"shard": pa.array([shard], pa.int32())}))
+    rows = inference.Preprocess(run)(pa.table({"shard": pa.array([shard], pa.int32())}))
     return inference.Classify(ruler, bundle.open_bundle(ruler).digest)(rows)
 
 
@@ -43,14 +43,23 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
     run.write_part(answered(run, ruler, 2))
     run.check_books(run.opened)
     assert run.published is None
-    files = run.publish_predictions()
+    run.stage_report({"per_class": tables.PER_CLASS.empty_table()}, {"report.html": b"<p>"})
+    assert not (tmp_path / "out/per_class").exists()
+    files = run.publish()
+    assert run.publish() == files
     assert [file["rows"] for file in files] == [2, 2, 1]
     assert run.pending(3) == []
     run.check_books(run.opened)  # a run killed here goes on from where its parts are now
+    run.check_files(files)
     run.commit({"fingerprint": "cafe0123"})
     assert run.published == {"fingerprint": "cafe0123"}
     assert run.opened is None
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_staging", "predictions", "runs"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "_staging",
+        "per_class",
+        "predictions",
+        "runs",
+    ]
     assert list((tmp_path / "out/_staging").iterdir()) == []
     for file in files:
         part = pq.read_table(tmp_path / "out" / file["path"], partitioning=None)
@@ -84,7 +93,7 @@ def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: s
     target.mkdir(parents=True)
     (tmp_path / "out/_staging/night/parts/part-00000.parquet").rename(target / "part-00000.parquet")
     assert run.pending(3) == []
-    assert [file["rows"] for file in run.publish_predictions()] == [2, 2, 1]
+    assert [file["rows"] for file in run.publish()] == [2, 2, 1]
 
 
 def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: str) -> None:
@@ -93,6 +102,32 @@ def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: st
     parts = tmp_path / "out/_staging/night/parts"
     (parts / ".part-00001.parquet.0badcafe.tmp").write_bytes(b"half of it")
     assert run.pending(3) == [1, 2]
+    run.write_part(answered(run, ruler, 1))
+    run.write_part(answered(run, ruler, 2))
+    assert [file["rows"] for file in run.publish()] == [2, 2, 1]
+    assert len(list((tmp_path / "out/predictions").rglob("*.*"))) == 3
+
+
+def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler: str) -> None:
+    run = opened(tmp_path)
+    for shard in range(3):
+        run.write_part(answered(run, ruler, shard))
+    files = run.publish()
+    part = tmp_path / "out" / files[1]["path"]
+    pq.write_table(pq.read_table(part, partitioning=None).slice(1), part)
+    with pytest.raises(BooksError, match=r"part-00001.parquet is not as run.json lists it"):
+        run.check_files(files)
+    part.unlink()
+    with pytest.raises(BooksError, match=r"part-00001.parquet is not as run.json lists it"):
+        run.check_files(files)
+
+
+def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
+    run = runs.Run(str(tmp_path), "night", "2026-11-21")
+    run.freeze([], FACTS)
+    for _ in range(2):
+        run.write_empty_part()
+        assert [file["rows"] for file in run.publish()] == [0]
 
 
 def test_a_run_travels_to_another_process(tmp_path: Path) -> None:
@@ -116,9 +151,20 @@ def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
     publish(tmp_path, following.run_id, mark)
     newest, third = runs.find_run(out, "2026-11-21", mark, None)
     assert (newest, third.run_id) == (following, "2026-11-21-cafe0123-3")
-    third.freeze([], {"fingerprint": mark})
+    third.freeze([], {"fingerprint": mark, "run_date": "2026-11-21"})
     assert runs.find_run(out, "2026-11-21", mark, None)[0] == third
     assert runs.find_run(out, "2026-11-22", mark, None)[0].run_id == "2026-11-22-cafe0123"
+
+
+def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path: Path) -> None:
+    publish(tmp_path, "form", "cafe0123")
+    publish(tmp_path, "form-2", "feedbeef")
+    run, following = runs.find_run(str(tmp_path), "2026-11-25", "cafe0123", "form")
+    assert (run.run_id, run.run_date) == ("form", "2026-11-21")
+    assert (following.run_id, following.run_date) == ("form-3", "2026-11-25")
+    other = runs.Run(str(tmp_path), "unfinished", "2026-11-21")
+    other.freeze([], {"fingerprint": "cafe0123", "run_date": "2026-11-21"})
+    assert runs.find_run(str(tmp_path), "2026-11-22", "cafe0123", "unfinished")[0] == other
 
 
 def test_a_run_id_that_belongs_to_something_else_is_refused(tmp_path: Path) -> None:

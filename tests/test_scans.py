@@ -188,7 +188,9 @@ def test_a_manifest_names_scans_below_its_folder_its_source_or_the_root(tmp_path
         ({"scan": [1]}, "row 1: scan is 1"),
         ({"scan": ["a.png", None]}, "row 2: scan is None"),
         ({"scan": ["a.png", "a.png"]}, "row 2: 'a.png' stands in row 1 already"),
+        ({"scan": ["a.png", "./a.png"]}, "row 2: './a.png' stands in row 1 already"),
         ({"scan": ["../a.png"]}, "leaves its source"),
+        ({"scan": ["a\0.png"]}, "leaves its source"),
         ({"scan": ["a.png"], "label": [11]}, "row 1: label is 11"),
     ],
 )

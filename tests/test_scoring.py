@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import runs, scoring, tables
+from mnist_batch import progress, runs, scoring, tables
 from mnist_batch.errors import BooksError, InputError
 
 Make = Callable[..., Path]
@@ -230,9 +230,9 @@ def test_pools_that_do_not_fit_are_refused(
 
 def test_progress_reads_well() -> None:
     assert (
-        scoring.progress_line(12_000, 70_000, 3, 12_000, 2.5)
+        progress.progress_line(12_000, 70_000, 3, 12_000, 2.5)
         == "scored 12,000 of 70,000 scans (17 %), 4,800 images/s, 12 s left, 3 unreadable"
     )
-    assert "time left not known yet" in scoring.progress_line(0, 10, 0, 0, 1.0)
+    assert "time left not known yet" in progress.progress_line(0, 10, 0, 0, 1.0)
     # A resumed run counts its rate from what it did itself.
-    assert "100 images/s, 1 s left" in scoring.progress_line(900, 1_000, 0, 100, 1.0)
+    assert "100 images/s, 1 s left" in progress.progress_line(900, 1_000, 0, 100, 1.0)

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, digits, inference, training
-from mnist_batch.errors import InputError
+from mnist_batch import bundle, digits, epochs, inference, training
+from mnist_batch.errors import BooksError, InputError
 
 
 @given(total=st.integers(0, 2_000), workers=st.integers(1, 9))
 def test_shares_are_all_digits_and_differ_by_one_at_most(total: int, workers: int) -> None:
-    shares = training.share_sizes(total, workers)
+    shares = epochs.share_sizes(total, workers)
     assert sum(shares) == total
     assert max(shares) - min(shares) <= 1
 
@@ -32,20 +32,27 @@ def test_shares_are_all_digits_and_differ_by_one_at_most(total: int, workers: in
 def test_an_epoch_takes_every_digit_once_in_steps_of_about_the_batch_size(
     total: int, workers: int, batch_size: int, seed: int
 ) -> None:
-    shares = [share for share in training.share_sizes(total, workers) if share]
+    shares = [share for share in epochs.share_sizes(total, workers) if share]
     steps = -(-total // batch_size)
     taken = np.zeros(steps)
     for share in shares:
         order = np.random.default_rng(seed).permutation(share)
-        rows, weights = training.step_rows(order, steps)
+        rows, weights = epochs.step_rows(order, steps)
         assert rows.shape == weights.shape == (steps, rows.shape[1])
         assert sorted(rows[weights > 0].tolist()) == list(range(share))
         taken += weights.sum(axis=1)
-    assert np.array_equal(taken, training.step_counts(shares, steps))
+    assert np.array_equal(taken, epochs.step_counts(shares, steps))
     assert np.all(taken <= batch_size + workers)
 
 
-RECIPE = {"model": "hidden", "epochs": 3, "batch_size": 128, "seed": 7}
+RECIPE = {"model": "hidden", "epochs": 3, "batch_size": 64, "seed": 7}
+
+
+@pytest.mark.parametrize("replicas", [{0: "a", 1: "b"}, {0: "a"}, {}])
+def test_workers_that_end_with_different_weights_or_say_nothing_are_a_fault(replicas: dict[int, str]) -> None:
+    training.check_replicas({0: "a", 1: "a"}, workers=2)
+    with pytest.raises(BooksError, match="the 2 workers did not end with the same weights"):
+        training.check_replicas(replicas, workers=2)
 
 
 def trained(folder: Path, workers: int, **changes: Any) -> tuple[bundle.Bundle, list[dict[str, float]]]:
@@ -97,7 +104,7 @@ def test_onnx_and_keras_agree_on_the_whole_test_set(
 ENGINES = list(inference.ENGINES.values())
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+def test_the_same_seed_gives_the_same_weights(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
 ) -> None:
     made, history = two_workers
@@ -130,7 +137,7 @@ def one_step(config: Mapping[str, Any]) -> None:
         model = reference_model()
         optimizer = keras.optimizers.SGD(1.0)
         optimizer.build(model.trainable_variables)
-    step = training.make_step(model, optimizer)
+    step = epochs.make_step(model, optimizer)
     images, labels = config["images"][rank::2], config["labels"][rank::2]
     ones = np.ones(len(images), np.float32)
 
@@ -195,13 +202,17 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
         for line in job.stderr:
             said.append(line)
             if "epoch 1 of 3" in line:
-                os.kill(workers_of(job.pid)[0], signal.SIGKILL)
+                first = workers_of(job.pid)
+                os.kill(first[0], signal.SIGKILL)
+            if "epoch 2 of 3" in line:
+                second = workers_of(job.pid)
         assert job.wait() == 0, "".join(said)
+        assert len(first) == len(second) == 2
+        assert not set(first) & set(second)
         stdout.seek(0)
         assert json.loads(stdout.read().splitlines()[-1])["status"] == "done"
-    epochs = [int(found[1]) for found in (re.search(r"epoch (\d) of 3", line) for line in said) if found]
-    assert epochs[0] == 1
-    assert epochs[-2:] == [2, 3]
+    said_epochs = [int(found[1]) for found in (re.search(r"epoch (\d) of 3", line) for line in said) if found]
+    assert said_epochs == [1, 2, 3]  # the second began at the first one's checkpoint, not at the beginning
     made, history = two_workers
     assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
