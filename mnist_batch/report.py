@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mnist_batch import images, plots, runs, scans, tables
 
 GALLERY = 24
-EXAMPLE_COLUMNS = ("source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content")
+EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content"]
 NONE = tables.CLASSES  # the index of "no label" and "no answer" in a matrix of counts
 
 
