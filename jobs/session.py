@@ -71,6 +71,7 @@ def connect(address: str | None) -> None:
     if not address:
         with quiet_stderr():
             ray.init(
+                "local",  # or Ray would join whatever cluster was started on this machine
                 num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
                 include_dashboard=False,
                 log_to_driver=False,

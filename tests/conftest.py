@@ -26,6 +26,7 @@ def shared_ray() -> Iterator[None]:
     import ray
 
     ray.init(
+        "local",
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,
