@@ -13,7 +13,8 @@ Score scanned digits and publish predictions and reports as Parquet.
   python -m jobs.score digit.png --model models/hidden --out out
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
-Exit codes: 0 done, 2 bad arguments or input, 5 books do not balance or an internal fault."""
+Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance,
+no progress or an internal fault."""
 
 FEW = 20
 
@@ -37,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     how.add_argument("--engine", choices=("onnx", "keras"), default="onnx", help="keras is the slower reference")
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
     how.add_argument("--run-id", metavar="ID", help="the run's name; date and fingerprint if left out")
+    how.add_argument(
+        "--max-unreadable",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="a run with a larger share of rows without a digit is not published",
+    )
     where = arguments.add_argument_group("on what")
     session.add_address(where)  # type: ignore[arg-type]
     where.add_argument("--preprocessors", type=int, metavar="N", help="actors that read; half of the CPUs if left out")
@@ -45,6 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     where.add_argument(
         "--shard-size", type=int, metavar="N", help="scans a shard; 5000 if left out, more above 10 million"
+    )
+    where.add_argument(
+        "--no-progress-timeout",
+        type=float,
+        default=300,
+        metavar="SECONDS",
+        help="a run in which nothing moves for so long ends",
     )
     given = arguments.parse_args(argv)
 
@@ -64,7 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if not run.published:
             session.connect(given.address)
-        facts = scoring.score(run, preprocessors=given.preprocessors, classifiers=given.classifiers)
+        facts = scoring.score(
+            run,
+            preprocessors=given.preprocessors,
+            classifiers=given.classifiers,
+            max_unreadable=given.max_unreadable,
+            no_progress_timeout_seconds=given.no_progress_timeout,
+        )
 
         totals = facts["totals"]
         if totals["rows"] <= FEW:

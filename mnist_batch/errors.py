@@ -13,7 +13,19 @@ class InputError(JobError, ValueError):
     exit_code = 2
 
 
+class TooManyUnreadable(JobError):
+    """More of the scans could not be read than the run allows; what was found is staged, not published."""
+
+    exit_code = 3
+
+
+class Locked(JobError):
+    """Another process is at work on the same run."""
+
+    exit_code = 75
+
+
 class BooksError(JobError):
-    """The rows written are not the scans listed, or a part of the run is missing."""
+    """The rows written are not the scans listed, a part is missing or damaged, or a run came to a standstill."""
 
     exit_code = 5

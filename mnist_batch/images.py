@@ -45,13 +45,16 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-def read_scan(source: str, path: bytes) -> bytes:
+def read_scan(source: str, path: bytes, size: int | None = None, modified_ns: int | None = None) -> bytes:
     """The bytes of one listed scan; only regular files are opened and no link is followed.
 
-    ``path`` is the manifest's: inside the file system of ``source``. Raises Unreadable (``missing``,
-    ``not_a_file``, ``empty``, ``too_large``).
+    ``path`` is the manifest's: inside the file system of ``source``. Where ``size`` and ``modified_ns`` are given,
+    they are what was listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``).
     """
-    data = _read_remote(source, path) if locations.is_uri(source) else _read_local(path)
+    data, *found = _read_remote(source, path) if locations.is_uri(source) else _read_local(path)
+    for what, now, listed in zip(("size", "time of change"), found, (size, modified_ns), strict=True):
+        if None not in (now, listed) and now != listed:
+            raise Unreadable("changed", f"{what} was {listed} when listed, now {now}")
     if not data:
         raise Unreadable("empty", "0 bytes")
     if len(data) > MAX_BYTES:
@@ -59,7 +62,10 @@ def read_scan(source: str, path: bytes) -> bytes:
     return data
 
 
-def _read_local(path: bytes) -> bytes:
+Found = tuple[bytes, int | None, int | None]  # content, size, modified_ns
+
+
+def _read_local(path: bytes) -> Found:
     # O_NONBLOCK: opening a pipe without a writer would wait for ever.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,24 +75,24 @@ def _read_local(path: bytes) -> bytes:
             raise Unreadable("not_a_file", f"a {kind}, which is not followed or opened") from None
         raise Unreadable("missing", error.strerror or str(error)) from None
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
             raise Unreadable("not_a_file", "a folder that could not be listed")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not_a_file", "a pipe, socket or device, which is not read")
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1), status.st_size, status.st_mtime_ns
     except OSError as error:
         raise Unreadable("missing", f"could not be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
 
 
-def _read_remote(source: str, path: bytes) -> bytes:
+def _read_remote(source: str, path: bytes) -> Found:
     filesystem, _ = locations.resolve(source)
     try:
         with filesystem.open_input_stream(path.decode(), compression=None) as stream:
-            return bytes(stream.read(MAX_BYTES + 1))
+            return bytes(stream.read(MAX_BYTES + 1)), None, None
     except OSError as error:
         raise Unreadable("missing", f"could not be read: {error}") from None
 

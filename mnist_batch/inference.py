@@ -41,12 +41,11 @@ def preprocess(manifest: pa.Table, shard: int = 0) -> pa.Table:
         for column, value in zip(rows.values(), values, strict=True):
             column.append(value)
 
-    for row, (source, path) in enumerate(
-        zip(manifest["source"].to_pylist(), manifest["path"].to_pylist(), strict=True)
-    ):
+    listed = (manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns"))
+    for row, (source, path, size, modified_ns) in enumerate(zip(*listed, strict=True)):
         content = None
         try:
-            data = images.read_scan(source, path)
+            data = images.read_scan(source, path, size, modified_ns)
             content = images.content_digest(data)
             pages = [images.normalise(page) for page in images.decode(data)]
         except images.Unreadable as error:

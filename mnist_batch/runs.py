@@ -121,8 +121,22 @@ class Run:
 
     def _write_part(self, name: str, rows: pa.Table) -> None:
         typed = tables.table(tables.PREDICTIONS, {column: rows[column] for column in rows.column_names})
-        path = f"{self.staging}/parts/{name}"
-        locations.write_whole(self.filesystem, path, parquet(typed))
+        content = parquet(typed)
+        # The digest first: a part without one, or not like it, is written again.
+        locations.write_whole(self.filesystem, f"{self.staging}/digests/{name}", _digest(content).encode())
+        locations.write_whole(self.filesystem, f"{self.staging}/parts/{name}", content)
+
+    def discard_damaged_parts(self) -> list[str]:
+        """Delete the staged parts that are not what was written, and return their names."""
+        folder, damaged = f"{self.staging}/parts", []
+        written = set(locations.names(self.filesystem, f"{self.staging}/digests"))
+        for name in locations.names(self.filesystem, folder):
+            digest = locations.read(self.filesystem, f"{self.staging}/digests/{name}") if name in written else b""
+            if digest.decode() != _digest(locations.read(self.filesystem, f"{folder}/{name}")):
+                self.filesystem.delete_file(f"{folder}/{name}")
+                if not name.startswith("."):  # a temporary file of a write that was killed is no part
+                    damaged.append(name)
+        return damaged
 
     def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of the parts that are there, in order, one table each."""
@@ -148,21 +162,21 @@ class Run:
             raise BooksError(f"run {self.run_id}: {opened['scans']} scans listed, {scans} in the parts")
 
     def check_files(self, files: Sequence[Mapping[str, Any]]) -> None:
-        """Raise BooksError unless the published parts are the files that run.json lists, with their rows."""
-        listed = {file["path"]: file["rows"] for file in files}
-        found = {file["path"]: file["rows"] for file in self._published_files()}
+        """Raise BooksError unless the published parts are byte for byte the files that run.json lists."""
+        listed = {file["path"]: dict(file) for file in files}
+        found = {file["path"]: file for file in self._published_files()}
         if found != listed:
             changed = sorted(path for path in listed.keys() | found.keys() if listed.get(path) != found.get(path))
-            raise BooksError(f"run {self.run_id}: {changed[0]} is not as run.json lists it; restore it")
+            was, now = (side.get(changed[0], "not there") for side in (listed, found))
+            raise BooksError(f"run {self.run_id}: {changed[0]} was published as {was}, and is {now}; restore it")
 
     def _published_files(self) -> list[dict[str, Any]]:
         folder = self.table_folder("predictions")
         files = []
         for name in locations.names(self.filesystem, folder):
-            path = f"{folder}/{name}"
-            rows = pq.read_metadata(path, filesystem=self.filesystem).num_rows
-            size = self.filesystem.get_file_info(path).size
-            files.append({"path": path.removeprefix(f"{self.root}/"), "rows": rows, "bytes": size})
+            content = locations.read(self.filesystem, f"{folder}/{name}")
+            path = f"{folder}/{name}".removeprefix(f"{self.root}/")
+            files.append({"path": path, "bytes": len(content), "blake2b": _digest(content), "rows": _rows(content)})
         return files
 
     def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> None:
@@ -178,11 +192,7 @@ class Run:
 
         Each table appears whole. Done again after a kill, it finishes.
         """
-        parts = f"{self.staging}/parts"
-        for name in locations.names(self.filesystem, parts):
-            if name.startswith("."):  # of a write that was killed
-                self.filesystem.delete_file(f"{parts}/{name}")
-        locations.move_folder(self.filesystem, parts, self.table_folder("predictions"))
+        locations.move_folder(self.filesystem, f"{self.staging}/parts", self.table_folder("predictions"))
         for table in ("per_class", "confusion"):
             report = f"{self.table_folder(table)}/report.parquet"
             locations.move_file(self.filesystem, f"{self.staging}/{table}/report.parquet", report)
@@ -246,10 +256,9 @@ def _dated(run: Run) -> Run:
 def published_run(out: str, run_id: str) -> Run:
     """The published run of this id; InputError, naming those there are, where there is none."""
     out = locations.absolute(out)
-    filesystem, root = locations.resolve(out)
     run = _dated(Run(out, run_id, ""))
     if run.published is None:
-        known = locations.names(filesystem, f"{root}/runs")
+        known = published_runs(out)
         raise InputError(
             f"--run {run_id!r}: no published run of that id in {out}; there are {', '.join(known[-5:]) or 'none'}"
         )
@@ -261,6 +270,24 @@ def parquet(rows: pa.Table) -> pa.Buffer:
     buffer = pa.BufferOutputStream()
     pq.write_table(rows, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def published_runs(out: str) -> list[str]:
+    """The ids of all published runs, sorted."""
+    filesystem, root = locations.resolve(out)
+    ids = locations.names(filesystem, f"{root}/runs")
+    return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
+
+
+def _digest(content: bytes | pa.Buffer) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _rows(content: bytes) -> int | None:
+    try:
+        return int(pq.read_metadata(pa.BufferReader(content)).num_rows)
+    except (pa.ArrowException, OSError):  # no longer a Parquet file, which its digest will say
+        return None
 
 
 def _as_json(facts: Mapping[str, Any]) -> bytes:

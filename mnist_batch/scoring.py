@@ -16,9 +16,10 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data.block import Block, BlockAccessor
+from ray.data.exceptions import ExecutionTimeoutError
 
 from mnist_batch import bundle, locations, report, runs, scans, versions
-from mnist_batch.errors import BooksError, InputError
+from mnist_batch.errors import BooksError, InputError, TooManyUnreadable
 from mnist_batch.inference import ENGINES, Classify, Preprocess
 from mnist_batch.progress import Progress
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 # Two actors on two CPUs have to leave room for the task that writes a part, or Ray Data waits for ever.
 CPUS_PER_ACTOR = 0.9
 CPUS_PER_WRITE = 0.1
+ATTEMPTS = 3  # a part found damaged is scored again, but not for ever
 
 
 def open_run(
@@ -119,35 +121,54 @@ def score(
     *,
     preprocessors: int | None = None,
     classifiers: int | None = None,
+    max_unreadable: float = 1.0,
+    no_progress_timeout_seconds: float = 300,
     progress_seconds: float = 10,
 ) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
-    ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each.
-    Raises InputError where they do not fit the cluster, BooksError where the rows are not the scans listed.
+    ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each;
+    ``max_unreadable`` is the share of rows without a digit that is still published. Raises InputError where an
+    argument breaks a rule, TooManyUnreadable, and BooksError where the rows are not the scans listed or
+    nothing moved for ``no_progress_timeout_seconds``.
     """
+    if not 0 <= max_unreadable <= 1:
+        raise InputError(f"--max-unreadable is {max_unreadable}; it has to be a share, from 0 to 1")
+    if no_progress_timeout_seconds <= 0:
+        raise InputError(f"--no-progress-timeout is {no_progress_timeout_seconds}; it has to be above 0 seconds")
     if run.published:
         return run.published
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
     started = time.monotonic()
-    pending = run.pending(len(opened["shards"]))
-    pools = (0, 0)
-    if pending:
+    pools, there = (0, 0), -1
+    for _ in range(ATTEMPTS):
+        for name in run.discard_damaged_parts():
+            log.warning("%s is not what was written: it is scored again", name)
+        pending = run.pending(len(opened["shards"]))
+        there = len(opened["shards"]) - len(pending) if there < 0 else there
+        if not pending:
+            break
         pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
         with Progress(run, opened["scans"], progress_seconds):
-            run_pipeline(run, opened, pending, *pools)
+            run_pipeline(run, opened, pending, *pools, no_progress_timeout_seconds)
     if not opened["shards"]:
         run.write_empty_part()
     scored = time.monotonic()
 
     run.check_books(opened)
     facts: dict[str, Any] = {**opened, "shards": len(opened["shards"]), "versions": versions.versions()}
-    facts["totals"] = report.stage(run, facts)
+    totals = facts["totals"] = report.stage(run, facts)
+    if totals["unreadable"] > max_unreadable * totals["rows"]:
+        raise TooManyUnreadable(
+            f"{totals['unreadable']:,} of {totals['rows']:,} rows could not be read, more than --max-unreadable "
+            f"{max_unreadable:g} allows; nothing is published. See {run.staging}/pages/report.html, then mend the "
+            "scans and choose a new --run-id, or give the same command a higher --max-unreadable"
+        )
     facts["files"] = run.publish()
     facts["preprocessors"], facts["classifiers"] = pools
-    facts["resumed_shards"] = len(opened["shards"]) - len(pending)
+    facts["resumed_shards"] = there
     facts["scoring_seconds"] = round(scored - started, 3)
     facts["publishing_seconds"] = round(time.monotonic() - scored, 3)
     facts["published_at"] = _now()
@@ -156,11 +177,17 @@ def score(
 
 
 def run_pipeline(
-    run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], preprocessors: int, classifiers: int
+    run: runs.Run,
+    opened: Mapping[str, Any],
+    pending: Sequence[int],
+    preprocessors: int,
+    classifiers: int,
+    no_progress_timeout_seconds: float,
 ) -> None:
     """The shards through their two actors and onto the disk, on however many nodes there are."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
+    context.execution_no_progress_timeout_s = no_progress_timeout_seconds
     model = opened["model"]
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
@@ -180,7 +207,14 @@ def run_pipeline(
             compute=ray.data.ActorPoolStrategy(size=classifiers),
             num_cpus=CPUS_PER_ACTOR,
         )
-        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
+        try:
+            answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
+        except ExecutionTimeoutError:
+            raise BooksError(
+                f"run {run.run_id}: nothing moved for {no_progress_timeout_seconds:g} seconds "
+                "(--no-progress-timeout); look whether other jobs hold the cluster's CPUs, then give the same "
+                "command again: what is done is kept"
+            ) from None
 
 
 class Parts(ray.data.Datasink[None]):

@@ -80,7 +80,7 @@ def write_scan(path: Path, digit: int, confidence: float = 1.0) -> Path:
 def scans_folder(tmp_path: Path) -> Callable[..., Path]:
     """Makes a folder of ``count`` scans, ``<digit>/scan-<n>.png``, that the ruler reads rightly but for a few.
 
-    Every seventh is read as the next digit, every eleventh is a file that is no image.
+    Every 7th is read as the next digit, every 23rd is a file that is no image.
     """
 
     def make(count: int, name: str = "scans") -> Path:
@@ -89,7 +89,7 @@ def scans_folder(tmp_path: Path) -> Callable[..., Path]:
             digit = number % 10
             path = folder / str(digit) / f"scan-{number:04d}.png"
             write_scan(path, (digit + (number % 7 == 6)) % 10, confidence=0.4 + 0.5 * (number % 13) / 13)
-            if number % 11 == 10:
+            if number % 23 == 22:
                 path.write_bytes(b"this is no image")
         return folder
 

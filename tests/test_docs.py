@@ -11,13 +11,13 @@ import pandas
 import polars
 import pytest
 
-from jobs import report, score, train
+from jobs import report, score, train, verify
 from mnist_batch import tables
 from tests.conftest import write_scan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-JOBS = {"train": train, "score": score, "report": report}
+JOBS = {"train": train, "score": score, "report": report, "verify": verify}
 
 
 def blocks(kind: str) -> list[str]:
@@ -43,7 +43,13 @@ def test_the_readmes_commands_and_reads_work(
     write_scan(tmp_path / "digit.png", 4)
     (tmp_path / "truth.csv").write_text("scan,label\ndigit.png,4\n")
     commands = [line for line in blocks("") if line.startswith("python -m jobs.")]
-    assert [line.split()[2] for line in commands] == ["jobs.train", "jobs.score", "jobs.score", "jobs.report"]
+    assert [line.split()[2] for line in commands] == [
+        "jobs.train",
+        "jobs.score",
+        "jobs.score",
+        "jobs.report",
+        "jobs.verify",
+    ]
     run_id = "none yet"
     for line in commands:
         _, _, module, *arguments = shlex.split(line.replace("RUN_ID", run_id))

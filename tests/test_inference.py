@@ -1,5 +1,6 @@
 """The two actors called directly, with a model whose answers are known by construction."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,19 @@ def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_pa
     for number in (0, 2, 4):
         assert rows["image"][number] == clean["image"][number]
         assert rows["content"][number] == clean["content"][number]
+
+
+def test_a_scan_that_vanished_or_changed_since_it_was_listed_says_so(tmp_path: Path) -> None:
+    for number in range(4):
+        write_scan(tmp_path / f"{number}.png", number)
+    manifest = listed(tmp_path)
+    (tmp_path / "0.png").unlink()
+    os.utime(tmp_path / "1.png", ns=(1, 1))
+    (tmp_path / "2.png").write_bytes(b"longer than it was")
+    rows = inference.preprocess(manifest)
+    assert rows["status"].to_pylist() == ["missing", "changed", "changed", "ok"]
+    assert "time of change was" in rows["reason"][1].as_py()
+    assert "size was" in rows["reason"][2].as_py()
 
 
 def test_every_page_of_a_tiff_is_a_row_with_its_number(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from jobs import demo, report, score, train
+from jobs import demo, report, score, train, verify
 from tests.conftest import write_scan
 
 Make = Callable[..., Path]
@@ -34,7 +34,7 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     folder, out = scans_folder(60), tmp_path / "out"
     code, printed, summary = ran(capsys, score, folder, "--model", ruler, "--out", out)
     assert (code, summary["status"], summary["accuracy"]) == (0, "done", None)
-    assert "55 of 60 rows scored; 5 could not be read: 5 not_an_image" in printed
+    assert "58 of 60 rows scored; 2 could not be read: 2 not_an_image" in printed
     run_id = summary["run_id"]
     page = (out / "runs" / run_id / "report.html").read_text()
     assert "accuracy: no labels" in page
@@ -44,17 +44,18 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     pd.DataFrame(rows, columns=["scan", "label"]).to_csv(truth, index=False)
     before = {path: path.read_bytes() for path in (out / "predictions").rglob("*") if path.is_file()}
     code, printed, summary = ran(capsys, report, "--out", out, "--run", run_id, "--labels", truth)
-    read = [number for number in range(40) if number % 11 != 10]
+    read = [number for number in range(40) if number % 23 != 22]
     right = [number for number in read if number % 7 != 6]
     assert (code, summary["labelled"], summary["accuracy"]) == (0, len(read), len(right) / len(read))
     assert {path: path.read_bytes() for path in (out / "predictions").rglob("*") if path.is_file()} == before
     run = json.loads((out / "runs" / run_id / "run.json").read_text())
-    assert (run["labels"], run["totals"]["correct"]) == (str(truth), len(right))
+    assert (run["labels"], run["report_labels"], run["totals"]["correct"]) == ("none", str(truth), len(right))
     per_class = pd.read_parquet(out / "per_class")
     assert per_class["correct"].sum() == len(right)
 
     code, _, summary = ran(capsys, report, "--out", out, "--run", run_id)
     assert (code, summary["labelled"]) == (0, 0)
+    assert json.loads((out / "runs" / run_id / "run.json").read_text())["report_labels"] is None
     code, _, summary = ran(capsys, report, "--out", out, "--run", "another")
     assert (code, summary["status"]) == (2, "failed")
     assert run_id in summary["error"]
@@ -67,8 +68,46 @@ def test_one_file_prints_its_digit_and_confidence(ruler: str, tmp_path: Path, ca
     assert code == 0
     assert re.search(r"^digit.png: 4 \(confidence 0\.82\d\d\)$", printed, re.MULTILINE)
     (tmp_path / "bad\n.png").write_bytes(b"")
-    _, printed, _ = ran(capsys, score, tmp_path / "bad\n.png", "--model", ruler, "--out", tmp_path / "out")
+    arguments = [tmp_path / "bad\n.png", "--model", ruler, "--out", tmp_path / "out"]
+    _, printed, _ = ran(capsys, score, *arguments, "--max-unreadable", 1)
     assert "bad\\n.png: empty (0 bytes)" in printed
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_too_many_unreadable_scans_are_exit_3_and_not_published(
+    scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    folder, out = scans_folder(40), tmp_path / "out"
+    arguments = [folder, "--model", ruler, "--out", out]
+    code, printed, summary = ran(capsys, score, *arguments, "--max-unreadable", 0.02)
+    assert (code, printed) == (3, "")
+    page = re.search(r"See (\S+/report.html)", summary["error"])
+    assert page
+    assert "not_an_image" in Path(page[1]).read_text()
+    assert not (out / "predictions").exists()
+    assert not (out / "runs").exists()
+    code, _, summary = ran(capsys, score, *arguments)  # 1 of 40 is within the default
+    assert (code, summary["unreadable"]) == (0, 1)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_verify_finds_what_was_altered_after_publishing(
+    scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    _, _, summary = ran(capsys, score, scans_folder(30), "--model", ruler, "--out", out)
+    code, printed, _ = ran(capsys, verify, "--out", out)
+    assert (code, printed) == (0, f"{summary['run_id']}: 1 files, 30 rows, as published")
+    [part] = Path(summary["predictions"]).iterdir()
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    for arguments in ([], ["--run", summary["run_id"]]):
+        code, _, found = ran(capsys, verify, "--out", out, *arguments)
+        assert code == 5
+        assert "part-00000.parquet was published as" in found["error"]
+    assert ran(capsys, verify, "--out", out, "--run", "another")[0] == 2
+    assert ran(capsys, verify, "--out", tmp_path / "nowhere")[2]["runs"] == 0
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -90,6 +129,7 @@ def test_report_html_opens_offline_and_shows_names_as_text(
     write_scan(tmp_path / "in/3" / f"{evil.replace('/', '')}.png", 5)
     (tmp_path / "in/3/<b>bold.png").write_bytes(b"<i>no image")
     arguments = [tmp_path / "in", "--labels", "parent", "--model", ruler, "--out", tmp_path / "out"]
+    arguments += ["--max-unreadable", 0.5]
     _, _, summary = ran(capsys, score, *arguments)
     page = Path(summary["report"]).read_text()
     assert "<script" not in page
@@ -122,7 +162,7 @@ def test_a_mistake_is_exit_2_and_a_sentence_and_publishes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("job", [score, train, report, demo])
+@pytest.mark.parametrize("job", [score, train, report, verify, demo])
 def test_help_is_a_page_that_says_what_the_exit_codes_mean(job: Any, capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="0"):
         job.main(["--help"])

@@ -42,27 +42,27 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
     assert rows["scan"].to_pylist() == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     assert rows.equals(predictions(two))
 
-    # The folder was made so that these are known: n % 11 == 10 is no image, n % 7 == 6 is read as the next digit.
+    # The folder was made so that these are known: n % 23 == 22 is no image, n % 7 == 6 is read as the next digit.
     for row in rows.to_pylist():
         number = int(row["scan"][7:11])
-        if number % 11 == 10:
+        if number % 23 == 22:
             assert (row["status"], row["digit"], row["decision"]) == ("not_an_image", None, "review")
         else:
             assert (row["status"], row["digit"]) == ("ok", (number + (number % 7 == 6)) % 10)
         assert row["label"] == number % 10
     assert facts["totals"] | {"statuses": {}, "answers": {}} == {
         "rows": 110,
-        "scored": 100,
-        "unreadable": 10,
+        "scored": 106,
+        "unreadable": 4,
         "statuses": {},
         "answers": {},
-        "labelled": 100,
-        "correct": 86,
-        "accuracy": 0.86,
+        "labelled": 106,
+        "correct": 91,
+        "accuracy": 91 / 106,
     }
     per_class = pq.read_table(one.table_folder("per_class"), partitioning=None)
     confusion = pq.read_table(one.table_folder("confusion"), partitioning=None)
-    assert sum(per_class["correct"].to_pylist()) == 86
+    assert sum(per_class["correct"].to_pylist()) == 91
     assert sum(confusion["count"].to_pylist()) == 110
     assert [file["rows"] for file in facts["files"]] == [20, 20, 20, 20, 20, 10]
     assert not (tmp_path / "one/_staging" / one.run_id).exists()
@@ -95,7 +95,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     run = opened([folder], ruler, out)
     facts = run.opened
     assert facts is not None
-    scoring.run_pipeline(run, facts, [1], 1, 1)  # what a killed run leaves: one part of three
+    scoring.run_pipeline(run, facts, [1], 1, 1, 300)  # what a killed run leaves: one part of three
     safe = files(out / "_staging" / run.run_id / "parts")
     assert len(safe) == 1
     (folder / "3/late.png").write_bytes(b"arrived since")
@@ -137,17 +137,52 @@ def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler:
 
 
 @pytest.mark.usefixtures("shared_ray")
+def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    folder, out = scans_folder(50), tmp_path / "out"
+    run = opened([folder], ruler, out)
+    assert run.opened is not None
+    scoring.run_pipeline(run, run.opened, [0, 1], 1, 1, 300)
+    parts = out / "_staging" / run.run_id / "parts"
+    shorter = pq.read_table(parts / "part-00001.parquet").slice(1)
+    pq.write_table(shorter, parts / "part-00001.parquet")  # a Parquet file, and not the one that was written
+    safe = (parts / "part-00000.parquet").stat().st_mtime_ns
+    facts = scoring.score(run)
+    assert [file["rows"] for file in facts["files"]] == [20, 20, 10]
+    first, *_ = sorted((out / "predictions").rglob("*.parquet"))
+    assert first.stat().st_mtime_ns == safe
+    run.check_files(facts["files"])
+
+
+@pytest.mark.usefixtures("shared_ray")
 def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder, out = scans_folder(30), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    scoring.run_pipeline(run, run.opened, [0, 1], 1, 1)
-    part = out / "_staging" / run.run_id / "parts/part-00001.parquet"
-    pq.write_table(pq.read_table(part).slice(1), part)
+    scoring.run_pipeline(run, run.opened, [0, 1], 1, 1, 300)
+    shorter = next(run.parts(tables.PREDICTIONS.names)).slice(1)
+    run._write_part("part-00000.parquet", shorter)
     with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
         scoring.score(run)
     assert not (out / "predictions").exists()
     assert not (out / "runs" / run.run_id / "run.json").exists()
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_run_in_which_nothing_moves_ends(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    import ray
+
+    @ray.remote(num_cpus=3.5)
+    class Busy:
+        def ready(self) -> bool:
+            return True
+
+    busy = Busy.remote()  # another job holds the CPUs that the pools were to have
+    assert ray.get(busy.ready.remote())
+    run = opened([scans_folder(10)], ruler, tmp_path / "out")
+    with pytest.raises(BooksError, match="nothing moved for 5 seconds"):
+        scoring.score(run, no_progress_timeout_seconds=5)
+    ray.kill(busy)
+    assert scoring.score(run)["scans"] == 10
 
 
 def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
@@ -226,6 +261,18 @@ def test_pools_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         scoring.pool_sizes(preprocessors, classifiers, cpus, 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_unreadable": 1.5}, "--max-unreadable is 1.5"),
+        ({"no_progress_timeout_seconds": 0}, "--no-progress-timeout is 0"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(tmp_path: Path, options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        scoring.score(runs.Run(str(tmp_path), "night", "2026-11-21"), **options)
 
 
 def test_progress_reads_well() -> None:

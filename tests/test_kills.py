@@ -1,0 +1,123 @@
+"""A run killed anywhere, given the same command again, ends as if it had never been killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mnist_batch import bundle, inference, locations, runs, scoring
+
+Make = Callable[..., Path]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the project may catch it."""
+
+
+def in_process(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], *_: object) -> None:
+    """The pipeline without Ray: the same actors, one shard after the other."""
+    preprocess = inference.Preprocess(run)
+    classify = inference.Classify(opened["model"]["location"], opened["model"]["digest"])
+    for number in pending:
+        run.write_part(classify(preprocess(pa.table({"shard": pa.array([number], pa.int32())}))))
+
+
+def readers_see(out: Path) -> tuple[int, int]:
+    """Rows of predictions, and of per_class, that anyone can read now."""
+    counts = []
+    for table in ("predictions", "per_class"):
+        files = [path for path in (out / table).rglob("*") if path.is_file() and not path.name.startswith(".")]
+        counts.append(sum(pq.read_metadata(path).num_rows for path in files))
+    return counts[0], counts[1]
+
+
+@pytest.mark.parametrize("scheme", ["", "fsspec+file://"])
+def test_killed_at_every_step_in_turn(
+    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    folder = scans_folder(25)
+    monkeypatch.setattr(scoring, "run_pipeline", in_process)
+    monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
+    steps = 0
+    fatal: int | None = None
+
+    def mortal(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        def step(filesystem: Any, path: str, *rest: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == fatal:
+                if name == "write_whole":  # what a kill in the middle of it leaves
+                    parent, _, file = path.rpartition("/")
+                    Path(parent).mkdir(parents=True, exist_ok=True)
+                    Path(parent, f".{file}.0badcafe.tmp").write_bytes(b"half")
+                raise Killed
+            return change(filesystem, path, *rest)
+
+        return step
+
+    for name in ("write_whole", "move_file", "move_folder", "delete_folder"):
+        monkeypatch.setattr(locations, name, mortal(name, getattr(locations, name)))
+
+    def job(out: Path) -> runs.Run:
+        run = scoring.open_run(
+            [str(folder)], model=ruler, out=f"{scheme}{out}", labels="parent", shard_size=10, run_id="night"
+        )
+        scoring.score(run)
+        return run
+
+    expected = pq.read_table(job(tmp_path / "calm").table_folder("predictions"), partitioning=None)
+    last, survived = steps, 0
+    assert last > 15
+    for fatal in range(1, last + 1):
+        out, steps = tmp_path / f"killed-{fatal}", 0
+        with pytest.raises(Killed):
+            job(out)
+        assert readers_see(out) in [(0, 0), (25, 0), (25, 10)]
+        kept = {path.name: path.stat().st_mtime_ns for path in out.rglob("parts/part-*.parquet")}
+        steps = -1_000
+        run = job(out)
+        assert run.run_id == "night"
+        assert pq.read_table(run.table_folder("predictions"), partitioning=None).equals(expected)
+        moved = {path.name: path.stat().st_mtime_ns for path in (out / "predictions").rglob("part-*.parquet")}
+        assert kept.items() <= moved.items()  # what was safe was not scored again
+        survived += len(kept)
+        assert readers_see(out) == (25, 10)
+        assert sorted(path.name for path in (out / "runs/night").iterdir() if path.name[0] != ".") == [
+            "confusion.png",
+            "report.html",
+            "run.json",
+        ]
+        assert job(out).published
+        assert list((out / "_staging").iterdir()) == []
+    assert survived > 0
+
+
+@pytest.mark.ray
+def test_the_job_killed_blindly_finishes(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    """The job as a user runs it, on a Ray of its own, with all its processes killed at any moment."""
+    folder, out = scans_folder(300), tmp_path / "out"
+    command = [sys.executable, "-m", "jobs.score", str(folder), "--model", ruler, "--out", str(out)]
+    command += ["--shard-size", "20", "--run-id", "night"]
+    moments = random.Random(20261121)
+    for _ in range(3):
+        job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(moments.uniform(1, 9))  # blind on purpose: nothing says where the job is
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+        assert readers_see(out) in [(0, 0), (300, 0), (300, 10)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["rows"] == 300
+    rows = pq.read_table(out / "predictions")
+    assert sorted(rows["scan"].to_pylist()) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    assert bundle.open_bundle(ruler).digest == set(rows["model"].to_pylist()).pop()
