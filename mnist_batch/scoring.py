@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 # Two actors on two CPUs have to leave room for the task that writes a part, or Ray Data waits for ever.
 CPUS_PER_ACTOR = 0.9
 CPUS_PER_WRITE = 0.1
-ATTEMPTS = 3  # a part found damaged is scored again, but not for ever
+ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
 def open_run(
@@ -50,18 +50,10 @@ def open_run(
     InputError for whatever argument or input breaks a rule, before Ray is needed.
     """
     started = time.monotonic()
-    if bool(sources) == bool(manifest):
-        raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
-    if engine not in ENGINES:
-        raise InputError(f"--engine {engine!r}: choose from {', '.join(ENGINES)}")
-    if shard_size is not None and shard_size < 1:
-        raise InputError(f"--shard-size is {shard_size}; it has to be at least 1")
     run_date = _date(run_date)
-    opened_model = bundle.open_bundle(model)
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
-    for root in roots:
-        if f"{locations.absolute(out)}/".startswith(root.rstrip("/") + "/"):
-            raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
+    _check(sources, manifest, roots, out, engine, shard_size)
+    opened_model = bundle.open_bundle(model)
     identity = {
         "sources": sorted(roots),
         "manifest": bool(manifest),
@@ -142,17 +134,7 @@ def score(
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
     started = time.monotonic()
-    pools, there = (0, 0), -1
-    for _ in range(ATTEMPTS):
-        for name in run.discard_damaged_parts():
-            log.warning("%s is not what was written: it is scored again", name)
-        pending = run.pending(len(opened["shards"]))
-        there = len(opened["shards"]) - len(pending) if there < 0 else there
-        if not pending:
-            break
-        pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
-        with Progress(run, opened["scans"], progress_seconds):
-            run_pipeline(run, opened, pending, *pools, no_progress_timeout_seconds)
+    kept = score_shards(run, opened, preprocessors, classifiers, no_progress_timeout_seconds, progress_seconds)
     if not opened["shards"]:
         run.write_empty_part()
     scored = time.monotonic()
@@ -167,13 +149,37 @@ def score(
             "scans and choose a new --run-id, or give the same command a higher --max-unreadable"
         )
     facts["files"] = run.publish()
-    facts["preprocessors"], facts["classifiers"] = pools
-    facts["resumed_shards"] = there
+    facts["resumed_shards"] = kept
     facts["scoring_seconds"] = round(scored - started, 3)
     facts["publishing_seconds"] = round(time.monotonic() - scored, 3)
     facts["published_at"] = _now()
     run.commit(facts)
     return facts
+
+
+def score_shards(
+    run: runs.Run,
+    opened: Mapping[str, Any],
+    preprocessors: int | None,
+    classifiers: int | None,
+    no_progress_timeout_seconds: float,
+    progress_seconds: float,
+) -> int:
+    """Bring every shard's part onto the disk, as it was written, and return how many were there before."""
+    shards, kept = len(opened["shards"]), None
+    for _ in range(ATTEMPTS):
+        for name in run.discard_damaged_parts():
+            log.warning("%s is not what was written: it is scored again", name)
+        pending = run.pending(shards)
+        kept = shards - len(pending) if kept is None else kept
+        if not pending:
+            return kept
+        pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
+        with Progress(run, opened["scans"], progress_seconds):
+            run_pipeline(run, opened, pending, *pools, no_progress_timeout_seconds)
+    raise BooksError(
+        f"run {run.run_id}: parts in {run.staging} keep changing after they are written; find out who does"
+    )
 
 
 def run_pipeline(
@@ -250,6 +256,20 @@ def pool_sizes(preprocessors: int | None, classifiers: int | None, cpus: float, 
             f"write, but the cluster has {cpus:g}; lower them, or add CPUs (at least 2)"
         )
     return sizes[0], sizes[1]
+
+
+def _check(
+    sources: Sequence[str], manifest: str | None, roots: Sequence[str], out: str, engine: str, shard_size: int | None
+) -> None:
+    if bool(sources) == bool(manifest):
+        raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
+    if engine not in ENGINES:
+        raise InputError(f"--engine {engine!r}: choose from {', '.join(ENGINES)}")
+    if shard_size is not None and shard_size < 1:
+        raise InputError(f"--shard-size is {shard_size}; it has to be at least 1")
+    for root in roots:
+        if f"{locations.absolute(out)}/".startswith(root.rstrip("/") + "/"):
+            raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
 
 
 def _date(given: str | None) -> str:

@@ -76,18 +76,7 @@ def train(
             f"--workers {recipe.workers} with --cpus-per-worker {cpus_per_worker} need {needed} CPUs, "
             f"but the cluster has {there:g}; lower one of them"
         )
-    labelled = digits.training_digits(data)
-    total = labelled.count()
-    if total < 2 * recipe.workers:
-        raise InputError(f"--data {data}: {total} readable digits cannot be shared by {recipe.workers} workers")
-    held_out = min(HELD_OUT, max(1, total // 10))
-    learned = total - held_out
-    shares = epochs.share_sizes(learned, recipe.workers)
-    cuts = np.cumsum([held_out, *shares])[:-1].tolist()
-    validation, *parts = labelled.random_shuffle(seed=HELD_OUT_SEED).split_at_indices(cuts)
-
-    source = "embedded MNIST" if data is None else locations.absolute(data)
-    about = {"data": source, "data_digest": digits.digest(labelled), "digits": learned, "held_out": held_out}
+    datasets, about = _share_out(recipe, data)
     news = Queue()
     replicas: dict[int, str] = {}
     listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
@@ -98,14 +87,13 @@ def train(
     trainer = TensorflowTrainer(
         fit,
         train_loop_config={
-            "recipe": asdict(recipe), "about": about, "shares": shares,
-            "threads": cpus_per_worker, "news": news,
+            "recipe": asdict(recipe), "about": about, "threads": cpus_per_worker, "news": news,
         },
         scaling_config=ray.train.ScalingConfig(
             num_workers=recipe.workers, resources_per_worker={"CPU": cpus_per_worker}
         ),
         # Named by rank and not split by Ray, whose split gives a worker whatever block is ready first.
-        datasets={"validation": validation, **{f"train-{rank}": part for rank, part in enumerate(parts)}},
+        datasets=datasets,
         dataset_config=ray.train.DataConfig(datasets_to_split=[]),
         run_config=ray.train.RunConfig(
             name="run",
@@ -128,6 +116,24 @@ def train(
             return bundle.publish(Path(finished) / "bundle", out)
     finally:
         locations.delete_folder(filesystem, storage)
+
+
+def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The digits for each rank and for validation, by name, and what model.json says about them."""
+    labelled = digits.training_digits(data)
+    total = labelled.count()
+    if total < 2 * recipe.workers:
+        raise InputError(f"--data {data}: {total} readable digits cannot be shared by {recipe.workers} workers")
+    held_out = min(HELD_OUT, max(1, total // 10))
+    shares = epochs.share_sizes(total - held_out, recipe.workers)
+    cuts = np.cumsum([held_out, *shares])[:-1].tolist()
+    validation, *parts = labelled.random_shuffle(seed=HELD_OUT_SEED).split_at_indices(cuts)
+    return {"validation": validation, **{f"train-{rank}": part for rank, part in enumerate(parts)}}, {
+        "data": "embedded MNIST" if data is None else locations.absolute(data),
+        "data_digest": digits.digest(labelled),
+        "digits": total - held_out,
+        "held_out": held_out,
+    }
 
 
 def check_replicas(replicas: Mapping[int, str], workers: int) -> None:
@@ -171,7 +177,8 @@ def fit(config: Mapping[str, Any]) -> None:
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     keras.utils.set_random_seed(recipe.seed)
-    steps = -(-sum(config["shares"]) // recipe.batch_size)
+    learned, held_out = config["about"]["digits"], config["about"]["held_out"]
+    steps = -(-learned // recipe.batch_size)
     architecture = LADDER[recipe.model]
     with strategy.scope():
         model = architecture.build()
@@ -179,7 +186,7 @@ def fit(config: Mapping[str, Any]) -> None:
         optimizer.build(model.trainable_variables)
     history = _resume(model, optimizer)
     run_epoch = epochs.make_epoch(strategy, model, optimizer, (images, labels), validation)
-    counts = epochs.step_counts(config["shares"], steps)
+    counts = epochs.step_counts(epochs.share_sizes(learned, recipe.workers), steps)
 
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
@@ -187,7 +194,6 @@ def fit(config: Mapping[str, Any]) -> None:
         rows, weights = epochs.step_rows(order, steps)
         loss, correct, validation_loss, validation_correct = run_epoch(rows, weights, counts)
         seconds = time.monotonic() - started
-        learned, held_out = sum(config["shares"]), config["about"]["held_out"]
         history.append(
             {
                 "epoch": epoch + 1,
