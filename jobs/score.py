@@ -14,7 +14,7 @@ Score scanned digits and publish predictions and reports as Parquet.
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
 Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance,
-no progress or an internal fault."""
+no progress or an internal fault, 75 another process is at work on the run."""
 
 FEW = 20
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> Mapping[str, Any]:
         from mnist_batch import report, scoring  # after parsing: --help need not wait for Ray
 
-        run = scoring.open_run(
+        with scoring.open_run(
             given.scans,
             manifest=given.manifest,
             labels=given.labels,
@@ -76,16 +76,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             shard_size=given.shard_size,
             run_date=given.run_date,
             run_id=given.run_id,
-        )
-        if not run.published:
-            session.connect(given.address)
-        facts = scoring.score(
-            run,
-            preprocessors=given.preprocessors,
-            classifiers=given.classifiers,
-            max_unreadable=given.max_unreadable,
-            no_progress_timeout_seconds=given.no_progress_timeout,
-        )
+        ) as run:
+            if not run.published:
+                session.connect(given.address)
+            facts = scoring.score(
+                run,
+                preprocessors=given.preprocessors,
+                classifiers=given.classifiers,
+                max_unreadable=given.max_unreadable,
+                no_progress_timeout_seconds=given.no_progress_timeout,
+            )
 
         totals = facts["totals"]
         if totals["rows"] <= FEW:

@@ -107,7 +107,7 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     """Do a job's work and return its exit code; the last line printed is one JSON summary.
 
     0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books that do not balance or an internal
-    fault, 130 interrupted.
+    fault, 75 another process is at work on the run, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

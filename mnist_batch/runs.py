@@ -1,20 +1,29 @@
 """A run's life on disk: open, resume, parts, books, publish."""
 
+import fcntl
 import hashlib
 import json
+import logging
+import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from mnist_batch import locations, tables
-from mnist_batch.errors import BooksError, InputError
+from mnist_batch.errors import BooksError, InputError, Locked
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -220,16 +229,50 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
-def find_run(out: str, run_date: str, mark: str, run_id: str | None) -> tuple[Run, Run]:
+@contextmanager
+def locked(out: str, run_id: str) -> Iterator[None]:
+    """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work.
+
+    The operating system frees the lock of a process that dies. Only local and network disks can lock: at a
+    store behind a URI nothing keeps a second process out.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise InputError(f"--run-id {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
+    filesystem, root = locations.resolve(out)
+    if not isinstance(filesystem, fs.LocalFileSystem):
+        yield
+        return
+    path = Path(root, "_staging", f"{run_id}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written to ({error}); choose where this job may write") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(f"run {run_id} is being made by {path.read_text()}; wait for it to end") from None
+        file.seek(0)
+        if holder := file.read():
+            log.warning("the lock of run %s was left by %s, which is gone: taken over", run_id, holder)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
     """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
 
-    ``mark`` is the fingerprint. A run whose sources changed after it was published is followed by
-    ``<run_id>-2``, ``-3``... Raises InputError where ``run_id`` belongs to another fingerprint.
+    ``mark`` is the fingerprint, ``first`` the name of the first run of the series. A run whose sources changed
+    after it was published is followed by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to
+    another fingerprint.
     """
     out = locations.absolute(out)
-    first = run_id or f"{run_date}-{mark}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", first):
-        raise InputError(f"--run-id {first!r}: use letters, digits, dots, dashes and underscores, at most 100")
     run = _dated(Run(out, first, run_date))
     for known in (run.published, run.opened):
         if known and known["fingerprint"] != mark:

@@ -9,7 +9,8 @@ import datetime
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ CPUS_PER_WRITE = 0.1
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
+@contextmanager
 def open_run(
     sources: Sequence[str],
     *,
@@ -42,12 +44,13 @@ def open_run(
     shard_size: int | None = None,
     run_date: str | None = None,
     run_id: str | None = None,
-) -> runs.Run:
+) -> Iterator[runs.Run]:
     """List the scans, attach their labels and freeze them as a run, or find the run that this command began.
 
     ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans. ``run_date`` is today's
-    where None. The run returned is published already where its sources list the same as then. Raises
-    InputError for whatever argument or input breaks a rule, before Ray is needed.
+    where None. The run is locked inside the context; it is published already where its sources list the same
+    as then. Raises InputError for whatever argument or input breaks a rule, before Ray is needed, and Locked
+    where another process is at work on the run.
     """
     started = time.monotonic()
     run_date = _date(run_date)
@@ -61,51 +64,52 @@ def open_run(
         "model": opened_model.digest,
         "engine": engine,
     }
-    mark = runs.fingerprint(identity)
-    run, following = runs.find_run(out, run_date, mark, run_id)
-    if run.opened and not run.published:
-        log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
-        return run
-
-    listed = scans.read_manifest(manifest) if manifest else scans.list_scans(sources)
-    if labels != "none":
-        listed = scans.attach_labels(listed, labels)
-    listing = scans.digest(listed)
-    if run.published:
-        run.clear_staging()  # of a process that was killed between publishing and clearing
-        if run.published["listing"] == listing:
-            log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
-            return run
-        log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
-        run = following
-    facts = {
-        "run_id": run.run_id,
-        "run_date": run_date,
-        "fingerprint": mark,
-        "listing": listing,
-        "sources": roots,
-        "report_labels": None,
-        "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
-        "engine": engine,
-        "shard_size": shard_size,
-        "model": {
-            "location": opened_model.location,
-            "digest": opened_model.digest,
-            "architecture": opened_model.info["architecture"],
-            "test_accuracy": opened_model.info["test"]["accuracy"],
-        },
-        "scans": listed.num_rows,
-        "opened_at": _now(),
-        "listing_seconds": round(time.monotonic() - started, 3),
-    }
-    try:
-        run.freeze(scans.cut(listed, shard_size), facts)
-    except OSError as error:
-        raise InputError(
-            f"--out {out}: cannot be written to ({error}); choose a folder where this job may write"
-        ) from None
-    log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
-    return run
+    first = run_id or f"{run_date}-{runs.fingerprint(identity)}"
+    with runs.locked(out, first):
+        run, following = runs.find_run(out, run_date, runs.fingerprint(identity), first)
+        if run.opened and not run.published:
+            log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
+            yield run
+            return
+        listed = scans.read_manifest(manifest) if manifest else scans.list_scans(sources)
+        if labels != "none":
+            listed = scans.attach_labels(listed, labels)
+        if run.published:
+            run.clear_staging()  # of a process that was killed between publishing and clearing
+            if run.published["listing"] == scans.digest(listed):
+                log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
+                yield run
+                return
+            log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
+            run = following
+        facts = {
+            "run_id": run.run_id,
+            "run_date": run_date,
+            "fingerprint": runs.fingerprint(identity),
+            "listing": scans.digest(listed),
+            "sources": roots,
+            "report_labels": None,
+            "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
+            "engine": engine,
+            "shard_size": shard_size,
+            "model": {
+                "location": opened_model.location,
+                "digest": opened_model.digest,
+                "architecture": opened_model.info["architecture"],
+                "test_accuracy": opened_model.info["test"]["accuracy"],
+            },
+            "scans": listed.num_rows,
+            "opened_at": _now(),
+            "listing_seconds": round(time.monotonic() - started, 3),
+        }
+        try:
+            run.freeze(scans.cut(listed, shard_size), facts)
+        except OSError as error:
+            raise InputError(
+                f"--out {out}: cannot be written to ({error}); choose a folder where this job may write"
+            ) from None
+        log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
+        yield run
 
 
 def score(
@@ -149,6 +153,12 @@ def score(
             "scans and choose a new --run-id, or give the same command a higher --max-unreadable"
         )
     facts["files"] = run.publish()
+    facts["arguments"] = {
+        "preprocessors": preprocessors,
+        "classifiers": classifiers,
+        "max_unreadable": max_unreadable,
+        "no_progress_timeout_seconds": no_progress_timeout_seconds,
+    }
     facts["resumed_shards"] = kept
     facts["scoring_seconds"] = round(scored - started, 3)
     facts["publishing_seconds"] = round(time.monotonic() - scored, 3)

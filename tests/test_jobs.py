@@ -159,7 +159,7 @@ def test_a_mistake_is_exit_2_and_a_sentence_and_publishes_nothing(
     code, printed, summary = ran(capsys, score, *arguments, "--model", ruler, "--out", "out")
     assert (code, printed) == (2, "")
     assert message in summary["error"]
-    assert not (tmp_path / "out").exists()
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 
 @pytest.mark.parametrize("job", [score, train, report, verify, demo])
@@ -191,6 +191,20 @@ def test_the_demo_tells_the_whole_story_twice(tmp_path: Path, capsys: Capture) -
     line = re.search(r"^ *pandas  (.*)$", printed, re.MULTILINE)
     assert line
     assert not eval(line[1], {"pd": pd}).empty
+
+
+def test_a_run_that_another_process_is_making_is_exit_75(ruler: str, tmp_path: Path, capsys: Capture) -> None:
+    write_scan(tmp_path / "in/a.png", 1)
+    hold = "import sys; from mnist_batch import runs\nwith runs.locked(sys.argv[1], 'night'): print(); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path / "out")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "\n"
+    arguments = [tmp_path / "in", "--model", ruler, "--out", tmp_path / "out", "--run-id", "night"]
+    code, _, summary = ran(capsys, score, *arguments)
+    holder.communicate()
+    assert code == 75
+    assert f"process {holder.pid} on " in summary["error"]
 
 
 @pytest.mark.ray

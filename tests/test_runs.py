@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mnist_batch import bundle, inference, runs, scans, tables
-from mnist_batch.errors import BooksError, InputError
+from mnist_batch.errors import BooksError, InputError, Locked
 from tests.conftest import write_scan
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
@@ -144,17 +146,16 @@ def publish(out: Path, run_id: str, mark: str) -> None:
 
 
 def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
-    out, mark = str(tmp_path), "cafe0123"
-    begun, following = runs.find_run(out, "2026-11-21", mark, None)
+    out, mark, first = str(tmp_path), "cafe0123", "2026-11-21-cafe0123"
+    begun, following = runs.find_run(out, "2026-11-21", mark, first)
     assert (begun.run_id, following.run_id) == ("2026-11-21-cafe0123", "2026-11-21-cafe0123-2")
     publish(tmp_path, begun.run_id, mark)
-    assert runs.find_run(out, "2026-11-21", mark, None) == (begun, following)
+    assert runs.find_run(out, "2026-11-21", mark, first) == (begun, following)
     publish(tmp_path, following.run_id, mark)
-    newest, third = runs.find_run(out, "2026-11-21", mark, None)
+    newest, third = runs.find_run(out, "2026-11-21", mark, first)
     assert (newest, third.run_id) == (following, "2026-11-21-cafe0123-3")
     third.freeze([], {"fingerprint": mark, "run_date": "2026-11-21"})
-    assert runs.find_run(out, "2026-11-21", mark, None)[0] == third
-    assert runs.find_run(out, "2026-11-22", mark, None)[0].run_id == "2026-11-22-cafe0123"
+    assert runs.find_run(out, "2026-11-21", mark, first)[0] == third
 
 
 def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path: Path) -> None:
@@ -176,8 +177,36 @@ def test_a_run_id_that_belongs_to_something_else_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", ".hidden", "ä", "a" * 101])
 def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
-    with pytest.raises(InputError, match="use letters, digits"):
-        runs.find_run(str(tmp_path), "2026-11-21", "cafe0123", run_id)
+    with pytest.raises(InputError, match="use letters, digits"), runs.locked(str(tmp_path), run_id):
+        pass
+
+
+HOLDER = """
+import sys
+from mnist_batch import runs
+with runs.locked(sys.argv[1], "night"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_is_at_work_on_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(Locked, match=f"is being made by process {holder.pid} on "), runs.locked(str(tmp_path), "night"):
+        pass
+    with runs.locked(str(tmp_path), "another"):
+        assert not caplog.records
+    holder.kill()
+    holder.wait()
+    with runs.locked(str(tmp_path), "night"):
+        assert f"left by process {holder.pid} on" in caplog.text
+    caplog.clear()
+    with runs.locked(str(tmp_path), "night"):
+        assert not caplog.records
 
 
 def test_a_run_that_is_not_published_is_not_reported(tmp_path: Path) -> None:

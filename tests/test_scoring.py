@@ -17,7 +17,8 @@ Make = Callable[..., Path]
 
 def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> runs.Run:
     options = {"labels": "parent", "shard_size": 20, "run_date": "2026-11-21"} | options
-    return scoring.open_run([str(source) for source in sources], model=model, out=str(out), **options)
+    with scoring.open_run([str(source) for source in sources], model=model, out=str(out), **options) as run:
+        return run
 
 
 def predictions(run: runs.Run) -> pa.Table:
@@ -128,10 +129,10 @@ def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler:
     assert sorted(file["path"] for file in facts["files"]) == sorted(
         str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out/predictions").rglob("*.parquet")
     )
-    remote = scoring.open_run(
+    with scoring.open_run(
         [f"fsspec+file://{folder}"], model=f"fsspec+file://{ruler}", out=str(tmp_path / "b"), labels="parent"
-    )
-    scoring.score(remote)
+    ) as remote:
+        scoring.score(remote)
     columns = ["scan", "status", "digit", "label", "confidence"]
     assert predictions(remote).select(columns).equals(predictions(run).select(columns))
 
@@ -222,9 +223,16 @@ def test_an_argument_that_breaks_a_rule_is_named(
     scans_folder: Make, ruler: str, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     arguments = {"sources": [str(scans_folder(1))], "model": ruler, "out": str(tmp_path / "out")} | options
-    with pytest.raises(InputError, match=message):
-        scoring.open_run(**arguments)
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match=message), scoring.open_run(**arguments):
+        pass
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+def test_a_place_that_cannot_be_written_to_is_said(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="--out .*/file/out: cannot be written to"):
+        opened([scans_folder(1)], ruler, tmp_path / "file/out")
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 @pytest.mark.parametrize(
