@@ -13,8 +13,8 @@ Score scanned digits and publish predictions and reports as Parquet.
   python -m jobs.score digit.png --model models/hidden --out out
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
-Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance,
-no progress or an internal fault, 75 another process is at work on the run."""
+Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance
+or an internal fault, 75 another process is at work on the run."""
 
 FEW = 20
 
@@ -54,13 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     where.add_argument(
         "--shard-size", type=int, metavar="N", help="scans a shard; 5000 if left out, more above 10 million"
     )
-    where.add_argument(
-        "--no-progress-timeout",
-        type=float,
-        default=300,
-        metavar="SECONDS",
-        help="a run in which nothing moves for so long ends",
-    )
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
@@ -84,7 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 preprocessors=given.preprocessors,
                 classifiers=given.classifiers,
                 max_unreadable=given.max_unreadable,
-                no_progress_timeout_seconds=given.no_progress_timeout,
             )
 
         totals = facts["totals"]

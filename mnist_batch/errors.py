@@ -26,6 +26,6 @@ class Locked(JobError):
 
 
 class BooksError(JobError):
-    """The rows written are not the scans listed, a part is missing or damaged, or a run came to a standstill."""
+    """The rows written are not the scans listed, or a part is missing or damaged."""
 
     exit_code = 5

@@ -17,7 +17,6 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data.block import Block, BlockAccessor
-from ray.data.exceptions import ExecutionTimeoutError
 
 from mnist_batch import bundle, locations, report, runs, scans, versions
 from mnist_batch.errors import BooksError, InputError, TooManyUnreadable
@@ -118,27 +117,23 @@ def score(
     preprocessors: int | None = None,
     classifiers: int | None = None,
     max_unreadable: float = 1.0,
-    no_progress_timeout_seconds: float = 300,
     progress_seconds: float = 10,
 ) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
     ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each;
     ``max_unreadable`` is the share of rows without a digit that is still published. Raises InputError where an
-    argument breaks a rule, TooManyUnreadable, and BooksError where the rows are not the scans listed or
-    nothing moved for ``no_progress_timeout_seconds``.
+    argument breaks a rule, TooManyUnreadable, and BooksError where the rows are not the scans listed.
     """
     if not 0 <= max_unreadable <= 1:
         raise InputError(f"--max-unreadable is {max_unreadable}; it has to be a share, from 0 to 1")
-    if no_progress_timeout_seconds <= 0:
-        raise InputError(f"--no-progress-timeout is {no_progress_timeout_seconds}; it has to be above 0 seconds")
     if run.published:
         return run.published
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
     started = time.monotonic()
-    kept = score_shards(run, opened, preprocessors, classifiers, no_progress_timeout_seconds, progress_seconds)
+    kept = score_shards(run, opened, preprocessors, classifiers, progress_seconds)
     if not opened["shards"]:
         run.write_empty_part()
     scored = time.monotonic()
@@ -157,7 +152,6 @@ def score(
         "preprocessors": preprocessors,
         "classifiers": classifiers,
         "max_unreadable": max_unreadable,
-        "no_progress_timeout_seconds": no_progress_timeout_seconds,
     }
     facts["resumed_shards"] = kept
     facts["scoring_seconds"] = round(scored - started, 3)
@@ -172,7 +166,6 @@ def score_shards(
     opened: Mapping[str, Any],
     preprocessors: int | None,
     classifiers: int | None,
-    no_progress_timeout_seconds: float,
     progress_seconds: float,
 ) -> int:
     """Bring every shard's part onto the disk, as it was written, and return how many were there before."""
@@ -186,7 +179,7 @@ def score_shards(
             return kept
         pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
         with Progress(run, opened["scans"], progress_seconds):
-            run_pipeline(run, opened, pending, *pools, no_progress_timeout_seconds)
+            run_pipeline(run, opened, pending, *pools)
     raise BooksError(
         f"run {run.run_id}: parts in {run.staging} keep changing after they are written; find out who does"
     )
@@ -198,12 +191,10 @@ def run_pipeline(
     pending: Sequence[int],
     preprocessors: int,
     classifiers: int,
-    no_progress_timeout_seconds: float,
 ) -> None:
     """The shards through their two actors and onto the disk, on however many nodes there are."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
-    context.execution_no_progress_timeout_s = no_progress_timeout_seconds
     model = opened["model"]
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
@@ -223,14 +214,7 @@ def run_pipeline(
             compute=ray.data.ActorPoolStrategy(size=classifiers),
             num_cpus=CPUS_PER_ACTOR,
         )
-        try:
-            answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
-        except ExecutionTimeoutError:
-            raise BooksError(
-                f"run {run.run_id}: nothing moved for {no_progress_timeout_seconds:g} seconds "
-                "(--no-progress-timeout); look whether other jobs hold the cluster's CPUs, then give the same "
-                "command again: what is done is kept"
-            ) from None
+        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
 
 
 class Parts(ray.data.Datasink[None]):
