@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     pictures, labels = digits.mnist("test")
     write_forms(folder, pictures[: given.scans], labels[: given.scans])
 
+    session.connect(None)  # one Ray for both jobs
     print(f"2. Training the model «hidden» on 2 Ray workers, into {model}", flush=True)
     code = train.main(["--model", "hidden", "--workers", "2", "--epochs", str(given.epochs), "--out", model])
     if code:

@@ -112,6 +112,7 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
+    joined = _ray_runs()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("mnist_batch").setLevel(logging.INFO)
     try:
@@ -128,9 +129,15 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
         else:
             log.exception("internal fault")
             summary = {"status": "failed", "exit_code": 5, "error": f"{type(error).__name__}: {error}"[:500]}
-    sys.stdout.flush()
+    if _ray_runs() and not joined:
+        sys.modules["ray"].shutdown()  # or a late message of Ray's would follow the last line
     print(json.dumps(summary), flush=True)
     return int(summary["exit_code"])
+
+
+def _ray_runs() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _cause(error: BaseException | None) -> JobError | None:
