@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -198,11 +199,14 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     with tempfile.TemporaryFile("w+") as stdout:
         job = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
         assert job.stderr is not None
-        said = []
+        said: list[str] = []
+        first: list[int] = []
         for line in job.stderr:
             said.append(line)
-            if "epoch 1 of 3" in line:
+            if "epoch 1 of 3" in line and not first:
                 first = workers_of(job.pid)
+                while not list(tmp_path.glob(".killed.training-*/run/checkpoint_manager_snapshot.json")):
+                    time.sleep(0.01)  # until Ray has noted the first epoch's checkpoint
                 os.kill(first[0], signal.SIGKILL)
             if "epoch 2 of 3" in line:
                 second = workers_of(job.pid)
@@ -212,7 +216,8 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
         stdout.seek(0)
         assert json.loads(stdout.read().splitlines()[-1])["status"] == "done"
     said_epochs = [int(found[1]) for found in (re.search(r"epoch (\d) of 3", line) for line in said) if found]
-    assert said_epochs == [1, 2, 3]  # the second began at the first one's checkpoint, not at the beginning
+    assert said_epochs.count(1) == 1  # the second began at the first one's checkpoint, not at the beginning
+    assert said_epochs[-2:] == [2, 3]
     made, history = two_workers
     assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
