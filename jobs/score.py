@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a run with a larger share of rows without a digit is not published",
     )
     where = arguments.add_argument_group("on what")
-    session.add_address(where)  # type: ignore[arg-type]
+    session.add_address(where)
     where.add_argument("--preprocessors", type=int, metavar="N", help="actors that read; half of the CPUs if left out")
     where.add_argument(
         "--classifiers", type=int, metavar="N", help="actors that classify; half of the CPUs if left out"

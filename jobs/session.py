@@ -43,7 +43,7 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
     )
 
 
-def add_address(arguments: argparse.ArgumentParser) -> None:
+def add_address(arguments: argparse._ActionsContainer) -> None:
     """The flag that says which Ray to use."""
     arguments.add_argument(
         "--address",
