@@ -45,6 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="SHARE",
         help="a run with a larger share of rows without a digit is not published",
     )
+    how.add_argument("--require-scans", action="store_true", help="finding nothing to score is a mistake, exit 2")
+    most = arguments.add_argument_group("what one scan may take, or be a row that says so")
+    most.add_argument("--max-bytes", type=int, metavar="N", default=64 * 1024**2, help="bytes of its file")
+    most.add_argument("--max-pixels", type=int, metavar="N", default=40_000_000, help="pixels of a page")
+    most.add_argument(
+        "--scan-timeout", type=float, metavar="SECONDS", default=20, help="seconds to read and decode it, tried twice"
+    )
     where = arguments.add_argument_group("on what")
     session.add_address(where)
     where.add_argument("--preprocessors", type=int, metavar="N", help="actors that read; half of the CPUs if left out")
@@ -54,10 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     where.add_argument(
         "--shard-size", type=int, metavar="N", help="scans a shard; 5000 if left out, more above 10 million"
     )
+    where.add_argument(
+        "--no-progress-timeout",
+        type=float,
+        default=300,
+        metavar="SECONDS",
+        help="end with exit code 5 where no shard was finished for so long",
+    )
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import report, scoring  # after parsing: --help need not wait for Ray
+        from mnist_batch import reading, report, scoring  # after parsing: --help need not wait for Ray
 
         with scoring.open_run(
             given.scans,
@@ -69,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             shard_size=given.shard_size,
             run_date=given.run_date,
             run_id=given.run_id,
+            limits=reading.Limits(given.max_bytes, given.max_pixels, given.scan_timeout),
+            require_scans=given.require_scans,
         ) as run:
             if not run.published:
                 session.connect(given.address)
@@ -77,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 preprocessors=given.preprocessors,
                 classifiers=given.classifiers,
                 max_unreadable=given.max_unreadable,
+                no_progress_timeout_seconds=given.no_progress_timeout,
             )
 
         totals = facts["totals"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs import session
-from mnist_batch import runs
+from mnist_batch import finding
 
 DESCRIPTION = """\
 Check that published predictions are byte for byte what was published.
@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        ids = [given.run] if given.run else runs.published_runs(given.out)
+        ids = [given.run] if given.run else finding.published_runs(given.out)
         for run_id in ids:
-            run = runs.published_run(given.out, run_id)
+            run = finding.published_run(given.out, run_id)
             files = (run.published or {})["files"]
             run.check_files(files)
             print(f"{run_id}: {len(files):,} files, {sum(file['rows'] for file in files):,} rows, as published")

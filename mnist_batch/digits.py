@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import inference, scans, tables
+from mnist_batch import inference, reading, scans, tables
 from mnist_batch.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,13 +76,21 @@ def training_digits(data: str | None) -> "ray.data.Dataset":
     with ray.data.DataContext.current(context):
         rows = (
             ray.data.from_arrow(scans.cut(manifest))
-            .map_batches(inference.preprocess, batch_size=None, batch_format="pyarrow")
+            .map_batches(_read, batch_size=None, batch_format="pyarrow")
             .materialize()
         )
         read = rows.map_batches(_readable, batch_size=None, batch_format="pyarrow").materialize()
     if left_out := rows.count() - read.count():
         log.warning("%d scans under %s could not be read and are left out", left_out, data)
     return read
+
+
+def _read(manifest: pa.Table) -> pa.Table:
+    reader = reading.Reader()
+    try:
+        return reader.read(manifest)
+    finally:
+        reader.close()
 
 
 def _readable(rows: pa.Table) -> pa.Table:

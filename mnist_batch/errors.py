@@ -29,3 +29,15 @@ class BooksError(JobError):
     """The rows written are not the scans listed, or a part is missing or damaged."""
 
     exit_code = 5
+
+
+class StorageError(JobError, OSError):
+    """The disk or store did not take what was written; nothing is lost, and the rerun finishes."""
+
+    exit_code = 5
+
+
+class Stalled(JobError):
+    """Nothing has come out of the run for longer than it may take, or its processes keep dying."""
+
+    exit_code = 5

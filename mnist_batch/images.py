@@ -16,8 +16,7 @@ from io import BytesIO
 from typing import Any
 
 # OpenCV reads its limit when it is imported. 40 million pixels are more than an A4 page at 600 dpi.
-MAX_PIXELS = 40_000_000
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+MAX_PIXELS = int(os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "40000000"))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a corrupt scan is a row with a reason, not a log line
 
 import cv2
@@ -45,30 +44,40 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-def read_scan(source: str, path: bytes, size: int | None = None, modified_ns: int | None = None) -> bytes:
-    """The bytes of one listed scan; only regular files are opened and no link is followed.
+def read_scan(
+    source: str, path: bytes, size: int | None = None, modified_ns: int | None = None, max_bytes: int = MAX_BYTES
+) -> bytes:
+    """The bytes of one listed scan; only regular files are read, and no link below the source is followed.
 
     ``path`` is the manifest's: inside the file system of ``source``. Where ``size`` and ``modified_ns`` are given,
     they are what was listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``).
     """
-    data, *found = _read_remote(source, path) if locations.is_uri(source) else _read_local(path)
+    read = _read_remote if locations.is_uri(source) else _read_local
+    data, *found = read(source, path, max_bytes + 1)
     for what, now, listed in zip(("size", "time of change"), found, (size, modified_ns), strict=True):
         if None not in (now, listed) and now != listed:
             raise Unreadable("changed", f"{what} was {listed} when listed, now {now}")
     if not data:
         raise Unreadable("empty", "0 bytes")
-    if len(data) > MAX_BYTES:
-        raise Unreadable("too_large", f"more than {MAX_BYTES:,} bytes")
+    if len(data) > max_bytes:
+        raise Unreadable("too_large", f"more than {max_bytes:,} bytes")
     return data
 
 
 Found = tuple[bytes, int | None, int | None]  # content, size, modified_ns
 
 
-def _read_local(path: bytes) -> Found:
+def _read_local(source: str, path: bytes, most: int) -> Found:
+    folder, _, name = path.rpartition(b"/")
+    try:
+        above = _open_folder(source, folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise Unreadable("not_a_file", "in a folder that became a link, which is not followed") from None
+        raise Unreadable("missing", error.strerror or str(error)) from None
     # O_NONBLOCK: opening a pipe without a writer would wait for ever.
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             kind = "symbolic link" if error.errno == errno.ELOOP else "pipe, socket or device"
@@ -81,18 +90,43 @@ def _read_local(path: bytes) -> Found:
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not_a_file", "a pipe, socket or device, which is not read")
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_BYTES + 1), status.st_size, status.st_mtime_ns
+            return file.read(most), status.st_size, status.st_mtime_ns
     except OSError as error:
         raise Unreadable("missing", f"could not be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
 
 
-def _read_remote(source: str, path: bytes) -> Found:
+_last_folder: tuple[str, bytes, int] = ("", b"", -1)
+
+
+def _open_folder(source: str, folder: bytes) -> int:
+    # Step by step from the source, which may be a link; nothing below it may. Scans come folder by folder.
+    global _last_folder
+    if _last_folder[:2] == (source, folder):
+        return _last_folder[2]
+    top = source.rstrip("/").encode()
+    if not top or not (folder + b"/").startswith(top + b"/"):
+        top = folder  # a scan named by its full path, or a source that is not UTF-8
+    kind = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(top or b"/", kind)
+    for part in folder[len(top) :].split(b"/")[1:]:
+        try:
+            below = os.open(part, kind | os.O_NOFOLLOW, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = below
+    if _last_folder[2] >= 0:
+        os.close(_last_folder[2])
+    _last_folder = (source, folder, descriptor)
+    return descriptor
+
+
+def _read_remote(source: str, path: bytes, most: int) -> Found:
     filesystem, _ = locations.resolve(source)
     try:
         with filesystem.open_input_stream(path.decode(), compression=None) as stream:
-            return bytes(stream.read(MAX_BYTES + 1)), None, None
+            return bytes(stream.read(most)), None, None
     except OSError as error:
         raise Unreadable("missing", f"could not be read: {error}") from None
 
@@ -126,7 +160,7 @@ def decode(data: bytes) -> Iterator[Grey]:
         page = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
-            raise Unreadable("too_large", f"more than {MAX_PIXELS:,} pixels") from None
+            raise Unreadable("too_large", f"more than {MAX_PIXELS:,} pixels a page") from None
         raise Unreadable("undecodable", f"corrupt {kind}: {error.err}") from None
     if page is None:
         raise Unreadable("undecodable", f"truncated or corrupt {kind}")

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, images, runs, tables
+from mnist_batch import bundle, images, reading, runs, tables
 from mnist_batch.errors import InputError
 
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
@@ -18,45 +19,15 @@ BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from abou
 class Preprocess:
     """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``)."""
 
-    def __init__(self, run: runs.Run) -> None:
+    def __init__(self, run: runs.Run, limits: reading.Limits | None = None) -> None:
         self.run = run
+        self.reader = reading.Reader(limits)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
-        return preprocess(self.run.shard(shard), shard)
-
-
-def preprocess(manifest: pa.Table, shard: int = 0) -> pa.Table:
-    """Read, decode and normalise every scan of a manifest: one row a page, in the manifest's order.
-
-    A scan that cannot be read is one row with its status and reason and an empty picture.
-    """
-    blank = bytes(tables.IMAGE_BYTES)
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("row", "page", "status", "reason", "content", "image")
-    }  # fmt: skip
-
-    def add(*values: Any) -> None:
-        for column, value in zip(rows.values(), values, strict=True):
-            column.append(value)
-
-    listed = (manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns"))
-    for row, (source, path, size, modified_ns) in enumerate(zip(*listed, strict=True)):
-        content = None
-        try:
-            data = images.read_scan(source, path, size, modified_ns)
-            content = images.content_digest(data)
-            pages = [images.normalise(page) for page in images.decode(data)]
-        except images.Unreadable as error:
-            add(row, 0, error.status, str(error.reason), content, blank)
-            continue
-        for page, picture in enumerate(pages):
-            add(row, page, "ok", None, content, picture.tobytes())
-
-    taken = manifest.take(pa.array(rows.pop("row"), pa.int64()))
-    carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
-    return tables.table(tables.PREPROCESSED, {**rows, **carried, "shard": np.full(len(taken), shard, np.int32)})
+        note = partial(self.run.note_fatal, shard)
+        return self.reader.read(self.run.shard(shard), shard, self.run.fatal(shard), note)
 
 
 class Engine(Protocol):

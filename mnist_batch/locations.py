@@ -3,12 +3,15 @@
 import os
 import re
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import pyarrow as pa
 from pyarrow import fs
 
-from mnist_batch.errors import InputError
+from mnist_batch import failpoints
+from mnist_batch.errors import InputError, StorageError
 
 
 def is_uri(location: str) -> bool:
@@ -73,21 +76,42 @@ def read(filesystem: fs.FileSystem, path: str) -> bytes:
         return bytes(stream.read())
 
 
-def write_whole(filesystem: fs.FileSystem, path: str, content: bytes | pa.Buffer) -> None:
-    """Write a file that is there whole or not at all: under a temporary name, then renamed."""
+@contextmanager
+def told(path: str) -> Iterator[None]:
+    """Turns what the system says of a disk inside into a StorageError that names the path and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {error.strerror or error}; what is safe stays safe: mend the disk or its permissions, then give "
+            "the same command again"
+        ) from error
+
+
+def write_whole(
+    filesystem: fs.FileSystem, path: str, content: bytes | pa.Buffer, check: Callable[[], None] = lambda: None
+) -> None:
+    """Write a file that is there whole or not at all: under a temporary name, then renamed.
+
+    ``check`` is called just before the rename and may raise. Raises StorageError where the disk does not take it.
+    """
     folder, _, name = path.rpartition("/")
-    filesystem.create_dir(folder)
     temporary = f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
-    with filesystem.open_output_stream(temporary, compression=None) as stream:
-        stream.write(content)
-    filesystem.move(temporary, path)
+    with told(path):
+        filesystem.create_dir(folder)
+        with filesystem.open_output_stream(temporary, compression=None) as stream:
+            stream.write(content)
+        failpoints.reach(f"write {name}")
+        check()
+        filesystem.move(temporary, path)
 
 
 def move_file(filesystem: fs.FileSystem, source: str, target: str) -> None:
     """Move a file to its final name, over one that is there; nothing where there is no source."""
-    if exists(filesystem, source):
-        filesystem.create_dir(target.rpartition("/")[0])
-        filesystem.move(source, target)
+    with told(target):
+        if exists(filesystem, source):
+            filesystem.create_dir(target.rpartition("/")[0])
+            filesystem.move(source, target)
 
 
 def move_folder(filesystem: fs.FileSystem, source: str, target: str) -> None:
@@ -95,19 +119,21 @@ def move_folder(filesystem: fs.FileSystem, source: str, target: str) -> None:
 
     One rename on a local disk. Elsewhere file by file, since object stores have no rename of folders.
     """
-    if not exists(filesystem, source):
-        return
-    if isinstance(filesystem, fs.LocalFileSystem):
-        filesystem.create_dir(target.rpartition("/")[0])
-        filesystem.move(source, target)
-        return
-    filesystem.create_dir(target)
-    for name in names(filesystem, source):
-        filesystem.move(f"{source}/{name}", f"{target}/{name}")
-    filesystem.delete_dir(source)
+    with told(target):
+        if not exists(filesystem, source):
+            return
+        if isinstance(filesystem, fs.LocalFileSystem):
+            filesystem.create_dir(target.rpartition("/")[0])
+            filesystem.move(source, target)
+            return
+        filesystem.create_dir(target)
+        for name in names(filesystem, source):
+            filesystem.move(f"{source}/{name}", f"{target}/{name}")
+        filesystem.delete_dir(source)
 
 
 def delete_folder(filesystem: fs.FileSystem, path: str) -> None:
     """Delete a folder and all below it, if it is there."""
-    if exists(filesystem, path):
-        filesystem.delete_dir(path)
+    with told(path):
+        if exists(filesystem, path):
+            filesystem.delete_dir(path)

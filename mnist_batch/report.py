@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mnist_batch import images, plots, runs, scans, tables
+from mnist_batch import finding, images, plots, runs, scans, tables
 
 GALLERY = 24
 EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content"]
@@ -194,7 +194,7 @@ def rebuild(out: str, run_id: str, labels: str | None = None) -> tuple[runs.Run,
     a run that is not there, or labels that do not fit its scans, and BooksError where its predictions are not
     those that were published.
     """
-    run = runs.published_run(out, run_id)
+    run = finding.published_run(out, run_id)
     facts = dict(run.published or {})
     run.check_files(facts["files"])
     truth = None

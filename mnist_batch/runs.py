@@ -1,45 +1,39 @@
 """A run's life on disk: open, resume, parts, books, publish."""
 
-import fcntl
 import hashlib
 import json
-import logging
-import os
-import re
-import socket
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from mnist_batch import locations, tables
-from mnist_batch.errors import BooksError, InputError, Locked
-
-log = logging.getLogger(__name__)
+from mnist_batch import failpoints, locations, tables
+from mnist_batch.errors import BooksError
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of scoring below ``out``: where its files are before and after it is published."""
+    """One run of scoring below ``out``: where its files are before and after it is published.
+
+    ``attempt`` names the process that scores it; a part is only taken from the attempt that began last.
+    """
 
     out: str
     run_id: str
     run_date: str
+    attempt: str = field(default="", compare=False)
 
     @cached_property
     def filesystem(self) -> Any:
         return locations.resolve(self.out)[0]
 
     def __getstate__(self) -> dict[str, str]:  # a file system does not travel to another process
-        return {"out": self.out, "run_id": self.run_id, "run_date": self.run_date}
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__dict__.update(state)
@@ -92,7 +86,40 @@ class Run:
         """One shard of the frozen manifest."""
         return pq.read_table(f"{self.staging}/manifest/{part_name(number)}", filesystem=self.filesystem)
 
+    def begin_attempt(self) -> "Run":
+        """This run as the one attempt that may write parts from now on; what a killed one still writes is refused."""
+        attempt = secrets.token_hex(8)
+        locations.write_whole(self.filesystem, f"{self.staging}/attempt", attempt.encode())
+        return replace(self, attempt=attempt)
+
+    def _check_attempt(self) -> None:
+        path = f"{self.staging}/attempt"
+        if self.attempt and (
+            not locations.exists(self.filesystem, path)
+            or locations.read(self.filesystem, path).decode() != self.attempt
+        ):
+            raise BooksError(f"run {self.run_id}: another process has taken this run over; this one's part is left out")
+
     # ---------------------------------------------------------------- parts
+
+    def note_fatal(self, shard: int, row: int, status: str, reason: str) -> None:
+        """Write down that a scan of a shard kills whoever reads it, so that it is not read again."""
+        note = _as_json({"status": status, "reason": reason})
+        locations.write_whole(self.filesystem, f"{self.staging}/fatal/{shard}-{row}.json", note)
+
+    def fatal(self, shard: int) -> dict[int, tuple[str, str]]:
+        """The status and reason of the rows of a shard that ``note_fatal`` wrote down."""
+        known = {}
+        for name in self.fatal_names():
+            number, row = name.removesuffix(".json").split("-")
+            if int(number) == shard:
+                note = json.loads(locations.read(self.filesystem, f"{self.staging}/fatal/{name}"))
+                known[int(row)] = note["status"], note["reason"]
+        return known
+
+    def fatal_names(self) -> list[str]:
+        """The names of the notes on fatal scans, of all shards."""
+        return [name for name in locations.names(self.filesystem, f"{self.staging}/fatal") if name[0] != "."]
 
     def part_paths(self) -> dict[str, str]:
         """Name -> path of every part that is there, staged or, while publishing goes on, already moved."""
@@ -102,6 +129,10 @@ class Run:
             for name in locations.names(self.filesystem, folder)
             if not name.startswith(".")
         }
+
+    def milestones(self) -> int:
+        """A number that grows with every part written and every fatal scan found."""
+        return len(self.part_paths()) + len(self.fatal_names())
 
     def pending(self, shards: int) -> list[int]:
         """The numbers of the shards whose part is not there yet."""
@@ -133,7 +164,7 @@ class Run:
         content = parquet(typed)
         # The digest first: a part without one, or not like it, is written again.
         locations.write_whole(self.filesystem, f"{self.staging}/digests/{name}", _digest(content).encode())
-        locations.write_whole(self.filesystem, f"{self.staging}/parts/{name}", content)
+        locations.write_whole(self.filesystem, f"{self.staging}/parts/{name}", content, self._check_attempt)
 
     def discard_damaged_parts(self) -> list[str]:
         """Delete the staged parts that are not what was written, and return their names."""
@@ -183,6 +214,8 @@ class Run:
         folder = self.table_folder("predictions")
         files = []
         for name in locations.names(self.filesystem, folder):
+            if name.startswith("."):  # nobody's: tables are read without them
+                continue
             content = locations.read(self.filesystem, f"{folder}/{name}")
             path = f"{folder}/{name}".removeprefix(f"{self.root}/")
             files.append({"path": path, "bytes": len(content), "blake2b": _digest(content), "rows": _rows(content)})
@@ -202,6 +235,7 @@ class Run:
         Each table appears whole. Done again after a kill, it finishes.
         """
         locations.move_folder(self.filesystem, f"{self.staging}/parts", self.table_folder("predictions"))
+        failpoints.reach("predictions published")
         for table in ("per_class", "confusion"):
             report = f"{self.table_folder(table)}/report.parquet"
             locations.move_file(self.filesystem, f"{self.staging}/{table}/report.parquet", report)
@@ -224,102 +258,11 @@ def part_name(shard: int) -> str:
     return f"part-{shard:05d}.parquet"
 
 
-def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Eight hex digits of what decides a run's rows: sources, model digest, parameters that change answers."""
-    return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
-
-
-@contextmanager
-def locked(out: str, run_id: str) -> Iterator[None]:
-    """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work.
-
-    The operating system frees the lock of a process that dies. Only local and network disks can lock: at a
-    store behind a URI nothing keeps a second process out.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
-        raise InputError(f"--run-id {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
-    filesystem, root = locations.resolve(out)
-    if not isinstance(filesystem, fs.LocalFileSystem):
-        yield
-        return
-    path = Path(root, "_staging", f"{run_id}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written to ({error}); choose where this job may write") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked(f"run {run_id} is being made by {path.read_text()}; wait for it to end") from None
-        file.seek(0)
-        if holder := file.read():
-            log.warning("the lock of run %s was left by %s, which is gone: taken over", run_id, holder)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
-def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
-    """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
-
-    ``mark`` is the fingerprint, ``first`` the name of the first run of the series. A run whose sources changed
-    after it was published is followed by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to
-    another fingerprint.
-    """
-    out = locations.absolute(out)
-    run = _dated(Run(out, first, run_date))
-    for known in (run.published, run.opened):
-        if known and known["fingerprint"] != mark:
-            raise InputError(
-                f"--run-id {run.run_id}: that run had other sources, model or parameters "
-                f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
-            )
-    for number in count(2):
-        following = Run(out, f"{first}-{number}", run_date)
-        known = following.published or following.opened
-        if known is None:
-            return run, following
-        if known["fingerprint"] == mark:
-            run = _dated(following)
-    raise AssertionError("unreachable: count() does not end")
-
-
-def _dated(run: Run) -> Run:
-    # A run keeps the date it was opened with, whatever day its command is repeated on.
-    known = run.published or run.opened
-    return replace(run, run_date=known["run_date"]) if known else run
-
-
-def published_run(out: str, run_id: str) -> Run:
-    """The published run of this id; InputError, naming those there are, where there is none."""
-    out = locations.absolute(out)
-    run = _dated(Run(out, run_id, ""))
-    if run.published is None:
-        known = published_runs(out)
-        raise InputError(
-            f"--run {run_id!r}: no published run of that id in {out}; there are {', '.join(known[-5:]) or 'none'}"
-        )
-    return run
-
-
 def parquet(rows: pa.Table) -> pa.Buffer:
     """A table as the bytes of a Parquet file, zstd compressed."""
     buffer = pa.BufferOutputStream()
     pq.write_table(rows, buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def published_runs(out: str) -> list[str]:
-    """The ids of all published runs, sorted."""
-    filesystem, root = locations.resolve(out)
-    ids = locations.names(filesystem, f"{root}/runs")
-    return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
 
 
 def _digest(content: bytes | pa.Buffer) -> str:

@@ -6,20 +6,26 @@ Only a shard's number travels from the driver; Preprocess opens that shard of th
 """
 
 import datetime
+import errno
 import hashlib
 import logging
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from queue import Empty, Queue
 from typing import Any
 
 import pyarrow as pa
 import ray
 import ray.data
 from ray.data.block import Block, BlockAccessor
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import bundle, locations, report, runs, scans, versions
-from mnist_batch.errors import BooksError, InputError, TooManyUnreadable
+from mnist_batch import bundle, failpoints, finding, locations, reading, report, runs, scans, versions
+from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import ENGINES, Classify, Preprocess
 from mnist_batch.progress import Progress
 
@@ -29,6 +35,7 @@ log = logging.getLogger(__name__)
 CPUS_PER_ACTOR = 0.9
 CPUS_PER_WRITE = 0.1
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
+RETRIES = 3  # of a shard whose actor or write task died with its process or node
 
 
 @contextmanager
@@ -41,18 +48,21 @@ def open_run(
     labels: str = "none",
     engine: str = "onnx",
     shard_size: int | None = None,
+    limits: reading.Limits | None = None,
+    require_scans: bool = False,
     run_date: str | None = None,
     run_id: str | None = None,
 ) -> Iterator[runs.Run]:
     """List the scans, attach their labels and freeze them as a run, or find the run that this command began.
 
-    ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans. ``run_date`` is today's
-    where None. The run is locked inside the context; it is published already where its sources list the same
-    as then. Raises InputError for whatever argument or input breaks a rule, before Ray is needed, and Locked
-    where another process is at work on the run.
+    ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans; with ``require_scans`` they
+    may not be empty. ``limits`` are of each scan. ``run_date`` is today's where None. The run is locked inside
+    the context; it is published already where its sources list the same as then. Raises InputError for whatever
+    argument or input breaks a rule, before Ray is needed, and Locked where another process is at work on the run.
     """
     started = time.monotonic()
     run_date = _date(run_date)
+    limits = limits or reading.Limits()
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
     _check(sources, manifest, roots, out, engine, shard_size)
     opened_model = bundle.open_bundle(model)
@@ -62,15 +72,19 @@ def open_run(
         "labels": labels if labels in ("none", "parent") else _digest_of(labels),
         "model": opened_model.digest,
         "engine": engine,
+        "limits": [limits.max_bytes, limits.max_pixels],
     }
-    first = run_id or f"{run_date}-{runs.fingerprint(identity)}"
-    with runs.locked(out, first):
-        run, following = runs.find_run(out, run_date, runs.fingerprint(identity), first)
+    first = run_id or f"{run_date}-{finding.fingerprint(identity)}"
+    with finding.locked(out, first):
+        run, following = finding.find_run(out, run_date, finding.fingerprint(identity), first)
         if run.opened and not run.published:
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
         listed = scans.read_manifest(manifest) if manifest else scans.list_scans(sources)
+        failpoints.reach("listed")
+        if require_scans and not listed.num_rows:
+            raise InputError(f"--require-scans: there is nothing to score in {', '.join(roots)}; see where scans go")
         if labels != "none":
             listed = scans.attach_labels(listed, labels)
         if run.published:
@@ -84,13 +98,14 @@ def open_run(
         facts = {
             "run_id": run.run_id,
             "run_date": run_date,
-            "fingerprint": runs.fingerprint(identity),
+            "fingerprint": finding.fingerprint(identity),
             "listing": scans.digest(listed),
             "sources": roots,
             "report_labels": None,
             "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
             "engine": engine,
             "shard_size": shard_size,
+            "limits": asdict(limits),
             "model": {
                 "location": opened_model.location,
                 "digest": opened_model.digest,
@@ -103,9 +118,11 @@ def open_run(
         }
         try:
             run.freeze(scans.cut(listed, shard_size), facts)
-        except OSError as error:
+        except StorageError as error:
+            if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
             raise InputError(
-                f"--out {out}: cannot be written to ({error}); choose a folder where this job may write"
+                f"--out {out}: cannot be written to ({error.__cause__}); choose a folder where this job may write"
             ) from None
         log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
         yield run
@@ -117,25 +134,31 @@ def score(
     preprocessors: int | None = None,
     classifiers: int | None = None,
     max_unreadable: float = 1.0,
+    no_progress_timeout_seconds: float = 300,
     progress_seconds: float = 10,
 ) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
     ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each;
     ``max_unreadable`` is the share of rows without a digit that is still published. Raises InputError where an
-    argument breaks a rule, TooManyUnreadable, and BooksError where the rows are not the scans listed.
+    argument breaks a rule, TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError
+    where a disk fails and Stalled where no shard is finished for ``no_progress_timeout_seconds``.
     """
     if not 0 <= max_unreadable <= 1:
         raise InputError(f"--max-unreadable is {max_unreadable}; it has to be a share, from 0 to 1")
+    if no_progress_timeout_seconds <= 0:
+        raise InputError(f"--no-progress-timeout is {no_progress_timeout_seconds}; it has to be above 0")
     if run.published:
         return run.published
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
     started = time.monotonic()
-    kept = score_shards(run, opened, preprocessors, classifiers, progress_seconds)
+    run = run.begin_attempt()
+    kept = score_shards(run, opened, preprocessors, classifiers, no_progress_timeout_seconds, progress_seconds)
     if not opened["shards"]:
         run.write_empty_part()
+    failpoints.reach("scored")
     scored = time.monotonic()
 
     run.check_books(opened)
@@ -166,6 +189,7 @@ def score_shards(
     opened: Mapping[str, Any],
     preprocessors: int | None,
     classifiers: int | None,
+    no_progress_timeout_seconds: float,
     progress_seconds: float,
 ) -> int:
     """Bring every shard's part onto the disk, as it was written, and return how many were there before."""
@@ -179,10 +203,54 @@ def score_shards(
             return kept
         pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
         with Progress(run, opened["scans"], progress_seconds):
-            run_pipeline(run, opened, pending, *pools)
+            try:
+                watch(run, partial(run_pipeline, run, opened, pending, *pools), no_progress_timeout_seconds)
+            except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
+                log.warning("processes of the run died (%s): it goes on with what is left", type(error).__name__)
+    if missing := len(run.pending(shards)):
+        raise Stalled(
+            f"run {run.run_id}: its processes died again and again, {missing:,} of {shards:,} shards are not done; "
+            "look for their end in Ray's logs, mend the cause, then give the same command again"
+        )
     raise BooksError(
         f"run {run.run_id}: parts in {run.staging} keep changing after they are written; find out who does"
     )
+
+
+def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> None:
+    """Do the work, but raise Stalled once no shard was finished, and no fatal scan found, for so many seconds.
+
+    Ray Data waits for ever for actors that find no free CPU. The work is left to its own thread then, and
+    ends with the process.
+    """
+    outcome: Queue[BaseException | None] = Queue()
+
+    def do() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=do, daemon=True).start()
+    seen, since = run.milestones(), time.monotonic()
+    while True:
+        try:
+            error = outcome.get(timeout=min(1, timeout_seconds))
+        except Empty:
+            if seen != (seen := run.milestones()):
+                since = time.monotonic()
+            if time.monotonic() - since > timeout_seconds:
+                raise Stalled(
+                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} seconds (--no-progress-timeout). "
+                    "Look whether other jobs hold the cluster's CPUs, then give the same command again: what is done "
+                    "is kept"
+                ) from None
+            continue
+        if error is not None:
+            raise error
+        return
 
 
 def run_pipeline(
@@ -196,25 +264,27 @@ def run_pipeline(
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
+    whole_shards: dict[str, Any] = {
+        "batch_size": None,
+        "batch_format": "pyarrow",
+        "num_cpus": CPUS_PER_ACTOR,
+        "max_task_retries": RETRIES,  # Ray's own number is without end
+    }
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_args=[run],
-            batch_size=None,
-            batch_format="pyarrow",
+            fn_constructor_args=[run, reading.Limits(**opened["limits"])],
             compute=ray.data.ActorPoolStrategy(size=preprocessors),
-            num_cpus=CPUS_PER_ACTOR,
+            **whole_shards,
         )
         answers = pages.map_batches(
             Classify,
             fn_constructor_args=[model["location"], model["digest"], opened["engine"]],
-            batch_size=None,
-            batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=classifiers),
-            num_cpus=CPUS_PER_ACTOR,
+            **whole_shards,
         )
-        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
+        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE, "max_retries": RETRIES})
 
 
 class Parts(ray.data.Datasink[None]):
@@ -227,6 +297,7 @@ class Parts(ray.data.Datasink[None]):
         """``blocks`` are tables as Classify returns them."""
         for block in blocks:
             self.run.write_part(BlockAccessor.for_block(block).to_arrow())
+            failpoints.reach("part written")
 
 
 def pool_sizes(preprocessors: int | None, classifiers: int | None, cpus: float, shards: int) -> tuple[int, int]:

@@ -196,8 +196,8 @@ def test_the_demo_tells_the_whole_story_twice(tmp_path: Path) -> None:
 
 def test_a_run_that_another_process_is_making_is_exit_75(ruler: str, tmp_path: Path, capsys: Capture) -> None:
     write_scan(tmp_path / "in/a.png", 1)
-    hold = "import sys; from mnist_batch import runs\n"
-    hold += "with runs.locked(sys.argv[1], 'night'): print(flush=True); sys.stdin.read()"
+    hold = "import sys; from mnist_batch import finding\n"
+    hold += "with finding.locked(sys.argv[1], 'night'): print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path / "out")]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, inference, locations, runs, scoring
+from mnist_batch import bundle, inference, locations, reading, runs, scoring
 
 Make = Callable[..., Path]
 
@@ -25,11 +24,10 @@ class Killed(BaseException):
 
 
 def in_process(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], *_: object) -> None:
-    """The pipeline without Ray: the same actors, one shard after the other."""
-    preprocess = inference.Preprocess(run)
+    """The pipeline without Ray: what the actors do, one shard after the other."""
     classify = inference.Classify(opened["model"]["location"], opened["model"]["digest"])
     for number in pending:
-        run.write_part(classify(preprocess(pa.table({"shard": pa.array([number], pa.int32())}))))
+        run.write_part(classify(reading.preprocess(run.shard(number), number)))
 
 
 def readers_see(out: Path) -> tuple[int, int]:

@@ -1,9 +1,6 @@
 """A run's life: frozen, resumed, its parts whole, published at once."""
 
-import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mnist_batch import bundle, inference, runs, scans, tables
-from mnist_batch.errors import BooksError, InputError, Locked
+from mnist_batch.errors import BooksError
 from tests.conftest import write_scan
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
@@ -137,80 +134,3 @@ def test_a_run_travels_to_another_process(tmp_path: Path) -> None:
     run = opened(tmp_path)
     assert run.filesystem is not None
     assert pickle.loads(pickle.dumps(run)).opened == run.opened
-
-
-def publish(out: Path, run_id: str, mark: str) -> None:
-    folder = out / "runs" / run_id
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"fingerprint": mark, "run_date": "2026-11-21"}))
-
-
-def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
-    out, mark, first = str(tmp_path), "cafe0123", "2026-11-21-cafe0123"
-    begun, following = runs.find_run(out, "2026-11-21", mark, first)
-    assert (begun.run_id, following.run_id) == ("2026-11-21-cafe0123", "2026-11-21-cafe0123-2")
-    publish(tmp_path, begun.run_id, mark)
-    assert runs.find_run(out, "2026-11-21", mark, first) == (begun, following)
-    publish(tmp_path, following.run_id, mark)
-    newest, third = runs.find_run(out, "2026-11-21", mark, first)
-    assert (newest, third.run_id) == (following, "2026-11-21-cafe0123-3")
-    third.freeze([], {"fingerprint": mark, "run_date": "2026-11-21"})
-    assert runs.find_run(out, "2026-11-21", mark, first)[0] == third
-
-
-def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path: Path) -> None:
-    publish(tmp_path, "form", "cafe0123")
-    publish(tmp_path, "form-2", "feedbeef")
-    run, following = runs.find_run(str(tmp_path), "2026-11-25", "cafe0123", "form")
-    assert (run.run_id, run.run_date) == ("form", "2026-11-21")
-    assert (following.run_id, following.run_date) == ("form-3", "2026-11-25")
-    other = runs.Run(str(tmp_path), "unfinished", "2026-11-21")
-    other.freeze([], {"fingerprint": "cafe0123", "run_date": "2026-11-21"})
-    assert runs.find_run(str(tmp_path), "2026-11-22", "cafe0123", "unfinished")[0] == other
-
-
-def test_a_run_id_that_belongs_to_something_else_is_refused(tmp_path: Path) -> None:
-    publish(tmp_path, "night", "cafe0123")
-    with pytest.raises(InputError, match="had other sources, model or parameters"):
-        runs.find_run(str(tmp_path), "2026-11-21", "feedbeef", "night")
-
-
-@pytest.mark.parametrize("run_id", ["../x", "a/b", ".hidden", "ä", "a" * 101])
-def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
-    with pytest.raises(InputError, match="use letters, digits"), runs.locked(str(tmp_path), run_id):
-        pass
-
-
-HOLDER = """
-import sys
-from mnist_batch import runs
-with runs.locked(sys.argv[1], "night"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_one_process_at_a_time_is_at_work_on_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(Locked, match=f"is being made by process {holder.pid} on "), runs.locked(str(tmp_path), "night"):
-        pass
-    with runs.locked(str(tmp_path), "another"):
-        assert not caplog.records
-    holder.kill()
-    holder.wait()
-    with runs.locked(str(tmp_path), "night"):
-        assert f"left by process {holder.pid} on" in caplog.text
-    caplog.clear()
-    with runs.locked(str(tmp_path), "night"):
-        assert not caplog.records
-
-
-def test_a_run_that_is_not_published_is_not_reported(tmp_path: Path) -> None:
-    publish(tmp_path, "last-night", "cafe0123")
-    assert runs.published_run(str(tmp_path), "last-night").run_date == "2026-11-21"
-    with pytest.raises(InputError, match="no published run of that id .* there are last-night"):
-        runs.published_run(str(tmp_path), "tonight")

@@ -1,0 +1,220 @@
+"""A shard's scans are read in a process of their own, so that a file which kills its decoder costs one row.
+
+    manifest -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
+
+The process is given the scans in chunks. Where it dies, its chunk is read again scan by scan: one that kills the
+process once more, alone, is ``crashed`` or ``timeout``, and every other scan has its row.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mnist_batch import failpoints, images, tables
+from mnist_batch.errors import InputError
+
+CHUNK = 256
+MEMORY_BYTES = 2 * 1024**3
+OUT_OF_MEMORY = 12
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one scan may take: bytes of its file, pixels of a page, seconds to read and decode it.
+
+    Raises InputError where one is not above 0.
+    """
+
+    max_bytes: int = images.MAX_BYTES
+    max_pixels: int = images.MAX_PIXELS
+    scan_timeout_seconds: float = 20
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value <= 0:
+                flag = "--" + name.removesuffix("_seconds").replace("_", "-")
+                raise InputError(f"{flag} is {value}; it has to be above 0")
+
+
+class Died(Exception):
+    """The process that reads died on its chunk: ``status`` and ``reason`` as a row tells them."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status, self.reason = status, reason
+
+
+class Reader:
+    """Reads scans in a process of its own, started when first needed and again after a scan killed it."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def read(
+        self,
+        manifest: pa.Table,
+        shard: int = 0,
+        fatal: Mapping[int, tuple[str, str]] | None = None,
+        note: Callable[[int, str, str], object] = lambda *_: None,
+    ) -> pa.Table:
+        """Every scan of a manifest as ``tables.PREPROCESSED``: one row a page, in the manifest's order.
+
+        ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
+        ``note`` is called with each that is found.
+        """
+        known = dict(fatal or {})
+        answers = [tables.PREPROCESSED.empty_table()]
+        for start in range(0, len(manifest), CHUNK):
+            chunk = manifest.slice(start, CHUNK)
+            rows = range(start, start + len(chunk))
+            try:
+                if not known.keys().isdisjoint(rows):
+                    raise Died("crashed", "when this shard was read before")
+                answers.append(self._ask(chunk, shard))
+            except Died:
+                for row in rows:
+                    scan = manifest.slice(row, 1)
+                    try:
+                        if row in known:
+                            raise Died(*known[row]) from None
+                        answers.append(self._ask(scan, shard))
+                    except Died as death:
+                        if row not in known:
+                            note(row, death.status, death.reason)
+                        answers.append(_table(scan, shard, [(0, 0, death.status, death.reason, None, _BLANK)]))
+        return pa.concat_tables(answers).combine_chunks()
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self.process is not None:
+            self.connection.close()
+            self.process.wait()
+            self.process = None
+
+    def _ask(self, scans: pa.Table, shard: int) -> pa.Table:
+        if self.process is None:
+            self._start()
+        try:
+            self.connection.send((shard, _packed(scans)))
+            return _unpacked(self.connection.recv_bytes())  # not a pickle: what decodes strange files is not trusted
+        except (EOFError, OSError):
+            raise self._death() from None
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        limits = json.dumps(asdict(self.limits))
+        self.process = subprocess.Popen(  # noqa: S603 - this Python, this module
+            [sys.executable, "-P", "-m", "mnist_batch.reading", str(theirs.fileno()), limits],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "OPENCV_IO_MAX_IMAGE_PIXELS": str(self.limits.max_pixels),  # read when OpenCV is imported
+            },
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+
+    def _death(self) -> Died:
+        assert self.process is not None
+        self.connection.close()
+        code = self.process.wait()
+        self.process = None
+        if code == -signal.SIGALRM:
+            return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, twice")
+        if code == OUT_OF_MEMORY:
+            return Died("crashed", f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return Died("crashed", f"it ends the process that decodes it, twice, by {how}")
+
+
+_BLANK = bytes(tables.IMAGE_BYTES)
+
+
+def preprocess(
+    manifest: pa.Table, shard: int = 0, limits: Limits | None = None, next_scan: Callable[[], object] = lambda: None
+) -> pa.Table:
+    """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
+
+    A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
+    called before each.
+    """
+    limits = limits or Limits()
+    rows: list[tuple[Any, ...]] = []
+    listed = (manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns"))
+    for row, (source, path, size, modified_ns) in enumerate(zip(*listed, strict=True)):
+        next_scan()
+        content = None
+        try:
+            failpoints.reach(f"read {path.decode(errors='replace').rpartition('/')[2]}")
+            data = images.read_scan(source, path, size, modified_ns, limits.max_bytes)
+            content = images.content_digest(data)
+            pages = [images.normalise(page) for page in images.decode(data)]
+        except images.Unreadable as error:
+            rows.append((row, 0, error.status, str(error.reason), content, _BLANK))
+            continue
+        rows.extend((row, page, "ok", None, content, picture.tobytes()) for page, picture in enumerate(pages))
+    return _table(manifest, shard, rows)
+
+
+def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Table:
+    """``rows`` of (row of the manifest, page, status, reason, content, image) with what the manifest says of them."""
+    at, *read = zip(*rows, strict=True) if rows else ([],) * 6
+    names = ("page", "status", "reason", "content", "image")
+    taken = manifest.take(pa.array(at, pa.int64()))
+    carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
+    columns = {**dict(zip(names, read, strict=True)), **carried, "shard": np.full(len(taken), shard, np.int32)}
+    return tables.table(tables.PREPROCESSED, columns)
+
+
+def _packed(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def _unpacked(content: bytes) -> pa.Table:
+    return pa.ipc.open_stream(content).read_all()
+
+
+def serve(connection: Connection, limits: Limits) -> None:
+    """The process: chunks in, their rows out, until the other end is closed.
+
+    The kernel ends it where a scan takes longer than its limit, whatever the decoder is doing.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def next_scan() -> None:
+        signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
+
+    while True:
+        try:
+            shard, scans = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan))
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send_bytes(answer)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])), Limits(**json.loads(sys.argv[2])))

@@ -1,0 +1,146 @@
+"""Scans are read in a process of their own: one that kills it is a row, and its neighbours are as ever."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from mnist_batch import inference, reading, scans, tables
+from mnist_batch.errors import InputError
+from tests.conftest import picture_of, write_scan
+
+
+def listed(folder: Path) -> pa.Table:
+    return scans.list_scans([str(folder)])
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[reading.Reader]:
+    """A reader whose process obeys the failpoints in ``points``, with a second for a scan."""
+    (tmp_path / "points").mkdir()
+    monkeypatch.setenv("MNIST_BATCH_FAILPOINTS", str(tmp_path / "points"))
+    reader = reading.Reader(reading.Limits(scan_timeout_seconds=1))
+    yield reader
+    reader.close()
+
+
+def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: reading.Reader) -> None:
+    for number in range(600):
+        write_scan(tmp_path / "in" / f"{number % 3}" / f"{number}.png", number % 10)
+    (tmp_path / "in/1/broken.png").write_bytes(b"x")
+    manifest = scans.attach_labels(listed(tmp_path / "in"), "parent")
+    rows = reader.read(manifest, shard=7)
+    assert rows.equals(reading.preprocess(manifest, shard=7))
+    assert len(rows) == 601
+
+
+FATAL = {
+    "kill": ("crashed", "signal SIGKILL"),
+    "exit": ("crashed", "exit code 1"),
+    "loop": ("timeout", "not read and decoded in 1 seconds"),
+    "allocate": ("crashed", "of memory"),
+}
+
+
+@pytest.mark.parametrize("action", FATAL)
+def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
+    tmp_path: Path, reader: reading.Reader, action: str
+) -> None:
+    for number in range(300):
+        write_scan(tmp_path / "in" / f"{number:03d}.png", number % 10)
+    manifest = listed(tmp_path / "in")
+    clean = reader.read(manifest)
+    reader.close()
+    (tmp_path / "points/read 270.png").write_text(f"{action} always")
+    noted: list[tuple[int, str, str]] = []
+    rows = reader.read(manifest, note=lambda *death: noted.append(death))
+    assert rows.schema.equals(tables.PREPROCESSED)
+    [fatal] = rows.slice(270, 1).to_pylist()
+    status, reason = FATAL[action]
+    assert (fatal["scan"], fatal["status"]) == ("270.png", status)
+    assert reason in fatal["reason"]
+    assert noted == [(270, status, fatal["reason"])]
+    others = [row for row in range(300) if row != 270]
+    assert rows.take(others).equals(clean.take(others))
+
+    # Known to kill, it is not read again: the process that is now there stays.
+    process = reader.process
+    again = reader.read(manifest, fatal={270: (status, fatal["reason"])}, note=lambda *_: pytest.fail("noted twice"))
+    assert again.equals(rows)
+    assert reader.process is process
+
+
+def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: reading.Reader) -> None:
+    for number in range(5):
+        write_scan(tmp_path / "in" / f"{number}.png", number)
+    manifest = listed(tmp_path / "in")
+    (tmp_path / "points/read 2.png").write_text("kill")
+    rows = reader.read(manifest)
+    assert not (tmp_path / "points/read 2.png").exists()
+    assert rows.equals(reading.preprocess(manifest))
+
+
+def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
+    write_scan(tmp_path / "in/a.png", 1)
+    Image.new("L", (101, 100)).save(tmp_path / "in/b.png")
+    small = reading.Reader(reading.Limits(max_pixels=10_000, max_bytes=2_000))
+    (tmp_path / "in/c.png").write_bytes(b"\x89PNG" + bytes(2_000))
+    try:
+        rows = small.read(listed(tmp_path / "in")).to_pylist()
+    finally:
+        small.close()
+    assert [row["status"] for row in rows] == ["ok", "too_large", "too_large"]
+    assert [row["reason"] for row in rows[1:]] == ["more than 10,000 pixels a page", "more than 2,000 bytes"]
+
+
+@pytest.mark.parametrize("name", ["max_bytes", "max_pixels", "scan_timeout_seconds"])
+def test_a_limit_is_above_0(name: str) -> None:
+    with pytest.raises(InputError, match="is 0; it has to be above 0"):
+        reading.Limits(**{name: 0})
+
+
+def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_path: Path) -> None:
+    for number, digit in enumerate([3, 1, 4, 1, 5]):
+        write_scan(tmp_path / f"{number}.png", digit)
+    clean = reading.preprocess(listed(tmp_path))
+    (tmp_path / "1.png").write_bytes(b"")
+    (tmp_path / "3.png").write_bytes(b"not an image at all")
+    rows = reading.preprocess(listed(tmp_path), shard=7)
+    assert rows.schema.equals(tables.PREPROCESSED)
+    assert rows["shard"].to_pylist() == [7] * 5
+    assert rows["scan"].to_pylist() == [f"{number}.png" for number in range(5)]
+    assert rows["status"].to_pylist() == ["ok", "empty", "ok", "not_an_image", "ok"]
+    assert [reason is None for reason in rows["reason"].to_pylist()] == [True, False, True, False, True]
+    for number in (0, 2, 4):
+        assert rows["image"][number] == clean["image"][number]
+        assert rows["content"][number] == clean["content"][number]
+
+
+def test_a_scan_that_vanished_or_changed_since_it_was_listed_says_so(tmp_path: Path) -> None:
+    for number in range(4):
+        write_scan(tmp_path / f"{number}.png", number)
+    manifest = listed(tmp_path)
+    (tmp_path / "0.png").unlink()
+    os.utime(tmp_path / "1.png", ns=(1, 1))
+    (tmp_path / "2.png").write_bytes(b"longer than it was")
+    rows = reading.preprocess(manifest)
+    assert rows["status"].to_pylist() == ["missing", "changed", "changed", "ok"]
+    assert "time of change was" in rows["reason"][1].as_py()
+    assert "size was" in rows["reason"][2].as_py()
+
+
+def test_every_page_of_a_tiff_is_a_row_with_its_number(tmp_path: Path) -> None:
+    first, *others = [Image.fromarray(picture_of(digit)) for digit in (2, 7, 1)]
+    first.save(tmp_path / "form.tif", save_all=True, append_images=others)
+    write_scan(tmp_path / "x.png", 9)
+    rows = reading.preprocess(listed(tmp_path))
+    assert list(zip(rows["scan"].to_pylist(), rows["page"].to_pylist(), strict=True)) == [
+        ("form.tif", 0),
+        ("form.tif", 1),
+        ("form.tif", 2),
+        ("x.png", 0),
+    ]
+    assert inference.images_of(rows)[:, 0, :10].argmax(axis=1).tolist() == [2, 7, 1, 9]
