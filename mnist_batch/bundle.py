@@ -45,7 +45,8 @@ def open_bundle(location: str) -> Bundle:
     filesystem, folder = locations.resolve(location)
     try:
         info = json.loads(locations.read(filesystem, f"{folder}/model.json"))
-        recorded = [info["sha256"][name] for name in MODEL_FILES]
+        recorded = [str(info["sha256"][name]) for name in MODEL_FILES]
+        str(info["architecture"]), float(info["test"]["accuracy"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"--model {location}: no model bundle there ({type(error).__name__} reading model.json); "

@@ -45,9 +45,12 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(
-            model.read("model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model.read("model.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no class in common
+            raise _unloadable(model, "model.onnx", error) from None
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -64,10 +67,20 @@ class KerasEngine:
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "model.keras"
             copy.write_bytes(model.read("model.keras"))
-            self.model = keras.saving.load_model(copy, compile=False, safe_mode=True)
+            try:
+                self.model = keras.saving.load_model(copy, compile=False, safe_mode=True)
+            except Exception as error:  # noqa: BLE001 - Keras raises what it likes
+                raise _unloadable(model, "model.keras", error) from None
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(self.model.predict_on_batch(pictures), np.float32)
+
+
+def _unloadable(model: bundle.Bundle, name: str, error: Exception) -> InputError:
+    first = str(error).strip().partition("\n")[0][:200]
+    return InputError(
+        f"--model {model.location}: {name} cannot be loaded ({first}); use a bundle that jobs.train wrote"
+    )
 
 
 ENGINES = {"onnx": OnnxEngine, "keras": KerasEngine}

@@ -13,6 +13,11 @@ from pyarrow import fs
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError, StorageError
 
+# user:password@, or a parameter such as secret_key=
+SECRET = re.compile(
+    r"://[^/?@]*:([^/?@]*)@|[?&][^=&]*(?:key|token|secret|password|credential)[^=&]*=([^&]+)", re.IGNORECASE
+)
+
 
 def is_uri(location: str) -> bool:
     """True for ``scheme://...``; anything else is a path on this machine."""
@@ -46,11 +51,17 @@ def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """The file system that holds a location and the path inside it.
 
-    Raises InputError where no file system answers to the URI's scheme.
+    Raises InputError where no file system answers to the URI's scheme, or it holds a secret.
     """
     location = absolute(location)
     if not is_uri(location):
         return fs.LocalFileSystem(), location
+    if found := SECRET.search(location):
+        start = found.start(found.lastindex or 0)
+        raise InputError(
+            f"{location[:start]}...: a location is written into tables and logs, so it may hold no secret; "
+            "give it to the store's client by a role, a file or the environment"
+        )
     return _from_uri(location)
 
 
@@ -101,7 +112,7 @@ def write_whole(
         filesystem.create_dir(folder)
         with filesystem.open_output_stream(temporary, compression=None) as stream:
             stream.write(content)
-        failpoints.reach(f"write {name}")
+        failpoints.reach(f"write {folder.rpartition('/')[2]}/{name}")
         check()
         filesystem.move(temporary, path)
 

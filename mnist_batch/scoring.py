@@ -24,7 +24,7 @@ import ray.data
 from ray.data.block import Block, BlockAccessor
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import bundle, failpoints, finding, locations, reading, report, runs, scans, versions
+from mnist_batch import bundle, failpoints, finding, locations, reading, report, runs, scans, versions, vetting
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import ENGINES, Classify, Preprocess
 from mnist_batch.progress import Progress
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 CPUS_PER_ACTOR = 0.9
 CPUS_PER_WRITE = 0.1
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
-RETRIES = 3  # of a shard whose actor or write task died with its process or node
 
 
 @contextmanager
@@ -66,6 +65,7 @@ def open_run(
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
     _check(sources, manifest, roots, out, engine, shard_size)
     opened_model = bundle.open_bundle(model)
+    vetting.vet(opened_model)
     identity = {
         "sources": sorted(roots),
         "manifest": bool(manifest),
@@ -220,8 +220,8 @@ def score_shards(
 def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> None:
     """Do the work, but raise Stalled once no shard was finished, and no fatal scan found, for so many seconds.
 
-    Ray Data waits for ever for actors that find no free CPU. The work is left to its own thread then, and
-    ends with the process.
+    Ray Data waits for ever for actors that find no free CPU, and starts one that dies again without end. The work
+    is left to its own thread then, and ends with the process.
     """
     outcome: Queue[BaseException | None] = Queue()
 
@@ -264,12 +264,7 @@ def run_pipeline(
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
-    whole_shards: dict[str, Any] = {
-        "batch_size": None,
-        "batch_format": "pyarrow",
-        "num_cpus": CPUS_PER_ACTOR,
-        "max_task_retries": RETRIES,  # Ray's own number is without end
-    }
+    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": CPUS_PER_ACTOR}
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
         pages = numbers.map_batches(
@@ -284,7 +279,7 @@ def run_pipeline(
             compute=ray.data.ActorPoolStrategy(size=classifiers),
             **whole_shards,
         )
-        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE, "max_retries": RETRIES})
+        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
 
 
 class Parts(ray.data.Datasink[None]):

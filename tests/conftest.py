@@ -1,9 +1,13 @@
 """What the tests share: one Ray, a model whose answers are known by construction, scans to write."""
 
+import io
+import json
 import logging
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -55,9 +59,21 @@ def ruler(tmp_path_factory: pytest.TempPathFactory) -> str:
     graph = helper.make_graph(nodes, "ruler", [picture], [outputs], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
-    (folder / "model.keras").write_bytes(b"never opened in these tests")
+    (folder / "model.keras").write_bytes(keras_archive({"module": "keras", "class_name": "Sequential", "config": {}}))
     bundle.describe(folder, {"architecture": "ruler", "test": {"accuracy": 1.0}, "calibration": None})
     return str(folder)
+
+
+def keras_archive(config: object, **files: bytes) -> bytes:
+    """What a ``.keras`` file is: a zip of its metadata, this configuration and no weights; ``files`` come on top."""
+    weights = io.BytesIO()
+    h5py.File(weights, "w").close()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        whole = {"metadata.json": b"{}", "config.json": json.dumps(config).encode()}
+        for name, content in (whole | {"model.weights.h5": weights.getvalue()} | files).items():
+            writer.writestr(name, content)
+    return archive.getvalue()
 
 
 def picture_of(digit: int, confidence: float = 1.0) -> NDArray[np.uint8]:

@@ -1,0 +1,268 @@
+"""Faults in the middle of a run, each as a user meets it: the job in a process of its own, on a Ray of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from mnist_batch import finding, runs
+from tests.test_kills import readers_see
+
+pytestmark = pytest.mark.ray
+
+SCANS, SHARD_SIZE = 100, 20
+
+
+@dataclass
+class Night:
+    """One command, ``jobs.score`` on 100 scans in five shards, and the failpoints that its processes obey."""
+
+    scans: Path
+    out: Path
+    points: Path
+    ruler: str
+
+    jobs: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def arm(self, point: str, action: str) -> None:
+        (self.points / point.replace("/", "_")).write_text(action)
+
+    def fired(self, point: str) -> Path:
+        return self.points / f"{point.replace('/', '_')}.fired"
+
+    def wait_for(self, point: str, process: subprocess.Popen[str]) -> None:
+        while not self.fired(point).exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+
+    def start(self, *flags: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "jobs.score", str(self.scans), "--model", self.ruler, "--out", str(self.out)]
+        command += ["--shard-size", str(SHARD_SIZE), "--run-id", "night", *flags]
+        job = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"MNIST_BATCH_FAILPOINTS": str(self.points)},
+            start_new_session=True,
+        )
+        self.jobs.append(job)
+        return job
+
+    def run(self, *flags: str) -> tuple[int, dict[str, Any], str]:
+        job = self.start(*flags)
+        stdout, stderr = job.communicate()
+        return job.returncode, json.loads(stdout.splitlines()[-1]), stderr
+
+    def statuses(self) -> Mapping[str, str]:
+        """Every row's status, after checking that the run is published, whole and exact."""
+        rows = pq.read_table(self.out / "predictions").to_pylist()
+        listed = sorted(str(path.relative_to(self.scans)) for path in self.scans.rglob("*.png"))
+        assert sorted(row["scan"] for row in rows) == listed
+        for row in rows:
+            number = int(Path(row["scan"]).stem.removeprefix("scan-"))
+            if row["status"] == "ok":
+                assert row["digit"] == (number + (number % 7 == 6)) % 10
+        run = finding.published_run(str(self.out), "night")
+        assert run.published is not None
+        run.check_files(run.published["files"])
+        assert run.published["totals"]["rows"] == len(rows)
+        return {Path(row["scan"]).stem: row["status"] for row in rows}
+
+
+@pytest.fixture
+def night(scans_folder: Callable[..., Path], ruler: str, tmp_path: Path) -> Iterator[Night]:
+    (tmp_path / "points").mkdir()
+    night = Night(scans_folder(SCANS), tmp_path / "out", tmp_path / "points", ruler)
+    yield night
+    for job in night.jobs:
+        end(job)
+
+
+def end(job: subprocess.Popen[str]) -> None:
+    """Kill what is left of a job."""
+    with suppress(ProcessLookupError):
+        os.killpg(job.pid, signal.SIGKILL)
+    if not job.stdout.closed:
+        job.communicate()
+
+
+CLEAN = {f"scan-{number:04d}": "not_an_image" if number % 23 == 22 else "ok" for number in range(SCANS)}
+
+
+def test_the_driver_killed_at_every_stage_in_turn(night: Night) -> None:
+    """One run, killed while listing, freezing, writing parts, between them, after them, and while publishing."""
+    safe: dict[str, int] = {}
+    for point, in_driver in [
+        ("listed", True),
+        ("write night/opened.json", True),
+        ("write parts/part-00001.parquet", False),
+        ("part written", False),
+        ("scored", True),
+        ("write pages/report.html", True),
+        ("predictions published", True),
+        ("write night/run.json", True),
+    ]:
+        night.arm(point, "kill" if in_driver else "hold")
+        job = night.start()
+        night.wait_for(point, job)
+        if in_driver:
+            assert job.wait() == -signal.SIGKILL
+        end(job)
+        assert readers_see(night.out) in [(0, 0), (SCANS, 0), (SCANS, 10)], point
+        parts = {path.name: path.stat().st_mtime_ns for path in night.out.rglob("part-*.parquet")
+                 if path.parent.name in ("parts", "run_id=night")}  # fmt: skip
+        assert safe.items() <= parts.items(), point
+        safe = parts
+    assert len(safe) == SCANS // SHARD_SIZE
+    code, summary, stderr = night.run()
+    assert (code, summary["rows"]) == (0, SCANS), stderr
+    assert night.statuses() == CLEAN
+    assert safe == {path.name: path.stat().st_mtime_ns for path in (night.out / "predictions").rglob("part-*")}
+
+
+def test_poison_files_cost_their_own_rows_and_nothing_else(night: Night) -> None:
+    poison = {"scan-0003": "exit", "scan-0031": "loop", "scan-0044": "allocate", "scan-0090": "kill"}
+    for name, action in poison.items():
+        night.arm(f"read {name}.png", f"{action} always")
+    code, summary, stderr = night.run("--scan-timeout", "1", "--max-unreadable", "0.1")
+    assert (code, summary["unreadable"]) == (0, 8), stderr
+    expected = {"scan-0003": "crashed", "scan-0031": "timeout", "scan-0044": "crashed", "scan-0090": "crashed"}
+    assert night.statuses() == CLEAN | expected
+
+
+def descendants(job: int, name: str) -> list[int]:
+    """The processes below a job's whose command line begins with ``name``."""
+    listing = subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True).splitlines()[1:]
+    processes = [line.split(None, 2) for line in listing]
+    family, grown = {str(job)}, True
+    while grown:
+        children = {pid for pid, parent, _ in processes if parent in family}
+        grown = not children <= family
+        family |= children
+    return [int(pid) for pid, _, command in processes if pid in family and command.startswith(name)]
+
+
+@pytest.mark.parametrize(
+    ("point", "victim"),
+    [
+        ("read scan-0045.png", "ray::MapWorker(MapBatches(Preprocess))"),
+        ("read scan-0045.png", "ray::MapWorker(MapBatches(Classify))"),
+        ("write parts/part-00002.parquet", "ray::Write"),
+    ],
+)
+def test_an_actor_or_a_write_task_killed_changes_nothing(night: Night, point: str, victim: str) -> None:
+    night.arm(point, "hold")
+    job = night.start()
+    night.wait_for(point, job)
+    doomed = descendants(job.pid, victim)
+    assert doomed, subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True)
+    for process in doomed:
+        os.kill(process, signal.SIGKILL)
+    night.fired(point).unlink()
+    _, stderr = job.communicate()
+    assert job.returncode == 0, stderr
+    assert night.statuses() == CLEAN
+
+
+@pytest.mark.parametrize(
+    ("point", "action", "what"),
+    [
+        ("write parts/part-00001.parquet", "no_space", "No space left on device"),
+        ("write per_class/report.parquet", "no_space", "No space left on device"),
+        ("write night/run.json", "io_error", "Input/output error"),
+    ],
+)
+def test_a_disk_that_fails_is_said_and_the_rerun_finishes(night: Night, point: str, action: str, what: str) -> None:
+    night.arm(point, action)
+    code, summary, stderr = night.run()
+    assert (code, summary["exit_code"]) == (5, 5)
+    assert what in summary["error"]
+    assert "give the same command again" in summary["error"]
+    assert "Traceback" not in stderr
+    assert not list(night.out.rglob("run.json"))
+    code, _, stderr = night.run()
+    assert code == 0, stderr
+    assert night.statuses() == CLEAN
+
+
+STALE = """
+import sys
+from dataclasses import replace
+from mnist_batch import bundle, inference, reading, runs
+run = runs.Run(sys.argv[1], "night", sys.argv[2]).begin_attempt()
+print("begun", flush=True)
+classify = inference.Classify(sys.argv[3], bundle.open_bundle(sys.argv[3]).digest)
+run.write_part(classify(reading.preprocess(run.shard(2), 2)))
+"""
+
+
+def test_a_process_of_a_killed_run_that_wakes_up_late_writes_nothing(night: Night) -> None:
+    night.arm("scored", "kill")
+    job = night.start()
+    job.communicate()
+    [part] = night.out.rglob("parts/part-00002.parquet")
+    part.unlink()
+    opened = json.loads((night.out / "_staging/night/opened.json").read_text())
+    night.arm("write parts/part-00002.parquet", "hold")
+    stale = subprocess.Popen(
+        [sys.executable, "-c", STALE, str(night.out), opened["run_date"], night.ruler],
+        env=os.environ | {"MNIST_BATCH_FAILPOINTS": str(night.points)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    night.wait_for("write parts/part-00002.parquet", stale)
+    night.arm("predictions published", "hold")
+    job = night.start()
+    night.wait_for("predictions published", job)
+    night.fired("write parts/part-00002.parquet").unlink()  # the stale process goes on while the other publishes
+    _, complaint = stale.communicate()
+    assert "another process has taken this run over" in complaint
+    night.fired("predictions published").unlink()
+    _, stderr = job.communicate()
+    assert job.returncode == 0, stderr
+    assert night.statuses() == CLEAN
+    assert [path.name for path in (night.out / "_staging").iterdir()] == ["night.lock"]
+
+
+def test_a_run_that_gets_no_cpu_ends_with_exit_5_and_not_never(night: Night) -> None:
+    night.arm("read scan-0045.png", "hold")
+    started = time.monotonic()
+    code, summary, stderr = night.run("--no-progress-timeout", "4", "--scan-timeout", "100")
+    assert (code, summary["exit_code"]) == (5, 5), stderr
+    assert "no shard was finished for 4 seconds (--no-progress-timeout)" in summary["error"]
+    assert "Traceback" not in stderr
+    assert time.monotonic() - started < 60
+    assert readers_see(night.out) == (0, 0)
+    night.fired("read scan-0045.png").unlink()
+    code, summary, stderr = night.run()
+    assert code == 0, stderr
+    assert night.statuses() == CLEAN
+
+
+def test_two_runs_of_different_names_are_made_side_by_side(night: Night) -> None:
+    night.arm("part written", "hold")
+    job = night.start()
+    night.wait_for("part written", job)
+    code, summary, _ = night.run()
+    assert code == 75
+    assert f"night is being made by process {job.pid} on " in summary["error"]
+    code, _, stderr = night.run("--run-id", "other")
+    assert code == 0, stderr
+    night.fired("part written").unlink()
+    _, stderr = job.communicate()
+    assert job.returncode == 0, stderr
+    assert len(pq.read_table(night.out / "predictions")) == 2 * SCANS
+    assert finding.published_runs(str(night.out)) == ["night", "other"]
+    assert runs.Run(str(night.out), "other", "").published is not None
