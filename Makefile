@@ -3,16 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-fast lint lock clean
+.PHONY: demo test test-fast test-slow lint lock clean
 
 demo: $(VENV)/ready
 	$(RUN) -m jobs.demo
 
 test: lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(VENV)/ready
+	$(RUN) -m pytest -m slow
 
 test-fast: $(VENV)/ready
-	$(RUN) -m pytest -m "not ray"
+	$(RUN) -m pytest -m "not ray and not slow"
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

@@ -58,7 +58,7 @@ def connect(address: str | None) -> None:
     import ray
     import ray.data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing it set its own level
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it has to say of an error, the error says
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

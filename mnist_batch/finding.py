@@ -1,26 +1,17 @@
 """Which run a command means: its id, the newest of its series, and the lock that keeps others off it."""
 
-import fcntl
 import hashlib
 import json
-import logging
-import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-from pyarrow import fs
-
-from mnist_batch import locations
-from mnist_batch.errors import InputError, Locked
+from mnist_batch import locations, locks
+from mnist_batch.errors import InputError
 from mnist_batch.runs import Run
-
-log = logging.getLogger(__name__)
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -30,38 +21,12 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 
 @contextmanager
 def locked(out: str, run_id: str) -> Iterator[None]:
-    """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work.
-
-    The operating system frees the lock of a process that dies. Only local and network disks can lock: at a
-    store behind a URI nothing keeps a second process out.
-    """
+    """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
         raise InputError(f"--run-id {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
     filesystem, root = locations.resolve(out)
-    if not isinstance(filesystem, fs.LocalFileSystem):
+    with locks.locked(filesystem, f"{root}/_staging/{run_id}.lock", f"run {run_id}"):
         yield
-        return
-    path = Path(root, "_staging", f"{run_id}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written to ({error}); choose where this job may write") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked(f"run {run_id} is being made by {path.read_text()}; wait for it to end") from None
-        file.seek(0)
-        if holder := file.read():
-            log.warning("the lock of run %s was left by %s, which is gone: taken over", run_id, holder)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:

@@ -187,8 +187,10 @@ def match_labels(listed: Collection[tuple[str, str]], labels: str) -> dict[tuple
         if len(by_name[name]) > 1:
             raise InputError(f"{where}: several sources have a scan {name!r}; give its full path")
         [key] = by_name[name]
-        if truth.setdefault(key, digit) != digit:
-            raise InputError(f"{where}: {name!r} is labelled {truth[key]} and {digit}; keep the true one")
+        if key in truth:
+            also = f"labelled {truth[key]} and {digit}" if truth[key] != digit else f"labelled {digit} twice"
+            raise InputError(f"{where}: {name!r} is {also}; keep one row, the true one")
+        truth[key] = digit
     return truth
 
 
@@ -220,6 +222,8 @@ def _need_columns(argument: str, location: str, given: pa.Table, names: list[str
     for name in names:
         if name not in given.column_names:
             raise InputError(f"{argument} {location}: needs a column {name!r}; it has {given.column_names}")
+    if not given.num_rows:
+        raise InputError(f"{argument} {location}: has no row; leave the argument out, or see who made the file")
 
 
 def _strings(argument: str, location: str, given: pa.Table, name: str) -> list[str]:

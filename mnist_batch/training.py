@@ -3,24 +3,27 @@
 import hashlib
 import json
 import logging
-import os
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyarrow import fs
 
-from mnist_batch import bundle, digits, epochs, locations, plots, versions
+from mnist_batch import bundle, digits, epochs, locations, locks, plots, versions
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.models import LADDER, Model, Optimizer
 
 log = logging.getLogger(__name__)
 
+RUN = "run"  # the name of Ray Train's run, in a folder that is one training's own
 HELD_OUT = 5_000
 HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers has the same validation digits
 
@@ -60,7 +63,8 @@ def train(
 
     ``data`` is a folder of labelled scans, None the embedded MNIST. 5,000 digits (a tenth, if there are
     fewer than 50,000) are held out for validation; the MNIST test set is scored once, at the end. A
-    worker that dies is replaced, and training goes on from the last epoch, up to ``max_failures`` times.
+    worker that dies is replaced, and training goes on from the last epoch, up to ``max_failures`` times; so it
+    does where the same training was killed as a whole and is begun again.
     Raises InputError where the recipe does not fit the ladder or the cluster.
     """
     at_least("--cpus-per-worker", cpus_per_worker, 1)
@@ -76,35 +80,37 @@ def train(
             f"--workers {recipe.workers} with --cpus-per-worker {cpus_per_worker} need {needed} CPUs, "
             f"but the cluster has {there:g}; lower one of them"
         )
-    datasets, about = _share_out(recipe, data)
-    news = Queue()
-    replicas: dict[int, str] = {}
-    listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
-    storage = f"{folder}/.{name}.training-{os.getpid()}-{time.time_ns()}"
-    filesystem.create_dir(storage)
-    trainer = TensorflowTrainer(
-        fit,
-        train_loop_config={
-            "recipe": asdict(recipe), "about": about, "threads": cpus_per_worker, "news": news,
-        },
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=recipe.workers, resources_per_worker={"CPU": cpus_per_worker}
-        ),
-        # Named by rank and not split by Ray, whose split gives a worker whatever block is ready first.
-        datasets=datasets,
-        dataset_config=ray.train.DataConfig(datasets_to_split=[]),
-        run_config=ray.train.RunConfig(
-            name="run",
-            storage_path=storage,
-            storage_filesystem=filesystem,
-            failure_config=ray.train.FailureConfig(max_failures=max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-        ),
-    )  # fmt: skip
-    listener.start()
-    try:
+    with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
+        datasets, about = _share_out(recipe, data)
+        storage = f"{folder}/.{name}.training-{_mark(recipe, about)}"
+        set_damaged_aside(filesystem, storage)
+        filesystem.create_dir(storage)
+        news = Queue()
+        replicas: dict[int, str] = {}
+        listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
+        trainer = TensorflowTrainer(
+            fit,
+            train_loop_config={
+                "recipe": asdict(recipe), "about": about, "threads": cpus_per_worker, "news": news,
+            },
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=recipe.workers, resources_per_worker={"CPU": cpus_per_worker}
+            ),
+            # Named by rank and not split by Ray, whose split gives a worker whatever block is ready first.
+            datasets=datasets,
+            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
+            # Where a run of this name was killed here, Ray goes on from its last checkpoint.
+            run_config=ray.train.RunConfig(
+                name=RUN,
+                storage_path=storage,
+                storage_filesystem=filesystem,
+                failure_config=ray.train.FailureConfig(max_failures=max_failures),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            ),
+        )  # fmt: skip
+        listener.start()
         try:
             result = trainer.fit()
         finally:
@@ -113,9 +119,39 @@ def train(
             news.shutdown(force=True)
         check_replicas(replicas, recipe.workers)
         with result.checkpoint.as_directory() as finished:
-            return bundle.publish(Path(finished) / "bundle", out)
-    finally:
+            trained = bundle.publish(Path(finished) / "bundle", out)
         locations.delete_folder(filesystem, storage)
+        return trained
+
+
+def _mark(recipe: Recipe, about: Mapping[str, Any]) -> str:
+    # All that decides the weights: a killed training goes on only as the very same one.
+    identity = [asdict(recipe), about, versions.versions()]
+    return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def set_damaged_aside(filesystem: fs.FileSystem, storage: str) -> None:
+    """Rename what a killed training left where it cannot be gone on from, and say what becomes of it.
+
+    Ray writes its snapshot in place, so that a kill may leave half of one, on which every later run would end.
+    """
+    snapshot = f"{storage}/{RUN}/checkpoint_manager_snapshot.json"
+    if not locations.exists(filesystem, snapshot):
+        return
+    epochs_done = 0
+    try:
+        state = json.loads(locations.read(filesystem, snapshot))
+        for kept in state["checkpoint_results"]:
+            checkpoint = f"{storage}/{RUN}/{kept['checkpoint_dir_name']}"
+            epochs_done = len(json.loads(locations.read(filesystem, f"{checkpoint}/history.json")))
+            with np.load(BytesIO(locations.read(filesystem, f"{checkpoint}/state.npz"))) as arrays:
+                for name in arrays:
+                    arrays[name]
+        log.info("this training was begun before: it goes on after epoch %d", epochs_done)
+    except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+        aside = f"{storage}.damaged-{time.time_ns()}"
+        log.warning("what a killed training left is damaged (%s): moved to %s, beginning anew", error, aside)
+        filesystem.move(storage, aside)
 
 
 def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -96,11 +96,12 @@ def test_killed_at_every_step_in_turn(
             "run.json",
         ]
         assert job(out).published
-        assert [path.name for path in (out / "_staging").iterdir() if path.suffix != ".lock"] == []
+        assert list((out / "_staging").iterdir()) == []
     assert survived > 0
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_the_job_killed_blindly_finishes(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     """The job as a user runs it, on a Ray of its own, with all its processes killed at any moment."""
     folder, out = scans_folder(300), tmp_path / "out"

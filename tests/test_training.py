@@ -1,8 +1,10 @@
 """Training on real workers: the same weights on every rank, the right gradient, and back from a kill."""
 
 import json
+import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pyarrow import fs
 
 from mnist_batch import bundle, digits, epochs, inference, training
 from mnist_batch.errors import BooksError, InputError
@@ -105,16 +108,7 @@ def test_onnx_and_keras_agree_on_the_whole_test_set(
 ENGINES = list(inference.ENGINES.values())
 
 
-def test_the_same_seed_gives_the_same_weights(
-    two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
-) -> None:
-    made, history = two_workers
-    again, once_more = trained(tmp_path, workers=2)
-    assert again.info["weights"] == made.info["weights"]
-    assert learned(once_more) == learned(history)
-
-
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_any_number_of_workers_learns_as_well(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path, workers: int
 ) -> None:
@@ -192,7 +186,10 @@ def test_the_gradient_of_two_workers_is_that_of_one(tmp_path: Path) -> None:
 def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
 ) -> None:
-    """The job as a user runs it, on a Ray of its own: a worker gets SIGKILL, the weights are the undisturbed ones."""
+    """The job as a user runs it, on a Ray of its own: a worker gets SIGKILL, the weights are the undisturbed ones.
+
+    Which says, too, that the same seed gives the same weights, in another process on another Ray.
+    """
     command = [sys.executable, "-m", "jobs.train", "--out", str(tmp_path / "killed")]
     for name, value in RECIPE.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
@@ -221,6 +218,78 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     made, history = two_workers
     assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
+
+
+def test_a_training_killed_as_a_whole_goes_on_when_begun_again(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "jobs.train", "--out", str(tmp_path / "killed")]
+    for name, value in RECIPE.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    job = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert job.stderr is not None
+    for line in job.stderr:
+        if "epoch 2 of 3" in line:
+            break
+    os.killpg(job.pid, signal.SIGKILL)
+    job.communicate()
+    [storage] = tmp_path.glob(".killed.training-*")
+    (tmp_path / f"{storage.name[:-1]}-").mkdir()  # of another recipe: none of this one's business
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    begun = re.search(r"it goes on after epoch (\d)", again.stderr)
+    assert begun, again.stderr
+    said_epochs = [int(epoch) for epoch in re.findall(r"epoch (\d) of 3", again.stderr)]
+    assert said_epochs == list(range(int(begun[1]) + 1, 4))
+    assert int(begun[1]) >= 1
+    made, history = two_workers
+    assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
+    assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
+    assert not storage.exists()
+
+
+@pytest.mark.parametrize("damage", ["half a snapshot", "no checkpoint", "half a checkpoint", "nothing"])
+def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    storage = tmp_path / ".hidden.training-0123"
+    checkpoint = storage / training.RUN / "checkpoint_1"
+    checkpoint.mkdir(parents=True)
+    np.savez(checkpoint / "state.npz", np.arange(1_000))
+    (checkpoint / "history.json").write_text(json.dumps([{"epoch": 1}]))
+    snapshot = storage / training.RUN / "checkpoint_manager_snapshot.json"
+    snapshot.write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1"}]}))
+    if damage == "half a snapshot":
+        snapshot.write_bytes(snapshot.read_bytes()[:20])
+    elif damage == "no checkpoint":
+        shutil.rmtree(checkpoint)
+    elif damage == "half a checkpoint":
+        state = bytearray((checkpoint / "state.npz").read_bytes())
+        state[4_000] ^= 1
+        (checkpoint / "state.npz").write_bytes(state)
+    caplog.set_level(logging.INFO)
+    training.set_damaged_aside(fs.LocalFileSystem(), str(storage))
+    if damage == "nothing":
+        assert "it goes on after epoch 1" in caplog.text
+        assert snapshot.exists()
+    else:
+        assert "is damaged" in caplog.text
+        [aside] = tmp_path.iterdir()
+        assert aside.name.startswith(".hidden.training-0123.damaged-")
+        assert str(aside) in caplog.text
+
+
+def test_only_the_very_same_training_is_gone_on_with() -> None:
+    about = {"data": "embedded MNIST", "data_digest": "00", "digits": 9, "held_out": 1}
+    marks = {training._mark(training.Recipe(workers=2, **RECIPE), about)}
+    for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}):
+        marks.add(training._mark(training.Recipe(workers=2, **(RECIPE | change)), about))
+    marks.add(training._mark(training.Recipe(workers=3, **RECIPE), about))
+    marks.add(training._mark(training.Recipe(workers=2, **RECIPE), about | {"data_digest": "01"}))
+    assert len(marks) == 7
+    assert training._mark(training.Recipe(workers=2, **RECIPE), dict(about)) in marks
 
 
 def workers_of(job: int) -> list[int]:
