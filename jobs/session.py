@@ -8,8 +8,9 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mnist_batch.errors import InputError, JobError
@@ -69,14 +70,7 @@ def connect(address: str | None) -> None:
     # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not address:
-        with quiet_stderr():
-            ray.init(
-                "local",  # or Ray would join whatever cluster was started on this machine
-                num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        _start()
         return
     try:
         if found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
@@ -87,6 +81,29 @@ def connect(address: str | None) -> None:
         raise InputError(
             f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
         ) from None
+
+
+def _start() -> None:
+    """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token."""
+    import ray
+    from ray._private import ray_constants
+
+    clusters = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # without clusters Ray stays on loopback: there is no argument for it
+    try:
+        with quiet_stderr():
+            ray.init(
+                "local",  # or Ray would join whatever cluster was started on this machine
+                num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    with suppress(OSError):
+        token.chmod(0o600)  # Ray makes it readable for everybody
 
 
 @contextmanager

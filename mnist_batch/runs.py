@@ -145,6 +145,7 @@ class Run:
         ``rows`` are those of Classify. Raises BooksError unless they are the scans of exactly one shard
         of the frozen manifest, each once and in its order.
         """
+        self._check_attempt()
         shards = pc.unique(rows["shard"]).to_pylist()
         if len(shards) != 1:
             raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")

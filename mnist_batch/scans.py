@@ -39,8 +39,7 @@ def list_scans(sources: Sequence[str], argument: str = "SCANS") -> pa.Table:
         if not (locations.exists(filesystem, path) or (not locations.is_uri(root) and os.path.lexists(path))):
             raise InputError(f"{argument}: there is no file or folder {root!r}; check the path")
     chunks = [_listing(root) for root in roots]
-    listed = pa.concat_tables(chunks) if chunks else tables.MANIFEST.empty_table()
-    return listed.combine_chunks()
+    return pa.concat_tables(chunks) if chunks else tables.MANIFEST.empty_table()
 
 
 def _listing(root: str) -> pa.Table:
@@ -255,7 +254,7 @@ def cut(manifest: pa.Table, shard_size: int | None = None) -> list[pa.Table]:
 def digest(manifest: pa.Table) -> str:
     """What the sources list, in 32 hex digits: names, sizes, times and labels of all scans, in order."""
     total = hashlib.blake2b(digest_size=16)
-    for batch in manifest.combine_chunks().to_batches():
+    for batch in manifest.to_batches(max_chunksize=50_000):  # as pandas a batch is many times its size
         hashes = pd.util.hash_pandas_object(batch.to_pandas(), index=False)
         total.update(hashes.to_numpy().tobytes())
     return total.hexdigest()

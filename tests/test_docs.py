@@ -116,3 +116,29 @@ def test_the_ladder_of_the_readme_is_the_one_measured() -> None:
     assert shown == ladder.table(ladder.read(ROOT / "benchmarks/ladder.jsonl"))
     assert shown.count("** (3) |") == len(ladder.ROWS)
     assert " no (" not in shown
+
+
+def test_every_fault_of_the_reliability_page_has_its_test() -> None:
+    page = (ROOT / "docs/reliability.md").read_text()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`(?: \((slow)\))? \|$", page, re.MULTILINE)
+    assert len(named) > 20
+    for name, slow in named:
+        written = re.search(rf"((?:^@.*\n)*)^def {name}\(", tests, re.MULTILINE)
+        assert written, name
+        assert ("pytest.mark.slow\n" in written[1]) == bool(slow), name
+
+
+def test_the_chaos_of_the_reliability_page_is_the_one_measured() -> None:
+    from benchmarks import chaos
+
+    shown = (ROOT / "docs/reliability.md").read_text().split("<!-- chaos -->")[1].strip()
+    runs = chaos.read(chaos.RESULTS)
+    assert shown == chaos.summary(runs)
+    assert len(runs) >= 50
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

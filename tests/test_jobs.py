@@ -173,23 +173,24 @@ def test_help_is_a_page_that_says_what_the_exit_codes_mean(job: Any, capsys: Cap
         job.main(["--no-such-flag"])
 
 
-@pytest.mark.ray
-def test_the_demo_tells_the_whole_story_twice(tmp_path: Path) -> None:
-    """As make demo runs it: a process with a Ray of its own each time."""
+def test_the_demo_tells_the_whole_story_twice(shared_ray: None, tmp_path: Path, capsys: Capture) -> None:
+    """First as make demo runs it, in a process with a Ray of its own."""
     folder = tmp_path / "demo"
-    command = [sys.executable, "-m", "jobs.demo", "--folder", str(folder), "--scans", "200", "--epochs", "1"]
-    for time in (1, 2):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "200 of 205 rows scored; 5 could not be read" in done.stdout
-        page = re.search(r"^Now open (.*)$", done.stdout, re.MULTILINE)
+    arguments = ["--folder", str(folder), "--scans", "200", "--epochs", "1"]
+    first = subprocess.run([sys.executable, "-m", "jobs.demo", *arguments], capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert demo.main(arguments) == 0
+    second = capsys.readouterr().out
+    for told in (first.stdout, second):
+        assert "200 of 205 rows scored; 5 could not be read" in told
+        page = re.search(r"^Now open (.*)$", told, re.MULTILINE)
         assert page
         assert Path(page[1]).exists()
-        assert len(list((folder / "out/runs").iterdir())) == time
-    query = re.search(r"^ *duckdb  (.*)$", done.stdout, re.MULTILINE)
+    assert len(list((folder / "out/runs").iterdir())) == 2
+    query = re.search(r"^ *duckdb  (.*)$", second, re.MULTILINE)
     assert query
     assert len(duckdb.sql(query[1]).fetchall()) == 5
-    line = re.search(r"^ *pandas  (.*)$", done.stdout, re.MULTILINE)
+    line = re.search(r"^ *pandas  (.*)$", second, re.MULTILINE)
     assert line
     assert not eval(line[1], {"pd": pd}).empty
 

@@ -1,13 +1,15 @@
 """A run's life: frozen, resumed, its parts whole, published at once."""
 
 import pickle
+import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, inference, runs, scans, tables
+from mnist_batch import bundle, failpoints, inference, runs, scans, tables
 from mnist_batch.errors import BooksError
 from tests.conftest import write_scan
 
@@ -134,3 +136,40 @@ def test_a_run_travels_to_another_process(tmp_path: Path) -> None:
     run = opened(tmp_path)
     assert run.filesystem is not None
     assert pickle.loads(pickle.dumps(run)).opened == run.opened
+
+
+def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
+    tmp_path: Path, ruler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stale attempt is held in the middle of its part's write while another scores and publishes the run."""
+    run = opened(tmp_path)
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/write parts_part-00001.parquet").write_text("hold")
+    monkeypatch.setattr(failpoints, "FOLDER", str(tmp_path / "points"))
+    rows = [answered(run, ruler, shard) for shard in range(3)]
+    stale, errors = run.begin_attempt(), []
+
+    def write_late() -> None:
+        try:
+            stale.write_part(rows[1])
+        except BooksError as error:
+            errors.append(str(error))
+
+    late = threading.Thread(target=write_late)
+    late.start()
+    while not (held := tmp_path / "points/write parts_part-00001.parquet.fired").exists():
+        time.sleep(0.01)
+    newer = run.begin_attempt()
+    for part in rows:
+        newer.write_part(part)
+    held.unlink()
+    late.join()
+    assert len(errors) == 1
+    assert "another process has taken this run over" in errors[0]
+    files = newer.publish()
+    newer.commit(FACTS)
+    with pytest.raises(BooksError, match="another process has taken this run over"):
+        stale.write_part(rows[1])  # and later still, when all is published
+    assert [file["rows"] for file in files] == [2, 2, 1]
+    run.check_files(files)
+    assert not list((tmp_path / "out").rglob("parts/part-*"))

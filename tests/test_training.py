@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyarrow import fs
 
+from benchmarks.chaos import descendants
 from mnist_batch import bundle, digits, epochs, inference, training
 from mnist_batch.errors import BooksError, InputError
 
@@ -294,16 +295,7 @@ def test_only_the_very_same_training_is_gone_on_with() -> None:
 
 def workers_of(job: int) -> list[int]:
     """The Ray Train workers among the descendants of a job's process."""
-    processes = [
-        line.split(None, 2)
-        for line in subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True).splitlines()[1:]
-    ]
-    family, grown = {str(job)}, True
-    while grown:
-        children = {pid for pid, parent, _ in processes if parent in family}
-        grown = not children <= family
-        family |= children
-    return [int(pid) for pid, _, command in processes if pid in family and "RayTrainWorker" in command]
+    return [process for process, command in descendants(job) if "RayTrainWorker" in command]
 
 
 @pytest.mark.parametrize(
