@@ -28,6 +28,8 @@ from mnist_batch import digits
 
 RESULTS = Path(__file__).parent / "chaos.jsonl"
 SHARD_SIZE = 100
+KILLS = 4  # at most, in a run
+WAIT_SECONDS = 0.5, 9.0  # between them: a job takes about ten seconds undisturbed
 KINDS = {
     "driver": "-m jobs.score",
     "Preprocess actor": "ray::MapWorker(MapBatches(Preprocess))",
@@ -81,7 +83,7 @@ def score(scans: Path, model: str, out: Path) -> subprocess.Popen[bytes]:
 def one_run(
     scans: Path, model: str, out: Path, expected: Sequence[tuple[Any, ...]], chance: random.Random
 ) -> dict[str, Any]:
-    """One run, disturbed up to eight times, brought to its end; what was killed and what is in its tables."""
+    """One run, disturbed until ``KILLS``, brought to its end; what was killed and what is in its tables."""
     kills: Counter[str] = Counter()
     commands, partial, started = 0, 0, time.monotonic()
     while True:
@@ -89,9 +91,9 @@ def one_run(
         job = score(scans, model, out)
         while job.poll() is None:
             with suppress(subprocess.TimeoutExpired):
-                job.wait(chance.uniform(0.2, 4))
+                job.wait(chance.uniform(*WAIT_SECONDS))
             there = victims(job.pid)
-            if job.poll() is None and there and kills.total() < 8:
+            if job.poll() is None and there and kills.total() < KILLS:
                 kind = chance.choice(sorted(there))
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(there[kind]), signal.SIGKILL)
