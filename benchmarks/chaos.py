@@ -27,18 +27,19 @@ from jobs.demo import write_forms
 from mnist_batch import digits
 
 RESULTS = Path(__file__).parent / "chaos.jsonl"
-SHARD_SIZE = 100
-KILLS = 4  # at most, in a run
+SHARD_SIZE = 25
+KILLS = 3  # at most, in a run
 WAIT_SECONDS = 0.5, 9.0  # between them: a job takes about ten seconds undisturbed
 KINDS = {
-    "driver": "-m jobs.score",
     "Preprocess actor": "ray::MapWorker(MapBatches(Preprocess))",
     "Classify actor": "ray::MapWorker(MapBatches(Classify))",
     "write task": "ray::Write",
     "reading process": "-m mnist_batch.reading",
+    "driver": "-m jobs.score",
     "raylet": "raylet/raylet",
     "GCS": "gcs/gcs_server",
 }
+SURVIVED = {"Preprocess actor", "Classify actor", "write task", "reading process"}  # the job itself goes on
 
 
 def descendants(job: int) -> list[tuple[int, str]]:
@@ -95,7 +96,8 @@ def one_run(
                 job.wait(chance.uniform(*WAIT_SECONDS))
             there = victims(job.pid)
             if job.poll() is None and there and kills.total() < KILLS:
-                kind = chance.choice(sorted(there))
+                replaced = sorted(set(there) & SURVIVED)
+                kind = chance.choice(replaced if replaced and chance.random() < 0.75 else sorted(there))
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(there[kind]), signal.SIGKILL)
                     kills[kind] += 1
