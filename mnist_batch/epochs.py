@@ -57,17 +57,17 @@ def make_step(model: Model, optimizer: Optimizer) -> Any:
     return step
 
 
-def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, training: Any, validation: Any) -> Any:
-    """An epoch of all workers as one ``tf.function``: (rows, weights, counts) -> four sums over all workers.
+def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, labels: Any, validation: Any) -> Any:
+    """An epoch of all workers as one ``tf.function``: (images, rows, weights, counts) -> four sums over all workers.
 
-    ``training`` and ``validation`` are this worker's images and labels. The sums are those of loss and
-    hits in training, then of loss and hits on the validation digits after it. Python meets TensorFlow once
-    an epoch, which is what makes small models fast.
+    ``images`` are this worker's, as they look in this epoch, and ``labels`` theirs; ``validation`` is its images
+    and labels. The sums are those of loss and hits in training, then of loss and hits on the validation digits
+    after it. Python meets TensorFlow once an epoch, which is what makes small models fast.
     """
     import keras
     import tensorflow as tf
 
-    images, labels = tf.constant(training[0]), tf.constant(training[1], tf.int32)
+    labels = tf.constant(labels, tf.int32)
     held_out, truth = tf.constant(validation[0]), tf.constant(validation[1], tf.int32)
     step = make_step(model, optimizer)
     averages = [
@@ -87,7 +87,7 @@ def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, training: Any,
         return tf.reduce_sum(keras.losses.sparse_categorical_crossentropy(truth, outputs)), tf.reduce_sum(hits)
 
     @tf.function
-    def learn(rows: Any, weights: Any, counts: Any) -> tuple[Any, Any]:
+    def learn(images: Any, rows: Any, weights: Any, counts: Any) -> tuple[Any, Any]:
         loss, hits = 0.0, 0.0
         for at in tf.range(tf.shape(rows)[0]):
             batch = (tf.gather(images, rows[at]), tf.gather(labels, rows[at]), weights[at], counts[at])
@@ -104,8 +104,8 @@ def make_epoch(strategy: Any, model: Model, optimizer: Optimizer, training: Any,
     def sums(*values: Any) -> Any:
         return all_reduce("SUM", [*values, *strategy.run(evaluate)])
 
-    def run_epoch(rows: Any, weights: Any, counts: Any) -> list[float]:
-        loss, hits = learn(tf.constant(rows), tf.constant(weights), tf.constant(counts))
+    def run_epoch(*epoch: Any) -> list[float]:
+        loss, hits = learn(*(tf.constant(part) for part in epoch))
         if averages:  # each worker has kept batch norm's moving averages of its own digits only
             for variable, mean in zip(averages, mean_averages(), strict=True):
                 variable.assign(mean)

@@ -1,7 +1,7 @@
-"""From a file to the 28x28 picture a model takes: read, decode, normalise. No Ray in here.
+"""From a file to its grey pages. No Ray in here.
 
-The order for one scan is ``read_scan`` -> ``decode`` -> ``normalise``; whatever cannot be read raises
-``Unreadable`` with one of the statuses in ``tables.STATUSES``.
+The order for one scan is ``read_scan`` -> ``decode``, then ``normalising.normalise``; whatever cannot be read
+raises ``Unreadable`` with one of the statuses in ``tables.STATUSES``.
 """
 
 import errno
@@ -28,7 +28,6 @@ from mnist_batch import locations
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 1000
-SIDE = 28
 
 cv2.setNumThreads(1)  # an actor is one CPU; OpenCV would otherwise take them all
 
@@ -248,18 +247,3 @@ def _grey(page: NDArray[Any], maximum: int = 65535) -> Grey:
     if page.ndim == 3:
         page = cv2.cvtColor(page, cv2.COLOR_BGR2GRAY)
     return np.ascontiguousarray(page, np.uint8)
-
-
-def normalise(page: Grey) -> Grey:
-    """A grey page of any size as the uint8 28x28 picture a model takes, ink = 255.
-
-    As the MNIST tutorials do it: resized to 28x28, by area where that shrinks it. Polarity is not
-    touched, so a scan has to be light ink on dark already.
-    """
-    if page.shape == (SIDE, SIDE):
-        return page
-    shrinks = page.shape[0] >= SIDE and page.shape[1] >= SIDE
-    return np.asarray(
-        cv2.resize(page, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR),
-        np.uint8,
-    )

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, images, reading, runs, tables
+from mnist_batch import bundle, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
 
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
@@ -136,10 +136,10 @@ def images_of(batch: pa.Table) -> NDArray[np.uint8]:
     """The pictures of a batch, uint8 (N, 28, 28), without copying where the batch is one chunk."""
     column = batch["image"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # combine_chunks keeps a column of no chunks as it is
-        return np.empty((0, images.SIDE, images.SIDE), np.uint8)
+        return np.empty((0, normalising.SIDE, normalising.SIDE), np.uint8)
     flat = np.frombuffer(column.buffers()[1], np.uint8)
     first = column.offset * tables.IMAGE_BYTES
-    return flat[first : first + len(column) * tables.IMAGE_BYTES].reshape(-1, images.SIDE, images.SIDE)
+    return flat[first : first + len(column) * tables.IMAGE_BYTES].reshape(-1, normalising.SIDE, normalising.SIDE)
 
 
 def probabilities_of(outputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -113,12 +113,16 @@ def adam_with_cosine_decay(steps: int) -> Optimizer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model of the ladder and how its tutorial trains it; the loss is always the cross-entropy."""
+    """A model of the ladder and how it is trained; the loss is always the cross-entropy.
+
+    ``augmented`` digits look another way in every epoch, as scanners might see them.
+    """
 
     build: Callable[[], Model]
     epochs: int
     batch_size: int
     optimizer: Callable[[int], Optimizer] = adam
+    augmented: bool = False
 
 
 LADDER = {
@@ -126,5 +130,5 @@ LADDER = {
     "hidden": Architecture(hidden, epochs=5, batch_size=32),
     "deep": Architecture(deep, epochs=10, batch_size=32),
     "dropout": Architecture(dropout, epochs=10, batch_size=64),
-    "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
+    "cnn": Architecture(cnn, epochs=24, batch_size=128, optimizer=adam_with_cosine_decay, augmented=True),
 }

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mnist_batch import failpoints, images, tables
+from mnist_batch import failpoints, images, normalising, tables
 from mnist_batch.errors import InputError
 
 CHUNK = 256
@@ -163,11 +163,13 @@ def preprocess(
             failpoints.reach(f"read {path.decode(errors='replace').rpartition('/')[2]}")
             data = images.read_scan(source, path, size, modified_ns, limits.max_bytes)
             content = images.content_digest(data)
-            pages = [images.normalise(page) for page in images.decode(data)]
+            pictures = [normalising.normalise(page) for page in images.decode(data)]
         except images.Unreadable as error:
             rows.append((row, 0, error.status, str(error.reason), content, _BLANK))
             continue
-        rows.extend((row, page, "ok", None, content, picture.tobytes()) for page, picture in enumerate(pages))
+        for page, picture in enumerate(pictures):
+            found = ("ok", None) if picture.any() else ("blank", "no ink was found")
+            rows.append((row, page, *found, content, picture.tobytes()))
     return _table(manifest, shard, rows)
 
 

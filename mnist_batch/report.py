@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mnist_batch import finding, images, plots, runs, scans, tables
+from mnist_batch import finding, images, normalising, plots, runs, scans, tables
 
 GALLERY = 24
 EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content"]
@@ -45,7 +45,8 @@ class Counts:
         return {
             "rows": int(self.matrix.sum()),
             "scored": scored,
-            "unreadable": int(self.matrix.sum()) - scored,
+            "blank": self.statuses["blank"],
+            "unreadable": int(self.matrix.sum()) - scored - self.statuses["blank"],
             "statuses": {name: self.statuses[name] for name in tables.STATUSES if self.statuses[name]},
             "answers": {str(digit): int(self.matrix[:, digit].sum()) for digit in range(NONE)},
             "labelled": labelled,
@@ -123,7 +124,7 @@ class Examples:
         wrong = scored & new["label"].notna() & (new["label"] != new["digit"])
         self.mistakes = _first(self.mistakes, new[wrong], "confidence", ascending=False)
         self.doubtful = _first(self.doubtful, new[scored], "confidence", ascending=True)
-        self.unreadable = pd.concat([self.unreadable, new[~scored]]).head(GALLERY * 2)
+        self.unreadable = pd.concat([self.unreadable, new[~scored & (new["status"] != "blank")]]).head(GALLERY * 2)
 
 
 def _first(kept: pd.DataFrame, new: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
@@ -182,7 +183,7 @@ def _picture(row: Mapping[str, Any]) -> bytes | None:
         data = images.read_scan(row["source"], scans.path_of(row["source"], row["scan"]))
         if images.content_digest(data) != row["content"]:
             return None
-        return images.encode(images.normalise(list(images.decode(data))[row["page"]]))
+        return images.encode(normalising.normalise(list(images.decode(data))[row["page"]]))
     except images.Unreadable:
         return None
 
@@ -237,8 +238,12 @@ def per_class_text(run: runs.Run) -> str:
 def totals_text(totals: Mapping[str, Any]) -> str:
     """The run's totals in a sentence or two."""
     text = f"{totals['scored']:,} of {totals['rows']:,} rows scored"
+    if totals["blank"]:
+        text += f"; {totals['blank']:,} blank"
     if totals["unreadable"]:
-        reasons = ", ".join(f"{count:,} {name}" for name, count in totals["statuses"].items() if name != "ok")
+        reasons = ", ".join(
+            f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in ("ok", "blank")
+        )
         text += f"; {totals['unreadable']:,} could not be read: {reasons}"
     if totals["labelled"]:
         text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"

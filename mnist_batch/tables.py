@@ -10,6 +10,7 @@ IMAGE_BYTES = 28 * 28
 
 STATUSES: Mapping[str, str] = {
     "ok": "read and scored",
+    "blank": "read, and no ink found on it",
     "missing": "listed, but gone or not readable when its turn came",
     "changed": "not the file that was listed: its size or time of change is another",
     "not_a_file": "a link, pipe, socket, device or a folder that could not be listed; never opened",

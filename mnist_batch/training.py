@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from mnist_batch import bundle, digits, epochs, locations, locks, plots, versions
+from mnist_batch import augmenting, bundle, digits, epochs, locations, locks, plots, versions
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.models import LADDER, Model, Optimizer
 
@@ -221,14 +221,15 @@ def fit(config: Mapping[str, Any]) -> None:
         optimizer = architecture.optimizer(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
     history = _resume(model, optimizer)
-    run_epoch = epochs.make_epoch(strategy, model, optimizer, (images, labels), validation)
+    run_epoch = epochs.make_epoch(strategy, model, optimizer, labels, validation)
     counts = epochs.step_counts(epochs.share_sizes(learned, recipe.workers), steps)
 
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
-        order = np.random.default_rng([recipe.seed, epoch, rank]).permutation(len(images))
-        rows, weights = epochs.step_rows(order, steps)
-        loss, correct, validation_loss, validation_correct = run_epoch(rows, weights, counts)
+        random = np.random.default_rng([recipe.seed, epoch, rank])
+        rows, weights = epochs.step_rows(random.permutation(len(images)), steps)
+        seen = augmenting.augment(images, random) if architecture.augmented else images
+        loss, correct, validation_loss, validation_correct = run_epoch(seen, rows, weights, counts)
         seconds = time.monotonic() - started
         history.append(
             {

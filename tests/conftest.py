@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mnist_batch import bundle, images
+from mnist_batch import bundle, images, normalising
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,19 +43,35 @@ def shared_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def ruler(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A bundle that answers with the brightest of the first ten pixels of the top row."""
+    """A bundle that measures ``picture_of``: the width of its bar is the digit, the grey below it the confidence."""
     folder = tmp_path_factory.mktemp("ruler")
     picture = helper.make_tensor_value_info("picture", TensorProto.UINT8, ["n", 28, 28])
     outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", 10])
-    nodes = [
-        helper.make_node("Reshape", ["picture", "flat"], ["row"]),
-        helper.make_node("Gather", ["row", "first"], ["ten"], axis=1),
-        helper.make_node("Cast", ["ten"], ["outputs"], to=TensorProto.FLOAT),
+    steps = [
+        ("Cast", ["picture"], "grey", {"to": TensorProto.FLOAT}),
+        ("Gather", ["grey", "bar"], "row", {"axis": 1}),
+        ("ReduceSum", ["row", "last"], "sum", {"keepdims": 1}),
+        ("Div", ["sum", "ink"], "width", {}),
+        ("Round", ["width"], "pixels", {}),
+        ("Sub", ["pixels", "narrowest"], "digit", {}),
+        ("Cast", ["digit"], "whole", {"to": TensorProto.INT64}),
+        ("Equal", ["whole", "classes"], "is", {}),
+        ("Cast", ["is"], "one", {"to": TensorProto.FLOAT}),
+        ("Gather", ["grey", "stem"], "line", {"axis": 1}),
+        ("ReduceMax", ["line"], "stem_grey", {"axes": [1], "keepdims": 1}),
+        ("Sub", ["stem_grey", "palest"], "above", {}),
+        ("Div", ["above", "range"], "sure", {}),
+        ("Sub", ["unit", "sure"], "rest", {}),
+        ("Div", ["rest", "nine"], "each", {}),
+        ("Sub", ["sure", "each"], "more", {}),
+        ("Mul", ["one", "more"], "lifted", {}),
+        ("Add", ["lifted", "each"], "outputs", {}),
     ]
-    constants = [
-        numpy_helper.from_array(np.array([-1, 784]), "flat"),
-        numpy_helper.from_array(np.arange(10), "first"),
-    ]
+    nodes = [helper.make_node(kind, inputs, [output], **options) for kind, inputs, output, options in steps]
+    numbers = {"ink": 255, "narrowest": NARROWEST, "palest": PALEST, "range": 255 - PALEST, "unit": 1, "nine": 9}
+    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in numbers.items()]
+    places = {"bar": 7, "stem": 14, "last": [1], "classes": list(range(10))}
+    constants += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in places.items()]
     graph = helper.make_graph(nodes, "ruler", [picture], [outputs], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
@@ -76,12 +92,19 @@ def keras_archive(config: object, **files: bytes) -> bytes:
     return archive.getvalue()
 
 
+NARROWEST, PALEST = 4, 80
+
+
 def picture_of(digit: int, confidence: float = 1.0) -> NDArray[np.uint8]:
-    """A picture that the ruler reads as ``digit``, with about this probability (0.1 to 1)."""
-    picture = np.zeros((images.SIDE, images.SIDE), np.uint8)
-    picture[0, :10] = round(200 * (1 - confidence) / 9)
-    picture[0, digit] = round(200 * confidence)
-    picture[14, 14] = 90
+    """A picture that the ruler reads as ``digit``, with about this probability, and that normalisation leaves as it is.
+
+    Two bars with a stem between them, 20 pixels high, where MNIST has its digits.
+    """
+    width = NARROWEST + digit
+    picture = np.zeros((normalising.SIDE, normalising.SIDE), np.uint8)
+    picture[10:20, 12:16] = round(PALEST + (255 - PALEST) * confidence)
+    left = int(14 - (width - 1) / 2 + 0.5)
+    picture[5:10, left : left + width] = picture[20:25, left : left + width] = 255
     return picture
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -215,20 +214,6 @@ def test_a_damaged_file_decodes_or_says_why_and_never_does_anything_else(whole: 
         assert error.status in ("not_an_image", "undecodable", "too_large")
     else:
         assert all(page.dtype == np.uint8 and page.ndim == 2 and page.size for page in pages)
-
-
-@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90))))
-def test_any_page_is_normalised_to_28_by_28(page: NDArray[np.uint8]) -> None:
-    picture = images.normalise(page)
-    assert (picture.dtype, picture.shape) == (np.dtype(np.uint8), (28, 28))
-    assert page.min() <= picture.min()
-    assert picture.max() <= page.max()
-
-
-def test_a_picture_of_28_by_28_stays_as_it_is_and_a_larger_one_is_averaged() -> None:
-    page = drawing(28, 28)
-    assert np.array_equal(images.normalise(page), page)
-    assert np.array_equal(images.normalise(np.kron(page, np.ones((3, 3), np.uint8))), page)
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from PIL import Image
 
 from mnist_batch import images, reading, scans, scoring, tables
 from tests.conftest import picture_of, write_scan
-from tests.test_images import BITS, COLOUR, GREY, JPEG, PNG, SIXTEEN, encoded, png_header
+from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, png_header
 from tests.test_scoring import opened, predictions
 
+PNG, JPEG = encoded(GREY, "PNG"), encoded(GREY, "JPEG")
 PAGE = (Path(__file__).parent.parent / "docs/inputs.md").read_text()
 
 
@@ -60,8 +61,8 @@ CONTENTS: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "CMYK JPEG": ("cmyk.jpg", encoded(COLOUR.convert("CMYK"), "JPEG"), "ok"),
     "1-bit PNG": ("bits.png", encoded(BITS, "PNG"), "ok"),
     "JPEG turned by EXIF": ("turned.jpg", rotated(), "ok"),
-    "1 x 1": ("one.png", encoded(Image.new("L", (1, 1)), "PNG"), "ok"),
-    "1 x 5000": ("thin.png", encoded(Image.new("L", (1, 5_000)), "PNG"), "ok"),
+    "1 x 1": ("one.png", encoded(Image.new("L", (1, 1)), "PNG"), "blank"),
+    "1 x 5000": ("thin.png", encoded(Image.new("L", (1, 5_000)), "PNG"), "blank"),
     "wrong extension": ("really-a.bmp", PNG, "ok"),
     "no extension": ("scan", PNG, "ok"),
     "hidden file": (".hidden", PNG, "ok"),

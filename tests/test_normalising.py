@@ -1,0 +1,149 @@
+"""Normalisation: what MNIST would have made of a scan, whatever its size, polarity, light and surroundings."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from mnist_batch import digits
+from mnist_batch.normalising import SIDE, normalise
+from tests.conftest import picture_of
+
+Grey = NDArray[np.uint8]
+
+PICTURES, LABELS = (array[:400] for array in digits.mnist("test"))
+SOME = st.integers(0, 399)
+
+
+def alike(one: Grey, other: Grey) -> float:
+    """The correlation of two pictures at the best of shifts by a pixel: 1 where they are the same, 0 if one is blank."""
+    if not (one.any() and other.any()):
+        return 0.0
+    shifted = (np.roll(other, by, (0, 1)) for by in np.ndindex(3, 3))
+    return max(float(np.corrcoef(np.roll(one, 1, (0, 1)).ravel(), each.ravel())[0, 1]) for each in shifted)
+
+
+def cell(
+    picture: Grey, side: int = 64, height: int = 40, paper: float = 230, ink: float = 30, at: tuple[int, int] = (0, 0)
+) -> Grey:
+    """A digit written in the middle of a cell, or ``at`` pixels from it."""
+    page = np.full((side, side), paper, np.float32)
+    drawn = cv2.resize(picture, (height, height), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
+    top, left = ((side - height) // 2 + by for by in at)
+    page[top : top + height, left : left + height] += (ink - paper) * drawn
+    return page.round().clip(0, 255).astype(np.uint8)
+
+
+def test_mnist_comes_out_nearly_as_it_went_in() -> None:
+    again = np.stack([normalise(picture) for picture in PICTURES])
+    likeness = np.array([alike(one, other) for one, other in zip(PICTURES, again, strict=True)])
+    assert np.median(likeness) > 0.995
+    assert (likeness > 0.95).mean() > 0.98
+    twice = np.stack([normalise(picture) for picture in again])
+    assert np.median([alike(one, other) for one, other in zip(again, twice, strict=True)]) > 0.995
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_the_rulers_pictures_stay_as_they_are(digit: int) -> None:
+    for confidence in (0.1, 0.5, 1.0):
+        assert np.array_equal(normalise(picture_of(digit, confidence)), picture_of(digit, confidence))
+
+
+@given(SOME)
+def test_polarity_changes_nothing(number: int) -> None:
+    page = cell(PICTURES[number])
+    assert np.abs(normalise(page).astype(int) - normalise(255 - page)).max() <= 1
+
+
+@given(SOME, st.integers(-9, 9), st.integers(-9, 9))
+def test_the_place_in_the_cell_changes_nothing(number: int, down: int, across: int) -> None:
+    assert alike(normalise(cell(PICTURES[number])), normalise(cell(PICTURES[number], at=(down, across)))) > 0.99
+
+
+@settings(deadline=None)
+@given(SOME, st.floats(0.75, 8))
+def test_the_size_of_the_scan_changes_little(number: int, factor: float) -> None:
+    side = round(SIDE * factor)
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled = np.asarray(cv2.resize(PICTURES[number], (side, side), interpolation=how), np.uint8)
+    assert alike(normalise(PICTURES[number]), normalise(scaled)) > 0.8
+
+
+@given(SOME, st.integers(120, 255), st.floats(0.4, 0.9))
+def test_grey_paper_and_pale_ink_change_little(number: int, paper: int, contrast: float) -> None:
+    page = cell(PICTURES[number], paper=paper, ink=paper * (1 - contrast))
+    assert alike(normalise(cell(PICTURES[number])), normalise(page)) > 0.97
+
+
+@given(SOME, st.integers(0, 255), st.integers(1, 8))
+def test_a_frame_of_any_grey_changes_little(number: int, grey: int, width: int) -> None:
+    page = cell(PICTURES[number])
+    framed = cv2.copyMakeBorder(page, *[width] * 4, cv2.BORDER_CONSTANT, value=grey)
+    assert alike(normalise(page), normalise(framed)) > 0.9
+
+
+def uneven(page: Grey) -> Grey:
+    light = np.linspace(-45, 45, len(page), dtype=np.float32)
+    return (page * 0.8 + light[:, None] * 0.5 + light[None, :]).clip(0, 255).astype(np.uint8)
+
+
+def noisy(page: Grey) -> Grey:
+    return (page + np.random.default_rng(0).normal(0, 8, page.shape)).clip(0, 255).astype(np.uint8)
+
+
+def ruled(page: Grey) -> Grey:
+    page = page.copy()
+    page[3:5] = page[:, 59:61] = 40
+    return page
+
+
+def boxed(page: Grey) -> Grey:
+    return np.asarray(
+        cv2.rectangle(cv2.copyMakeBorder(page, 8, 8, 8, 8, cv2.BORDER_REPLICATE), (5, 5), (74, 74), 60, 2)
+    )
+
+
+def watermarked(page: Grey) -> Grey:
+    mark = cv2.line(np.zeros_like(page), (0, 50), (63, 10), 255, 5)
+    return (page.astype(np.float32) - 0.1 * mark).clip(0, 255).astype(np.uint8)
+
+
+def faint(page: Grey) -> Grey:
+    return (230 - (230 - page.astype(np.float32)) / 8).astype(np.uint8)
+
+
+@pytest.mark.parametrize("spoil", [uneven, noisy, ruled, boxed, watermarked, faint])
+def test_what_scanners_do_to_a_digit_is_undone(spoil: Callable[[Grey], Grey]) -> None:
+    likeness = [alike(picture, normalise(spoil(cell(picture)))) for picture in PICTURES]
+    assert np.median(likeness) > 0.9
+    assert np.quantile(likeness, 0.03) > 0.6
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90))))
+def test_any_page_gives_a_picture(page: Grey) -> None:
+    picture = normalise(page)
+    assert (picture.dtype, picture.shape) == (np.dtype(np.uint8), (SIDE, SIDE))
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 255))
+def test_blank_paper_stays_blank(height: int, width: int, grey: int) -> None:
+    assert not normalise(np.full((height, width), grey, np.uint8)).any()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(100, 250), st.floats(0, 12))
+def test_noisy_paper_is_blank(seed: int, paper: int, noise: float) -> None:
+    page = np.random.default_rng(seed).normal(paper, noise, (64, 64)).clip(0, 255).astype(np.uint8)
+    assert not normalise(page).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5_000), (5_000, 1), (2, 2), (3_000, 2_000)])
+def test_pages_of_any_shape_are_taken(shape: tuple[int, int]) -> None:
+    page = np.full(shape, 200, np.uint8)
+    page[: shape[0] // 2] = 20
+    assert normalise(page).shape == (SIDE, SIDE)
