@@ -130,5 +130,6 @@ LADDER = {
     "hidden": Architecture(hidden, epochs=5, batch_size=32),
     "deep": Architecture(deep, epochs=10, batch_size=32),
     "dropout": Architecture(dropout, epochs=10, batch_size=64),
-    "cnn": Architecture(cnn, epochs=24, batch_size=128, optimizer=adam_with_cosine_decay, augmented=True),
+    "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
+    "scanned": Architecture(cnn, epochs=24, batch_size=128, optimizer=adam_with_cosine_decay, augmented=True),
 }

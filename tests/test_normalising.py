@@ -21,7 +21,7 @@ SOME = st.integers(0, 399)
 
 
 def alike(one: Grey, other: Grey) -> float:
-    """The correlation of two pictures at the best of shifts by a pixel: 1 where they are the same, 0 if one is blank."""
+    """The correlation of two pictures at the best of shifts by a pixel: 1 if they are the same, 0 if one is blank."""
     if not (one.any() and other.any()):
         return 0.0
     shifted = (np.roll(other, by, (0, 1)) for by in np.ndindex(3, 3))
