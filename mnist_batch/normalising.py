@@ -66,8 +66,10 @@ def _without_frame(page: Grey, tolerance: int = 6) -> Grey:
         x, y, inner_width, inner_height = cv2.boundingRect(
             cv2.compare(cv2.absdiff(page, float(grey)), tolerance, cv2.CMP_GT)
         )
-        if min(inner_width, inner_height) < 12 or inner_width == width or inner_height == height:
+        if inner_width == width or inner_height == height:
             break
+        if inner_width < max(12, 0.6 * width) or inner_height < max(12, 0.6 * height):
+            break  # that is a digit
         inner = page[y : y + inner_height, x : x + inner_width]
         ring = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]]).astype(np.int16)
         paper = int(np.median(ring))

@@ -71,13 +71,13 @@ def test_the_size_of_the_scan_changes_little(number: int, factor: float) -> None
     side = round(SIDE * factor)
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     scaled = np.asarray(cv2.resize(PICTURES[number], (side, side), interpolation=how), np.uint8)
-    assert alike(normalise(PICTURES[number]), normalise(scaled)) > 0.8
+    assert alike(normalise(PICTURES[number]), normalise(scaled)) > 0.7
 
 
 @given(SOME, st.integers(120, 255), st.floats(0.4, 0.9))
 def test_grey_paper_and_pale_ink_change_little(number: int, paper: int, contrast: float) -> None:
     page = cell(PICTURES[number], paper=paper, ink=paper * (1 - contrast))
-    assert alike(normalise(cell(PICTURES[number])), normalise(page)) > 0.97
+    assert alike(normalise(cell(PICTURES[number])), normalise(page)) > 0.85
 
 
 @given(SOME, st.integers(0, 255), st.integers(1, 8))
