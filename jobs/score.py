@@ -9,7 +9,7 @@ from jobs import session
 DESCRIPTION = """\
 Score scanned digits and publish predictions and reports as Parquet.
 
-  python -m jobs.score forms/ --model models/hidden --labels parent --out out
+  python -m jobs.score forms/ --labels parent --out out
   python -m jobs.score digit.png --model models/hidden --out out
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "columns scan,label",
     )
     how = arguments.add_argument_group("with what, and where to")
-    how.add_argument("--model", required=True, metavar="FOLDER", help="model bundle, as jobs.train writes it")
+    how.add_argument(
+        "--model", metavar="FOLDER", help="model bundle, as jobs.train writes it; the one of this package if left out"
+    )
     how.add_argument("--out", default="out", metavar="FOLDER", help="where tables and reports are published")
     how.add_argument("--engine", choices=("onnx", "keras"), default="onnx", help="keras is the slower reference")
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
@@ -43,14 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="a run with a larger share of rows without a digit is not published",
+        help="a run with a larger share of rows that could not be read is not published",
     )
     how.add_argument("--require-scans", action="store_true", help="finding nothing to score is a mistake, exit 2")
     most = arguments.add_argument_group("what one scan may take, or be a row that says so")
     most.add_argument("--max-bytes", type=int, metavar="N", default=64 * 1024**2, help="bytes of its file")
     most.add_argument("--max-pixels", type=int, metavar="N", default=40_000_000, help="pixels of a page")
     most.add_argument(
-        "--scan-timeout", type=float, metavar="SECONDS", default=20, help="seconds to read and decode it, tried twice"
+        "--scan-timeout",
+        type=float,
+        metavar="SECONDS",
+        default=20,
+        help="seconds to read and decode it, thrice",
     )
     where = arguments.add_argument_group("on what")
     session.add_address(where)
@@ -66,24 +72,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=float,
         default=300,
         metavar="SECONDS",
-        help="end with exit code 5 where no shard was finished for so long",
+        help="end with exit code 5 where nothing came of the run for so long",
     )
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import reading, report, scoring  # after parsing: --help need not wait for Ray
+        from mnist_batch import bundle, reading, report, scoring  # after parsing: --help need not wait for Ray
 
         with scoring.open_run(
             given.scans,
             manifest=given.manifest,
             labels=given.labels,
-            model=given.model,
+            model=given.model or bundle.SHIPPED,
             out=given.out,
             engine=given.engine,
             shard_size=given.shard_size,
             run_date=given.run_date,
             run_id=given.run_id,
-            limits=reading.Limits(given.max_bytes, given.max_pixels, given.scan_timeout),
+            limits=reading.Limits(given.max_bytes, given.max_pixels),
             require_scans=given.require_scans,
         ) as run:
             if not run.published:
@@ -94,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 classifiers=given.classifiers,
                 max_unreadable=given.max_unreadable,
                 no_progress_timeout_seconds=given.no_progress_timeout,
+                scan_timeout_seconds=given.scan_timeout,
             )
 
         totals = facts["totals"]

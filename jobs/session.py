@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -77,7 +79,7 @@ def connect(address: str | None) -> None:
             socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself tries for minutes
         with quiet_stderr():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except OSError as error:
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
             f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
         ) from None
@@ -101,7 +103,7 @@ def _start() -> None:
             )
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = clusters
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    token = Path("~/.ray/auth_token").expanduser()
     with suppress(OSError):
         token.chmod(0o600)  # Ray makes it readable for everybody
 
@@ -124,12 +126,14 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     """Do a job's work and return its exit code; the last line printed is one JSON summary.
 
     0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books that do not balance or an internal
-    fault, 75 another process is at work on the run, 130 interrupted.
+    fault, 75 another process is at work on the run, 130 or 143 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
     joined = _ray_runs()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("mnist_batch").setLevel(logging.INFO)
     try:
@@ -139,6 +143,8 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
         summary = {"status": "failed", "exit_code": error.exit_code, "error": str(error)}
     except KeyboardInterrupt:
         summary = {"status": "interrupted", "exit_code": 130}
+    except SystemExit:  # from the handler of SIGTERM, Ray's or ours
+        summary = {"status": "interrupted", "exit_code": 143}
     except Exception as error:
         if (known := _cause(error)) is not None:
             log.error("%s", known)

@@ -74,26 +74,30 @@ def _read_local(source: str, path: bytes, most: int) -> Found:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise Unreadable("not_a_file", "in a folder that became a link, which is not followed") from None
         raise Unreadable("missing", error.strerror or str(error)) from None
-    # O_NONBLOCK: opening a pipe without a writer would wait for ever.
     try:
+        _need_regular(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
+        # O_NONBLOCK: if it was swapped for a pipe since, opening it would wait for a writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            kind = "symbolic link" if error.errno == errno.ELOOP else "pipe, socket or device"
-            raise Unreadable("not_a_file", f"a {kind}, which is not followed or opened") from None
         raise Unreadable("missing", error.strerror or str(error)) from None
     try:
         status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise Unreadable("not_a_file", "a folder that could not be listed")
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not_a_file", "a pipe, socket or device, which is not read")
+        _need_regular(status.st_mode)
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(most), status.st_size, status.st_mtime_ns
     except OSError as error:
         raise Unreadable("missing", f"could not be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
+
+
+def _need_regular(mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISDIR(mode):
+        raise Unreadable("not_a_file", "a folder that could not be listed")
+    kind = "symbolic link" if stat.S_ISLNK(mode) else "pipe, socket or device"
+    raise Unreadable("not_a_file", f"a {kind}, which is not followed or opened")
 
 
 _last_folder: tuple[str, bytes, int] = ("", b"", -1)

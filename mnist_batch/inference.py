@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mnist_batch import bundle, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
 
+BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
 
 
@@ -26,8 +28,16 @@ class Preprocess:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
+        beaten = time.monotonic()
+
+        def beat(row: int) -> None:
+            nonlocal beaten
+            if time.monotonic() - beaten > BEAT_SECONDS:
+                self.run.beat(shard, row)
+                beaten = time.monotonic()
+
         note = partial(self.run.note_fatal, shard)
-        return self.reader.read(self.run.shard(shard), shard, self.run.fatal(shard), note)
+        return self.reader.read(self.run.shard(shard), shard, self.run.fatal(shard), note, beat)
 
 
 class Engine(Protocol):
@@ -90,17 +100,24 @@ class Classify:
     """Rows of ``tables.PREPROCESSED`` in, the same rows with their answers out (``answer_columns``).
 
     ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
-    changed since is refused.
+    changed since is refused. What is wrong with a bundle is raised by the first call: what a constructor raises, Ray
+    tells as the death of an actor.
     """
 
     def __init__(self, model: str, digest: str, engine: str = "onnx") -> None:
-        opened = bundle.open_bundle(model)
-        if opened.digest != digest:
-            raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
         self.digest = digest
-        self.engine: Engine = ENGINES[engine](opened)
+        self.engine: Engine | None = None
+        try:
+            opened = bundle.open_bundle(model)
+            if opened.digest != digest:
+                raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
+            self.engine = ENGINES[engine](opened)
+        except InputError as error:
+            self.fault = error
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        if self.engine is None:
+            raise self.fault
         return answer(batch, self.engine, self.digest)
 
 

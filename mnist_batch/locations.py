@@ -15,7 +15,7 @@ from mnist_batch.errors import InputError, StorageError
 
 # user:password@, or a parameter such as secret_key=
 SECRET = re.compile(
-    r"://[^/?@]*:([^/?@]*)@|[?&][^=&]*(?:key|token|secret|password|credential)[^=&]*=([^&]+)", re.IGNORECASE
+    r"://[^@:]*:([^@]*)@|[?&][^=&]*(?:key|token|secret|password|credential|sig)[^=&]*=([^&]+)", re.IGNORECASE
 )
 
 
@@ -27,13 +27,24 @@ def is_uri(location: str) -> bool:
 def absolute(location: str) -> str:
     """The location as any other process on the cluster may name it, without a trailing slash.
 
-    ``file://`` URIs become plain paths, so that one folder has one name.
+    ``file://`` URIs become plain paths, so that one folder has one name. Raises InputError where it holds a secret.
     """
+    if is_uri(location):
+        _refuse_secrets(location)
     if location.startswith("file://"):
         return str(_from_uri(location)[1])
     if is_uri(location):
         return location.rstrip("/")
     return os.path.abspath(os.path.expanduser(location))
+
+
+def _refuse_secrets(location: str) -> None:
+    if found := SECRET.search(location):
+        start = found.start(found.lastindex or 0)
+        raise InputError(
+            f"{location[:start]}...: a location is written into tables and logs, so it may hold no secret; "
+            "give it to the store's client by a role, a file or the environment"
+        )
 
 
 @cache  # one client for a store, not one for every scan
@@ -56,12 +67,6 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     location = absolute(location)
     if not is_uri(location):
         return fs.LocalFileSystem(), location
-    if found := SECRET.search(location):
-        start = found.start(found.lastindex or 0)
-        raise InputError(
-            f"{location[:start]}...: a location is written into tables and logs, so it may hold no secret; "
-            "give it to the store's client by a role, a file or the environment"
-        )
     return _from_uri(location)
 
 

@@ -38,13 +38,15 @@ def locked(filesystem: fs.FileSystem, path: str, what: str) -> Iterator[None]:
         file.seek(0)
         if holder := file.read():
             log.warning("the lock of %s was left by %s, which is gone: taken over", what, holder)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        with suppress(OSError):  # on a full disk it is a lock all the same
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
         try:
             yield
         finally:
-            lock.unlink()
+            with suppress(OSError):  # which would hide how the work ended
+                lock.unlink()
 
 
 def _taken(path: Path, what: str) -> IO[str]:

@@ -3,7 +3,7 @@
     manifest -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
 
 The process is given the scans in chunks. Where it dies, its chunk is read again scan by scan: one that kills the
-process once more, alone, is ``crashed`` or ``timeout``, and every other scan has its row.
+process twice more, alone, is ``crashed`` or ``timeout``, and every other scan has its row.
 """
 
 import json
@@ -22,9 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 from mnist_batch import failpoints, images, normalising, tables
-from mnist_batch.errors import InputError
+from mnist_batch.errors import InputError, JobError
 
-CHUNK = 256
+CHUNK = 64
+TRIES = 2  # of a scan, alone
 MEMORY_BYTES = 2 * 1024**3
 OUT_OF_MEMORY = 12
 
@@ -33,7 +34,7 @@ OUT_OF_MEMORY = 12
 class Limits:
     """What one scan may take: bytes of its file, pixels of a page, seconds to read and decode it.
 
-    Raises InputError where one is not above 0.
+    Raises InputError where one is not above 0, or no number a process can be held to.
     """
 
     max_bytes: int = images.MAX_BYTES
@@ -42,9 +43,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value <= 0:
+            if not 0 < value < 2**31:
                 flag = "--" + name.removesuffix("_seconds").replace("_", "-")
-                raise InputError(f"{flag} is {value}; it has to be above 0")
+                raise InputError(f"{flag} is {value}; it has to be above 0 and below {2**31:,}")
 
 
 class Died(Exception):
@@ -68,11 +69,13 @@ class Reader:
         shard: int = 0,
         fatal: Mapping[int, tuple[str, str]] | None = None,
         note: Callable[[int, str, str], object] = lambda *_: None,
+        beat: Callable[[int], object] = lambda _: None,
     ) -> pa.Table:
         """Every scan of a manifest as ``tables.PREPROCESSED``: one row a page, in the manifest's order.
 
         ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
-        ``note`` is called with each that is found.
+        ``note`` is called with each that is found, ``beat`` with the number of rows after every chunk. Raises
+        InputError where a source cannot be opened at all, and JobError where the process does not start.
         """
         known = dict(fatal or {})
         answers = [tables.PREPROCESSED.empty_table()]
@@ -86,14 +89,15 @@ class Reader:
             except Died:
                 for row in rows:
                     scan = manifest.slice(row, 1)
-                    try:
-                        if row in known:
-                            raise Died(*known[row]) from None
-                        answers.append(self._ask(scan, shard))
-                    except Died as death:
-                        if row not in known:
-                            note(row, death.status, death.reason)
-                        answers.append(_table(scan, shard, [(0, 0, death.status, death.reason, None, _BLANK)]))
+                    if row not in known:
+                        try:
+                            answers.append(self._ask_alone(scan, shard))
+                            continue
+                        except Died as death:
+                            known[row] = death.status, death.reason
+                            note(row, *known[row])
+                    answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK)]))
+            beat(rows.stop)
         return pa.concat_tables(answers).combine_chunks()
 
     def close(self) -> None:
@@ -103,14 +107,26 @@ class Reader:
             self.process.wait()
             self.process = None
 
+    def _ask_alone(self, scan: pa.Table, shard: int) -> pa.Table:
+        for tries in range(1, TRIES + 1):
+            try:
+                return self._ask(scan, shard)
+            except Died:
+                if tries == TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
     def _ask(self, scans: pa.Table, shard: int) -> pa.Table:
         if self.process is None:
             self._start()
         try:
             self.connection.send((shard, _packed(scans)))
-            return _unpacked(self.connection.recv_bytes())  # not a pickle: what decodes strange files is not trusted
+            answer = self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
         except (EOFError, OSError):
             raise self._death() from None
+        if answer.startswith(_REFUSED):
+            raise InputError(answer.removeprefix(_REFUSED).decode())
+        return _unpacked(answer)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -128,6 +144,10 @@ class Reader:
         )
         theirs.close()
         self.connection = Connection(ours.detach())
+        try:
+            self.connection.recv_bytes()  # it is ready: what ends it from now on is a scan
+        except (EOFError, OSError):
+            raise JobError(f"the process that reads scans did not start: {self._death().reason}") from None
 
     def _death(self) -> Died:
         assert self.process is not None
@@ -135,14 +155,15 @@ class Reader:
         code = self.process.wait()
         self.process = None
         if code == -signal.SIGALRM:
-            return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, twice")
+            return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times")
         if code == OUT_OF_MEMORY:
             return Died("crashed", f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Died("crashed", f"it ends the process that decodes it, twice, by {how}")
+        return Died("crashed", f"it ends the process that decodes it, three times, by {how}")
 
 
 _BLANK = bytes(tables.IMAGE_BYTES)
+_REFUSED = b"refused: "
 
 
 def preprocess(
@@ -166,6 +187,11 @@ def preprocess(
             pictures = [normalising.normalise(page) for page in images.decode(data)]
         except images.Unreadable as error:
             rows.append((row, 0, error.status, str(error.reason), content, _BLANK))
+            continue
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
+            rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK))
             continue
         for page, picture in enumerate(pictures):
             found = ("ok", None) if picture.any() else ("blank", "no ink was found")
@@ -205,6 +231,7 @@ def serve(connection: Connection, limits: Limits) -> None:
     def next_scan() -> None:
         signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
 
+    connection.send_bytes(b"ready")
     while True:
         try:
             shard, scans = connection.recv()
@@ -214,6 +241,8 @@ def serve(connection: Connection, limits: Limits) -> None:
             answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan))
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
+        except InputError as error:
+            answer = _REFUSED + str(error).encode()
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send_bytes(answer)
 

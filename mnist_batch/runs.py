@@ -88,6 +88,7 @@ class Run:
 
     def begin_attempt(self) -> "Run":
         """This run as the one attempt that may write parts from now on; what a killed one still writes is refused."""
+        locations.delete_folder(self.filesystem, f"{self.staging}/beats")
         attempt = secrets.token_hex(8)
         locations.write_whole(self.filesystem, f"{self.staging}/attempt", attempt.encode())
         return replace(self, attempt=attempt)
@@ -106,6 +107,10 @@ class Run:
         """Write down that a scan of a shard kills whoever reads it, so that it is not read again."""
         note = _as_json({"status": status, "reason": reason})
         locations.write_whole(self.filesystem, f"{self.staging}/fatal/{shard}-{row}.json", note)
+
+    def beat(self, shard: int, row: int) -> None:
+        """Leave a sign that a shard which takes long is being read, and how far."""
+        locations.write_whole(self.filesystem, f"{self.staging}/beats/{shard}-{row}", b"")
 
     def fatal(self, shard: int) -> dict[int, tuple[str, str]]:
         """The status and reason of the rows of a shard that ``note_fatal`` wrote down."""
@@ -131,8 +136,9 @@ class Run:
         }
 
     def milestones(self) -> int:
-        """A number that grows with every part written and every fatal scan found."""
-        return len(self.part_paths()) + len(self.fatal_names())
+        """A number that grows with every part written, every fatal scan found and every sign of life."""
+        beats = locations.names(self.filesystem, f"{self.staging}/beats")
+        return len(self.part_paths()) + len(self.fatal_names()) + len(beats)
 
     def pending(self, shards: int) -> list[int]:
         """The numbers of the shards whose part is not there yet."""

@@ -9,13 +9,11 @@ import datetime
 import errno
 import hashlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
-from queue import Empty, Queue
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +25,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, Worke
 from mnist_batch import bundle, failpoints, finding, locations, reading, report, runs, scans, versions, vetting
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import ENGINES, Classify, Preprocess
-from mnist_batch.progress import Progress
+from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +73,11 @@ def open_run(
         "limits": [limits.max_bytes, limits.max_pixels],
     }
     first = run_id or f"{run_date}-{finding.fingerprint(identity)}"
-    with finding.locked(out, first):
+    with ExitStack() as locks:
+        locks.enter_context(finding.locked(out, first))
         run, following = finding.find_run(out, run_date, finding.fingerprint(identity), first)
+        for later in {run.run_id, following.run_id} - {first}:  # which may be named with --run-id, too
+            locks.enter_context(finding.locked(out, later))
         if run.opened and not run.published:
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
@@ -105,7 +106,7 @@ def open_run(
             "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
             "engine": engine,
             "shard_size": shard_size,
-            "limits": asdict(limits),
+            "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
             "model": {
                 "location": opened_model.location,
                 "digest": opened_model.digest,
@@ -135,25 +136,32 @@ def score(
     classifiers: int | None = None,
     max_unreadable: float = 1.0,
     no_progress_timeout_seconds: float = 300,
+    scan_timeout_seconds: float = 20,
     progress_seconds: float = 10,
 ) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
     ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each;
-    ``max_unreadable`` is the share of rows without a digit that is still published. Raises InputError where an
+    ``max_unreadable`` is the share of unreadable rows that is still published. Raises InputError where an
     argument breaks a rule, TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError
-    where a disk fails and Stalled where no shard is finished for ``no_progress_timeout_seconds``.
+    where a disk fails and Stalled where nothing comes of the run for ``no_progress_timeout_seconds``. A scan that
+    is not read in ``scan_timeout_seconds`` is a row that says so.
     """
     if not 0 <= max_unreadable <= 1:
         raise InputError(f"--max-unreadable is {max_unreadable}; it has to be a share, from 0 to 1")
-    if no_progress_timeout_seconds <= 0:
-        raise InputError(f"--no-progress-timeout is {no_progress_timeout_seconds}; it has to be above 0")
     if run.published:
         return run.published
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
+    limits = reading.Limits(**opened["limits"], scan_timeout_seconds=scan_timeout_seconds)
+    if no_progress_timeout_seconds <= (reading.TRIES + 1) * scan_timeout_seconds:
+        raise InputError(
+            f"--no-progress-timeout is {no_progress_timeout_seconds:g}; it has to be above {reading.TRIES + 1} times "
+            f"--scan-timeout, which is {scan_timeout_seconds:g}: so long one scan may take"
+        )
     started = time.monotonic()
+    opened = {**opened, "limits": asdict(limits)}
     run = run.begin_attempt()
     kept = score_shards(run, opened, preprocessors, classifiers, no_progress_timeout_seconds, progress_seconds)
     if not opened["shards"]:
@@ -206,7 +214,8 @@ def score_shards(
             try:
                 watch(run, partial(run_pipeline, run, opened, pending, *pools), no_progress_timeout_seconds)
             except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
-                log.warning("processes of the run died (%s): it goes on with what is left", type(error).__name__)
+                first = str(error).partition("\n")[0]
+                log.warning("processes of the run died: it goes on with what is left (%s)", first)
     if missing := len(run.pending(shards)):
         raise Stalled(
             f"run {run.run_id}: its processes died again and again, {missing:,} of {shards:,} shards are not done; "
@@ -215,42 +224,6 @@ def score_shards(
     raise BooksError(
         f"run {run.run_id}: parts in {run.staging} keep changing after they are written; find out who does"
     )
-
-
-def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> None:
-    """Do the work, but raise Stalled once no shard was finished, and no fatal scan found, for so many seconds.
-
-    Ray Data waits for ever for actors that find no free CPU, and starts one that dies again without end. The work
-    is left to its own thread then, and ends with the process.
-    """
-    outcome: Queue[BaseException | None] = Queue()
-
-    def do() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=do, daemon=True).start()
-    seen, since = run.milestones(), time.monotonic()
-    while True:
-        try:
-            error = outcome.get(timeout=min(1, timeout_seconds))
-        except Empty:
-            if seen != (seen := run.milestones()):
-                since = time.monotonic()
-            if time.monotonic() - since > timeout_seconds:
-                raise Stalled(
-                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} seconds (--no-progress-timeout). "
-                    "Look whether other jobs hold the cluster's CPUs, then give the same command again: what is done "
-                    "is kept"
-                ) from None
-            continue
-        if error is not None:
-            raise error
-        return
 
 
 def run_pipeline(

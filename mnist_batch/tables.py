@@ -18,8 +18,8 @@ STATUSES: Mapping[str, str] = {
     "not_an_image": "no signature of a supported format: PNG, JPEG, TIFF, BMP, PGM/PPM/PBM, WebP",
     "undecodable": "an image by its signature, but truncated, corrupt or of an unsupported kind",
     "too_large": "more bytes, pixels or pages than a digit scan can sensibly have",
-    "crashed": "it kills the process that decodes it, or fills its memory: tried twice",
-    "timeout": "not read and decoded within the time a scan may take: tried twice",
+    "crashed": "it kills the process that decodes it, or fills its memory: tried three times",
+    "timeout": "not read and decoded within the time a scan may take: tried three times",
 }
 
 

@@ -24,9 +24,12 @@ CLASSES = {
         "LayerNormalization", "LeakyReLU", "MaxPooling2D", "Multiply", "Permute", "ReLU", "Rescaling", "Reshape",
         "SeparableConv2D", "Softmax", "SpatialDropout2D", "ZeroPadding2D",
     },
-    "keras.initializers": None,
-    "keras.regularizers": None,
-    "keras.constraints": None,
+    "keras.initializers": {
+        "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Ones",
+        "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
+    },
+    "keras.regularizers": {"L1", "L2", "L1L2"},
+    "None": {"__keras_tensor__"},  # how a functional model tells its layers' inputs
 }  # fmt: skip
 
 
@@ -40,9 +43,12 @@ def vet(model: Bundle) -> None:
         try:
             examine(model.read(name))
         except _Refused as why:
-            raise InputError(
-                f"--model {model.location}: {name} is refused: {why}; use a bundle that jobs.train wrote"
-            ) from None
+            reason = str(why)
+        except Exception as error:  # noqa: BLE001 - a strange file may bring up anything
+            reason = f"it cannot be looked into ({type(error).__name__}: {error})"[:300]
+        else:
+            continue
+        raise InputError(f"--model {model.location}: {name} is refused: {reason}; use a bundle that jobs.train wrote")
 
 
 def _examine_keras(content: bytes) -> None:
@@ -62,8 +68,7 @@ def _examine_keras(content: bytes) -> None:
         if item.keys().isdisjoint(("class_name", "module", "registered_name")):
             continue
         module, name = item.get("module"), item.get("class_name")
-        known = CLASSES.get(str(module), set())
-        if (known is not None and name not in known) or item.get("registered_name"):
+        if str(name) not in CLASSES.get(str(module), set()) or item.get("registered_name"):
             raise _Refused(f"it has a {module}.{name}, which is no layer known here")
     _examine_weights(weights)
 
@@ -97,7 +102,7 @@ def _examine_weights(content: bytes) -> None:
                     item = group[name]
                     if isinstance(item, h5py.Group):
                         groups.append(item)
-                    elif item.is_virtual or item.external:
+                    elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
                         raise _Refused("its weights lie in another file")
                     else:
                         size += item.nbytes
@@ -122,7 +127,9 @@ def _examine_onnx(content: bytes) -> None:
             tensors += [tensor for sparse in graph.sparse_initializer for tensor in (sparse.values, sparse.indices)]
             for node in graph.node:
                 for attribute in node.attribute:
-                    tensors += [attribute.t, *attribute.tensors, attribute.sparse_tensor.values]
+                    tensors += [attribute.t, *attribute.tensors]
+                    for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                        tensors += [sparse.values, sparse.indices]
             if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
                 raise _Refused("its weights lie in another file")
         onnx.checker.check_model(model, full_check=True)
@@ -138,7 +145,7 @@ def _examine_onnx(content: bytes) -> None:
     ):
         tensor = value.type.tensor_type
         sizes = [dim.dim_value for dim in tensor.shape.dim]
-        if tensor.elem_type != kind or sizes[1:] != shape:
+        if tensor.elem_type != kind or sizes != [0, *shape]:
             what = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} {sizes}"
             raise _Refused(f"{value.name} is {what}, where it takes UINT8 [n, 28, 28] and gives FLOAT [n, 10]")
 

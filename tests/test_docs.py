@@ -142,3 +142,10 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_accuracy_of_the_page_is_the_one_measured() -> None:
+    from benchmarks import accuracy
+
+    shown = (ROOT / "docs/accuracy.md").read_text().split("<!-- accuracy -->")[1].strip()
+    assert shown == accuracy.table(json.loads(accuracy.RESULTS.read_text()))

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mnist_batch import finding, runs
+from mnist_batch import finding, runs, scoring
 from mnist_batch.errors import InputError, Locked
 
 
@@ -89,3 +90,20 @@ def test_a_run_that_is_not_published_is_not_reported(tmp_path: Path) -> None:
     assert finding.published_run(str(tmp_path), "last-night").run_date == "2026-11-21"
     with pytest.raises(InputError, match="no published run of that id .* there are last-night"):
         finding.published_run(str(tmp_path), "tonight")
+
+
+def test_a_run_of_a_series_is_kept_from_a_job_that_names_it(
+    scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    """The second run of a command may also be named with --run-id: both must not be at work on it."""
+    folder, out = scans_folder(3), tmp_path / "out"
+    plain = {"model": ruler, "out": str(out), "labels": "none", "run_id": "night"}
+    with scoring.open_run([str(folder)], **plain) as run:
+        assert run.run_id == "night"
+        with pytest.raises(Locked), scoring.open_run([str(folder)], **(plain | {"run_id": "night-2"})):
+            pass
+
+
+def test_a_lock_that_was_taken_away_hides_nothing(tmp_path: Path) -> None:
+    with finding.locked(str(tmp_path), "night"):
+        (tmp_path / "_staging/night.lock").unlink()

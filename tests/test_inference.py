@@ -59,9 +59,11 @@ def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: st
     ]
 
 
-def test_a_bundle_that_changed_while_the_run_started_is_refused(ruler: str) -> None:
+def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, ruler: str) -> None:
+    write_scan(tmp_path / "a.png", 1)
+    actor = inference.Classify(ruler, "another digest")
     with pytest.raises(InputError, match="changed while the run was starting"):
-        inference.Classify(ruler, "another digest")
+        actor(reading.preprocess(listed(tmp_path)))
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.just(10)), elements=st.floats(0, 1, width=32)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_batch import digits, plots, versions
+from mnist_batch import bundle, digits, plots, versions
 from mnist_batch.models import LADDER
 
 
@@ -66,6 +66,7 @@ def test_the_wheel_carries_data_template_and_licences(tmp_path: Path) -> None:
     [wheel] = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
     data = {"mnist_batch/data/mnist.npz", "mnist_batch/data/README.md", "mnist_batch/report.html.j2"}
+    data |= {f"mnist_batch/data/scanned/{name}" for name in ("model.json", *bundle.MODEL_FILES)}
     assert data | {"jobs/score.py"} <= carried
     assert any(name.endswith("licenses/LICENSE") for name in carried)
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mnist_batch import inference, reading, scans, tables
-from mnist_batch.errors import InputError
+from mnist_batch.errors import InputError, JobError
 from tests.conftest import picture_of, write_scan
 
 
@@ -41,7 +41,7 @@ def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: reading.R
 FATAL = {
     "kill": ("crashed", "signal SIGKILL"),
     "exit": ("crashed", "exit code 1"),
-    "loop": ("timeout", "not read and decoded in 1 seconds"),
+    "loop": ("timeout", "not read and decoded in 1 seconds, three times"),
     "allocate": ("crashed", "of memory"),
 }
 
@@ -98,9 +98,55 @@ def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["max_bytes", "max_pixels", "scan_timeout_seconds"])
-def test_a_limit_is_above_0(name: str) -> None:
-    with pytest.raises(InputError, match="is 0; it has to be above 0"):
-        reading.Limits(**{name: 0})
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 2**64])
+def test_a_limit_is_above_0_and_a_number(name: str, value: float) -> None:
+    with pytest.raises(InputError, match="it has to be above 0 and below"):
+        reading.Limits(**{name: value})
+
+
+def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(tmp_path: Path, reader: reading.Reader) -> None:
+    for number in range(3):
+        write_scan(tmp_path / "in" / f"{number}.png", number)
+    manifest = listed(tmp_path / "in")
+    poison = tmp_path / "points/read 1.png"
+    poison.write_text("kill always")
+    asked = reader._ask
+
+    def unlucky(scans: pa.Table, shard: int) -> pa.Table:
+        try:
+            return asked(scans, shard)
+        finally:
+            if len(scans) == 1 and scans["scan"][0].as_py() == "1.png":
+                poison.unlink(missing_ok=True)  # it was something else that killed the process
+
+    reader._ask = unlucky  # type: ignore[method-assign]
+    assert reader.read(manifest).equals(reading.preprocess(manifest))
+
+
+def test_a_reader_that_cannot_start_is_no_fault_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scan(tmp_path / "1.png", 1)
+    monkeypatch.setattr(reading.sys, "executable", "/bin/false")
+    with pytest.raises(JobError, match="the process that reads scans did not start"):
+        reading.Reader().read(listed(tmp_path))
+
+
+def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: reading.Reader) -> None:
+    write_scan(tmp_path / "1.png", 1)
+    manifest = listed(tmp_path)
+    manifest = manifest.set_column(0, manifest.schema.field("source"), [["gopher://host"] * len(manifest)])
+    with pytest.raises(InputError, match="'gopher://host' is not a location"):
+        reader.read(manifest)
+
+
+def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        write_scan(tmp_path / f"{number}.png", number)
+    decode = reading.images.decode
+    odd = (tmp_path / "1.png").read_bytes()
+    monkeypatch.setattr(reading.images, "decode", lambda data: 1 / 0 if data == odd else decode(data))
+    rows = reading.preprocess(listed(tmp_path))
+    assert rows["status"].to_pylist() == ["ok", "crashed", "ok"]
+    assert rows["reason"][1].as_py() == "ZeroDivisionError: division by zero"
 
 
 def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ def test_labels_from_a_file(tmp_path: Path, suffix: str) -> None:
     [
         ("scan,label\na.png,1\nz.png,2\n", r"row 2: no scan 'z.png'"),
         ("scan,label\na.png,1\na.png,2\n", r"row 2: 'a.png' is labelled 1 and 2"),
+        ("scan,label\na.png,1\nb.png,2\na.png,1\n", r"row 3: 'a.png' is labelled 1 twice"),
+        ("scan,label\n", "has no row"),
         ("scan,label\na.png,10\n", r"row 1: label is 10"),
         ("scan,label\na.png,1\nb.png,-1\n", r"row 2: label is -1"),
         ("scan,label\na.png,1\nb.png,seven\n", r"row 2: label is 'seven'"),
@@ -190,6 +192,7 @@ def test_a_manifest_names_scans_below_its_folder_its_source_or_the_root(tmp_path
         ({"scan": ["a.png", "a.png"]}, "row 2: 'a.png' stands in row 1 already"),
         ({"scan": ["a.png", "./a.png"]}, "row 2: './a.png' stands in row 1 already"),
         ({"scan": ["../a.png"]}, "leaves its source"),
+        ({"scan": pa.array([], pa.string())}, "has no row"),
         ({"scan": ["a\0.png"]}, "leaves its source"),
         ({"scan": ["a.png"], "label": [11]}, "row 1: label is 11"),
     ],

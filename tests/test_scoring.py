@@ -200,6 +200,7 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
         ({"sources": ["/nowhere"]}, "SCANS: there is no file or folder '/nowhere'"),
         ({"run_id": "a/b"}, "--run-id 'a/b'"),
         ({"sources": ["/"]}, "--out .* is at or below '/'"),
+        ({"sources": ["s3://key:secret@bucket/x"]}, "s3://key:...: a location is written into tables and logs"),
     ],
 )
 def test_an_argument_that_breaks_a_rule_is_named(
@@ -209,6 +210,12 @@ def test_an_argument_that_breaks_a_rule_is_named(
     with pytest.raises(InputError, match=message), scoring.open_run(**arguments):
         pass
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_nothing_to_score_is_a_mistake_where_scans_are_required(ruler: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match="--require-scans: there is nothing to score in .*/in"):
+        opened([tmp_path / "in"], ruler, tmp_path / "out", labels="none", require_scans=True)
 
 
 def test_a_place_that_cannot_be_written_to_is_said(scans_folder: Make, ruler: str, tmp_path: Path) -> None:

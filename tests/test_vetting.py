@@ -93,6 +93,8 @@ def test_a_lambda_layer_is_refused_and_does_not_run(
         {"module": None, "class_name": "Anything", "config": {}, "registered_name": "evil>Anything"},
         {"class_name": "__lambda__", "config": {"value": "4wEAAAA="}},
         {"module": "builtins", "class_name": "function", "config": "eval"},
+        {"module": "keras.initializers", "class_name": "__lambda__", "config": {"value": "4wEAAAA="}},
+        {"module": "keras.layers", "class_name": ["Dense"], "config": {}},
     ],
 )
 def test_a_class_that_is_not_known_is_refused_wherever_it_stands(
