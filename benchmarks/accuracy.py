@@ -80,6 +80,8 @@ SETS: dict[str, Callable[[Grey, Random], Grey]] = {
     "in a drawn box": lambda picture, random: cell(picture, random, side=80, height=36, box=True),
     "pencil of 11 % contrast": lambda picture, random: cell(picture, random, ink=205, noise=2),
     "uneven light": lambda picture, random: cell(picture, random, shade=100, ink=20),
+    "uneven light and borders": lambda picture, random: cell(picture, random, shade=60, lines=2),
+    "much noise and borders": lambda picture, random: cell(picture, random, noise=15, lines=2),
     "watermark and borders": lambda picture, random: cell(picture, random, mark=35, lines=2),
     "32 pixels, noisy": lambda picture, random: cell(picture, random, side=32, height=20, noise=8),
     "224 pixels, noisy": lambda picture, random: cell(picture, random, side=224, height=150, noise=10),

@@ -20,9 +20,6 @@ SMALLEST = 24  # pixels of a digit at work size; a smaller one is looked for aga
 Grey = NDArray[np.uint8]
 Ink = NDArray[np.float32]
 
-_GRID = np.linspace(-1, 1, 16, dtype=np.float32)
-_X, _Y = (axis.ravel() for axis in np.meshgrid(_GRID, _GRID))
-_QUADRATIC = np.stack([np.ones_like(_X), _X, _Y, _X * _X, _X * _Y, _Y * _Y], axis=1)
 _TRIANGLE = 7.0 - np.abs(np.arange(-6, 7))
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
@@ -98,9 +95,10 @@ def _around(page: Grey, box: tuple[int, int, int, int], work_width: int) -> Grey
 
 
 def _find(page: Grey) -> _Found | None:
-    strength = _strength(page)
     # The difference of neighbours: neither a gradient of the light nor the few edges of ink move its median.
-    noise = min(1.05 * float(np.median(np.abs(np.diff(strength, axis=1)))) if page.shape[1] > 1 else 0.0, 30.0)
+    steps = np.abs(np.diff(page.astype(np.int16), axis=1))
+    noise = min(1.05 * float(np.median(steps)) if steps.size else 0.0, 30.0)
+    strength = _strength(page, noise)
     smooth = cv2.blur(strength, (3, 3)) if noise > 0.5 else strength
     count = max(4, smooth.size // 250)
     strongest = float(np.partition(smooth, -count, axis=None)[-count]) if count < smooth.size else 0.0
@@ -116,20 +114,10 @@ def _find(page: Grey) -> _Found | None:
     return _Found(strength, digit, cv2.subtract(mask, digit) | lines, noise) if digit.any() else None
 
 
-def _strength(page: Grey) -> Ink:
+def _strength(page: Grey, noise: float) -> Ink:
     """How far each pixel is from the paper around it, positive towards the ink."""
     height, width = page.shape
-    histogram = np.bincount(page.ravel(), minlength=256)
-    paper = int(np.convolve(histogram, _TRIANGLE, "same").argmax())
-    away = page.astype(np.float32) - np.float32(paper)
-    even = histogram[max(0, paper - 12) : paper + 13].sum() / page.size
-    if even < 0.6 and min(height, width) >= 16:
-        from_surface = page - _surface(page)
-        corner = float(np.median(page[:: height - 1, :: width - 1]))
-        if (np.abs(from_surface) < 12.5).mean() > max(0.55, even + 0.1):
-            away = from_surface
-        elif even < 0.5 and abs(corner - paper) > 60:  # a thick digit, cut out tightly, is most of its page
-            away = page.astype(np.float32) - np.float32(corner)
+    away = page - _paper(page, noise)
     # Ink is on the side that is farther from the paper, apart from the edges, where borders and shadows are.
     core = away[height // 8 : height - height // 8, width // 8 : width - width // 8]
     strength = -away if float((core * np.abs(core)).sum()) <= 0 else away
@@ -143,17 +131,29 @@ def _strength(page: Grey) -> Ink:
     return np.asarray(strength, np.float32)
 
 
-def _surface(page: Grey) -> Ink:
-    """The paper under uneven light: a quadratic through most of the page, found by reweighting, whatever the ink."""
-    seen = cv2.resize(page, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
-    weights = np.ones_like(seen)
-    for _ in range(6):
-        weighted = _QUADRATIC * weights[:, None]
-        fit = _QUADRATIC @ np.linalg.solve(weighted.T @ _QUADRATIC + 1e-3 * np.eye(6), weighted.T @ seen)
-        off = np.abs(seen - fit)
-        weights = 1 / np.square(1 + np.square(off / max(3.0, 1.5 * float(np.median(off)))))
-    surface = cv2.resize(fit.reshape(16, 16).astype(np.float32), page.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.asarray(surface, np.float32)
+def _paper(page: Grey, noise: float) -> Ink | np.float32:
+    """The grey of the paper: of all of it, or at each pixel where the light is uneven."""
+    height, width = page.shape
+    histogram = np.bincount(page.ravel(), minlength=256)
+    reach = int(max(12, 2.5 * noise))
+
+    def share(grey: int) -> float:
+        return float(histogram[max(0, grey - reach) : grey + reach + 1].sum()) / page.size
+
+    paper = int(np.convolve(histogram, _TRIANGLE, "same").argmax())
+    if share(paper) < 0.72 and min(height, width) >= 16:
+        # The median of a neighbourhood that is wider than strokes; edges, where borders are, count but once in it.
+        seen = cv2.resize(page, (16, 16), interpolation=cv2.INTER_AREA)
+        local = cv2.medianBlur(cv2.copyMakeBorder(seen, 4, 4, 4, 4, cv2.BORDER_REFLECT_101), 9)[4:-4, 4:-4]
+        wide = local.astype(np.float32)
+        steepest = max(float(np.abs(np.diff(wide, axis=axis)).max()) for axis in (0, 1))
+        if float(wide.max() - wide.min()) > 16 and steepest <= 30:
+            smooth = cv2.GaussianBlur(wide, (0, 0), 1.0)
+            return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    corner = int(np.median(page[:: max(1, height - 1), :: max(1, width - 1)]))
+    if abs(corner - paper) > 60 and share(paper) < 0.5 and share(corner) > 0.25:
+        return np.float32(corner)  # a thick digit, cut out tightly, is most of its page
+    return np.float32(paper)
 
 
 def _lines(mask: Grey) -> Grey:
