@@ -136,12 +136,32 @@ def table(results: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def sheet() -> Grey:
+    """Some pages of every set above what normalisation makes of them, as one picture."""
+    columns = []
+    for name in [*SETS, "load_digits"]:
+        for page in pages(name, 2)[0]:
+            largest = max(page.shape)
+            square = np.full((largest, largest), 128, np.uint8)
+            square[: page.shape[0], : page.shape[1]] = page
+            shown = (square, normalise(page))
+            columns.append(np.vstack([cv2.resize(each, (56, 56), interpolation=cv2.INTER_NEAREST) for each in shown]))
+    half = len(columns) // 2
+    return np.vstack([np.hstack(columns[:half]), np.full((8, 56 * half), 255, np.uint8), np.hstack(columns[half:])])
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, save, print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default=bundle.SHIPPED)
     arguments.add_argument("--results", type=Path, default=RESULTS)
+    arguments.add_argument(
+        "--picture", metavar="FILE", help="write a picture of pages before and after, and nothing else"
+    )
     given = arguments.parse_args(argv)
+    if given.picture:
+        cv2.imwrite(given.picture, sheet())
+        return
     results = measure(given.model)
     given.results.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
