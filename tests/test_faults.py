@@ -285,6 +285,7 @@ with scoring.open_run([scans], model=model, out=out, shard_size=10, run_id="nigh
 """
 
 
+@pytest.mark.slow
 def test_a_node_that_leaves_the_cluster_changes_nothing(night: Night) -> None:
     night.arm("read scan-0045.png", "hold")
     done = subprocess.run(

@@ -24,6 +24,7 @@ from pyarrow import fs
 from benchmarks.chaos import descendants
 from mnist_batch import bundle, digits, epochs, inference, training
 from mnist_batch.errors import BooksError, InputError
+from mnist_batch.normalising import normalise
 
 
 @given(total=st.integers(0, 2_000), workers=st.integers(1, 9))
@@ -221,6 +222,7 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
 
 
+@pytest.mark.slow
 def test_a_training_killed_as_a_whole_goes_on_when_begun_again(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
 ) -> None:
@@ -331,7 +333,7 @@ def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
     (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
     read = digits.training_digits(str(tmp_path / "scans"))
     assert read.count() == 60
-    memory = digits.table(images, labels)
+    memory = digits.table(np.stack([normalise(image) for image in images]), labels)
     assert sorted(read.take_all(), key=str) == sorted(memory.to_pylist(), key=str)
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no scan in a folder named 0 to 9"):
