@@ -110,7 +110,8 @@ def test_onnx_and_keras_agree_on_the_whole_test_set(
 ENGINES = list(inference.ENGINES.values())
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_learns_as_well(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path, workers: int
 ) -> None:
