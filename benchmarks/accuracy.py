@@ -1,4 +1,4 @@
-"""How well a model reads what scanners make of digits: the MNIST test set in generated cells, and load_digits.
+"""How well a model reads digits as scanners deliver them: the MNIST test set in generated cells, and load_digits.
 
     python -m benchmarks.accuracy
 

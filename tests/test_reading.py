@@ -104,7 +104,9 @@ def test_a_limit_is_above_0_and_a_number(name: str, value: float) -> None:
         reading.Limits(**{name: value})
 
 
-def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(tmp_path: Path, reader: reading.Reader) -> None:
+def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
+    tmp_path: Path, reader: reading.Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         write_scan(tmp_path / "in" / f"{number}.png", number)
     manifest = listed(tmp_path / "in")
@@ -119,7 +121,7 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(tmp_path: Pat
             if len(scans) == 1 and scans["scan"][0].as_py() == "1.png":
                 poison.unlink(missing_ok=True)  # it was something else that killed the process
 
-    reader._ask = unlucky  # type: ignore[method-assign]
+    monkeypatch.setattr(reader, "_ask", unlucky)
     assert reader.read(manifest).equals(reading.preprocess(manifest))
 
 
