@@ -15,11 +15,12 @@ from typing import NoReturn
 FOLDER = os.environ.get("MNIST_BATCH_FAILPOINTS")
 
 
-def reach(point: str) -> None:
-    """Do what is set for this point; nothing where nothing is."""
+def reach(point: str, path: bytes = b"") -> None:
+    """Do what is set for this point, or for the file that it is at; nothing where nothing is."""
     if FOLDER is None:
         return
-    armed = Path(FOLDER, point.replace("/", "_"))
+    name = f"{point} {os.path.basename(os.fsdecode(path))}".rstrip()
+    armed = Path(FOLDER, name.replace("/", "_"))
     try:
         action, *always = armed.read_text().split()
         if not always:

@@ -25,7 +25,7 @@ from mnist_batch import failpoints, images, normalising, tables
 from mnist_batch.errors import InputError, JobError
 
 CHUNK = 64
-TRIES = 2  # of a scan, alone
+TRIES = 3  # of a scan: with its chunk, then twice alone
 MEMORY_BYTES = 2 * 1024**3
 OUT_OF_MEMORY = 12
 
@@ -103,18 +103,13 @@ class Reader:
     def close(self) -> None:
         """End the process, if there is one."""
         if self.process is not None:
-            self.connection.close()
-            self.process.wait()
-            self.process = None
+            self._end()
 
     def _ask_alone(self, scan: pa.Table, shard: int) -> pa.Table:
-        for tries in range(1, TRIES + 1):
-            try:
-                return self._ask(scan, shard)
-            except Died:
-                if tries == TRIES:
-                    raise
-        raise AssertionError("unreachable")
+        try:
+            return self._ask(scan, shard)
+        except Died:  # it may have been something else that killed the process
+            return self._ask(scan, shard)
 
     def _ask(self, scans: pa.Table, shard: int) -> pa.Table:
         if self.process is None:
@@ -147,19 +142,28 @@ class Reader:
         try:
             self.connection.recv_bytes()  # it is ready: what ends it from now on is a scan
         except (EOFError, OSError):
-            raise JobError(f"the process that reads scans did not start: {self._death().reason}") from None
+            raise JobError(
+                f"the process that reads scans did not start ({_how(self._end())}); look into the log of its Ray worker"
+            ) from None
 
-    def _death(self) -> Died:
+    def _end(self) -> int:
         assert self.process is not None
         self.connection.close()
         code = self.process.wait()
         self.process = None
+        return code
+
+    def _death(self) -> Died:
+        code = self._end()
         if code == -signal.SIGALRM:
             return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times")
         if code == OUT_OF_MEMORY:
             return Died("crashed", f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Died("crashed", f"it ends the process that decodes it, three times, by {how}")
+        return Died("crashed", f"it ends the process that decodes it, three times, by {_how(code)}")
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 _BLANK = bytes(tables.IMAGE_BYTES)
@@ -181,7 +185,7 @@ def preprocess(
         next_scan()
         content = None
         try:
-            failpoints.reach(f"read {path.decode(errors='replace').rpartition('/')[2]}")
+            failpoints.reach("read", path)
             data = images.read_scan(source, path, size, modified_ns, limits.max_bytes)
             content = images.content_digest(data)
             pictures = [normalising.normalise(page) for page in images.decode(data)]

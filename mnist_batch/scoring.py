@@ -155,9 +155,9 @@ def score(
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
     limits = reading.Limits(**opened["limits"], scan_timeout_seconds=scan_timeout_seconds)
-    if no_progress_timeout_seconds <= (reading.TRIES + 1) * scan_timeout_seconds:
+    if no_progress_timeout_seconds <= reading.TRIES * scan_timeout_seconds:
         raise InputError(
-            f"--no-progress-timeout is {no_progress_timeout_seconds:g}; it has to be above {reading.TRIES + 1} times "
+            f"--no-progress-timeout is {no_progress_timeout_seconds:g}; it has to be above {reading.TRIES} times "
             f"--scan-timeout, which is {scan_timeout_seconds:g}: so long one scan may take"
         )
     started = time.monotonic()

@@ -128,7 +128,7 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
 def test_a_reader_that_cannot_start_is_no_fault_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scan(tmp_path / "1.png", 1)
     monkeypatch.setattr(reading.sys, "executable", "/bin/false")
-    with pytest.raises(JobError, match="the process that reads scans did not start"):
+    with pytest.raises(JobError, match=r"the process that reads scans did not start \(exit code 1\)"):
         reading.Reader().read(listed(tmp_path))
 
 
