@@ -1,34 +1,59 @@
 """MNIST digits as scanners see them, put through the same normalisation as scans, to train on.
 
-A digit is bent and slanted, drawn thinner or thicker, set into a cell of some paper, ink and light, perhaps with what
-is left of a box around it, blurred and made noisy, then normalised. So a model learns what normalisation leaves.
+A digit is perhaps written in a style that MNIST has few of, bent and slanted, drawn thinner or thicker, set into a cell
+of some paper, ink and light, perhaps with what is left of a box around it, blurred and made noisy, then normalised. So
+a model learns what normalisation leaves.
 """
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch import strangers, styles
 from mnist_batch.normalising import SIDE, normalise
+from mnist_batch.tables import CLASSES
 
 AS_IT_IS = 0.35  # the share that is only bent and shifted a little, so that MNIST itself stays well known
+STRANGERS = (CLASSES, CLASSES + 1)  # the outputs of a model for ``tables.REFUSALS``
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 Grey = NDArray[np.uint8]
 
 
-def augment(pictures: Grey, random: np.random.Generator) -> Grey:
-    """Each of uint8 (N, 28, 28), ink = 255, in another look; the same generator gives the same looks."""
+def strangers_among(digits: int) -> list[int]:
+    """How many strangers of each kind of ``STRANGERS`` are learned with so many digits."""
+    return [digits // 12, digits // 20]
+
+
+def with_strangers(labels: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The labels of digits, int8 (N,), and behind them those of the strangers that are learned with them."""
+    return np.concatenate([labels, np.repeat(np.array(STRANGERS, np.int8), strangers_among(len(labels)))])
+
+
+def augment(pictures: Grey, labels: NDArray[np.int8], random: np.random.Generator) -> Grey:
+    """Each of uint8 (N, 28, 28), ink = 255, in another look; the same generator gives the same looks.
+
+    ``labels`` int8 (M,) are theirs, and further ones of ``with_strangers``, whose pictures are drawn anew.
+    """
     bends = _bends(random, 64)
-    return np.stack([_look(picture, random, bends) for picture in pictures]) if len(pictures) else pictures
+    looks = []
+    for number, label in enumerate(labels.tolist()):
+        if label < CLASSES:
+            picture = styles.restyled(pictures[number], label, random)
+            looks.append(_look(picture, random, bends, AS_IT_IS if picture is pictures[number] else 0))
+        else:
+            draw = strangers.not_a_digit if label == STRANGERS[0] else strangers.several
+            looks.append(_look(draw(pictures, random), random, bends, 0))
+    return np.stack(looks) if looks else pictures
 
 
-def _look(picture: Grey, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
+def _look(picture: Grey, random: np.random.Generator, bends: NDArray[np.float32], as_it_is: float) -> Grey:
     if random.random() < 0.6:
         bend = bends[random.integers(len(bends))] * random.uniform(0.3, 1.0)
         picture = cv2.remap(picture, bend[0] + _COLUMNS, bend[1] + _ROWS, cv2.INTER_LINEAR)
-    if random.random() < AS_IT_IS:
+    if random.random() < as_it_is:
         return _drawn(picture, SIDE, SIDE, random, 8, 0.12, 0.1)
-    height = int(random.choice([random.integers(9, 20), random.integers(20, 44)], p=[0.25, 0.75]))
+    height = int(random.choice([random.integers(7, 20), random.integers(20, 44)], p=[0.25, 0.75]))
     side = int(height * random.uniform(1.15, 2.2)) + 2
     ink = _drawn(picture, height * SIDE // 20, side, random, 14, 0.25, 0.2)
     seen = normalise(_scanned(ink, random))

@@ -70,15 +70,16 @@ def answers(counts: Mapping[str, int]) -> bytes:
 
 
 def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
-    """The curve of a training, as PNG: loss and accuracy by epoch, on training and validation digits."""
+    """The curve of a training, as PNG: loss and accuracy of each net by epoch, on training and validation digits."""
     figure = _figure(9, 3.4)
-    at = [line["epoch"] for line in epochs]
+    nets = [
+        [line for line in epochs if line["seed"] == seed] for seed in dict.fromkeys(line["seed"] for line in epochs)
+    ]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(at, [line[name] for line in epochs], marker="o", ms=3, color="#9db8d2", label="training")
-        axes.plot(
-            at, [line[f"validation_{name}"] for line in epochs], marker="o", ms=3, color="#1f4e79",
-            label="validation",
-        )  # fmt: skip
+        for kind, key, color in (("training", name, "#9db8d2"), ("validation", f"validation_{name}", "#1f4e79")):
+            for net in nets:
+                at, values = [line["epoch"] for line in net], [line[key] for line in net]
+                axes.plot(at, values, marker="o", ms=3, color=color, label=kind if net is nets[0] else None)
         axes.set(xlabel="epoch", title=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)

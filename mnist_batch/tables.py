@@ -7,10 +7,13 @@ import pyarrow as pa
 
 CLASSES = 10
 IMAGE_BYTES = 28 * 28
+REFUSALS = ("not_a_digit", "several")  # what the outputs of a model after its ten digits stand for
 
 STATUSES: Mapping[str, str] = {
     "ok": "read and scored",
     "blank": "read, and no ink found on it",
+    "not_a_digit": "read, but what is written is no digit: a cross, a hyphen, a scribble, a letter",
+    "several": "read, but more than one digit is written",
     "missing": "listed, but gone or not readable when its turn came",
     "changed": "not the file that was listed: its size or time of change is another",
     "not_a_file": "a link, pipe, socket, device or a folder that could not be listed; never opened",

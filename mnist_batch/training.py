@@ -1,15 +1,11 @@
 """From labelled digits to a model bundle, across Ray workers: ``train`` is the order of things."""
 
-import hashlib
-import json
 import logging
 import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from io import BytesIO
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from mnist_batch import augmenting, bundle, digits, epochs, locations, locks, plots, versions
+from mnist_batch import (
+    augmenting,
+    bundle,
+    checkpoints,
+    digits,
+    epochs,
+    exporting,
+    locations,
+    locks,
+)
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.models import LADDER, Model, Optimizer
+from mnist_batch.models import LADDER
 
 log = logging.getLogger(__name__)
 
-RUN = "run"  # the name of Ray Train's run, in a folder that is one training's own
-HELD_OUT = 5_000
 HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers has the same validation digits
 
 
@@ -61,18 +64,16 @@ def train(
 ) -> bundle.Bundle:
     """Train one model of the ladder on ``workers`` Ray workers and save it as a bundle at ``out``.
 
-    ``data`` is a folder of labelled scans, None the embedded MNIST. 5,000 digits (a tenth, if there are
-    fewer than 50,000) are held out for validation; the MNIST test set is scored once, at the end. A
-    worker that dies is replaced, and training goes on from the last epoch, up to ``max_failures`` times; so it
-    does where the same training was killed as a whole and is begun again.
+    ``data`` is a folder of labelled scans, None the embedded MNIST. Some thousand digits are held out for validation
+    and calibration; the MNIST test set is scored once, at the end. The members of an ensemble are trained one after
+    the other, each with the next seed. A worker that dies is replaced, and training goes on from the last epoch, up
+    to ``max_failures`` times; so it does where the same training was killed as a whole and is begun again.
     Raises InputError where the recipe does not fit the ladder or the cluster.
     """
     at_least("--cpus-per-worker", cpus_per_worker, 1)
     at_least("--max-failures", max_failures, 0)
     bundle.check_free(out)
-    import ray.train
-    from ray.train.tensorflow import TensorflowTrainer
-    from ray.util.queue import Queue
+    import ray
 
     needed, there = recipe.workers * cpus_per_worker, ray.cluster_resources().get("CPU", 0)
     if needed > there:
@@ -84,74 +85,65 @@ def train(
     folder, _, name = target.rpartition("/")
     with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
         datasets, about = _share_out(recipe, data)
-        storage = f"{folder}/.{name}.training-{_mark(recipe, about)}"
-        set_damaged_aside(filesystem, storage)
-        filesystem.create_dir(storage)
-        news = Queue()
-        replicas: dict[int, str] = {}
-        listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
-        trainer = TensorflowTrainer(
-            fit,
-            train_loop_config={
-                "recipe": asdict(recipe), "about": about, "threads": cpus_per_worker, "news": news,
-            },
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=recipe.workers, resources_per_worker={"CPU": cpus_per_worker}
-            ),
-            # Named by rank and not split by Ray, whose split gives a worker whatever block is ready first.
-            datasets=datasets,
-            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
-            # Where a run of this name was killed here, Ray goes on from its last checkpoint.
-            run_config=ray.train.RunConfig(
-                name=RUN,
-                storage_path=storage,
-                storage_filesystem=filesystem,
-                failure_config=ray.train.FailureConfig(max_failures=max_failures),
-                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            ),
-        )  # fmt: skip
-        listener.start()
-        try:
-            result = trainer.fit()
-        finally:
-            news.put(None)
-            listener.join()
-            news.shutdown(force=True)
-        check_replicas(replicas, recipe.workers)
-        with result.checkpoint.as_directory() as finished:
-            trained = bundle.publish(Path(finished) / "bundle", out)
+        storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), about)}"
+        members: list[exporting.Member] = []
+        for number in range(LADDER[recipe.model].members):
+            member = replace(recipe, seed=recipe.seed + number)
+            config = {"recipe": asdict(member), "about": about, "threads": cpus_per_worker, "earlier": members}
+            finished = _train_member(config, datasets, filesystem, f"{storage}/seed-{member.seed}", max_failures)
+            with finished.as_directory() as kept:
+                members.append(
+                    exporting.Member(
+                        member.seed, checkpoints.read_weights(Path(kept)), checkpoints.read_history(Path(kept))
+                    )
+                )
+                if len(members) == LADDER[recipe.model].members:
+                    trained = bundle.publish(Path(kept) / "bundle", out)
         locations.delete_folder(filesystem, storage)
         return trained
 
 
-def _mark(recipe: Recipe, about: Mapping[str, Any]) -> str:
-    # All that decides the weights: a killed training goes on only as the very same one.
-    identity = [asdict(recipe), about, versions.versions()]
-    return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
+def _train_member(
+    config: dict[str, Any], datasets: dict[str, Any], filesystem: fs.FileSystem, storage: str, max_failures: int
+) -> Any:
+    """One net on all workers: the checkpoint that it ends with."""
+    import ray.train
+    from ray.train.tensorflow import TensorflowTrainer
+    from ray.util.queue import Queue
 
-
-def set_damaged_aside(filesystem: fs.FileSystem, storage: str) -> None:
-    """Rename what a killed training left where it cannot be gone on from, and say what becomes of it.
-
-    Ray writes its snapshot in place, so that a kill may leave half of one, on which every later run would end.
-    """
-    snapshot = f"{storage}/{RUN}/checkpoint_manager_snapshot.json"
-    if not locations.exists(filesystem, snapshot):
-        return
-    epochs_done = 0
+    recipe = Recipe(**config["recipe"])
+    checkpoints.set_damaged_aside(filesystem, storage)
+    filesystem.create_dir(storage)
+    news = Queue()
+    replicas: dict[int, str] = {}
+    listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
+    trainer = TensorflowTrainer(
+        fit,
+        train_loop_config={**config, "news": news},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=recipe.workers, resources_per_worker={"CPU": config["threads"]}
+        ),
+        # Named by rank and not split by Ray, whose split gives a worker whatever block is ready first.
+        datasets=datasets,
+        dataset_config=ray.train.DataConfig(datasets_to_split=[]),
+        # Where a run of this name was killed here, Ray goes on from its last checkpoint.
+        run_config=ray.train.RunConfig(
+            name=checkpoints.RUN,
+            storage_path=storage,
+            storage_filesystem=filesystem,
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    listener.start()
     try:
-        state = json.loads(locations.read(filesystem, snapshot))
-        for kept in state["checkpoint_results"]:
-            checkpoint = f"{storage}/{RUN}/{kept['checkpoint_dir_name']}"
-            epochs_done = len(json.loads(locations.read(filesystem, f"{checkpoint}/history.json")))
-            with np.load(BytesIO(locations.read(filesystem, f"{checkpoint}/state.npz"))) as arrays:
-                for name in arrays:
-                    arrays[name]
-        log.info("this training was begun before: it goes on after epoch %d", epochs_done)
-    except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
-        aside = f"{storage}.damaged-{time.time_ns()}"
-        log.warning("what a killed training left is damaged (%s): moved to %s, beginning anew", error, aside)
-        filesystem.move(storage, aside)
+        result = trainer.fit()
+    finally:
+        news.put(None)
+        listener.join()
+        news.shutdown(force=True)
+    check_replicas(replicas, recipe.workers)
+    return result.checkpoint
 
 
 def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -160,12 +152,12 @@ def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[s
     total = labelled.count()
     if total < 2 * recipe.workers:
         raise InputError(f"--data {data}: {total} readable digits cannot be shared by {recipe.workers} workers")
-    held_out = min(HELD_OUT, max(1, total // 10))
+    held_out = min(LADDER[recipe.model].held_out, max(1, total // 10))
     shares = epochs.share_sizes(total - held_out, recipe.workers)
     cuts = np.cumsum([held_out, *shares])[:-1].tolist()
     validation, *parts = labelled.random_shuffle(seed=HELD_OUT_SEED).split_at_indices(cuts)
     return {"validation": validation, **{f"train-{rank}": part for rank, part in enumerate(parts)}}, {
-        "data": "embedded MNIST" if data is None else locations.absolute(data),
+        "data": exporting.EMBEDDED if data is None else locations.absolute(data),
         "data_digest": digits.digest(labelled),
         "digits": total - held_out,
         "held_out": held_out,
@@ -214,21 +206,26 @@ def fit(config: Mapping[str, Any]) -> None:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     keras.utils.set_random_seed(recipe.seed)
     learned, held_out = config["about"]["digits"], config["about"]["held_out"]
-    steps = -(-learned // recipe.batch_size)
     architecture = LADDER[recipe.model]
+    shares = epochs.share_sizes(learned, recipe.workers)
+    if architecture.augmented:
+        labels = augmenting.with_strangers(labels)
+        shares = [share + sum(augmenting.strangers_among(share)) for share in shares]
+        learned = sum(shares)
+    steps = -(-learned // recipe.batch_size)
     with strategy.scope():
         model = architecture.build()
         optimizer = architecture.optimizer(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
-    history = _resume(model, optimizer)
+    history = checkpoints.resume(model, optimizer)
     run_epoch = epochs.make_epoch(strategy, model, optimizer, labels, validation)
-    counts = epochs.step_counts(epochs.share_sizes(learned, recipe.workers), steps)
+    counts = epochs.step_counts(shares, steps)
 
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
         random = np.random.default_rng([recipe.seed, epoch, rank])
-        rows, weights = epochs.step_rows(random.permutation(len(images)), steps)
-        seen = augmenting.augment(images, random) if architecture.augmented else images
+        rows, weights = epochs.step_rows(random.permutation(len(labels)), steps)
+        seen = augmenting.augment(images, labels, random) if architecture.augmented else images
         loss, correct, validation_loss, validation_correct = run_epoch(seen, rows, weights, counts)
         seconds = time.monotonic() - started
         history.append(
@@ -242,15 +239,18 @@ def fit(config: Mapping[str, Any]) -> None:
                 "images_per_second": learned / seconds,
             }
         )
-        _report(rank, history[-1], lambda folder: _save_state(folder, model, optimizer, history))
+        _report(rank, history[-1], lambda folder: checkpoints.save(folder, model, optimizer, history))
         if rank == 0:
             config["news"].put(history[-1])
 
-    config["news"].put({"rank": rank, "weights": _weights_digest(model)})
+    config["news"].put({"rank": rank, "weights": exporting.weights_digest(model)})
 
     def save_all(folder: Path) -> None:
-        _save_state(folder, model, optimizer, history)  # a worker that dies from here on resumes as well
-        _save_bundle(folder / "bundle", recipe, model, history, config["about"])
+        checkpoints.save(folder, model, optimizer, history)  # a worker that dies from here on resumes as well
+        checkpoints.save_weights(folder, model)
+        members = [*config["earlier"], exporting.Member(recipe.seed, checkpoints.read_weights(folder), history)]
+        if len(members) == architecture.members:
+            exporting.save_bundle(folder / "bundle", asdict(recipe), members, _share("validation"), config["about"])
 
     _report(rank, {}, save_all)
 
@@ -270,55 +270,3 @@ def _report(rank: int, metrics: Mapping[str, Any], save: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder))
         ray.train.report(dict(metrics), checkpoint=ray.train.Checkpoint.from_directory(folder))
-
-
-def _weights_digest(model: Model) -> str:
-    return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in model.weights)).hexdigest()[:16]
-
-
-def _save_state(folder: Path, model: Model, optimizer: Optimizer, history: list[dict[str, Any]]) -> None:
-    variables = [*model.variables, *optimizer.variables]
-    np.savez(folder / "state.npz", *(variable.numpy() for variable in variables))
-    (folder / "history.json").write_text(json.dumps(history))
-
-
-def _resume(model: Model, optimizer: Optimizer) -> list[dict[str, Any]]:
-    import ray.train
-
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        return []
-    with checkpoint.as_directory() as folder, np.load(Path(folder) / "state.npz") as state:
-        for variable, saved in zip([*model.variables, *optimizer.variables], state.values(), strict=True):
-            variable.assign(saved)
-        history: list[dict[str, Any]] = json.loads((Path(folder) / "history.json").read_text())
-    return history
-
-
-def _save_bundle(
-    folder: Path, recipe: Recipe, trained: Model, history: list[dict[str, Any]], about: Mapping[str, Any]
-) -> None:
-    folder.mkdir()
-    # Built again outside the strategy: mirrored variables do not export.
-    model = LADDER[recipe.model].build()
-    model.set_weights([weight.numpy() for weight in trained.weights])
-    images, labels = digits.mnist("test")
-    outputs = model.predict(images, batch_size=1000, verbose=0)
-    correct = int((outputs.argmax(axis=1) == labels).sum())
-    model.save(folder / "model.keras")
-    model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
-    (folder / "history.json").write_text(json.dumps(history, indent=2) + "\n")
-    (folder / "history.png").write_bytes(plots.history(history))
-    bundle.describe(
-        folder,
-        {
-            "architecture": recipe.model,
-            "parameters": model.count_params(),
-            "training": {**about, **asdict(recipe)},
-            "validation": {"accuracy": history[-1]["validation_accuracy"], "digits": about["held_out"]},
-            "weights": _weights_digest(model),
-            "test": {"data": "MNIST test", "digits": len(labels), "accuracy": correct / len(labels)},
-            "calibration": None,
-            "versions": versions.versions(),
-        },
-    )

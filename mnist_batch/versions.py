@@ -15,6 +15,11 @@ PACKAGES = (
 )
 
 
+def packages() -> list[str]:
+    """Every installed package as ``name==version``: the lock of what was at work."""
+    return sorted({f"{package.name}=={package.version}" for package in metadata.distributions()})
+
+
 def versions() -> dict[str, str]:
     """Package name -> installed version, and Python's own."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}

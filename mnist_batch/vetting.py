@@ -12,14 +12,15 @@ from typing import Any
 
 from mnist_batch.bundle import Bundle
 from mnist_batch.errors import InputError
+from mnist_batch.tables import CLASSES, REFUSALS
 
 MAX_BYTES = 1024**3
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
-CLASSES = {
+KERAS = {
     "keras": {"Sequential", "Functional", "DTypePolicy"},
     "keras.layers": {
-        "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D", "Dense",
+        "Activation", "Add", "Average", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D", "Dense",
         "DepthwiseConv2D", "Dropout", "ELU", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "InputLayer",
         "LayerNormalization", "LeakyReLU", "MaxPooling2D", "Multiply", "Permute", "ReLU", "Rescaling", "Reshape",
         "SeparableConv2D", "Softmax", "SpatialDropout2D", "ZeroPadding2D",
@@ -52,7 +53,7 @@ def vet(model: Bundle) -> None:
 
 
 def _examine_keras(content: bytes) -> None:
-    """An archive of Keras's three files, whose classes are all in ``CLASSES`` and whose weights are all inside."""
+    """An archive of Keras's three files, whose classes are all in ``KERAS`` and whose weights are all inside."""
     try:
         archive = zipfile.ZipFile(BytesIO(content))
         found = {entry.filename: entry.file_size for entry in archive.infolist()}
@@ -68,7 +69,7 @@ def _examine_keras(content: bytes) -> None:
         if item.keys().isdisjoint(("class_name", "module", "registered_name")):
             continue
         module, name = item.get("module"), item.get("class_name")
-        if str(name) not in CLASSES.get(str(module), set()) or item.get("registered_name"):
+        if str(name) not in KERAS.get(str(module), set()) or item.get("registered_name"):
             raise _Refused(f"it has a {module}.{name}, which is no layer known here")
     _examine_weights(weights)
 
@@ -113,7 +114,7 @@ def _examine_weights(content: bytes) -> None:
 
 
 def _examine_onnx(content: bytes) -> None:
-    """Standard operators, all tensors inside, uint8 (N, 28, 28) in and float32 (N, 10) out."""
+    """Standard operators, all tensors inside, uint8 (N, 28, 28) in and float32 (N, 10 or 12) out."""
     import onnx
 
     try:
@@ -140,14 +141,14 @@ def _examine_onnx(content: bytes) -> None:
     ends = [(*model.graph.input, 0), (*model.graph.output, 0)]
     if [len(end) for end in ends] != [2, 2]:
         raise _Refused(f"it has {len(ends[0]) - 1} inputs and {len(ends[1]) - 1} outputs, where one each is needed")
-    for (value, _), kind, shape in zip(
-        ends, (onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT), ([28, 28], [10]), strict=True
-    ):
+    kinds = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
+    shapes = [[28, 28]], [[CLASSES], [CLASSES + len(REFUSALS)]]
+    for (value, _), kind, allowed in zip(ends, kinds, shapes, strict=True):
         tensor = value.type.tensor_type
-        sizes = [dim.dim_value for dim in tensor.shape.dim]
-        if tensor.elem_type != kind or sizes != [0, *shape]:
-            what = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} {sizes}"
-            raise _Refused(f"{value.name} is {what}, where it takes UINT8 [n, 28, 28] and gives FLOAT [n, 10]")
+        first, *sizes = (dim.dim_value for dim in tensor.shape.dim)
+        if tensor.elem_type != kind or first or sizes not in allowed:
+            what = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} {[first, *sizes]}"
+            raise _Refused(f"{value.name} is {what}, where it takes UINT8 [n, 28, 28] and gives FLOAT [n, 10 or 12]")
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

@@ -35,11 +35,11 @@ def test_the_shipped_bundle_reads_scans(engine: inference.OnnxEngine, name: str)
 
 
 def test_a_digit_looks_another_way_each_time_and_the_same_with_the_same_seed() -> None:
-    images, _ = digits.mnist("train")
-    looks = [augmenting.augment(images[:60], np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    images, labels = digits.mnist("train")
+    looks = [augmenting.augment(images[:60], labels[:60], np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert looks[0].shape == (60, 28, 28)
     assert looks[0].dtype == np.uint8
     assert np.array_equal(looks[0], looks[1])
     assert (looks[0] != looks[2]).any(axis=(1, 2)).all()
     assert looks[0].any(axis=(1, 2)).all()
-    assert len(augmenting.augment(images[:0], np.random.default_rng(1))) == 0
+    assert len(augmenting.augment(images[:0], labels[:0], np.random.default_rng(1))) == 0

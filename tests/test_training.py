@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from benchmarks.chaos import descendants
-from mnist_batch import bundle, digits, epochs, inference, training
+from mnist_batch import bundle, checkpoints, digits, epochs, inference, training
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.normalising import normalise
 
@@ -259,11 +260,11 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     storage = tmp_path / ".hidden.training-0123"
-    checkpoint = storage / training.RUN / "checkpoint_1"
+    checkpoint = storage / checkpoints.RUN / "checkpoint_1"
     checkpoint.mkdir(parents=True)
     np.savez(checkpoint / "state.npz", np.arange(1_000))
     (checkpoint / "history.json").write_text(json.dumps([{"epoch": 1}]))
-    snapshot = storage / training.RUN / "checkpoint_manager_snapshot.json"
+    snapshot = storage / checkpoints.RUN / "checkpoint_manager_snapshot.json"
     snapshot.write_text(json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1"}]}))
     if damage == "half a snapshot":
         snapshot.write_bytes(snapshot.read_bytes()[:20])
@@ -274,7 +275,7 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
         state[4_000] ^= 1
         (checkpoint / "state.npz").write_bytes(state)
     caplog.set_level(logging.INFO)
-    training.set_damaged_aside(fs.LocalFileSystem(), str(storage))
+    checkpoints.set_damaged_aside(fs.LocalFileSystem(), str(storage))
     if damage == "nothing":
         assert "it goes on after epoch 1" in caplog.text
         assert snapshot.exists()
@@ -287,13 +288,13 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
 
 def test_only_the_very_same_training_is_gone_on_with() -> None:
     about = {"data": "embedded MNIST", "data_digest": "00", "digits": 9, "held_out": 1}
-    marks = {training._mark(training.Recipe(workers=2, **RECIPE), about)}
+    marks = {checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), about)}
     for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}):
-        marks.add(training._mark(training.Recipe(workers=2, **(RECIPE | change)), about))
-    marks.add(training._mark(training.Recipe(workers=3, **RECIPE), about))
-    marks.add(training._mark(training.Recipe(workers=2, **RECIPE), about | {"data_digest": "01"}))
+        marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **(RECIPE | change))), about))
+    marks.add(checkpoints.mark(asdict(training.Recipe(workers=3, **RECIPE)), about))
+    marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), about | {"data_digest": "01"}))
     assert len(marks) == 7
-    assert training._mark(training.Recipe(workers=2, **RECIPE), dict(about)) in marks
+    assert checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), dict(about)) in marks
 
 
 def workers_of(job: int) -> list[int]:

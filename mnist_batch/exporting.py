@@ -1,0 +1,97 @@
+"""From trained weights to the files of a model bundle."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch import bundle, calibrating, digits, models, plots, tables, versions
+from mnist_batch.models import LADDER, Model
+
+EMBEDDED = "embedded MNIST"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A net that is trained: its seed, its weights as Keras orders them, and a line an epoch."""
+
+    seed: int
+    weights: list[NDArray[Any]]
+    history: list[dict[str, Any]]
+
+
+def save_bundle(
+    folder: Path,
+    recipe: Mapping[str, Any],
+    members: Sequence[Member],
+    validation: tuple[NDArray[np.uint8], NDArray[np.int8]],
+    about: Mapping[str, Any],
+) -> None:
+    """Write the files of a bundle into a new folder: both models, the history, model.json with tests and calibration.
+
+    ``recipe`` and ``about`` are what decided the weights; ``validation`` are the digits held out, uint8 (N, 28, 28) and
+    int8 (N,), on which the confidence of the whole is calibrated.
+    """
+    folder.mkdir()
+    recipe = {**recipe, "seed": members[0].seed}
+    nets = []
+    for member in members:
+        # Built again outside the strategy: mirrored variables do not export.
+        nets.append(LADDER[recipe["model"]].build())
+        nets[-1].set_weights(member.weights)
+    model = nets[0] if len(nets) == 1 else models.average(nets)
+    held_out = model.predict(validation[0], batch_size=1000, verbose=0)
+    calibration = calibrating.calibrate(held_out, validation[1])
+    images, labels = digits.mnist("test")
+    outputs = [net.predict(images, batch_size=1000, verbose=0) for net in nets]
+    mean = np.mean(outputs, axis=0)
+    confidence = calibrating.tempered(mean, calibration["temperature"]).max(axis=1)
+    model.save(folder / "model.keras")
+    model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
+    history = [{"seed": member.seed, **line} for member in members for line in member.history]
+    (folder / "history.json").write_text(json.dumps(history, indent=2) + "\n")
+    (folder / "history.png").write_bytes(plots.history(history))
+    bundle.describe(
+        folder,
+        {
+            "architecture": recipe["model"],
+            "parameters": model.count_params(),
+            "training": {**about, **recipe, "seeds": [member.seed for member in members]},
+            "command": _command(recipe, about),
+            "validation": {"accuracy": _accuracy(held_out, validation[1]), "digits": len(validation[1])},
+            "weights": weights_digest(model),
+            "test": {
+                "data": "MNIST test",
+                "digits": len(labels),
+                "accuracy": _accuracy(mean, labels),
+                "members": [_accuracy(own, labels) for own in outputs],
+                "expected_calibration_error": calibrating.expected_calibration_error(
+                    confidence, mean[:, : tables.CLASSES].argmax(axis=1) == labels
+                ),
+            },
+            "calibration": calibration,
+            "versions": versions.versions(),
+            "packages": versions.packages(),
+        },
+    )
+
+
+def _accuracy(outputs: NDArray[Any], labels: NDArray[np.int8]) -> float:
+    return float((outputs[:, : tables.CLASSES].argmax(axis=1) == labels).mean())
+
+
+def _command(recipe: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    flags = [f"--{name.replace('_', '-')} {value}" for name, value in recipe.items()]
+    data = [] if about["data"] == EMBEDDED else [f"--data {shlex.quote(about['data'])}"]
+    return " ".join(["python -m jobs.train", *flags, *data, "--out FOLDER"])
+
+
+def weights_digest(model: Model) -> str:
+    """The SHA-256 of all weights in their order, 16 hex digits of it."""
+    return hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in model.weights)).hexdigest()[:16]
