@@ -39,8 +39,9 @@ def augment(pictures: Grey, labels: NDArray[np.int8], random: np.random.Generato
     looks = []
     for number, label in enumerate(labels.tolist()):
         if label < CLASSES:
-            picture = styles.restyled(pictures[number], label, random)
-            looks.append(_look(picture, random, bends, AS_IT_IS if picture is pictures[number] else 0))
+            digit = pictures[number]
+            written = styles.restyled(digit, label, random)
+            looks.append(_look(written, random, bends, AS_IT_IS if written is digit else 0))
         else:
             draw = strangers.not_a_digit if label == STRANGERS[0] else strangers.several
             looks.append(_look(draw(pictures, random), random, bends, 0))

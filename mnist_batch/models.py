@@ -160,5 +160,5 @@ LADDER = {
     "dropout": Architecture(dropout, epochs=10, batch_size=64),
     "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
     "scanned": SCANNED,
-    "ensemble": replace(SCANNED, members=4),
+    "ensemble": replace(SCANNED, members=3),
 }
