@@ -38,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     how.add_argument("--out", default="out", metavar="FOLDER", help="where tables and reports are published")
     how.add_argument("--engine", choices=("onnx", "keras"), default="onnx", help="keras is the slower reference")
+    how.add_argument(
+        "--target-error",
+        type=float,
+        metavar="SHARE",
+        help="accept the answers that are sure enough for at most this share of them to be wrong, such as 0.005, and "
+        "leave the others for review; no decision if left out",
+    )
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
     how.add_argument("--run-id", metavar="ID", help="the run's name; date and fingerprint if left out")
     how.add_argument(
@@ -86,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             model=given.model or bundle.SHIPPED,
             out=given.out,
             engine=given.engine,
+            target_error=given.target_error,
             shard_size=given.shard_size,
             run_date=given.run_date,
             run_id=given.run_id,

@@ -13,7 +13,7 @@ from mnist_batch.errors import InputError
 
 MODEL_FILES = ("model.keras", "model.onnx")
 FORMAT = 1
-SHIPPED = str(Path(__file__).parent / "data/scanned")  # the bundle that comes with the package
+SHIPPED = str(Path(__file__).parent / "data/ensemble")  # the bundle that comes with the package
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
-from scipy.stats import beta
+from scipy.special import betaincinv, logsumexp
 
 from mnist_batch.errors import InputError
 from mnist_batch.tables import CLASSES
@@ -40,6 +38,8 @@ def fit_temperature(outputs: NDArray[Any], labels: NDArray[Any]) -> float:
 
     C. Guo et al., On Calibration of Modern Neural Networks, ICML (2017).
     """
+    from scipy.optimize import minimize_scalar  # not for every actor that only reads a temperature
+
     logs = np.log(np.maximum(outputs[:, :CLASSES].astype(np.float64), np.finfo(np.float32).tiny))
     of_labels = np.take_along_axis(logs, np.asarray(labels, np.int64)[:, None], axis=1)[:, 0]
 
@@ -75,7 +75,7 @@ def upper_bound(errors: ArrayLike, accepted: ArrayLike, level: float = LEVEL) ->
     """
     errors, accepted = np.broadcast_arrays(np.asarray(errors), np.asarray(accepted))
     right = accepted - errors
-    return np.where(right > 0, beta.ppf(level, errors + 1, np.maximum(right, 1)), 1.0)
+    return np.where(right > 0, betaincinv(errors + 1, np.maximum(right, 1), level), 1.0)
 
 
 def risks(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -113,6 +113,20 @@ def calibrate(outputs: NDArray[Any], labels: NDArray[Any]) -> dict[str, Any]:
         "expected_calibration_error": expected_calibration_error(confidence, correct),
         "thresholds": risks(confidence, correct),
     }
+
+
+def temperature_of(calibration: Mapping[str, Any] | None) -> float:
+    """The temperature of a bundle's calibration; 1, which leaves probabilities as they are, where it has none."""
+    return float(calibration["temperature"]) if calibration else 1.0
+
+
+def rule(calibration: Mapping[str, Any] | None, target_error: float | None, model_name: str) -> dict[str, float | None]:
+    """What decides confidences and decisions besides the weights: ``temperature``, ``target_error``, ``threshold``.
+
+    Without a target there is no threshold. Raises InputError as ``threshold_for`` does.
+    """
+    threshold = None if target_error is None else threshold_for(calibration, target_error, model_name)
+    return {"temperature": temperature_of(calibration), "target_error": target_error, "threshold": threshold}
 
 
 def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, model_name: str) -> float:

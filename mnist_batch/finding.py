@@ -1,5 +1,6 @@
 """Which run a command means: its id, the newest of its series, and the lock that keeps others off it."""
 
+import datetime
 import hashlib
 import json
 import re
@@ -17,6 +18,24 @@ from mnist_batch.runs import Run
 def fingerprint(identity: Mapping[str, Any]) -> str:
     """Eight hex digits of what decides a run's rows: sources, model digest, parameters that change answers."""
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def date_of(given: str | None) -> str:
+    """A run's date as its folders have it: today's where None; InputError where it is none."""
+    if given is None:
+        return datetime.date.today().isoformat()
+    try:
+        return datetime.date.fromisoformat(given).isoformat()
+    except ValueError:
+        raise InputError(f"--run-date {given!r}: give a date such as 2026-11-21") from None
+
+
+def digest_of(location: str) -> str:
+    """BLAKE2b-128 of a file of labels, in hex; InputError where there is none."""
+    filesystem, path = locations.resolve(location)
+    if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
+        raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
+    return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
 
 
 @contextmanager

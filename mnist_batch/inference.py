@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, normalising, reading, runs, tables
+from mnist_batch import bundle, calibrating, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
 
 BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
+REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
 
 
@@ -41,7 +42,7 @@ class Preprocess:
 
 
 class Engine(Protocol):
-    """uint8 (N, 28, 28), ink = 255 -> float32 (N, 10), the outputs as the model gives them."""
+    """uint8 (N, 28, 28), ink = 255 -> float32 (N, 10) or (N, 12), the outputs as the model gives them."""
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
@@ -100,17 +101,19 @@ class Classify:
     """Rows of ``tables.PREPROCESSED`` in, the same rows with their answers out (``answer_columns``).
 
     ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
-    changed since is refused. What is wrong with a bundle is raised by the first call: what a constructor raises, Ray
-    tells as the death of an actor.
+    changed since is refused. Answers at least as sure as ``threshold`` are accepted. What is wrong with a bundle
+    is raised by the first call: what a constructor raises, Ray tells as the death of an actor.
     """
 
-    def __init__(self, model: str, digest: str, engine: str = "onnx") -> None:
+    def __init__(self, model: str, digest: str, engine: str = "onnx", threshold: float | None = None) -> None:
         self.digest = digest
+        self.threshold = threshold
         self.engine: Engine | None = None
         try:
             opened = bundle.open_bundle(model)
             if opened.digest != digest:
                 raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
+            self.temperature = calibrating.temperature_of(opened.info.get("calibration"))
             self.engine = ENGINES[engine](opened)
         except InputError as error:
             self.fault = error
@@ -118,35 +121,64 @@ class Classify:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if self.engine is None:
             raise self.fault
-        return answer(batch, self.engine, self.digest)
+        return answer(batch, self.engine, self.digest, self.temperature, self.threshold)
 
 
-def answer(batch: pa.Table, engine: Engine, digest: str) -> pa.Table:
+def answer(
+    batch: pa.Table, engine: Engine, digest: str, temperature: float = 1.0, threshold: float | None = None
+) -> pa.Table:
     """The rows of ``batch`` without their pictures, with ``shard`` and the columns of ``predictions``."""
-    scored = np.flatnonzero(batch["status"].to_numpy() == "ok")
-    pictures = images_of(batch)[scored]
-    outputs = [engine(pictures[start : start + BATCH_SIZE]) for start in range(0, len(scored), BATCH_SIZE)]
-    probabilities = probabilities_of(np.concatenate(outputs) if outputs else np.empty((0, tables.CLASSES)))
-    digits = probabilities.argmax(axis=1)
+    read = np.flatnonzero(batch["status"].to_numpy() == "ok")
+    pictures = images_of(batch)[read]
+    answers = [engine(pictures[start : start + BATCH_SIZE]) for start in range(0, len(read), BATCH_SIZE)]
+    outputs = np.concatenate(answers) if answers else np.empty((0, tables.CLASSES))
+    refusals = refusals_of(outputs)
+    batch = _with_statuses(batch, read[refusals >= 0], refusals[refusals >= 0])
+    scored = read[refusals < 0]
+    probabilities = calibrating.tempered(outputs[refusals < 0], temperature)
+    confidence = probabilities.max(axis=1, initial=0)
 
     # From one entry an answer back to one a row: taking at a null index gives null.
     place = np.full(len(batch), -1)
     place[scored] = np.arange(len(scored))
-    unscored = place < 0
-    index = pa.array(place, mask=unscored)
+    decisions = np.full(len(batch), "review", object)
+    decisions[scored] = None if threshold is None else np.where(confidence >= np.float32(threshold), "accept", "review")
+    index = pa.array(place, mask=place < 0)
     element = tables.PREDICTIONS.field("probabilities").type
     flat = pa.array(probabilities.ravel(), pa.float32())
     columns = {
-        "digit": pa.array(digits, pa.int8()).take(index),
-        "confidence": pa.array(probabilities.max(axis=1, initial=0), pa.float32()).take(index),
+        "digit": pa.array(probabilities.argmax(axis=1), pa.int8()).take(index),
+        "confidence": pa.array(confidence, pa.float32()).take(index),
         "probabilities": pa.FixedSizeListArray.from_arrays(flat, type=element).take(index),
-        "decision": pa.array(["review"] * len(batch), pa.string(), mask=~unscored),
+        "decision": pa.array(decisions, pa.string()),
         "model": pa.array([digest] * len(batch), pa.string()),
     }
     table = batch.drop_columns(["image"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
+
+
+def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
+    """What a model's outputs (N, 10) or (N, 12) refuse: the place in ``tables.REFUSALS``, int64 (N,), or -1 for none."""
+    total = np.maximum(outputs.sum(axis=1), 1e-9)
+    others = outputs[:, tables.CLASSES :]
+    if not others.shape[1]:
+        return np.full(len(outputs), -1)
+    return np.where(others.sum(axis=1) >= REFUSED_FROM * total, others.argmax(axis=1), -1)
+
+
+def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], refusals: NDArray[np.int64]) -> pa.Table:
+    """The batch whose ``rows`` have the status and reason of their refusals."""
+    if not len(rows):
+        return batch
+    statuses = [tables.REFUSALS[kind] for kind in refusals]
+    for name, values in (("status", statuses), ("reason", [tables.STATUSES[status] for status in statuses])):
+        column = batch[name].to_numpy().copy()
+        column[rows] = values
+        at = batch.schema.get_field_index(name)
+        batch = batch.set_column(at, batch.schema.field(name), pa.array(column, pa.string()))
+    return batch
 
 
 def images_of(batch: pa.Table) -> NDArray[np.uint8]:
@@ -157,11 +189,3 @@ def images_of(batch: pa.Table) -> NDArray[np.uint8]:
     flat = np.frombuffer(column.buffers()[1], np.uint8)
     first = column.offset * tables.IMAGE_BYTES
     return flat[first : first + len(column) * tables.IMAGE_BYTES].reshape(-1, normalising.SIDE, normalising.SIDE)
-
-
-def probabilities_of(outputs: NDArray[Any]) -> NDArray[np.float32]:
-    """A model's outputs (N, 10), sigmoid or softmax, divided by their sum; ten equal ones where all are 0."""
-    outputs = outputs.astype(np.float64)
-    totals = outputs.sum(axis=1, keepdims=True)
-    outputs = np.where(totals > 0, outputs, 1.0)
-    return np.asarray(outputs / outputs.sum(axis=1, keepdims=True), np.float32)

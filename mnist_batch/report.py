@@ -212,11 +212,12 @@ def rebuild(out: str, run_id: str, labels: str | None = None) -> tuple[runs.Run,
 def answers_text(run: runs.Run) -> str:
     """A line a scan for a terminal: its digit and confidence, or why it has none."""
     lines = []
-    for part in run.parts(["scan", "page", "digit", "confidence", "status", "reason"]):
+    for part in run.parts(["scan", "page", "digit", "confidence", "decision", "status", "reason"]):
         for row in part.to_pylist():
             name = ascii(row["scan"])[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
             if row["status"] == "ok":
-                lines.append(f"{name}: {row['digit']} (confidence {row['confidence']:.4f})")
+                decision = f", {row['decision']}" if row["decision"] else ""
+                lines.append(f"{name}: {row['digit']} (confidence {row['confidence']:.4f}{decision})")
             else:
                 lines.append(f"{name}: {row['status']} ({row['reason']})")
     return "\n".join(lines)

@@ -7,7 +7,6 @@ Only a shard's number travels from the driver; Preprocess opens that shard of th
 
 import datetime
 import errno
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,16 +21,26 @@ import ray.data
 from ray.data.block import Block, BlockAccessor
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import bundle, failpoints, finding, locations, reading, report, runs, scans, versions, vetting
+from mnist_batch import (
+    bundle,
+    calibrating,
+    failpoints,
+    finding,
+    locations,
+    pools,
+    reading,
+    report,
+    runs,
+    scans,
+    versions,
+    vetting,
+)
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import ENGINES, Classify, Preprocess
 from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
 
-# Two actors on two CPUs have to leave room for the task that writes a part, or Ray Data waits for ever.
-CPUS_PER_ACTOR = 0.9
-CPUS_PER_WRITE = 0.1
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
@@ -44,6 +53,7 @@ def open_run(
     manifest: str | None = None,
     labels: str = "none",
     engine: str = "onnx",
+    target_error: float | None = None,
     shard_size: int | None = None,
     limits: reading.Limits | None = None,
     require_scans: bool = False,
@@ -53,24 +63,28 @@ def open_run(
     """List the scans, attach their labels and freeze them as a run, or find the run that this command began.
 
     ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans; with ``require_scans`` they
-    may not be empty. ``limits`` are of each scan. ``run_date`` is today's where None. The run is locked inside
-    the context; it is published already where its sources list the same as then. Raises InputError for whatever
-    argument or input breaks a rule, before Ray is needed, and Locked where another process is at work on the run.
+    may not be empty. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of
+    the model certifies it; None sets no rule. ``limits`` are of each scan. ``run_date`` is today's where None. The
+    run is locked inside the context; it is published already where its sources list the same as then. Raises
+    InputError for whatever argument or input breaks a rule, before Ray is needed, and Locked where another
+    process is at work on the run.
     """
     started = time.monotonic()
-    run_date = _date(run_date)
+    run_date = finding.date_of(run_date)
     limits = limits or reading.Limits()
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
     _check(sources, manifest, roots, out, engine, shard_size)
     opened_model = bundle.open_bundle(model)
     vetting.vet(opened_model)
+    rule = calibrating.rule(opened_model.info.get("calibration"), target_error, opened_model.location)
     identity = {
         "sources": sorted(roots),
         "manifest": bool(manifest),
-        "labels": labels if labels in ("none", "parent") else _digest_of(labels),
+        "labels": labels if labels in ("none", "parent") else finding.digest_of(labels),
         "model": opened_model.digest,
         "engine": engine,
         "limits": [limits.max_bytes, limits.max_pixels],
+        **rule,
     }
     first = run_id or f"{run_date}-{finding.fingerprint(identity)}"
     with ExitStack() as locks:
@@ -105,6 +119,7 @@ def open_run(
             "report_labels": None,
             "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
             "engine": engine,
+            **rule,
             "shard_size": shard_size,
             "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
             "model": {
@@ -209,10 +224,10 @@ def score_shards(
         kept = shards - len(pending) if kept is None else kept
         if not pending:
             return kept
-        pools = pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
+        sizes = pools.pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
         with Progress(run, opened["scans"], progress_seconds):
             try:
-                watch(run, partial(run_pipeline, run, opened, pending, *pools), no_progress_timeout_seconds)
+                watch(run, partial(run_pipeline, run, opened, pending, *sizes), no_progress_timeout_seconds)
             except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
                 first = str(error).partition("\n")[0]
                 log.warning("processes of the run died: it goes on with what is left (%s)", first)
@@ -237,7 +252,7 @@ def run_pipeline(
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
-    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": CPUS_PER_ACTOR}
+    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": pools.CPUS_PER_ACTOR}
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
         pages = numbers.map_batches(
@@ -248,11 +263,11 @@ def run_pipeline(
         )
         answers = pages.map_batches(
             Classify,
-            fn_constructor_args=[model["location"], model["digest"], opened["engine"]],
+            fn_constructor_args=[model["location"], model["digest"], opened["engine"], opened["threshold"]],
             compute=ray.data.ActorPoolStrategy(size=classifiers),
             **whole_shards,
         )
-        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
+        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": pools.CPUS_PER_WRITE})
 
 
 class Parts(ray.data.Datasink[None]):
@@ -268,29 +283,6 @@ class Parts(ray.data.Datasink[None]):
             failpoints.reach("part written")
 
 
-def pool_sizes(preprocessors: int | None, classifiers: int | None, cpus: float, shards: int) -> tuple[int, int]:
-    """How many actors of each kind, at most one a shard: half of the CPUs each unless given.
-
-    Raises InputError where they would leave no room for the tasks that write.
-    """
-    half = max(1, int(cpus) // 2)
-    chosen = {
-        "--preprocessors": preprocessors or half,
-        "--classifiers": classifiers or max(half, int(cpus) - half),
-    }
-    for flag, value in zip(chosen, (preprocessors, classifiers), strict=True):
-        if value is not None and value < 1:
-            raise InputError(f"{flag} is {value}; it has to be at least 1")
-    sizes = [min(value, shards) for value in chosen.values()]
-    needed = sum(sizes) * CPUS_PER_ACTOR + CPUS_PER_WRITE
-    if needed > cpus:
-        raise InputError(
-            f"--preprocessors {sizes[0]} and --classifiers {sizes[1]} take {needed:.1f} CPUs with the tasks that "
-            f"write, but the cluster has {cpus:g}; lower them, or add CPUs (at least 2)"
-        )
-    return sizes[0], sizes[1]
-
-
 def _check(
     sources: Sequence[str], manifest: str | None, roots: Sequence[str], out: str, engine: str, shard_size: int | None
 ) -> None:
@@ -303,22 +295,6 @@ def _check(
     for root in roots:
         if f"{locations.absolute(out)}/".startswith(root.rstrip("/") + "/"):
             raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
-
-
-def _date(given: str | None) -> str:
-    if given is None:
-        return datetime.date.today().isoformat()
-    try:
-        return datetime.date.fromisoformat(given).isoformat()
-    except ValueError:
-        raise InputError(f"--run-date {given!r}: give a date such as 2026-11-21") from None
-
-
-def _digest_of(location: str) -> str:
-    filesystem, path = locations.resolve(location)
-    if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
-        raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
-    return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
 
 
 def _now() -> str:

@@ -70,7 +70,7 @@ PREDICTIONS = pa.schema(
         _field(
             "probabilities",
             pa.list_(pa.field("element", pa.float32()), CLASSES),
-            "the model's ten outputs divided by their sum, for digits 0 to 9",
+            "the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
         ),
         _field("label", pa.int8(), "the true digit, where known"),
         _field("decision", _TEXT, "accept or review; a scan without a digit is for review; null: no rule set"),

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,26 @@ def ruler(tmp_path_factory: pytest.TempPathFactory) -> str:
     onnx.save(model, folder / "model.onnx")
     (folder / "model.keras").write_bytes(keras_archive({"module": "keras", "class_name": "Sequential", "config": {}}))
     bundle.describe(folder, {"architecture": "ruler", "test": {"accuracy": 1.0}, "calibration": None})
+    return str(folder)
+
+
+def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7) -> str:
+    """The bundle ``model`` again at ``folder``, with a calibration that certifies 0.005 at ``threshold``."""
+    shutil.copytree(model, folder)
+    calibration = {
+        "digits": 2_000,
+        "temperature": temperature,
+        "level": 0.95,
+        "expected_calibration_error": 0.01,
+        "thresholds": [
+            {"threshold": float(np.float32(at)), "accepted": accepted, "errors": errors, "error_bound": bound}
+            for at, accepted, errors, bound in [
+                ((1 + threshold) / 2, 1_000, 0, 0.0030), (threshold, 1_500, 1, 0.0032), (0.1, 2_000, 90, 0.0537),
+            ]
+        ],
+    }  # fmt: skip
+    info = json.loads((folder / "model.json").read_text())
+    bundle.describe(folder, info | {"calibration": calibration})
     return str(folder)
 
 

@@ -2,17 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from numpy.typing import NDArray
 
 from mnist_batch import bundle, inference, reading, runs, scans, tables
 from mnist_batch.errors import InputError
-from tests.conftest import write_scan
+from tests.conftest import calibrated, write_scan
 
 
 def listed(folder: Path) -> pa.Table:
@@ -50,6 +45,31 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     assert not rows["probabilities"][1].is_valid
 
 
+def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ruler: str) -> None:
+    for number, confidence in enumerate((0.5, 0.7, 0.9)):
+        write_scan(tmp_path / "in" / f"{number}.png", 7, confidence)
+    (tmp_path / "in/3.png").write_bytes(b"")
+    model = bundle.open_bundle(ruler)
+    pages = reading.preprocess(listed(tmp_path / "in"))
+    rows = inference.Classify(ruler, model.digest)(pages)
+    middle = rows["confidence"][1].as_py()
+    assert rows["decision"].to_pylist() == [None, None, None, "review"]
+    ruled = inference.Classify(ruler, model.digest, threshold=middle)(pages)
+    assert ruled["decision"].to_pylist() == ["review", "accept", "accept", "review"]  # who reaches it is in
+    assert ruled.drop_columns(["decision"]).equals(rows.drop_columns(["decision"]))
+
+
+def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str) -> None:
+    write_scan(tmp_path / "in/a.png", 7, confidence=0.9)
+    warm = calibrated(ruler, tmp_path / "warm", temperature=2.0)
+    pages = reading.preprocess(listed(tmp_path / "in"))
+    cold, tempered = (
+        inference.Classify(model, bundle.open_bundle(model).digest)(pages)["confidence"][0].as_py()
+        for model in (ruler, warm)
+    )
+    assert tempered == pytest.approx(cold**0.5 / (cold**0.5 + 9 * ((1 - cold) / 9) ** 0.5))
+
+
 def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: str) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     actor = inference.Classify(ruler, bundle.open_bundle(ruler).digest)
@@ -64,12 +84,3 @@ def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, 
     actor = inference.Classify(ruler, "another digest")
     with pytest.raises(InputError, match="changed while the run was starting"):
         actor(reading.preprocess(listed(tmp_path)))
-
-
-@given(hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.just(10)), elements=st.floats(0, 1, width=32)))
-def test_probabilities_add_up_to_one_and_keep_the_answer(outputs: NDArray[np.float32]) -> None:
-    probabilities = inference.probabilities_of(outputs)
-    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    for row, output in zip(probabilities, outputs, strict=True):
-        if output.any():
-            assert row[output.argmax()] == row.max()

@@ -66,15 +66,15 @@ def test_the_wheel_carries_data_template_and_licences(tmp_path: Path) -> None:
     [wheel] = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
     data = {"mnist_batch/data/mnist.npz", "mnist_batch/data/README.md", "mnist_batch/report.html.j2"}
-    data |= {f"mnist_batch/data/scanned/{name}" for name in ("model.json", *bundle.MODEL_FILES)}
+    data |= {f"mnist_batch/data/ensemble/{name}" for name in ("model.json", *bundle.MODEL_FILES)}
     assert data | {"jobs/score.py"} <= carried
     assert any(name.endswith("licenses/LICENSE") for name in carried)
 
 
 def test_plots_are_pictures() -> None:
     history = [
-        {"epoch": 1, "loss": 0.3, "accuracy": 0.9, "validation_loss": 0.2, "validation_accuracy": 0.95},
-        {"epoch": 2, "loss": 0.2, "accuracy": 0.95, "validation_loss": 0.1, "validation_accuracy": 0.97},
+        {"seed": 1, "epoch": 1, "loss": 0.3, "accuracy": 0.9, "validation_loss": 0.2, "validation_accuracy": 0.95},
+        {"seed": 1, "epoch": 2, "loss": 0.2, "accuracy": 0.95, "validation_loss": 0.1, "validation_accuracy": 0.97},
     ]
     pictures = [plots.history(history), plots.confusion(np.eye(10, dtype=np.int64)), plots.answers({"3": 7})]
     assert all(picture.startswith(b"\x89PNG") for picture in pictures)

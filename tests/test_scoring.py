@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import progress, runs, scoring, tables
+from mnist_batch import pools, progress, runs, scoring, tables
 from mnist_batch.errors import BooksError, InputError
+from tests.conftest import calibrated
 
 Make = Callable[..., Path]
 
@@ -170,6 +171,18 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     assert not (out / "runs" / run.run_id / "run.json").exists()
 
 
+@pytest.mark.usefixtures("shared_ray")
+def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    model = calibrated(ruler, tmp_path / "model", threshold=0.7)
+    run = opened([scans_folder(60)], model, tmp_path / "out", target_error=0.005)
+    facts = scoring.score(run)
+    threshold = facts["threshold"]
+    assert (facts["target_error"], facts["temperature"], threshold) == (0.005, 1.0, pytest.approx(0.7))
+    for row in predictions(run).to_pylist():
+        sure = row["confidence"] is not None and row["confidence"] >= threshold
+        assert row["decision"] == ("accept" if sure else "review")
+
+
 def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder, out = scans_folder(5), tmp_path / "out"
     truth = tmp_path / "truth.csv"
@@ -180,6 +193,10 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
         opened([folder], ruler, out, labels=str(truth)).run_id,
         opened([folder], ruler, out, engine="keras").run_id,
         opened([folder / "0"], ruler, out).run_id,
+        opened([folder], calibrated(ruler, tmp_path / "a"), out, target_error=0.005).run_id,
+        opened([folder], calibrated(ruler, tmp_path / "b", threshold=0.8), out, target_error=0.005).run_id,
+        opened([folder], calibrated(ruler, tmp_path / "c"), out, target_error=0.004).run_id,
+        opened([folder], calibrated(ruler, tmp_path / "d", temperature=2), out).run_id,
     ]
     truth.write_text("scan,label\n0/scan-0000.png,1\n")
     ids.append(opened([folder], ruler, out, labels=str(truth)).run_id)
@@ -195,6 +212,8 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
         ({"manifest": "list.parquet"}, "SCANS and --manifest"),
         ({"engine": "abacus"}, "--engine 'abacus': choose from onnx, keras"),
         ({"shard_size": 0}, "--shard-size is 0"),
+        ({"target_error": 0.01}, "--target-error 0.01: model .* has no calibration"),
+        ({"target_error": 1.0}, "--target-error is 1; it has to be a share"),
         ({"run_date": "21.11.2026"}, "--run-date '21.11.2026': give a date such as"),
         ({"model": "/nowhere"}, "--model /nowhere: no model bundle there"),
         ({"labels": "/nowhere.csv"}, "--labels '/nowhere.csv': no such file"),
@@ -240,9 +259,9 @@ def test_a_place_that_cannot_be_written_to_is_said(scans_folder: Make, ruler: st
 def test_pools_fit_the_cluster_and_leave_room_for_writing(
     preprocessors: int | None, classifiers: int | None, cpus: float, shards: int, sizes: tuple[int, int]
 ) -> None:
-    found = scoring.pool_sizes(preprocessors, classifiers, cpus, shards)
+    found = pools.pool_sizes(preprocessors, classifiers, cpus, shards)
     assert found == sizes
-    assert sum(found) * scoring.CPUS_PER_ACTOR + scoring.CPUS_PER_WRITE <= cpus
+    assert sum(found) * pools.CPUS_PER_ACTOR + pools.CPUS_PER_WRITE <= cpus
 
 
 @pytest.mark.parametrize(
@@ -259,7 +278,7 @@ def test_pools_that_do_not_fit_are_refused(
     preprocessors: int | None, classifiers: int | None, cpus: float, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        scoring.pool_sizes(preprocessors, classifiers, cpus, 100)
+        pools.pool_sizes(preprocessors, classifiers, cpus, 100)
 
 
 def test_a_share_of_unreadable_scans_is_a_share(tmp_path: Path) -> None:
