@@ -2,26 +2,33 @@
 
     python -m benchmarks.accuracy
 
-Prints the table of docs/accuracy.md, with and without normalisation, and keeps it in benchmarks/accuracy.json. No model
-of this project is trained on any of these pages.
+Prints the tables of docs/accuracy.md, with and without normalisation, and what the confidence is worth, and keeps them
+in benchmarks/accuracy.json. No model of this project is trained on any of these pages.
 """
 
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from mnist_batch import bundle, digits, inference
+from mnist_batch import bundle, calibrating, counting, digits, inference, plots
+from mnist_batch.errors import InputError
 from mnist_batch.normalising import SIDE, normalise
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
 RESULTS = Path(__file__).parent / "accuracy.json"
+WITH_CONFIDENCE = ("MNIST test, as it is", "load_digits")
+TARGETS = (0.001, 0.002, 0.005, 0.01)
+FAILURES_A_ROW = 9
 
 
 def cell(
@@ -107,33 +114,99 @@ def pages(name: str, most: int = 10_000) -> tuple[list[Grey], NDArray[np.int8]]:
     return [SETS[name](picture, random) for picture in pictures], labels
 
 
-def measure(model: str) -> dict[str, dict[str, float]]:
-    """For every set: the share read rightly when only resized and when normalised, and the share found blank."""
-    engine = inference.OnnxEngine(bundle.open_bundle(model))
-    results = {}
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of the pages of a set, as ``predictions`` has it; ``digit`` is -1 where there is none."""
+
+    blank: NDArray[np.bool_]
+    refused: NDArray[np.bool_]
+    digit: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
+
+
+class Reader:
+    """A bundle that reads pages as jobs.score does, without Ray."""
+
+    def __init__(self, model: str) -> None:
+        opened = bundle.open_bundle(model)
+        self.engine = inference.OnnxEngine(opened)
+        self.name = opened.info["architecture"]
+        self.calibration = opened.info["calibration"]
+
+    def read(self, pictures: Grey) -> Answers:
+        """Answers to normalised pages, uint8 (N, 28, 28)."""
+        outputs = np.concatenate([self.engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
+        blank, refused = ~pictures.any(axis=(1, 2)), inference.refusals_of(outputs) >= 0
+        found = calibrating.tempered(outputs, calibrating.temperature_of(self.calibration))
+        digit = np.where(blank | refused, -1, found.argmax(axis=1))
+        return Answers(blank, refused & ~blank, digit, found.max(axis=1), calibrating.tempered(outputs, 1).max(axis=1))
+
+
+def measure(reader: Reader) -> dict[str, Any]:
+    """For every set: shares read rightly, found blank and refused; for two of them, what the confidence is worth."""
+    sets, confidence = {}, {}
     for name in [*SETS, "load_digits"]:
         found, labels = pages(name)
-        seen = {"resized": np.stack([resized(page) for page in found])}
-        seen["normalised"] = np.stack([normalise(page) for page in found])
-        blank = ~seen["normalised"].any(axis=(1, 2))
-        right = {how: engine(pictures).argmax(axis=1) == labels for how, pictures in seen.items()}
-        results[name] = {
+        answers = reader.read(np.stack([normalise(page) for page in found]))
+        sets[name] = {
             "pages": len(labels),
-            "resized": float(right["resized"].mean()),
-            "normalised": float((right["normalised"] & ~blank).mean()),
-            "blank": float(blank.mean()),
+            "resized": float((reader.read(np.stack([resized(page) for page in found])).digit == labels).mean()),
+            "normalised": float((answers.digit == labels).mean()),
+            "blank": float(answers.blank.mean()),
+            "refused": float(answers.refused.mean()),
         }
-        print(name, results[name], flush=True)
-    return results
+        print(name, sets[name], flush=True)
+        if name in WITH_CONFIDENCE:
+            confidence[name] = trust(reader, answers, labels)
+    return {"sets": sets, "confidence": confidence}
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-    """The results as docs/accuracy.md shows them, in per cent."""
-    lines = ["| pages | only resized | normalised | found blank |", "|---|---|---|---|"]
-    for name, found in results.items():
-        shares = " | ".join(f"{100 * found[column]:.2f}" for column in ("resized", "normalised", "blank"))
+def trust(reader: Reader, answers: Answers, labels: NDArray[np.int8]) -> dict[str, Any]:
+    """The expected calibration error, before and after, and what each target error accepts."""
+    read, right = answers.digit >= 0, answers.digit == labels
+    errors = {
+        name: calibrating.expected_calibration_error(confidence[read], right[read])
+        for name, confidence in (("uncalibrated", answers.uncalibrated), ("calibrated", answers.confidence))
+    }
+    targets = {}
+    for target in TARGETS:
+        try:
+            threshold = calibrating.threshold_for(reader.calibration, target, reader.name)
+        except InputError:
+            targets[f"{target:g}"] = None
+            continue
+        accepted = read & (answers.confidence >= np.float32(threshold))
+        targets[f"{target:g}"] = {"accepted": int(accepted.sum()), "errors": int((accepted & ~right).sum())}
+    return {"pages": len(labels), "expected_calibration_error": errors, "targets": targets}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The sets as docs/accuracy.md shows them, in per cent."""
+    columns = ("resized", "normalised", "blank", "refused")
+    lines = ["| pages | only resized | normalised | found blank | refused |", "|---|---|---|---|---|"]
+    for name, found in results["sets"].items():
+        shares = " | ".join(f"{100 * found[column]:.2f}" for column in columns)
         lines.append(f"| {name} ({found['pages']:,}) | {shares} |")
     return "\n".join(lines)
+
+
+def trust_table(results: dict[str, Any]) -> str:
+    """What the confidence is worth, as docs/accuracy.md shows it."""
+    lines = ["| `--target-error` | " + " | ".join(f"{name}: accepted, wrong" for name in results["confidence"]) + " |"]
+    lines.append("|---" * (1 + len(results["confidence"])) + "|")
+    for target in map("{:g}".format, TARGETS):
+        cells = [_accepted(found, found["targets"][target]) for found in results["confidence"].values()]
+        lines.append(f"| {target} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _accepted(found: dict[str, Any], accepted: dict[str, int] | None) -> str:
+    if accepted is None:
+        return "not certified"
+    share = 100 * accepted["accepted"] / found["pages"]
+    wrong = 100 * accepted["errors"] / max(accepted["accepted"], 1)
+    return f"{share:.2f} %, {wrong:.3f} % ({accepted['errors']:,} of {accepted['accepted']:,})"
 
 
 def sheet() -> Grey:
@@ -150,21 +223,59 @@ def sheet() -> Grey:
     return np.vstack([np.hstack(columns[:half]), np.full((8, 56 * half), 255, np.uint8), np.hstack(columns[half:])])
 
 
+def failures(reader: Reader) -> Grey:
+    """Every page of MNIST test and load_digits that is not read as its label: as scanned, as seen, label and answer."""
+    tiles = []
+    for name in WITH_CONFIDENCE:
+        found, labels = pages(name)
+        pictures = np.stack([normalise(page) for page in found])
+        answers = reader.read(pictures)
+        for at in np.flatnonzero(answers.digit != labels):
+            answer = "-" if answers.digit[at] < 0 else str(answers.digit[at])
+            shown = [cv2.resize(each, (56, 56), interpolation=cv2.INTER_NEAREST) for each in (found[at], pictures[at])]
+            caption = np.full((20, 112), 255, np.uint8)
+            text = f"{labels[at]} read {answer}  {100 * answers.confidence[at]:.0f}%"
+            cv2.putText(caption, text, (2, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.38, 0, 1, cv2.LINE_AA)
+            tiles.append(np.vstack([np.hstack(shown), caption]))
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % FAILURES_A_ROW)
+    return np.vstack([np.hstack(tiles[at : at + FAILURES_A_ROW]) for at in range(0, len(tiles), FAILURES_A_ROW)])
+
+
+def curves(reader: Reader) -> dict[str, bytes]:
+    """The reliability and risk-coverage diagrams of a report, as PNG, by file name, for MNIST test and load_digits."""
+    made = {}
+    for name, short in zip(WITH_CONFIDENCE, ("mnist", "load_digits"), strict=True):
+        found, labels = pages(name)
+        answers = reader.read(np.stack([normalise(page) for page in found]))
+        digit = pa.array(answers.digit, pa.int8(), mask=answers.digit < 0)
+        counted = counting.Confidences()
+        counted.add(pa.table({"label": pa.array(labels), "digit": digit, "confidence": answers.confidence}))
+        totals = {"accepted_labelled": 0, "labelled": len(labels)}
+        made[f"reliability_{short}.png"] = plots.reliability(counted.calibration())
+        made[f"risk_{short}.png"] = plots.risk(counted.risk_coverage(), totals, None)
+    return made
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, save, print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default=bundle.SHIPPED)
     arguments.add_argument("--results", type=Path, default=RESULTS)
     arguments.add_argument(
-        "--picture", metavar="FILE", help="write a picture of pages before and after, and nothing else"
+        "--pictures", type=Path, metavar="FOLDER", help="write the pictures of docs/accuracy.md only"
     )
     given = arguments.parse_args(argv)
-    if given.picture:
-        cv2.imwrite(given.picture, sheet())
+    reader = Reader(given.model)
+    if given.pictures:
+        cv2.imwrite(str(given.pictures / "normalised.png"), sheet())
+        cv2.imwrite(str(given.pictures / "failures.png"), failures(reader))
+        for name, picture in curves(reader).items():
+            (given.pictures / name).write_bytes(picture)
         return
-    results = measure(given.model)
+    results = measure(reader)
     given.results.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
+    print(trust_table(results))
 
 
 if __name__ == "__main__":

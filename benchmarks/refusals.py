@@ -150,7 +150,7 @@ KINDS: dict[str, Callable[[Random], Grey]] = {
 def statuses(pages: Sequence[Grey], engine: inference.Engine) -> list[str]:
     """The status of each page, as ``predictions`` has it."""
     pictures = np.stack([normalise(page) for page in pages])
-    outputs = np.concatenate([engine(pictures[start : start + 500]) for start in range(0, len(pictures), 500)])
+    outputs = np.concatenate([engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
     found = [(*tables.REFUSALS, "ok")[kind] for kind in inference.refusals_of(outputs)]
     return [status if picture.any() else "blank" for status, picture in zip(found, pictures, strict=True)]
 
