@@ -12,7 +12,7 @@ Rebuild the report of a published run from its predictions.
 
   python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --labels truth.csv
 
-per_class, confusion, confusion.png and report.html are replaced; predictions stay as they are.
+Its report tables, confusion.png and report.html are replaced; predictions stay as they are.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run_id": run.run_id,
             "labelled": totals["labelled"],
             "accuracy": totals["accuracy"],
+            **report.decisions(totals),
             "report": page,
         }
 

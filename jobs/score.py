@@ -123,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run_id": run.run_id,
             "scans": facts["scans"],
             **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
+            **report.decisions(totals),
             "predictions": run.table_folder("predictions"),
             "report": page,
         }

@@ -8,9 +8,13 @@ from typing import Any
 
 import jinja2
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from mnist_batch.counting import wilson
 from mnist_batch.tables import CLASSES, STATUSES
+
+BLUE, RED = "#1f4e79", "#b42318"
 
 
 def _figure(width: float, height: float) -> Any:
@@ -42,7 +46,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
         np.sqrt(share),
         annot=np.where(matrix > 0, matrix.astype(str), ""),
         fmt="",
-        cmap=seaborn.light_palette("#1f4e79", as_cmap=True),
+        cmap=seaborn.light_palette(BLUE, as_cmap=True),
         vmin=0,
         vmax=1,
         square=True,
@@ -61,12 +65,102 @@ def answers(counts: Mapping[str, int]) -> bytes:
     """Bars, as PNG, of how many scans were answered with each digit, for a run without labels."""
     figure = _figure(7.5, 3.6)
     axes = figure.subplots()
-    bars = axes.bar(list(counts), list(counts.values()), color="#1f4e79")
+    bars = axes.bar(list(counts), list(counts.values()), color=BLUE)
     axes.bar_label(bars, fmt="{:,.0f}", padding=2, size=9)
     axes.set(xlabel="answer", title="Answers (this run has no labels)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_yticks([])
     return _as_png(figure)
+
+
+def reliability(bins: pa.Table) -> bytes:
+    """The share of right answers by confidence, as PNG, from a ``calibration`` with labels; below, how many there are.
+
+    A bar is the share's 95 % interval.
+    """
+    rows = [row for row in bins.to_pylist() if row["count"]]
+    right = np.array([row["accuracy"] for row in rows])
+    low, high = wilson(np.array([row["correct"] for row in rows]), np.array([row["count"] for row in rows]))
+    figure = _figure(6, 5)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    upper.plot([0, 1], [0, 1], color="#94a3b8", lw=1, ls="--")
+    upper.errorbar(
+        [row["mean_confidence"] for row in rows], right, [right - low, high - right],
+        fmt="o", ms=4, color=BLUE, ecolor="#9db8d2",
+    )  # fmt: skip
+    upper.set(ylabel="right, % of the answers", ylim=(-0.03, 1.03))
+    upper.yaxis.set_major_formatter(_percent)
+    upper.spines[["top", "right"]].set_visible(False)
+    _bars(lower, rows)
+    return _as_png(figure)
+
+
+def confidences(bins: pa.Table) -> bytes:
+    """How many answers there are by confidence, as PNG, from a ``calibration`` without labels."""
+    figure = _figure(6, 2.8)
+    _bars(figure.subplots(), bins.to_pylist())
+    return _as_png(figure)
+
+
+def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    # By the logarithm: nearly all answers are in the last bin.
+    edges = [row["low"] for row in rows], [row["count"] for row in rows], [row["high"] - row["low"] for row in rows]
+    axes.bar(*edges, align="edge", color=BLUE, edgecolor="white")
+    axes.set(xlabel="confidence", ylabel="scans", xlim=(0, 1.01), ylim=(0.7, None))
+    if any(row["count"] for row in rows):
+        axes.set_yscale("log")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def risk(curve: pa.Table, totals: Mapping[str, Any], target_error: float | None) -> bytes:
+    """The share of wrong answers by the share accepted, as PNG, from a ``risk_coverage`` with labels.
+
+    A dot is what the run's own rule accepted, a line the error it was to keep, where there is one.
+    """
+    rows = [row for row in curve.to_pylist() if row["accepted"]]
+    figure = _figure(6, 4)
+    axes = figure.subplots()
+    axes.plot([row["coverage"] for row in rows], [row["risk"] for row in rows], marker="o", ms=3, color=BLUE)
+    if target_error is not None:
+        axes.axhline(target_error, color=RED, lw=1, ls="--")
+    if totals["accepted_labelled"]:
+        accepted = totals["accepted_labelled"]
+        axes.plot(accepted / totals["labelled"], totals["accepted_errors"] / accepted, "o", ms=8, color=RED)
+    axes.set(xlabel="accepted, % of the labelled answers", ylabel="wrong, % of the accepted", xlim=(None, 1.01))
+    axes.set_ylim(0, max(axes.get_ylim()[1], 0.001))
+    return _rates(figure, axes.xaxis, axes.yaxis)
+
+
+def coverage(curve: pa.Table, totals: Mapping[str, Any], threshold: float | None) -> bytes:
+    """The share of answers accepted by threshold, as PNG, from a ``risk_coverage`` without labels.
+
+    A dot is what the run's own rule accepted, where there is one.
+    """
+    rows = [row for row in curve.to_pylist() if row["accepted"]]
+    figure = _figure(6, 4)
+    axes = figure.subplots()
+    axes.plot([_nines(row["threshold"]) for row in rows], [row["coverage"] for row in rows], "o-", ms=3, color=BLUE)
+    if threshold is not None and totals["scored"]:
+        axes.plot(_nines(threshold), totals["accepted"] / totals["scored"], "o", ms=8, color=RED)
+    axes.set(xlabel="threshold of confidence", ylabel="accepted, % of the answers", ylim=(0, 1.03))
+    axes.set_xticks(range(7), [f"{1 - 0.1**nines:.6g}" for nines in range(7)])
+    return _rates(figure, axes.yaxis)
+
+
+def _nines(confidence: float) -> float:
+    # 0.9, 0.99 and 0.999 are as far apart as they matter.
+    return float(-np.log10(max(1 - confidence, 1e-7)))
+
+
+def _rates(figure: Any, *shares: Any) -> bytes:
+    for axis in shares:
+        axis.set_major_formatter(_percent)
+    figure.axes[0].spines[["top", "right"]].set_visible(False)
+    return _as_png(figure)
+
+
+def _percent(share: float, _: int) -> str:
+    return f"{100 * share:.4g}"
 
 
 def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
@@ -76,7 +170,7 @@ def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
         [line for line in epochs if line["seed"] == seed] for seed in dict.fromkeys(line["seed"] for line in epochs)
     ]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for kind, key, color in (("training", name, "#9db8d2"), ("validation", f"validation_{name}", "#1f4e79")):
+        for kind, key, color in (("training", name, "#9db8d2"), ("validation", f"validation_{name}", BLUE)):
             for net in nets:
                 at, values = [line["epoch"] for line in net], [line[key] for line in net]
                 axes.plot(at, values, marker="o", ms=3, color=color, label=kind if net is nets[0] else None)
@@ -108,6 +202,8 @@ def page(
     summary: Mapping[str, Any],
     per_class: Sequence[Mapping[str, Any]],
     heatmap: bytes,
+    reliability: bytes,
+    risk: bytes,
     mistakes: Sequence[Mapping[str, Any]],
     doubtful: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
@@ -120,6 +216,8 @@ def page(
         per_class=per_class,
         weakest=weakest,
         heatmap=heatmap,
+        reliability=reliability,
+        risk=risk,
         mistakes=mistakes,
         doubtful=doubtful,
         unreadable=unreadable,

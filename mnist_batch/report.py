@@ -1,112 +1,18 @@
-"""From published predictions to what analysts read: counts, then one division."""
+"""From published predictions to what analysts read: report tables, pictures and the page."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from mnist_batch import finding, images, normalising, plots, runs, scans, tables
+from mnist_batch import counting, finding, images, normalising, plots, runs, scans
+from mnist_batch.counting import Confidences, Counts
 
 GALLERY = 24
 EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content"]
-NONE = tables.CLASSES  # the index of "no label" and "no answer" in a matrix of counts
-
-
-@dataclass
-class Counts:
-    """What the rows of a run add up to; ``matrix`` is int64 (11, 11), label x answer, the last being none."""
-
-    matrix: NDArray[np.int64] = field(default_factory=lambda: np.zeros((NONE + 1, NONE + 1), np.int64))
-    statuses: Counter[str] = field(default_factory=Counter)
-
-    def add(self, rows: pa.Table) -> None:
-        """Count the rows of a table with the columns ``label``, ``digit`` and ``status``."""
-        label = rows["label"].fill_null(NONE).to_numpy()
-        digit = rows["digit"].fill_null(NONE).to_numpy()
-        np.add.at(self.matrix, (label, digit), 1)
-        for found in rows["status"].value_counts().to_pylist():
-            self.statuses[found["values"]] += found["counts"]
-
-    @property
-    def labelled(self) -> NDArray[np.int64]:
-        """Label x answer of the scans that have both, int64 (10, 10)."""
-        return self.matrix[:NONE, :NONE]
-
-    def summary(self) -> dict[str, Any]:
-        """The run's totals; ``accuracy`` is None where no scored scan has a label."""
-        scored, labelled = int(self.matrix[:, :NONE].sum()), int(self.labelled.sum())
-        correct = int(np.trace(self.labelled))
-        return {
-            "rows": int(self.matrix.sum()),
-            "scored": scored,
-            "blank": self.statuses["blank"],
-            "unreadable": int(self.matrix.sum()) - scored - self.statuses["blank"],
-            "statuses": {name: self.statuses[name] for name in tables.STATUSES if self.statuses[name]},
-            "answers": {str(digit): int(self.matrix[:, digit].sum()) for digit in range(NONE)},
-            "labelled": labelled,
-            "correct": correct if labelled else None,
-            "accuracy": correct / labelled if labelled else None,
-        }
-
-
-def per_class(counts: Counts) -> pa.Table:
-    """Ten rows of ``tables.PER_CLASS``; rates of a class nobody wrote, or without labels, are null."""
-    matrix = counts.labelled
-    has_labels = bool(matrix.sum())
-    predicted = matrix.sum(axis=0) if has_labels else counts.matrix[:, :NONE].sum(axis=0)
-    support, correct = matrix.sum(axis=1), np.diag(matrix)
-    written = support > 0
-    low, high = wilson(correct, support)
-    return tables.table(
-        tables.PER_CLASS,
-        {
-            "digit": np.arange(NONE),
-            "support": support if has_labels else pa.nulls(NONE, pa.int64()),
-            "predicted": predicted,
-            "correct": correct if has_labels else pa.nulls(NONE, pa.int64()),
-            "precision": _divide(correct, predicted, written),
-            "recall": _divide(correct, support, written),
-            "f1": _divide(2 * correct, support + predicted, written),
-            "recall_low": pa.array(low, mask=~written),
-            "recall_high": pa.array(high, mask=~written),
-        },
-    )
-
-
-def _divide(part: NDArray[np.int64], whole: NDArray[np.int64], known: NDArray[np.bool_]) -> pa.Array:
-    known = known & (whole > 0)
-    return pa.array(part / np.where(known, whole, 1), pa.float64(), mask=~known)
-
-
-def wilson(correct: NDArray[np.int64], total: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The 95 % interval of a share: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927); 0 to 1 where total is 0."""
-    z = 1.959963984540054
-    n = np.maximum(total, 1)
-    share = correct / n
-    centre = share + z * z / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    low, high = (centre - half) / scale, (centre + half) / scale
-    return np.where(total > 0, np.clip(low, 0, share), 0.0), np.where(total > 0, np.clip(high, share, 1), 1.0)
-
-
-def confusion(counts: Counts) -> pa.Table:
-    """All 121 combinations of label and answer, null for none, as ``tables.CONFUSION``."""
-    label, digit = np.divmod(np.arange((NONE + 1) ** 2), NONE + 1)
-    return tables.table(
-        tables.CONFUSION,
-        {
-            "label": pa.array(label, pa.int8(), mask=label == NONE),
-            "digit": pa.array(digit, pa.int8(), mask=digit == NONE),
-            "count": counts.matrix.ravel(),
-        },
-    )
 
 
 @dataclass
@@ -138,29 +44,53 @@ def stage(
     """Stage the report tables, ``confusion.png`` and ``report.html`` of a run, made from its parts.
 
     ``facts`` is what run.json will say about the run; ``truth``, where given, replaces the labels of the rows.
-    Returns the totals, from ``Counts.summary``.
+    Returns the totals, from ``Counts.summary``, with ``expected_calibration_error``.
     """
-    counts, examples = Counts(), Examples()
-    for part in run.parts(EXAMPLE_COLUMNS):
+    counts, confidences, examples = Counts(facts.get("threshold") is not None), Confidences(), Examples()
+    for part in run.parts([*EXAMPLE_COLUMNS, "decision"]):
         rows = part if truth is None else relabel(part, truth)
         counts.add(rows)
+        confidences.add(rows)
         examples.add(rows)
-    summary = counts.summary()
-    heatmap = plots.confusion(counts.labelled) if summary["labelled"] else plots.answers(summary["answers"])
+    summary = {**counts.summary(), "expected_calibration_error": confidences.error()}
+    staged = {
+        "per_class": counting.per_class(counts),
+        "confusion": counting.confusion(counts),
+        "calibration": confidences.calibration(),
+        "risk_coverage": confidences.risk_coverage(),
+    }
+    pictures = _pictures(counts, staged, summary, facts)
     page = plots.page(
         facts=facts,
         summary=summary,
-        per_class=per_class(counts).to_pylist(),
-        heatmap=heatmap,
+        per_class=staged["per_class"].to_pylist(),
+        **pictures,
         mistakes=_pictured(examples.mistakes),
         doubtful=_pictured(examples.doubtful),
         unreadable=_records(examples.unreadable),
     )
     run.stage_report(
-        {"per_class": per_class(counts), "confusion": confusion(counts)},
-        {"confusion.png": heatmap, "report.html": page.encode("utf-8", "backslashreplace")},
+        staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
     )
     return summary
+
+
+def _pictures(
+    counts: Counts, staged: Mapping[str, pa.Table], summary: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, bytes]:
+    # Without labels, what the answers are and how sure they are; nothing about how many are right.
+    bins, curve = staged["calibration"], staged["risk_coverage"]
+    if summary["labelled"]:
+        return {
+            "heatmap": plots.confusion(counts.labelled),
+            "reliability": plots.reliability(bins),
+            "risk": plots.risk(curve, summary, facts.get("target_error")),
+        }
+    return {
+        "heatmap": plots.answers(summary["answers"]),
+        "reliability": plots.confidences(bins),
+        "risk": plots.coverage(curve, summary, facts.get("threshold")),
+    }
 
 
 def relabel(rows: pa.Table, truth: Mapping[tuple[str, str], int]) -> pa.Table:
@@ -224,9 +154,11 @@ def answers_text(run: runs.Run) -> str:
 
 
 def per_class_text(run: runs.Run) -> str:
-    """The run's per_class table for a terminal; what is null shows as a dash."""
+    """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
     path = f"{run.table_folder('per_class')}/report.parquet"
     table = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
+    if table["accepted"].null_count:
+        table = table.drop_columns(["accepted", "accepted_errors"])
     rates = [column.name for column in table.schema if column.type == pa.float64()]
 
     def shown(name: str, value: Any) -> str:
@@ -234,6 +166,11 @@ def per_class_text(run: runs.Run) -> str:
 
     rows = [{name: shown(name, value) for name, value in row.items()} for row in table.to_pylist()]
     return pd.DataFrame(rows).to_string(index=False)
+
+
+def decisions(totals: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows are accepted and for review; nothing of a run without a rule."""
+    return {name: totals[name] for name in ("accepted", "review") if totals.get(name) is not None}
 
 
 def totals_text(totals: Mapping[str, Any]) -> str:
@@ -248,4 +185,8 @@ def totals_text(totals: Mapping[str, Any]) -> str:
         text += f"; {totals['unreadable']:,} could not be read: {reasons}"
     if totals["labelled"]:
         text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"
+    if totals.get("accepted") is not None:
+        text += f"; {totals['accepted']:,} accepted, {totals['review']:,} for review"
+    if totals.get("accepted_errors") is not None:
+        text += f"; {totals['accepted_errors']:,} of {totals['accepted_labelled']:,} accepted and labelled are wrong"
     return text

@@ -52,7 +52,7 @@ class Run:
         return f"{self.root}/runs/{self.run_id}"
 
     def table_folder(self, table: str) -> str:
-        """The folder of this run in ``predictions``, ``per_class`` or ``confusion``."""
+        """The folder of this run in ``predictions`` or a table of its report."""
         return f"{self.root}/{table}/run_date={self.run_date}/run_id={self.run_id}"
 
     # ---------------------------------------------------------------- open, resume
@@ -243,7 +243,7 @@ class Run:
         """
         locations.move_folder(self.filesystem, f"{self.staging}/parts", self.table_folder("predictions"))
         failpoints.reach("predictions published")
-        for table in ("per_class", "confusion"):
+        for table in tables.REPORT:
             report = f"{self.table_folder(table)}/report.parquet"
             locations.move_file(self.filesystem, f"{self.staging}/{table}/report.parquet", report)
         for name in locations.names(self.filesystem, f"{self.staging}/pages"):

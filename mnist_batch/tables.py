@@ -90,6 +90,16 @@ PER_CLASS = pa.schema(
         _field("f1", pa.float64(), "2 correct / (support + predicted); null where support is 0"),
         _field("recall_low", pa.float64(), "lower end of recall's 95 % Wilson interval"),
         _field("recall_high", pa.float64(), "upper end of recall's 95 % Wilson interval"),
+        _field(
+            "accepted",
+            pa.int64(),
+            "scans answered with it whose decision is accept; of the labelled, where any are; null: no rule",
+        ),
+        _field(
+            "accepted_errors",
+            pa.int64(),
+            "of accepted, those whose label is another digit; null without labels or rule",
+        ),
     ]
 )
 
@@ -100,6 +110,40 @@ CONFUSION = pa.schema(
         _field("count", pa.int64(), "rows of predictions with this label and answer; they sum to all rows", False),
     ]
 )
+
+CALIBRATION = pa.schema(
+    [
+        _field(
+            "low",
+            pa.float64(),
+            "lower end of the bin of confidence, which is not in it (0 is in the first)",
+            nullable=False,
+        ),
+        _field("high", pa.float64(), "upper end of the bin, which is in it", nullable=False),
+        _field("count", pa.int64(), "scored scans of this confidence; of the labelled, where any are", nullable=False),
+        _field("correct", pa.int64(), "of count, those whose label is the answer; null without labels"),
+        _field("mean_confidence", pa.float64(), "mean confidence of count; null where count is 0"),
+        _field("accuracy", pa.float64(), "correct / count; null where count is 0 or without labels"),
+    ]
+)
+
+RISK_COVERAGE = pa.schema(
+    [
+        _field("threshold", pa.float64(), "least confidence to accept", nullable=False),
+        _field("accepted", pa.int64(), "scored scans at least as sure; of the labelled, where any are", nullable=False),
+        _field("coverage", pa.float64(), "accepted / all scored (labelled) scans; null where there are none"),
+        _field("errors", pa.int64(), "of accepted, those whose label is another digit; null without labels"),
+        _field("risk", pa.float64(), "errors / accepted; null where accepted is 0 or without labels"),
+    ]
+)
+
+# The report tables of a run, each one file.
+REPORT: Mapping[str, pa.Schema] = {
+    "per_class": PER_CLASS,
+    "confusion": CONFUSION,
+    "calibration": CALIBRATION,
+    "risk_coverage": RISK_COVERAGE,
+}
 
 
 def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:

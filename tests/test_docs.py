@@ -71,7 +71,7 @@ def test_the_readmes_commands_and_reads_work(
     assert onnx.select(columns).sort("scan").rows() == keras.select(columns).sort("scan").rows()
     ours, theirs = (frame.sort("scan")["confidence"].drop_nulls().to_numpy() for frame in (onnx, keras))
     assert abs(ours - theirs).max() <= 1e-5
-    for table in ("predictions", "per_class", "confusion"):
+    for table in ("predictions", *tables.REPORT):
         assert len(pandas.read_parquet(tmp_path / "out" / table)) > 0
     for run in (tmp_path / "out/runs").iterdir():
         assert sorted(path.name for path in run.iterdir()) == ["confusion.png", "report.html", "run.json"]
@@ -97,7 +97,7 @@ def test_the_tree_of_the_readme_is_the_tree() -> None:
 
 def test_every_column_and_status_is_described() -> None:
     page = (ROOT / "docs/tables.md").read_text()
-    for schema in (tables.PREDICTIONS, tables.PER_CLASS, tables.CONFUSION):
+    for schema in (tables.PREDICTIONS, *tables.REPORT.values()):
         for field in schema:
             assert (
                 f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |".replace(

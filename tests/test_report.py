@@ -1,6 +1,7 @@
 """Counts equal scikit-learn's, divided once; a class nobody wrote has null rates."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,20 +11,19 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
-from mnist_batch import report, tables
+from mnist_batch import calibrating, counting, tables
 
 ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=200)
 
 
-def counted(rows: list[tuple[int | None, int | None]]) -> report.Counts:
-    counts = report.Counts()
+def counted(rows: list[tuple[int | None, int | None]]) -> counting.Counts:
+    counts = counting.Counts()
     half = len(rows) // 2
     for part in (rows[:half], rows[half:]):
         labels, digits = [row[0] for row in part], [row[1] for row in part]
         statuses = ["ok" if digit is not None else "empty" for digit in digits]
-        counts.add(
-            pa.table({"label": pa.array(labels, pa.int8()), "digit": pa.array(digits, pa.int8()), "status": statuses})
-        )
+        columns = {"label": pa.array(labels, pa.int8()), "digit": pa.array(digits, pa.int8()), "status": statuses}
+        counts.add(pa.table(columns | {"decision": pa.nulls(len(part), pa.string())}))
     return counts
 
 
@@ -33,7 +33,7 @@ def test_per_class_equals_scikit_learn(rows: list[tuple[int, int]]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = classification_report(labels, digits, labels=range(10), output_dict=True, zero_division=np.nan)
-    table = report.per_class(counted(list(rows)))
+    table = counting.per_class(counted(list(rows)))
     assert table.schema.equals(tables.PER_CLASS)
     for row in table.to_pylist():
         theirs = expected[str(row["digit"])]
@@ -53,7 +53,7 @@ def test_per_class_equals_scikit_learn(rows: list[tuple[int, int]]) -> None:
 @given(ROWS)
 def test_confusion_equals_scikit_learn(rows: list[tuple[int, int]]) -> None:
     labels, digits = zip(*rows, strict=True)
-    table = report.confusion(counted(list(rows)))
+    table = counting.confusion(counted(list(rows)))
     assert table.schema.equals(tables.CONFUSION)
     both = [row["count"] for row in table.to_pylist() if row["label"] is not None and row["digit"] is not None]
     assert both == confusion_matrix(labels, digits, labels=range(10)).ravel().tolist()
@@ -66,19 +66,19 @@ DIGIT = st.none() | st.integers(0, 9)
 def test_the_books_balance_whatever_is_missing(rows: list[tuple[int | None, int | None]]) -> None:
     counts = counted(rows)
     summary = counts.summary()
-    assert sum(report.confusion(counts)["count"].to_pylist()) == summary["rows"] == len(rows)
+    assert sum(counting.confusion(counts)["count"].to_pylist()) == summary["rows"] == len(rows)
     assert summary["scored"] + summary["unreadable"] == sum(summary["statuses"].values()) == len(rows)
     assert sum(summary["answers"].values()) == summary["scored"]
     assert summary["labelled"] == sum(None not in row for row in rows)
     assert (summary["accuracy"] is None) == (summary["labelled"] == 0)
-    assert len(report.per_class(counts)) == 10
+    assert len(counting.per_class(counts)) == 10
 
 
 def test_without_labels_there_are_answers_and_no_accuracy() -> None:
     counts = counted([(None, 3), (None, 3), (None, 8), (None, None)])
-    rows = report.per_class(counts).to_pylist()
+    rows = counting.per_class(counts).to_pylist()
     assert [row["predicted"] for row in rows] == [0, 0, 0, 2, 0, 0, 0, 0, 1, 0]
-    nulls = ("support", "correct", "precision", "recall", "f1", "recall_low", "recall_high")
+    nulls = set(tables.PER_CLASS.names) - {"digit", "predicted"}
     assert all(row[name] is None for row in rows for name in nulls)
     assert counts.summary()["accuracy"] is None
 
@@ -86,6 +86,88 @@ def test_without_labels_there_are_answers_and_no_accuracy() -> None:
 @given(st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
 def test_the_interval_is_wilsons(share: tuple[int, int]) -> None:
     correct, total = share
-    low, high = report.wilson(np.array([correct]), np.array([total]))
+    low, high = counting.wilson(np.array([correct]), np.array([total]))
     expected = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     assert (low[0], high[0]) == (pytest.approx(expected.low, abs=1e-9), pytest.approx(expected.high, abs=1e-9))
+
+
+Row = tuple[int | None, int | None, float]
+SURE = st.sampled_from([0.125, 0.2, 0.5, 0.9, 0.99, 0.9995, 1.0]) | st.floats(0.125, 1, width=32)
+
+
+def added(
+    rows: list[Row], threshold: float | None = None
+) -> tuple[list[dict[str, Any]], counting.Counts, counting.Confidences]:
+    """The rows of a run, and their counts after two parts."""
+    rows = [(label, digit, float(np.float32(sure))) for label, digit, sure in rows]
+    whole = [
+        {
+            "label": label,
+            "digit": digit,
+            "confidence": None if digit is None else sure,
+            "status": "empty" if digit is None else "ok",
+            "decision": "review" if digit is None else threshold and ("accept" if sure >= threshold else "review"),
+        }
+        for label, digit, sure in rows
+    ]
+    kinds = [("label", pa.int8()), ("digit", pa.int8()), ("confidence", pa.float32())]
+    kinds += [(name, pa.dictionary(pa.int32(), pa.string())) for name in ("status", "decision")]
+    counts, confidences = counting.Counts(threshold is not None), counting.Confidences()
+    for part in (whole[: len(rows) // 2], whole[len(rows) // 2 :]):
+        table = pa.Table.from_pylist(part, pa.schema(kinds))
+        counts.add(table)
+        confidences.add(table)
+    return whole, counts, confidences
+
+
+@given(st.lists(st.tuples(DIGIT, DIGIT, SURE), max_size=200))
+def test_bins_and_thresholds_count_the_rows(rows: list[Row]) -> None:
+    whole, _, confidences = added(rows)
+    scored = [(row["label"], row["digit"], row["confidence"]) for row in whole if row["status"] == "ok"]
+    labelled = [row for row in scored if row[0] is not None]
+    shown = labelled or scored
+    calibration, curve = confidences.calibration(), confidences.risk_coverage()
+    assert calibration.schema.equals(tables.CALIBRATION)
+    assert curve.schema.equals(tables.RISK_COVERAGE)
+    assert (len(calibration), len(curve)) == (15, 48)
+    for row in calibration.to_pylist():
+        inside = [one for one in shown if row["low"] < one[2] <= row["high"]]
+        right = sum(one[0] == one[1] for one in inside)
+        assert (row["count"], row["correct"]) == (len(inside), right if labelled else None)
+        assert row["accuracy"] == (right / len(inside) if inside and labelled else None)
+        mean = pytest.approx(sum(one[2] for one in inside) / len(inside)) if inside else None
+        assert row["mean_confidence"] == mean
+    for row in curve.to_pylist():
+        sure = [one for one in shown if one[2] >= row["threshold"]]
+        wrong = sum(one[0] != one[1] for one in sure)
+        assert (row["accepted"], row["errors"]) == (len(sure), wrong if labelled else None)
+        assert row["coverage"] == (len(sure) / len(shown) if shown else None)
+        assert row["risk"] == (wrong / len(sure) if sure and labelled else None)
+    if labelled:
+        confidence = np.array([row[2] for row in labelled])
+        correct = np.array([row[0] == row[1] for row in labelled])
+        assert confidences.error() == pytest.approx(calibrating.expected_calibration_error(confidence, correct))
+    else:
+        assert confidences.error() is None
+
+
+@given(st.lists(st.tuples(DIGIT, DIGIT, SURE), max_size=200), st.none() | st.sampled_from([0.5, 0.9]))
+def test_accepted_and_for_review_are_all_rows(rows: list[Row], threshold: float | None) -> None:
+    whole, counts, _ = added(rows, threshold)
+    totals, per_class = counts.summary(), counting.per_class(counts)
+    assert per_class.schema.equals(tables.PER_CLASS)
+    accept = [row for row in whole if row["decision"] == "accept"]
+    known = [row for row in accept if row["label"] is not None]
+    shown = known if totals["labelled"] else accept
+    wrong = [row for row in known if row["label"] != row["digit"]]
+    if threshold is None:
+        names = ("accepted", "review", "accepted_labelled", "accepted_errors")
+        assert [totals[name] for name in names] == [None] * 4
+        assert per_class["accepted"].null_count == per_class["accepted_errors"].null_count == 10
+        return
+    assert (totals["accepted"], totals["accepted"] + totals["review"]) == (len(accept), len(rows))
+    assert totals["accepted_errors"] == (len(wrong) if totals["labelled"] else None)
+    for row in per_class.to_pylist():
+        assert row["accepted"] == sum(one["digit"] == row["digit"] for one in shown)
+        errors = sum(one["digit"] == row["digit"] for one in wrong)
+        assert row["accepted_errors"] == (errors if totals["labelled"] else None)

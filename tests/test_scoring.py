@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import pools, progress, runs, scoring, tables
+from mnist_batch import pools, progress, report, runs, scoring, tables
 from mnist_batch.errors import BooksError, InputError
 from tests.conftest import calibrated
 
@@ -53,6 +53,8 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
         else:
             assert (row["status"], row["digit"]) == ("ok", (number + (number % 7 == 6)) % 10)
         assert row["label"] == number % 10
+    error = facts["totals"].pop("expected_calibration_error")
+    assert 0 < error < 1
     assert facts["totals"] | {"statuses": {}, "answers": {}} == {
         "rows": 110,
         "scored": 106,
@@ -63,6 +65,10 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
         "labelled": 106,
         "correct": 91,
         "accuracy": 91 / 106,
+        "accepted": None,
+        "review": None,
+        "accepted_labelled": None,
+        "accepted_errors": None,
     }
     per_class = pq.read_table(one.table_folder("per_class"), partitioning=None)
     confusion = pq.read_table(one.table_folder("confusion"), partitioning=None)
@@ -181,6 +187,28 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     for row in predictions(run).to_pylist():
         sure = row["confidence"] is not None and row["confidence"] >= threshold
         assert row["decision"] == ("accept" if sure else "review")
+    decisions = predictions(run)["decision"].to_pylist()
+    assert [facts["totals"][name] for name in ("accepted", "review")] == [
+        decisions.count("accept"),
+        decisions.count("review"),
+    ]
+    assert 0 < decisions.count("accept") < 60
+    published = {name: pq.read_table(run.table_folder(name), partitioning=None) for name in tables.REPORT}
+    assert all(published[name].schema.equals(schema) for name, schema in tables.REPORT.items())
+    page = (tmp_path / "out/runs" / run.run_id / "report.html").read_text()
+    assert f"<b>{decisions.count('accept')}</b>accepted" in page
+
+    # Without labels nothing is said about mistakes; with those it had, the report is the same again.
+    (tmp_path / "bare.csv").write_text("scan,label\n2/scan-0022.png,2\n")  # of a scan that is no image
+    _, totals = report.rebuild(run.out, run.run_id, str(tmp_path / "bare.csv"))
+    assert (totals["accepted"], totals["accepted_errors"]) == (decisions.count("accept"), None)
+    bare = pq.read_table(run.table_folder("risk_coverage"), partitioning=None)
+    assert bare["risk"].null_count == bare["errors"].null_count == len(bare)
+    assert "cannot be said without labels" in (tmp_path / "out/runs" / run.run_id / "report.html").read_text()
+    _, totals = report.rebuild(run.out, run.run_id)
+    assert totals == facts["totals"]
+    for name, table in published.items():
+        assert pq.read_table(run.table_folder(name), partitioning=None).equals(table)
 
 
 def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
