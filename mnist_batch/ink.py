@@ -16,6 +16,7 @@ from mnist_batch import strokes
 
 WORK = 64  # pixels of the longer side in which ink is looked for: a digit of half a cell is still above 20
 LEAST_CONTRAST = 8  # grey levels between paper and ink
+FAINT = 50  # grey levels below which ink may be a shadow
 SMALLEST = 24  # pixels of a digit at work size; a smaller one is looked for again, closer
 
 Grey = NDArray[np.uint8]
@@ -125,7 +126,19 @@ def _find(page: Grey, part: Box) -> Look | None:
     digit = strokes.digit_of(mask if lines is None else cv2.subtract(mask, lines), strength, 0.55 * strongest)
     if digit is None:
         return None
-    return Look(part, page, strength, dark, noise, threshold, mask, lines, digit, cv2.boundingRect(digit))
+    box = cv2.boundingRect(digit)
+    if page.shape[0] <= part[3] and strongest < FAINT and not _is_sharp(smooth, box):
+        return None
+    return Look(part, page, strength, dark, noise, threshold, mask, lines, digit, box)
+
+
+def _is_sharp(strength: Grey, box: Box) -> bool:
+    """Whether faint ink has the edges of strokes and is no shadow: 4 pixels across, it loses half of its strength."""
+    x, y, width, height = box
+    seen = strength[max(0, y - 3) : y + height + 3, max(0, x - 3) : x + width + 3]
+    full = _ranked(seen, int(0.97 * seen.size))
+    steps = (cv2.absdiff(part[4:], part[:-4]) for part in (seen, cv2.transpose(seen)) if len(part) > 4)
+    return max((_ranked(step, int(0.98 * step.size)) for step in steps), default=0) >= 0.45 * full
 
 
 def _ranked(values: Grey, rank: int) -> int:

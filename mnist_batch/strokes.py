@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]
 
+SPECK = 0.08  # of a page's side: ink that is smaller is no digit
+
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -66,7 +68,7 @@ def _long_runs(thick: Grey) -> Grey | None:
 def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
     """The pieces of ink that are the digit: the largest near the middle, and those that are parts of it."""
     count, _ = cv2.connectedComponents(ink, connectivity=8, ltype=cv2.CV_16U)
-    if count == 2:  # one piece is the digit whatever the rules say: most pages
+    if count == 2 and not _is_doubtful(ink):  # one piece is the digit whatever the rules say: most pages
         return ink if cv2.minMaxLoc(strength, ink)[1] > strong and cv2.countNonZero(ink) >= 3 else None
     count, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)
     found = np.bincount(
@@ -75,14 +77,34 @@ def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
     found[0] = 0
     boxes, middles = stats.tolist(), centres.tolist()
     pieces = [_piece(label, boxes[label], middles[label], ink.shape) for label in np.flatnonzero(found).tolist()]
-    if not pieces:
+    pieces = [piece for piece in pieces if max(piece.wide, piece.high) >= SPECK]
+    remains = _remains(pieces, labels)
+    if len(remains) == len(pieces):
         return None
-    chosen = _chosen(pieces, labels)
+    chosen = _chosen([piece for piece in pieces if piece.label not in remains], labels)
     if len(chosen) == 1:
         return np.asarray(labels == chosen[0]).view(np.uint8)
     which = np.zeros(count, np.uint8)
     which[chosen] = 1
     return np.asarray(which.take(labels), np.uint8) if chosen else None
+
+
+def _is_doubtful(ink: Grey) -> bool:
+    """Whether a page's only piece of ink may be a speck, or what is left of a border."""
+    (height, width), (x, y, w, h) = ink.shape, cv2.boundingRect(ink)
+    at_edge = x == 0 or y == 0 or x + w == width or y + h == height
+    return bool(at_edge or w >= 0.6 * width or h >= 0.6 * height or max(w / width, h / height) < SPECK)
+
+
+def _remains(pieces: list["_Piece"], labels: NDArray[np.int32]) -> set[int]:
+    """The pieces that lie along the edges of the page and nowhere else: what is left of a border, not a digit."""
+    edged = [piece for piece in pieces if piece.sides or max(piece.wide, piece.high) >= 0.6]
+    height, width = labels.shape
+    if not edged or min(height, width) < 20:
+        return set()
+    down, across = height // 8, width // 8
+    inside = np.bincount(labels[down : height - down, across : width - across].ravel(), minlength=pieces[-1].label + 1)
+    return {piece.label for piece in edged if inside[piece.label] < 0.1 * piece.area}
 
 
 class _Piece(NamedTuple):
