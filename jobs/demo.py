@@ -12,10 +12,12 @@ from jobs import score, session, train
 from mnist_batch import digits, images
 
 DESCRIPTION = """\
-Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms, show the report.
+Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms with it and with the
+bundle that comes with the package, show the reports.
 
 Everything goes below --folder and may be run again."""
 
+TARGET_ERROR = "0.002"
 BOXES_PER_FORM = 10
 FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp", ".png")
 
@@ -45,7 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code:
         return code
 
-    print("\n4. Read the predictions, in one line each:")
+    print(
+        f"4. Scoring them with the bundle that comes with the package, accepting what is sure enough, into {out}",
+        flush=True,
+    )
+    code = score.main([forms, "--labels", truth, "--target-error", TARGET_ERROR, "--out", out])
+    if code:
+        return code
+
+    print("\n5. Read the predictions, in one line each:")
     print(f"""   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') WHERE status = 'ok' LIMIT 5;""")
     print(
         f"""   pandas  pd.read_parquet("{out}/predictions").dropna(subset=["digit"]).query("digit != label").head()"""

@@ -160,7 +160,7 @@ def answer(
 
 
 def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
-    """What a model's outputs (N, 10) or (N, 12) refuse: the place in ``tables.REFUSALS``, int64 (N,), or -1 for none."""
+    """What a model's outputs (N, 10) or (N, 12) refuse: the places in ``tables.REFUSALS``, int64 (N,); -1 for none."""
     total = np.maximum(outputs.sum(axis=1), 1e-9)
     others = outputs[:, tables.CLASSES :]
     if not others.shape[1]:

@@ -206,6 +206,7 @@ def page(
     risk: bytes,
     mistakes: Sequence[Mapping[str, Any]],
     doubtful: Sequence[Mapping[str, Any]],
+    refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
 ) -> str:
     """``report.html``: one self-contained page that opens offline."""
@@ -220,6 +221,7 @@ def page(
         risk=risk,
         mistakes=mistakes,
         doubtful=doubtful,
+        refused=refused,
         unreadable=unreadable,
         meanings=STATUSES,
         classes=CLASSES,

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mnist_batch import counting, finding, images, normalising, plots, runs, scans
+from mnist_batch import counting, finding, images, normalising, plots, runs, scans, tables
 from mnist_batch.counting import Confidences, Counts
 
 GALLERY = 24
@@ -17,10 +17,11 @@ EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "st
 
 @dataclass
 class Examples:
-    """The rows worth looking at: confident mistakes, doubtful answers, scans that could not be read."""
+    """The rows worth looking at: confident mistakes, doubtful answers, scans refused, scans that could not be read."""
 
     mistakes: pd.DataFrame = field(default_factory=pd.DataFrame)
     doubtful: pd.DataFrame = field(default_factory=pd.DataFrame)
+    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
     unreadable: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def add(self, rows: pa.Table) -> None:
@@ -30,7 +31,8 @@ class Examples:
         wrong = scored & new["label"].notna() & (new["label"] != new["digit"])
         self.mistakes = _first(self.mistakes, new[wrong], "confidence", ascending=False)
         self.doubtful = _first(self.doubtful, new[scored], "confidence", ascending=True)
-        self.unreadable = pd.concat([self.unreadable, new[~scored & (new["status"] != "blank")]]).head(GALLERY * 2)
+        self.refused = pd.concat([self.refused, new[new["status"].isin(tables.REFUSALS)]]).head(GALLERY)
+        self.unreadable = pd.concat([self.unreadable, new[~new["status"].isin(tables.READ)]]).head(GALLERY * 2)
 
 
 def _first(kept: pd.DataFrame, new: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
@@ -67,6 +69,7 @@ def stage(
         **pictures,
         mistakes=_pictured(examples.mistakes),
         doubtful=_pictured(examples.doubtful),
+        refused=_pictured(examples.refused),
         unreadable=_records(examples.unreadable),
     )
     run.stage_report(
@@ -178,9 +181,11 @@ def totals_text(totals: Mapping[str, Any]) -> str:
     text = f"{totals['scored']:,} of {totals['rows']:,} rows scored"
     if totals["blank"]:
         text += f"; {totals['blank']:,} blank"
+    if totals.get("refused"):  # a run published by an earlier version has not counted them
+        text += f"; {totals['refused']:,} not one digit"
     if totals["unreadable"]:
         reasons = ", ".join(
-            f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in ("ok", "blank")
+            f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in tables.READ
         )
         text += f"; {totals['unreadable']:,} could not be read: {reasons}"
     if totals["labelled"]:

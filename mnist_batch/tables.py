@@ -8,6 +8,7 @@ import pyarrow as pa
 CLASSES = 10
 IMAGE_BYTES = 28 * 28
 REFUSALS = ("not_a_digit", "several")  # what the outputs of a model after its ten digits stand for
+READ = ("ok", "blank", *REFUSALS)  # the statuses of scans that could be read
 
 STATUSES: Mapping[str, str] = {
     "ok": "read and scored",

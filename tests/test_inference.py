@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from mnist_batch import bundle, inference, reading, runs, scans, tables
 from mnist_batch.errors import InputError
@@ -84,3 +89,26 @@ def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, 
     actor = inference.Classify(ruler, "another digest")
     with pytest.raises(InputError, match="changed while the run was starting"):
         actor(reading.preprocess(listed(tmp_path)))
+
+
+def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
+    for number in range(4):
+        write_scan(tmp_path / f"{number}.png", 7)
+    outputs = np.full((4, 12), 0.001, np.float32)
+    outputs[[0, 1, 2, 3], [3, 10, 11, 7]] = 0.9
+    outputs[3, 10] = 0.6  # surer of a 7 than that it is no digit
+    rows = inference.answer(reading.preprocess(listed(tmp_path)), lambda _: outputs, "m", threshold=0.5)
+    assert rows["status"].to_pylist() == ["ok", "not_a_digit", "several", "ok"]
+    assert rows["digit"].to_pylist() == [3, None, None, 7]
+    assert rows["decision"].to_pylist() == ["accept", "review", "review", "accept"]
+    assert rows["reason"].to_pylist()[1:3] == [tables.STATUSES["not_a_digit"], tables.STATUSES["several"]]
+    assert rows["confidence"].is_null().to_pylist() == [False, True, True, False]
+
+
+@given(hnp.arrays(np.float32, (5, 12), elements=st.floats(0, 1, width=32)))
+def test_the_larger_part_of_the_outputs_decides_on_a_refusal(outputs: NDArray[np.float32]) -> None:
+    digits, others = outputs[:, :10].sum(axis=1), outputs[:, 10:].sum(axis=1)
+    refused = inference.refusals_of(outputs) >= 0
+    assert refused[others > 1.01 * digits + 1e-6].all()
+    assert not refused[others < 0.99 * digits - 1e-6].any()
+    assert (inference.refusals_of(outputs[:, :10]) == -1).all()

@@ -59,6 +59,7 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
         "rows": 110,
         "scored": 106,
         "blank": 0,
+        "refused": 0,
         "unreadable": 4,
         "statuses": {},
         "answers": {},
