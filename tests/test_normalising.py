@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mnist_batch import digits
-from mnist_batch.normalising import SIDE, normalise
+from mnist_batch.normalising import BOX, SIDE, Normalised, examine, normalise
 from tests.conftest import picture_of
 
 Grey = NDArray[np.uint8]
@@ -147,3 +147,58 @@ def test_pages_of_any_shape_are_taken(shape: tuple[int, int]) -> None:
     page = np.full(shape, 200, np.uint8)
     page[: shape[0] // 2] = 20
     assert normalise(page).shape == (SIDE, SIDE)
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90))))
+def test_the_facts_of_any_page_lie_within_it(page: Grey) -> None:
+    found = examine(page)
+    assert np.array_equal(found.picture, normalise(page))
+    if found.box is None:
+        assert not found.picture.any()
+        assert vars(found) == vars(Normalised(found.picture))
+        return
+    (x, y, width, height), (high, wide) = found.box, page.shape
+    assert 0 <= x < x + width <= wide
+    assert 0 <= y < y + height <= high
+    assert found.threshold is not None
+    assert found.threshold > 0
+    assert found.shift is not None
+    assert max(map(abs, found.shift)) <= SIDE // 2 + 1
+
+
+def bar(at: tuple[int, int, int, int], side: int, paper: int = 230, ink: int = 30) -> Grey:
+    page = np.full((side, side), paper, np.uint8)
+    x, y, width, height = at
+    page[y : y + height, x : x + width] = ink
+    return page
+
+
+@settings(deadline=None)
+@given(st.integers(1, 10), st.integers(0, 20), st.integers(0, 16))
+def test_the_box_is_where_the_ink_is(factor: int, x: int, y: int) -> None:
+    """On pages from 40 to 400 pixels, with the frame of another scanner around them or not."""
+    at = [factor * length for length in (10 + x, 2 + y, 8, 20)]
+    page = bar((at[0], at[1], at[2], at[3]), 40 * factor)
+    for frame in (0, 5):
+        framed = cv2.copyMakeBorder(page, *[frame] * 4, cv2.BORDER_CONSTANT, value=0)
+        found = examine(framed)
+        assert found.box is not None
+        assert found.scale is not None
+        assert found.polarity == "dark_on_light"
+        expected = np.add(at, (frame, frame, 0, 0))
+        blurred = max(1, 2 * len(framed) / 64)  # by a pixel at either end, at the size in which ink is looked for
+        assert np.abs(np.subtract(found.box, expected)).max() <= blurred + 1
+        assert found.scale == pytest.approx(BOX / at[3], rel=0.1)
+    assert examine(255 - page).polarity == "light_on_dark"
+
+
+def test_the_facts_tell_the_shift_and_what_meets_an_edge() -> None:
+    hook = bar((20, 10, 20, 4), 64)
+    hook[10:50, 20:24] = 30
+    assert examine(hook).shift == (2, 2)
+    assert examine(bar((28, 12, 8, 40), 64)).shift == (0, 0)
+    assert [examine(bar((28, y, 8, 40), 64)).touching_border for y in (0, 12, 24)] == [True, False, True]
+    lined = bar((28, 12, 8, 40), 64)
+    lined[2:4] = 30
+    assert examine(lined).touching_border is False
