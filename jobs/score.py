@@ -38,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     how.add_argument("--out", default="out", metavar="FOLDER", help="where tables and reports are published")
     how.add_argument("--engine", choices=("onnx", "keras"), default="onnx", help="keras is the slower reference")
+    how.add_argument(
+        "--keep-images",
+        action="store_true",
+        help="publish what the model saw of each scan, 28x28 as PNG, in the column image; a run of its own",
+    )
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
     how.add_argument("--run-id", metavar="ID", help="the run's name; date and fingerprint if left out")
     how.add_argument(
@@ -91,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_id=given.run_id,
             limits=reading.Limits(given.max_bytes, given.max_pixels),
             require_scans=given.require_scans,
+            keep_images=given.keep_images,
         ) as run:
             if not run.published:
                 session.connect(given.address)

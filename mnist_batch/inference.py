@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, normalising, reading, runs, tables
+from mnist_batch import bundle, images, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
 
 BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
@@ -100,12 +100,12 @@ class Classify:
     """Rows of ``tables.PREPROCESSED`` in, the same rows with their answers out (``answer_columns``).
 
     ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
-    changed since is refused. What is wrong with a bundle is raised by the first call: what a constructor raises, Ray
-    tells as the death of an actor.
+    changed since is refused; with ``keep_images`` the column ``image`` has the pictures. What is wrong with a bundle
+    is raised by the first call: what a constructor raises, Ray tells as the death of an actor.
     """
 
-    def __init__(self, model: str, digest: str, engine: str = "onnx") -> None:
-        self.digest = digest
+    def __init__(self, model: str, digest: str, engine: str = "onnx", keep_images: bool = False) -> None:
+        self.digest, self.keep_images = digest, keep_images
         self.engine: Engine | None = None
         try:
             opened = bundle.open_bundle(model)
@@ -118,10 +118,10 @@ class Classify:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if self.engine is None:
             raise self.fault
-        return answer(batch, self.engine, self.digest)
+        return answer(batch, self.engine, self.digest, self.keep_images)
 
 
-def answer(batch: pa.Table, engine: Engine, digest: str) -> pa.Table:
+def answer(batch: pa.Table, engine: Engine, digest: str, keep_images: bool = False) -> pa.Table:
     """The rows of ``batch`` without their pictures, with ``shard`` and the columns of ``predictions``."""
     scored = np.flatnonzero(batch["status"].to_numpy() == "ok")
     pictures = images_of(batch)[scored]
@@ -142,16 +142,23 @@ def answer(batch: pa.Table, engine: Engine, digest: str) -> pa.Table:
         "probabilities": pa.FixedSizeListArray.from_arrays(flat, type=element).take(index),
         "decision": pa.array(["review"] * len(batch), pa.string(), mask=~unscored),
         "model": pa.array([digest] * len(batch), pa.string()),
+        "image": _as_png(pictures, keep_images).take(index),
     }
-    table = batch.drop_columns(["image"])
+    table = batch.drop_columns(["picture"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
 
 
+def _as_png(pictures: NDArray[np.uint8], keep: bool) -> pa.Array:
+    if not keep:
+        return pa.nulls(len(pictures), pa.binary())
+    return pa.array([images.encode(picture) for picture in pictures], pa.binary())
+
+
 def images_of(batch: pa.Table) -> NDArray[np.uint8]:
     """The pictures of a batch, uint8 (N, 28, 28), without copying where the batch is one chunk."""
-    column = batch["image"].combine_chunks()
+    column = batch["picture"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # combine_chunks keeps a column of no chunks as it is
         return np.empty((0, normalising.SIDE, normalising.SIDE), np.uint8)
     flat = np.frombuffer(column.buffers()[1], np.uint8)

@@ -47,15 +47,17 @@ def open_run(
     shard_size: int | None = None,
     limits: reading.Limits | None = None,
     require_scans: bool = False,
+    keep_images: bool = False,
     run_date: str | None = None,
     run_id: str | None = None,
 ) -> Iterator[runs.Run]:
     """List the scans, attach their labels and freeze them as a run, or find the run that this command began.
 
     ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans; with ``require_scans`` they
-    may not be empty. ``limits`` are of each scan. ``run_date`` is today's where None. The run is locked inside
-    the context; it is published already where its sources list the same as then. Raises InputError for whatever
-    argument or input breaks a rule, before Ray is needed, and Locked where another process is at work on the run.
+    may not be empty. ``limits`` are of each scan. ``keep_images`` publishes what the model saw, too. ``run_date`` is
+    today's where None. The run is locked inside the context; it is published already where its sources list the same
+    as then. Raises InputError for whatever argument or input breaks a rule, before Ray is needed, and Locked where
+    another process is at work on the run.
     """
     started = time.monotonic()
     run_date = _date(run_date)
@@ -71,6 +73,7 @@ def open_run(
         "model": opened_model.digest,
         "engine": engine,
         "limits": [limits.max_bytes, limits.max_pixels],
+        "keep_images": keep_images,  # no answer changes, but what is published does
     }
     first = run_id or f"{run_date}-{finding.fingerprint(identity)}"
     with ExitStack() as locks:
@@ -106,6 +109,7 @@ def open_run(
             "labels": "manifest" if labels == "none" and listed["label"].null_count < len(listed) else labels,
             "engine": engine,
             "shard_size": shard_size,
+            "keep_images": keep_images,
             "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
             "model": {
                 "location": opened_model.location,
@@ -248,7 +252,7 @@ def run_pipeline(
         )
         answers = pages.map_batches(
             Classify,
-            fn_constructor_args=[model["location"], model["digest"], opened["engine"]],
+            fn_constructor_args=[model["location"], model["digest"], opened["engine"], opened["keep_images"]],
             compute=ray.data.ActorPoolStrategy(size=classifiers),
             **whole_shards,
         )

@@ -105,6 +105,8 @@ def test_every_column_and_status_is_described() -> None:
                 )
                 in page
             ), field.name
+    for field in tables.NORMALISATION:
+        assert f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |" in page
     for status, meaning in tables.STATUSES.items():
         assert f"| `{status}` | {meaning} |" in page
 
