@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from mnist_batch.tables import CLASSES, STATUSES
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches."""
     # Figure, not pyplot: no display, no state shared between two reports in one process.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _as_png(figure: Any) -> bytes:
+def as_png(figure: Any) -> bytes:
+    """A figure as the bytes of a PNG."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
@@ -36,7 +38,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
 
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The diagonal would drown every mistake: colour follows the square root.
-    figure = _figure(6.2, 6.4)
+    figure = new_figure(6.2, 6.4)
     axes = figure.subplots()
     seaborn.heatmap(
         np.sqrt(share),
@@ -54,24 +56,24 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
     )
     axes.set(xlabel="answer", ylabel="label", title="What was written, and what was read")
     axes.tick_params(length=0, labelrotation=0)
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def answers(counts: Mapping[str, int]) -> bytes:
     """Bars, as PNG, of how many scans were answered with each digit, for a run without labels."""
-    figure = _figure(7.5, 3.6)
+    figure = new_figure(7.5, 3.6)
     axes = figure.subplots()
     bars = axes.bar(list(counts), list(counts.values()), color="#1f4e79")
     axes.bar_label(bars, fmt="{:,.0f}", padding=2, size=9)
     axes.set(xlabel="answer", title="Answers (this run has no labels)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_yticks([])
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     """The curve of a training, as PNG: loss and accuracy by epoch, on training and validation digits."""
-    figure = _figure(9, 3.4)
+    figure = new_figure(9, 3.4)
     at = [line["epoch"] for line in epochs]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(at, [line[name] for line in epochs], marker="o", ms=3, color="#9db8d2", label="training")
@@ -83,7 +85,7 @@ def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    return _as_png(figure)
+    return as_png(figure)
 
 
 @cache

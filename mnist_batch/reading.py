@@ -199,11 +199,11 @@ def preprocess(
             continue
         for page, seen in enumerate(found):
             status = ("ok", None) if seen.picture.any() else ("blank", "no ink was found")
-            rows.append((row, page, *status, content, seen.picture.tobytes(), _normalisation(seen)))
+            rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen)))
     return _table(manifest, shard, rows)
 
 
-def _normalisation(seen: normalising.Normalised) -> dict[str, Any] | None:
+def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
     """What was done to a page, as ``tables.NORMALISATION``; None for a blank one."""
     if seen.box is None or seen.shift is None:
         return None
