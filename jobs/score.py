@@ -45,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="accept the answers that are sure enough for at most this share of them to be wrong, such as 0.005, and "
         "leave the others for review; no decision if left out",
     )
+    how.add_argument(
+        "--keep-images",
+        action="store_true",
+        help="publish what the model saw of each scan, 28x28 as PNG, in the column image; a run of its own",
+    )
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
     how.add_argument("--run-id", metavar="ID", help="the run's name; date and fingerprint if left out")
     how.add_argument(
@@ -99,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_id=given.run_id,
             limits=reading.Limits(given.max_bytes, given.max_pixels),
             require_scans=given.require_scans,
+            keep_images=given.keep_images,
         ) as run:
             if not run.published:
                 session.connect(given.address)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, calibrating, normalising, reading, runs, tables
+from mnist_batch import bundle, calibrating, images, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
 
 BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
@@ -101,13 +101,20 @@ class Classify:
     """Rows of ``tables.PREPROCESSED`` in, the same rows with their answers out (``answer_columns``).
 
     ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
-    changed since is refused. Answers at least as sure as ``threshold`` are accepted. What is wrong with a bundle
-    is raised by the first call: what a constructor raises, Ray tells as the death of an actor.
+    changed since is refused. Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column
+    ``image`` has the pictures. What is wrong with a bundle is raised by the first call: what a constructor raises,
+    Ray tells as the death of an actor.
     """
 
-    def __init__(self, model: str, digest: str, engine: str = "onnx", threshold: float | None = None) -> None:
-        self.digest = digest
-        self.threshold = threshold
+    def __init__(
+        self,
+        model: str,
+        digest: str,
+        engine: str = "onnx",
+        threshold: float | None = None,
+        keep_images: bool = False,
+    ) -> None:
+        self.digest, self.threshold, self.keep_images = digest, threshold, keep_images
         self.engine: Engine | None = None
         try:
             opened = bundle.open_bundle(model)
@@ -121,11 +128,16 @@ class Classify:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if self.engine is None:
             raise self.fault
-        return answer(batch, self.engine, self.digest, self.temperature, self.threshold)
+        return answer(batch, self.engine, self.digest, self.temperature, self.threshold, self.keep_images)
 
 
 def answer(
-    batch: pa.Table, engine: Engine, digest: str, temperature: float = 1.0, threshold: float | None = None
+    batch: pa.Table,
+    engine: Engine,
+    digest: str,
+    temperature: float = 1.0,
+    threshold: float | None = None,
+    keep_images: bool = False,
 ) -> pa.Table:
     """The rows of ``batch`` without their pictures, with ``shard`` and the columns of ``predictions``."""
     read = np.flatnonzero(batch["status"].to_numpy() == "ok")
@@ -133,30 +145,43 @@ def answer(
     answers = [engine(pictures[start : start + BATCH_SIZE]) for start in range(0, len(read), BATCH_SIZE)]
     outputs = np.concatenate(answers) if answers else np.empty((0, tables.CLASSES))
     refusals = refusals_of(outputs)
-    batch = _with_statuses(batch, read[refusals >= 0], refusals[refusals >= 0])
-    scored = read[refusals < 0]
-    probabilities = calibrating.tempered(outputs[refusals < 0], temperature)
-    confidence = probabilities.max(axis=1, initial=0)
-
-    # From one entry an answer back to one a row: taking at a null index gives null.
-    place = np.full(len(batch), -1)
-    place[scored] = np.arange(len(scored))
-    decisions = np.full(len(batch), "review", object)
-    decisions[scored] = None if threshold is None else np.where(confidence >= np.float32(threshold), "accept", "review")
-    index = pa.array(place, mask=place < 0)
-    element = tables.PREDICTIONS.field("probabilities").type
-    flat = pa.array(probabilities.ravel(), pa.float32())
+    refused, scored = read[refusals >= 0], read[refusals < 0]
+    batch = _with_statuses(batch, refused, refusals[refusals >= 0])
     columns = {
-        "digit": pa.array(probabilities.argmax(axis=1), pa.int8()).take(index),
-        "confidence": pa.array(confidence, pa.float32()).take(index),
-        "probabilities": pa.FixedSizeListArray.from_arrays(flat, type=element).take(index),
-        "decision": pa.array(decisions, pa.string()),
+        **_answers(outputs[refusals < 0], scored, len(batch), temperature, threshold),
         "model": pa.array([digest] * len(batch), pa.string()),
+        "image": _spread(_as_png(pictures, keep_images), read, len(batch)),
     }
-    table = batch.drop_columns(["image"])
+    table = batch.drop_columns(["picture"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
+
+
+def _answers(
+    outputs: NDArray[Any], rows: NDArray[np.int64], count: int, temperature: float, threshold: float | None
+) -> dict[str, pa.Array]:
+    """What the outputs for ``rows`` say, in columns of ``count`` rows; the other rows have no answer, for review."""
+    probabilities = calibrating.tempered(outputs, temperature)
+    confidence = probabilities.max(axis=1, initial=0)
+    decisions = np.full(count, "review", object)
+    decisions[rows] = None if threshold is None else np.where(confidence >= np.float32(threshold), "accept", "review")
+    kind = tables.PREDICTIONS.field("probabilities").type
+    found = {
+        "digit": pa.array(probabilities.argmax(axis=1), pa.int8()),
+        "confidence": pa.array(confidence, pa.float32()),
+        "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel(), pa.float32()), type=kind),
+    }
+    return {name: _spread(values, rows, count) for name, values in found.items()} | {
+        "decision": pa.array(decisions, pa.string())
+    }
+
+
+def _spread(values: pa.Array, rows: NDArray[np.int64], count: int) -> pa.Array:
+    """The values at their rows of a column of ``count``; the others are null."""
+    place = np.full(count, -1)
+    place[rows] = np.arange(len(rows))
+    return values.take(pa.array(place, mask=place < 0))
 
 
 def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
@@ -181,9 +206,15 @@ def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], refusals: NDArray[n
     return batch
 
 
+def _as_png(pictures: NDArray[np.uint8], keep: bool) -> pa.Array:
+    if not keep:
+        return pa.nulls(len(pictures), pa.binary())
+    return pa.array([images.encode(picture) for picture in pictures], pa.binary())
+
+
 def images_of(batch: pa.Table) -> NDArray[np.uint8]:
     """The pictures of a batch, uint8 (N, 28, 28), without copying where the batch is one chunk."""
-    column = batch["image"].combine_chunks()
+    column = batch["picture"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):  # combine_chunks keeps a column of no chunks as it is
         return np.empty((0, normalising.SIDE, normalising.SIDE), np.uint8)
     flat = np.frombuffer(column.buffers()[1], np.uint8)

@@ -26,7 +26,8 @@ class Normalised:
     ``picture`` is uint8 (28, 28), ink = 255. ``polarity`` is dark_on_light or light_on_dark, ``threshold`` the grey
     levels between paper and what counts as ink. ``box`` is the ink's (x, y, width, height) on the page as it was
     given, ``scale`` pixels of the picture per pixel of the page, ``shift`` the whole pixels (across, down) that
-    centring the mass moved the digit off the middle. ``touching_border``: the digit, not a line, meets an edge.
+    centring by mass moved the digit from where even ink would lie. ``touching_border``: the digit, not
+    a line, meets an edge.
     """
 
     picture: Grey
@@ -108,10 +109,10 @@ def _fitted(ink: Grey) -> Grey:
 
 
 def _centre(ink: Grey, picture: Grey) -> tuple[int, int]:
-    """Place ink on an empty picture with its mass in the middle; returns how far that is off the box's middle."""
+    """Place ink on an empty picture with its mass in the middle; returns how far from where even ink would lie."""
     (height, width), moments = ink.shape, cv2.moments(ink)
     mass = max(moments["m00"], 1e-6)
     left = min(max(int(SIDE / 2 - moments["m10"] / mass + 0.501), 0), SIDE - width)
     top = min(max(int(SIDE / 2 - moments["m01"] / mass + 0.501), 0), SIDE - height)
     picture[top : top + height, left : left + width] = ink
-    return left - (SIDE - width) // 2, top - (SIDE - height) // 2
+    return left - (SIDE - width) // 2 - 1, top - (SIDE - height) // 2 - 1

@@ -17,14 +17,16 @@ from mnist_batch.tables import CLASSES, STATUSES
 BLUE, RED = "#1f4e79", "#b42318"
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches."""
     # Figure, not pyplot: no display, no state shared between two reports in one process.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _as_png(figure: Any) -> bytes:
+def as_png(figure: Any) -> bytes:
+    """A figure as the bytes of a PNG."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
@@ -40,7 +42,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
 
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The diagonal would drown every mistake: colour follows the square root.
-    figure = _figure(6.2, 6.4)
+    figure = new_figure(6.2, 6.4)
     axes = figure.subplots()
     seaborn.heatmap(
         np.sqrt(share),
@@ -58,19 +60,19 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
     )
     axes.set(xlabel="answer", ylabel="label", title="What was written, and what was read")
     axes.tick_params(length=0, labelrotation=0)
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def answers(counts: Mapping[str, int]) -> bytes:
     """Bars, as PNG, of how many scans were answered with each digit, for a run without labels."""
-    figure = _figure(7.5, 3.6)
+    figure = new_figure(7.5, 3.6)
     axes = figure.subplots()
     bars = axes.bar(list(counts), list(counts.values()), color=BLUE)
     axes.bar_label(bars, fmt="{:,.0f}", padding=2, size=9)
     axes.set(xlabel="answer", title="Answers (this run has no labels)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_yticks([])
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def reliability(bins: pa.Table) -> bytes:
@@ -81,7 +83,7 @@ def reliability(bins: pa.Table) -> bytes:
     rows = [row for row in bins.to_pylist() if row["count"]]
     right = np.array([row["accuracy"] for row in rows])
     low, high = wilson(np.array([row["correct"] for row in rows]), np.array([row["count"] for row in rows]))
-    figure = _figure(6, 5)
+    figure = new_figure(6, 5)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color="#94a3b8", lw=1, ls="--")
     upper.errorbar(
@@ -92,14 +94,14 @@ def reliability(bins: pa.Table) -> bytes:
     upper.yaxis.set_major_formatter(_percent)
     upper.spines[["top", "right"]].set_visible(False)
     _bars(lower, rows)
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def confidences(bins: pa.Table) -> bytes:
     """How many answers there are by confidence, as PNG, from a ``calibration`` without labels."""
-    figure = _figure(6, 2.8)
+    figure = new_figure(6, 2.8)
     _bars(figure.subplots(), bins.to_pylist())
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -118,7 +120,7 @@ def risk(curve: pa.Table, totals: Mapping[str, Any], target_error: float | None)
     A dot is what the run's own rule accepted, a line the error it was to keep, where there is one.
     """
     rows = [row for row in curve.to_pylist() if row["accepted"]]
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.subplots()
     axes.plot([row["coverage"] for row in rows], [row["risk"] for row in rows], marker="o", ms=3, color=BLUE)
     if target_error is not None:
@@ -137,7 +139,7 @@ def coverage(curve: pa.Table, totals: Mapping[str, Any], threshold: float | None
     A dot is what the run's own rule accepted, where there is one.
     """
     rows = [row for row in curve.to_pylist() if row["accepted"]]
-    figure = _figure(6, 4)
+    figure = new_figure(6, 4)
     axes = figure.subplots()
     axes.plot([_nines(row["threshold"]) for row in rows], [row["coverage"] for row in rows], "o-", ms=3, color=BLUE)
     if threshold is not None and totals["scored"]:
@@ -156,7 +158,7 @@ def _rates(figure: Any, *shares: Any) -> bytes:
     for axis in shares:
         axis.set_major_formatter(_percent)
     figure.axes[0].spines[["top", "right"]].set_visible(False)
-    return _as_png(figure)
+    return as_png(figure)
 
 
 def _percent(share: float, _: int) -> str:
@@ -165,10 +167,9 @@ def _percent(share: float, _: int) -> str:
 
 def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     """The curve of a training, as PNG: loss and accuracy of each net by epoch, on training and validation digits."""
-    figure = _figure(9, 3.4)
-    nets = [
-        [line for line in epochs if line["seed"] == seed] for seed in dict.fromkeys(line["seed"] for line in epochs)
-    ]
+    figure = new_figure(9, 3.4)
+    seeds = dict.fromkeys(line["seed"] for line in epochs)
+    nets = [[line for line in epochs if line["seed"] == seed] for seed in seeds]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for kind, key, color in (("training", name, "#9db8d2"), ("validation", f"validation_{name}", BLUE)):
             for net in nets:
@@ -178,7 +179,7 @@ def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    return _as_png(figure)
+    return as_png(figure)
 
 
 @cache

@@ -96,7 +96,7 @@ class Reader:
                         except Died as death:
                             known[row] = death.status, death.reason
                             note(row, *known[row])
-                    answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK)]))
+                    answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK, None)]))
             beat(rows.stop)
         return pa.concat_tables(answers).combine_chunks()
 
@@ -188,25 +188,44 @@ def preprocess(
             failpoints.reach("read", path)
             data = images.read_scan(source, path, size, modified_ns, limits.max_bytes)
             content = images.content_digest(data)
-            pictures = [normalising.normalise(page) for page in images.decode(data)]
+            found = [normalising.examine(page) for page in images.decode(data)]
         except images.Unreadable as error:
-            rows.append((row, 0, error.status, str(error.reason), content, _BLANK))
+            rows.append((row, 0, error.status, str(error.reason), content, _BLANK, None))
             continue
         except (InputError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
-            rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK))
+            rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK, None))
             continue
-        for page, picture in enumerate(pictures):
-            found = ("ok", None) if picture.any() else ("blank", "no ink was found")
-            rows.append((row, page, *found, content, picture.tobytes()))
+        for page, seen in enumerate(found):
+            status = ("ok", None) if seen.picture.any() else ("blank", "no ink was found")
+            rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen)))
     return _table(manifest, shard, rows)
 
 
+def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
+    """What was done to a page, as ``tables.NORMALISATION``; None for a blank one."""
+    if seen.box is None or seen.shift is None:
+        return None
+    x, y, width, height = seen.box
+    return {
+        "polarity": seen.polarity,
+        "threshold": seen.threshold,
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "scale": seen.scale,
+        "shift_across": seen.shift[0],
+        "shift_down": seen.shift[1],
+        "touching_border": seen.touching_border,
+    }
+
+
 def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Table:
-    """``rows`` of (row of the manifest, page, status, reason, content, image) with what the manifest says of them."""
-    at, *read = zip(*rows, strict=True) if rows else ([],) * 6
-    names = ("page", "status", "reason", "content", "image")
+    """``rows`` of (row of the manifest, and the columns ``names``) with what the manifest says of them."""
+    at, *read = zip(*rows, strict=True) if rows else ([],) * 7
+    names = ("page", "status", "reason", "content", "picture", "normalisation")
     taken = manifest.take(pa.array(at, pa.int64()))
     carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
     columns = {**dict(zip(names, read, strict=True)), **carried, "shard": np.full(len(taken), shard, np.int32)}

@@ -57,6 +57,7 @@ def open_run(
     shard_size: int | None = None,
     limits: reading.Limits | None = None,
     require_scans: bool = False,
+    keep_images: bool = False,
     run_date: str | None = None,
     run_id: str | None = None,
 ) -> Iterator[runs.Run]:
@@ -64,10 +65,10 @@ def open_run(
 
     ``sources`` are folders and files, or ``manifest`` names a Parquet file of scans; with ``require_scans`` they
     may not be empty. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of
-    the model certifies it; None sets no rule. ``limits`` are of each scan. ``run_date`` is today's where None. The
-    run is locked inside the context; it is published already where its sources list the same as then. Raises
-    InputError for whatever argument or input breaks a rule, before Ray is needed, and Locked where another
-    process is at work on the run.
+    the model certifies it; None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model
+    saw, too. ``run_date`` is today's where None. The run is locked inside the context; it is published already where
+    its sources list the same as then. Raises InputError for whatever argument or input breaks a rule, before Ray is
+    needed, and Locked where another process is at work on the run.
     """
     started = time.monotonic()
     run_date = finding.date_of(run_date)
@@ -85,6 +86,7 @@ def open_run(
         "engine": engine,
         "limits": [limits.max_bytes, limits.max_pixels],
         **rule,
+        "keep_images": keep_images,  # no answer changes, but what is published does
     }
     first = run_id or f"{run_date}-{finding.fingerprint(identity)}"
     with ExitStack() as locks:
@@ -121,6 +123,7 @@ def open_run(
             "engine": engine,
             **rule,
             "shard_size": shard_size,
+            "keep_images": keep_images,
             "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
             "model": {
                 "location": opened_model.location,
@@ -263,7 +266,13 @@ def run_pipeline(
         )
         answers = pages.map_batches(
             Classify,
-            fn_constructor_args=[model["location"], model["digest"], opened["engine"], opened["threshold"]],
+            fn_constructor_args=[
+                model["location"],
+                model["digest"],
+                opened["engine"],
+                opened["threshold"],
+                opened["keep_images"],
+            ],
             compute=ray.data.ActorPoolStrategy(size=classifiers),
             **whole_shards,
         )

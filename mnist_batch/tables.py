@@ -33,6 +33,21 @@ def _field(name: str, kind: pa.DataType, description: str, nullable: bool = True
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
+NORMALISATION = pa.struct(
+    [
+        _field("polarity", pa.string(), "dark_on_light or light_on_dark"),
+        _field("threshold", pa.float32(), "grey levels between paper and what counts as ink"),
+        _field("x", pa.int32(), "left edge of the ink's box, in pixels of the page as it is stored"),
+        _field("y", pa.int32(), "upper edge of the ink's box"),
+        _field("width", pa.int32(), "width of the ink's box"),
+        _field("height", pa.int32(), "height of the ink's box"),
+        _field("scale", pa.float32(), "pixels of the 28x28 picture per pixel of the page"),
+        _field("shift_across", pa.int8(), "pixels that centring by mass moved the digit right of where even ink lies"),
+        _field("shift_down", pa.int8(), "pixels that it moved the digit below it"),
+        _field("touching_border", pa.bool_(), "the digit, not a line, meets an edge of the page"),
+    ]
+)
+
 MANIFEST = pa.schema(
     [
         _field("source", pa.string(), "the root this scan was listed under", nullable=False),
@@ -55,7 +70,8 @@ PREPROCESSED = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("label", pa.int8()),
         pa.field("content", pa.binary(16)),
-        pa.field("image", pa.binary(IMAGE_BYTES), nullable=False),
+        pa.field("picture", pa.binary(IMAGE_BYTES), nullable=False),
+        pa.field("normalisation", NORMALISATION),
     ]
 )
 
@@ -77,6 +93,8 @@ PREDICTIONS = pa.schema(
         _field("decision", _TEXT, "accept or review; a scan without a digit is for review; null: no rule set"),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
         _field("model", _TEXT, "digest of the model bundle that answered", nullable=False),
+        _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
+        _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null but for runs with --keep-images"),
     ]
 )
 

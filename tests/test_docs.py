@@ -11,13 +11,13 @@ import pandas
 import polars
 import pytest
 
-from jobs import report, score, train, verify
+from jobs import inspect, report, score, train, verify
 from mnist_batch import tables
 from tests.conftest import write_scan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-JOBS = {"train": train, "score": score, "report": report, "verify": verify}
+JOBS = {"train": train, "score": score, "report": report, "verify": verify, "inspect": inspect}
 
 
 def blocks(kind: str) -> list[str]:
@@ -49,6 +49,7 @@ def test_the_readmes_commands_and_reads_work(
         "jobs.score",
         "jobs.report",
         "jobs.verify",
+        "jobs.inspect",
     ]
     run_id = "none yet"
     for line in commands:
@@ -105,6 +106,8 @@ def test_every_column_and_status_is_described() -> None:
                 )
                 in page
             ), field.name
+    for field in tables.NORMALISATION:
+        assert f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |" in page
     for status, meaning in tables.STATUSES.items():
         assert f"| `{status}` | {meaning} |" in page
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from PIL import Image
 
-from mnist_batch import bundle, inference, reading, runs, scans, tables
+from mnist_batch import bundle, images, inference, normalising, reading, runs, scans, tables
 from mnist_batch.errors import InputError
-from tests.conftest import calibrated, write_scan
+from tests.conftest import calibrated, picture_of, write_scan
 
 
 def listed(folder: Path) -> pa.Table:
@@ -38,7 +40,7 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     rows = inference.Classify(ruler, model.digest)(reading.preprocess(manifest))
     assert rows.column_names == ["shard", *(name for name in rows.column_names if name != "shard")]
     assert set(tables.PREDICTIONS.names) < set(rows.column_names)
-    assert "image" not in rows.column_names
+    assert "picture" not in rows.column_names
     answers = rows.select(["scan", "label", "digit", "status", "decision", "model"]).to_pylist()
     assert answers == [
         {"scan": "3/b.png", "label": 3, "digit": 5, "status": "ok", "decision": None, "model": model.digest},
@@ -73,6 +75,38 @@ def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str
         for model in (ruler, warm)
     )
     assert tempered == pytest.approx(cold**0.5 / (cold**0.5 + 9 * ((1 - cold) / 9) ** 0.5))
+
+
+def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, ruler: str) -> None:
+    """The ink's box lies on the page, also where the scan is large, turned over, or one of several pages."""
+    write_scan(tmp_path / "in/a.png", 7)
+    large = cv2.copyMakeBorder(cv2.resize(picture_of(3), (280, 280)), 30, 90, 10, 200, cv2.BORDER_CONSTANT)
+    (tmp_path / "in/b.png").write_bytes(images.encode(255 - large))
+    Image.fromarray(picture_of(1)).save(
+        tmp_path / "in/c.tif", save_all=True, append_images=[Image.fromarray(np.zeros((40, 30), np.uint8))]
+    )
+    (tmp_path / "in/d.png").write_bytes(b"")
+    model = bundle.open_bundle(ruler)
+    seen = reading.preprocess(listed(tmp_path / "in"))
+    rows = inference.Classify(ruler, model.digest, keep_images=True)(seen)
+    assert rows["status"].to_pylist() == ["ok", "ok", "ok", "blank", "empty"]
+    for row in rows.to_pylist():
+        facts = row["normalisation"]
+        if row["status"] != "ok":
+            assert (facts, row["image"]) == (None, None)
+            continue
+        page = list(images.decode((tmp_path / "in" / row["scan"]).read_bytes()))[row["page"]]
+        assert 0 <= facts["x"] < facts["x"] + facts["width"] <= page.shape[1]
+        assert 0 <= facts["y"] < facts["y"] + facts["height"] <= page.shape[0]
+        [picture] = images.decode(row["image"])
+        assert np.array_equal(picture, normalising.normalise(page))
+    of_large = rows["normalisation"][1].as_py()
+    assert of_large["polarity"] == "dark_on_light"
+    assert [of_large[name] for name in ("x", "y", "width", "height")] == pytest.approx([110, 80, 80, 200], abs=9)
+    assert of_large["scale"] == pytest.approx(0.1, rel=0.06)
+    without = inference.Classify(ruler, model.digest)(seen)
+    assert without["image"].null_count == 5
+    assert without.drop_columns(["image"]).equals(rows.drop_columns(["image"]))
 
 
 def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: str) -> None:

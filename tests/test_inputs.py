@@ -221,4 +221,4 @@ def test_no_format_decodes_a_page_above_the_limit(kind: str) -> None:
 def test_a_picture_that_is_right_is_read_right(tmp_path: Path) -> None:
     write_scan(tmp_path / "7.png", 7)
     [row] = reading.preprocess(scans.list_scans([str(tmp_path)])).to_pylist()
-    assert row["image"] == picture_of(7).tobytes()
+    assert row["picture"] == picture_of(7).tobytes()

@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from jobs import demo, report, score, train, verify
+from jobs import demo, inspect, report, score, train, verify
 from tests.conftest import write_scan
 
 Make = Callable[..., Path]
@@ -162,7 +162,7 @@ def test_a_mistake_is_exit_2_and_a_sentence_and_publishes_nothing(
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("job", [score, train, report, verify, demo])
+@pytest.mark.parametrize("job", [score, train, report, verify, inspect, demo])
 def test_help_is_a_page_that_says_what_the_exit_codes_mean(job: Any, capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="0"):
         job.main(["--help"])

@@ -164,7 +164,7 @@ def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_pa
     assert rows["status"].to_pylist() == ["ok", "empty", "ok", "not_an_image", "ok"]
     assert [reason is None for reason in rows["reason"].to_pylist()] == [True, False, True, False, True]
     for number in (0, 2, 4):
-        assert rows["image"][number] == clean["image"][number]
+        assert rows["picture"][number] == clean["picture"][number]
         assert rows["content"][number] == clean["content"][number]
 
 

@@ -1,0 +1,57 @@
+"""Show how one scan is read: where its ink is, what the model sees of it, and what it answers."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs import session
+
+DESCRIPTION = """\
+Show how one scan is read: where its ink is, what the model sees of it, and what it answers.
+
+  python -m jobs.inspect scan.png
+  python -m jobs.inspect pages.tif --page 2 --out page.png
+
+No Ray is needed. Exit codes: 0 done, 2 bad arguments or input."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, read the page, draw it; returns the exit code."""
+    arguments = session.parser("jobs.inspect", DESCRIPTION)
+    arguments.add_argument("scan", metavar="SCAN", help="an image file, by path or URI (s3://...)")
+    arguments.add_argument("--page", type=int, default=0, metavar="N", help="page of a TIFF of several pages, from 0")
+    arguments.add_argument("--out", default="inspect.png", metavar="FILE", help="the picture to write, a PNG")
+    arguments.add_argument(
+        "--model", metavar="FOLDER", help="model bundle, as jobs.train writes it; the one of this package if left out"
+    )
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch import bundle, inspecting, normalising, reading, tables
+
+        page = inspecting.page_of(given.scan, given.page)
+        seen = normalising.examine(page)
+        status, probabilities = inspecting.answer(seen.picture, given.model or bundle.SHIPPED)
+        drawn = inspecting.draw(page, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}")
+        inspecting.save(drawn, Path(given.out))
+
+        summary: dict[str, Any] = {"found": status, "picture": given.out}
+        if status == "blank":
+            print("blank: no ink was found")
+            return summary
+        for name, value in inspecting.facts(seen).items():
+            print(f"{name}: {value}")
+        summary["normalisation"] = reading.normalisation_of(seen)
+        if status != "ok":
+            print(f"{status}: {tables.STATUSES[status]}")
+            return summary
+        digit, confidence = int(probabilities.argmax()), float(probabilities.max())
+        print(f"answer: {digit} (confidence {confidence:.4f})")
+        return summary | {"digit": digit, "confidence": confidence, "probabilities": probabilities.tolist()}
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

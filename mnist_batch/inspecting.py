@@ -1,0 +1,107 @@
+"""One page's way to its answer, as a picture: where its ink is, what of it is the digit, and what the model sees."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch import bundle, calibrating, images, inference, locations, plots, scans, tables, vetting
+from mnist_batch.errors import InputError
+from mnist_batch.ink import Grey, Look, look
+from mnist_batch.normalising import Normalised, examine
+
+DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
+
+
+def page_of(scan: str, number: int) -> Grey:
+    """A page of an image file, by path or URI; InputError where there is none."""
+    filesystem, path = locations.resolve(scan)
+    if locations.is_folder(filesystem, path):
+        raise InputError(f"SCAN {scan!r} is a folder; give one image file")
+    [listed] = scans.list_scans([scan], "SCAN").to_pylist()
+    try:
+        pages = list(images.decode(images.read_scan(listed["source"], listed["path"])))
+    except images.Unreadable as error:
+        raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
+    if not 0 <= number < len(pages):
+        raise InputError(f"--page is {number}; {scan!r} has {len(pages)}, from 0")
+    return pages[number]
+
+
+def answer(picture: Grey, model: str) -> tuple[str, NDArray[np.float32]]:
+    """A bundle's status and probabilities, float32 (10,), for a picture of uint8 (28, 28)."""
+    opened = bundle.open_bundle(model)
+    vetting.vet(opened)
+    outputs = inference.OnnxEngine(opened)(picture[None])
+    [refusal] = inference.refusals_of(outputs)
+    [probabilities] = calibrating.tempered(outputs, calibrating.temperature_of(opened.info["calibration"]))
+    status = "blank" if not picture.any() else "ok" if refusal < 0 else tables.REFUSALS[refusal]
+    return status, np.asarray(probabilities, np.float32)
+
+
+def save(picture: bytes, path: Path) -> None:
+    """Write a picture; InputError where that cannot be done."""
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise InputError(f"--out {str(path)!r}: cannot be written ({error.strerror}); name another file") from None
+
+
+def facts(seen: Normalised) -> dict[str, Any]:
+    """What was done to a page, by name, in words; empty for a blank page."""
+    if seen.box is None or seen.shift is None or seen.scale is None or seen.threshold is None:
+        return {}
+    x, y, width, height = seen.box
+    return {
+        "polarity": str(seen.polarity).replace("_", " "),
+        "threshold": f"{seen.threshold:.0f} grey levels from the paper",
+        "ink": f"{width} x {height} pixels at ({x}, {y})",
+        "scale": f"{seen.scale:.3g} pixels of the picture per pixel of the page",
+        "shift": f"{seen.shift[0]} across, {seen.shift[1]} down, to centre the mass",
+        "at an edge": "yes, the digit may be cut off" if seen.touching_border else "no",
+    }
+
+
+def draw(page: Grey, status: str, probabilities: NDArray[np.float32], title: str) -> bytes:
+    """The steps of a page and its answer, as PNG; a blank page shows none of its ``probabilities``, float32 (10,)."""
+    from matplotlib.patches import Rectangle
+
+    seen, found = examine(page), look(page)
+    figure = plots.new_figure(11, 5.2)
+    figure.suptitle(title, family="monospace", size=10)
+    on_page, strength, pieces, picture, words, bars = figure.subplots(2, 4).ravel()[[0, 1, 2, 3, 4, 6]]
+    for axes in figure.axes:
+        axes.set_axis_off()
+    on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
+    on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
+    if found is None or seen.box is None:
+        words.text(0, 1, "blank: no ink was found", va="top")
+        return plots.as_png(figure)
+    x, y, width, height = seen.box
+    on_page.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, color="#c83c32"))
+    strength.imshow(found.strength, cmap="gray_r", vmin=0)
+    strength.set_title("ink on its paper")
+    pieces.imshow(_coloured(found))
+    pieces.set_title("digit, lines, specks")
+    picture.imshow(seen.picture, cmap="gray", vmin=0, vmax=255)
+    picture.set_title("what the model sees")
+    words.text(0, 1, "\n".join(f"{name}: {value}" for name, value in facts(seen).items()), va="top", size=9)
+    _bars(bars, probabilities, f"answer: {probabilities.argmax()}" if status == "ok" else status)
+    return plots.as_png(figure)
+
+
+def _coloured(found: Look) -> NDArray[np.uint8]:
+    colours = np.full((*found.mask.shape, 3), 255, np.uint8)
+    colours[found.mask > 0] = SPECK
+    if found.lines is not None:
+        colours[(found.lines & found.mask) > 0] = LINE
+    colours[found.digit > 0] = DIGIT
+    return colours
+
+
+def _bars(axes: Any, probabilities: NDArray[np.float32], title: str) -> None:
+    axes.set_axis_on()
+    axes.bar(range(10), probabilities, color=plots.BLUE)
+    axes.set(xticks=range(10), ylim=(0, 1), title=title)
+    axes.spines[["top", "right"]].set_visible(False)
