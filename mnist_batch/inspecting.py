@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,7 +71,8 @@ def draw(page: Grey, status: str, probabilities: NDArray[np.float32], title: str
     seen, found = examine(page), look(page)
     figure = plots.new_figure(11, 5.2)
     figure.suptitle(title, family="monospace", size=10)
-    on_page, strength, pieces, picture, words, bars = figure.subplots(2, 4).ravel()[[0, 1, 2, 3, 4, 6]]
+    places = figure.subplot_mosaic([["page", "strength", "pieces", "picture"], ["words", "words", "bars", "bars"]])
+    on_page, strength, pieces, picture, words, bars = places.values()
     for axes in figure.axes:
         axes.set_axis_off()
     on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
@@ -83,7 +85,7 @@ def draw(page: Grey, status: str, probabilities: NDArray[np.float32], title: str
     strength.imshow(found.strength, cmap="gray_r", vmin=0)
     strength.set_title("ink on its paper")
     pieces.imshow(_coloured(found))
-    pieces.set_title("digit, lines, specks")
+    pieces.set_title("digit blue, lines red, specks orange", size=10)
     picture.imshow(seen.picture, cmap="gray", vmin=0, vmax=255)
     picture.set_title("what the model sees")
     words.text(0, 1, "\n".join(f"{name}: {value}" for name, value in facts(seen).items()), va="top", size=9)
@@ -96,6 +98,11 @@ def _coloured(found: Look) -> NDArray[np.uint8]:
     colours[found.mask > 0] = SPECK
     if found.lines is not None:
         colours[(found.lines & found.mask) > 0] = LINE
+    (height, width), others = found.mask.shape, cv2.subtract(found.mask, found.digit)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(others, connectivity=8)
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_WIDTH] > width / 2 or stats[label, cv2.CC_STAT_HEIGHT] > height / 2:
+            colours[labels == label] = LINE
     colours[found.digit > 0] = DIGIT
     return colours
 

@@ -101,6 +101,22 @@ def test_the_same_command_again_does_nothing_and_new_scans_make_a_new_run(
 
 
 @pytest.mark.usefixtures("shared_ray")
+def test_a_run_that_keeps_images_is_another_run(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
+    folder, out = scans_folder(25), tmp_path / "out"
+    first = opened([folder], ruler, out)
+    scoring.score(first)
+    second = opened([folder], ruler, out, keep_images=True)
+    assert second.run_id != first.run_id
+    assert scoring.score(second)["keep_images"] is True
+    assert opened([folder], ruler, out, keep_images=True).published
+    without, kept = (pq.read_table(run.table_folder("predictions"), partitioning=None) for run in (first, second))
+    assert without.drop_columns(["image"]).equals(kept.drop_columns(["image"]))
+    assert without["image"].null_count == 25
+    assert kept["image"].is_valid().equals(kept["digit"].is_valid())
+    assert kept["normalisation"].is_valid().equals(kept["digit"].is_valid())
+
+
+@pytest.mark.usefixtures("shared_ray")
 def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder, out = scans_folder(50), tmp_path / "out"
     run = opened([folder], ruler, out)
