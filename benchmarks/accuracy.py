@@ -191,6 +191,15 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def calibration_table(results: dict[str, Any]) -> str:
+    """The expected calibration errors as docs/accuracy.md shows them, in per cent."""
+    lines = ["| pages | as the model gives it | calibrated |", "|---|---|---|"]
+    for name, found in results["confidence"].items():
+        before, after = (found["expected_calibration_error"][how] for how in ("uncalibrated", "calibrated"))
+        lines.append(f"| {name} ({found['pages']:,}) | {100 * before:.2f} | {100 * after:.2f} |")
+    return "\n".join(lines)
+
+
 def trust_table(results: dict[str, Any]) -> str:
     """What the confidence is worth, as docs/accuracy.md shows it."""
     lines = ["| `--target-error` | " + " | ".join(f"{name}: accepted, wrong" for name in results["confidence"]) + " |"]
@@ -274,8 +283,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     results = measure(reader)
     given.results.write_text(json.dumps(results, indent=2) + "\n")
-    print(table(results))
-    print(trust_table(results))
+    for shown in (table, calibration_table, trust_table):
+        print(shown(results))
 
 
 if __name__ == "__main__":
