@@ -120,6 +120,7 @@ class Answers:
 
     blank: NDArray[np.bool_]
     refused: NDArray[np.bool_]
+    doubted: NDArray[np.bool_]
     digit: NDArray[np.int64]
     confidence: NDArray[np.float32]
     uncalibrated: NDArray[np.float32]
@@ -140,7 +141,8 @@ class Reader:
         blank, refused = ~pictures.any(axis=(1, 2)), inference.refusals_of(outputs) >= 0
         found = calibrating.tempered(outputs, calibrating.temperature_of(self.calibration))
         digit = np.where(blank | refused, -1, found.argmax(axis=1))
-        return Answers(blank, refused & ~blank, digit, found.max(axis=1), calibrating.tempered(outputs, 1).max(axis=1))
+        doubted, before = calibrating.doubted(outputs), calibrating.tempered(outputs, 1).max(axis=1)
+        return Answers(blank, refused & ~blank, doubted, digit, found.max(axis=1), before)
 
 
 def measure(reader: Reader) -> dict[str, Any]:
@@ -176,7 +178,7 @@ def trust(reader: Reader, answers: Answers, labels: NDArray[np.int8]) -> dict[st
         except InputError:
             targets[f"{target:g}"] = None
             continue
-        accepted = read & (answers.confidence >= np.float32(threshold))
+        accepted = read & ~answers.doubted & (answers.confidence >= np.float32(threshold))
         targets[f"{target:g}"] = {"accepted": int(accepted.sum()), "errors": int((accepted & ~right).sum())}
     return {"pages": len(labels), "expected_calibration_error": errors, "targets": targets}
 

@@ -13,6 +13,7 @@ from mnist_batch.tables import CLASSES
 
 BINS = 15
 LEVEL = 0.95
+DOUBTED_FROM = 0.05  # of a model's outputs, those for what is no digit
 LEAST, MOST = 0.05, 20.0  # temperatures looked at
 # Shares of the validation digits that are accepted, fixed before any error is looked at; finer where most runs end.
 COVERAGES = np.concatenate([np.arange(0.50, 0.90, 0.05), [0.90, 0.92, 0.94, 0.95, 0.955], np.arange(0.96, 1, 0.0025)])
@@ -31,6 +32,17 @@ def tempered(outputs: NDArray[Any], temperature: float) -> NDArray[np.float32]:
     largest = digits.max(axis=1, keepdims=True, initial=0)
     powers = np.where(largest > 0, digits / np.where(largest > 0, largest, 1), 1.0) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def refusal_shares(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """The share of a model's outputs (N, K) that is not of the ten digits, float64 (N,); 0 for a model with ten."""
+    totals = np.maximum(outputs.sum(axis=1, dtype=np.float64), np.finfo(np.float32).tiny)
+    return np.asarray(outputs[:, CLASSES:].sum(axis=1, dtype=np.float64) / totals, np.float64)
+
+
+def doubted(outputs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which answers are never accepted, however sure of their digit: those that may be no digit at all."""
+    return refusal_shares(outputs) >= DOUBTED_FROM
 
 
 def fit_temperature(outputs: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -101,17 +113,18 @@ def calibrate(outputs: NDArray[Any], labels: NDArray[Any]) -> dict[str, Any]:
     """What model.json says of a model's confidence, from its outputs (N, K) for N > 0 validation digits.
 
     The keys are ``digits``, ``temperature``, ``level`` of the bounds, ``expected_calibration_error`` at this
-    temperature and ``thresholds``, from ``risks``.
+    temperature and ``thresholds``, from ``risks`` of the digits that are not ``doubted``.
     """
     temperature = fit_temperature(outputs, labels)
     probabilities = tempered(outputs, temperature)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    clear = ~doubted(outputs)
     return {
         "digits": len(labels),
         "temperature": temperature,
         "level": LEVEL,
         "expected_calibration_error": expected_calibration_error(confidence, correct),
-        "thresholds": risks(confidence, correct),
+        "thresholds": risks(confidence[clear], correct[clear]) if clear.any() else [],
     }
 
 

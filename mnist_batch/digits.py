@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 DIGITS = pa.schema(
     [
-        pa.field("image", pa.binary(tables.IMAGE_BYTES), nullable=False),
+        pa.field("picture", pa.binary(tables.IMAGE_BYTES), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
     ]
 )

@@ -165,7 +165,10 @@ def _answers(
     probabilities = calibrating.tempered(outputs, temperature)
     confidence = probabilities.max(axis=1, initial=0)
     decisions = np.full(count, "review", object)
-    decisions[rows] = None if threshold is None else np.where(confidence >= np.float32(threshold), "accept", "review")
+    if threshold is None:
+        decisions[rows] = None
+    else:
+        decisions[rows[(confidence >= np.float32(threshold)) & ~calibrating.doubted(outputs)]] = "accept"
     kind = tables.PREDICTIONS.field("probabilities").type
     found = {
         "digit": pa.array(probabilities.argmax(axis=1), pa.int8()),
@@ -186,11 +189,10 @@ def _spread(values: pa.Array, rows: NDArray[np.int64], count: int) -> pa.Array:
 
 def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
     """What a model's outputs (N, 10) or (N, 12) refuse: the places in ``tables.REFUSALS``, int64 (N,); -1 for none."""
-    total = np.maximum(outputs.sum(axis=1), 1e-9)
     others = outputs[:, tables.CLASSES :]
     if not others.shape[1]:
         return np.full(len(outputs), -1)
-    return np.where(others.sum(axis=1) >= REFUSED_FROM * total, others.argmax(axis=1), -1)
+    return np.where(calibrating.refusal_shares(outputs) >= REFUSED_FROM, others.argmax(axis=1), -1)
 
 
 def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], refusals: NDArray[np.int64]) -> pa.Table:

@@ -16,7 +16,7 @@ from mnist_batch import strokes
 
 WORK = 64  # pixels of the longer side in which ink is looked for: a digit of half a cell is still above 20
 LEAST_CONTRAST = 8  # grey levels between paper and ink
-FAINT = 50  # grey levels below which ink may be a shadow
+FAINT = 80  # grey levels below which ink may be a shadow
 SMALLEST = 24  # pixels of a digit at work size; a smaller one is looked for again, closer
 
 Grey = NDArray[np.uint8]
@@ -114,11 +114,11 @@ def _around(found: Look) -> Box:
 
 def _find(page: Grey, part: Box) -> Look | None:
     noise = _noise(page)
-    strength, dark = _strength(page, noise)
+    least = max(LEAST_CONTRAST, 4 * noise)
+    strength, dark = _strength(page, noise, least)
     smooth = cv2.blur(strength, (3, 3)) if noise > 0.5 else strength
-    count = max(4, smooth.size // 250)
-    strongest = _ranked(smooth, smooth.size - count) if count < smooth.size else 0
-    if strongest < max(LEAST_CONTRAST, 4 * noise):
+    strongest = _strongest(smooth)
+    if strongest < least:
         return None
     threshold = max(0.3 * strongest, 2.5 * noise)
     mask = _above(strength, threshold)
@@ -132,13 +132,19 @@ def _find(page: Grey, part: Box) -> Look | None:
     return Look(part, page, strength, dark, noise, threshold, mask, lines, digit, box)
 
 
+def _strongest(strength: Grey) -> int:
+    """How strong ink is where it is strongest, apart from single pixels."""
+    count = max(4, strength.size // 250)
+    return _ranked(strength, strength.size - count) if count < strength.size else 0
+
+
 def _is_sharp(strength: Grey, box: Box) -> bool:
-    """Whether faint ink has the edges of strokes and is no shadow: 4 pixels across, it loses half of its strength."""
+    """Whether faint ink has the edges of strokes and is no shadow: 4 pixels across, it loses most of its strength."""
     x, y, width, height = box
     seen = strength[max(0, y - 3) : y + height + 3, max(0, x - 3) : x + width + 3]
     full = _ranked(seen, int(0.97 * seen.size))
     steps = (cv2.absdiff(part[4:], part[:-4]) for part in (seen, cv2.transpose(seen)) if len(part) > 4)
-    return max((_ranked(step, int(0.98 * step.size)) for step in steps), default=0) >= 0.45 * full
+    return max((_ranked(step, int(0.98 * step.size)) for step in steps), default=0) >= 0.65 * full
 
 
 def _ranked(values: Grey, rank: int) -> int:
@@ -161,8 +167,11 @@ def _noise(page: Grey) -> float:
     return min(1.05 * _ranked(steps, steps.size // 2), 30.0)
 
 
-def _strength(page: Grey, noise: float) -> tuple[Grey, bool]:
-    """How far each pixel is from the paper around it, towards the ink, and whether ink is the darker of the two."""
+def _strength(page: Grey, noise: float, least: float) -> tuple[Grey, bool]:
+    """How far each pixel is from the paper around it, towards the ink, and whether ink is the darker of the two.
+
+    All 0 for a page that is not level and has nothing of at least ``least`` but at its edges.
+    """
     height, width = page.shape
     # Ink is on the side that is farther from the paper, apart from the edges, where borders and shadows are.
     core = slice(height // 8, height - height // 8), slice(width // 8, width - width // 8)
@@ -170,8 +179,11 @@ def _strength(page: Grey, noise: float) -> tuple[Grey, bool]:
     if isinstance(paper, int):
         darker, lighter = (cv2.addWeighted(page, sign, page, 0, -sign * paper) for sign in (-1, 1))
         dark = cv2.norm(darker[core], cv2.NORM_L2SQR) >= cv2.norm(lighter[core], cv2.NORM_L2SQR)
+        strength = darker if dark else lighter
         if _is_level(page, dark):
-            return darker if dark else lighter, dark
+            return strength, dark
+        if _strongest(cv2.blur(strength[core], (3, 3))) < least:
+            return np.zeros_like(page), dark
         away = page - np.float32(paper)
     else:
         away = page - paper
@@ -234,9 +246,9 @@ def _paper(page: Grey, noise: float) -> int | Levels:
 
 
 def _uneven_light(page: Grey) -> Levels | None:
-    # The median of a neighbourhood that is wider than strokes; edges, where borders are, count but once in it.
-    seen = cv2.resize(page, (16, 16), interpolation=cv2.INTER_AREA)
-    local = cv2.medianBlur(cv2.copyMakeBorder(seen, 4, 4, 4, 4, cv2.BORDER_REFLECT_101), 9)[4:-4, 4:-4]
+    # The median of a neighbourhood that is wider than strokes; edges, where borders are, do not count in it.
+    seen = cv2.resize(page, (16, 16), interpolation=cv2.INTER_AREA)[2:-2, 2:-2]
+    local = cv2.medianBlur(cv2.copyMakeBorder(seen, 6, 6, 6, 6, cv2.BORDER_REFLECT_101), 9)[4:-4, 4:-4]
     darkest, lightest, _, _ = cv2.minMaxLoc(local)
     if lightest - darkest <= 16:
         return None

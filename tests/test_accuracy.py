@@ -59,11 +59,11 @@ def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Rea
         try:
             threshold = calibrating.threshold_for(reader.calibration, target, "ensemble")
         except InputError:
-            assert target < 0.002  # 10,000 digits certify the others
+            assert target < 0.002  # 6,000 digits certify the others
             continue
-        accepted = (answers.digit >= 0) & (answers.confidence >= np.float32(threshold))
+        accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
         assert (answers.digit != labels)[accepted].mean() <= target
-        assert accepted.mean() > 0.9
+        assert accepted.mean() > 0.85
 
 
 def test_a_digit_looks_another_way_each_time_and_the_same_with_the_same_seed() -> None:

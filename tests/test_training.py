@@ -206,7 +206,7 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
             said.append(line)
             if "epoch 1 of 3" in line and not first:
                 first = workers_of(job.pid)
-                while not list(tmp_path.glob(".killed.training-*/run/checkpoint_manager_snapshot.json")):
+                while not list(tmp_path.glob(".killed.training-*/seed-*/run/checkpoint_manager_snapshot.json")):
                     time.sleep(0.01)  # until Ray has noted the first epoch's checkpoint
                 os.kill(first[0], signal.SIGKILL)
             if "epoch 2 of 3" in line:
