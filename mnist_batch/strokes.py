@@ -91,9 +91,9 @@ def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
 
 def _is_doubtful(ink: Grey) -> bool:
     """Whether a page's only piece of ink may be a speck, or what is left of a border."""
-    (height, width), (x, y, w, h) = ink.shape, cv2.boundingRect(ink)
-    at_edge = x == 0 or y == 0 or x + w == width or y + h == height
-    return bool(at_edge or w >= 0.6 * width or h >= 0.6 * height or max(w / width, h / height) < SPECK)
+    (height, width), (_, _, w, h) = ink.shape, cv2.boundingRect(ink)
+    inside = ink[height // 8 : height - height // 8, width // 8 : width - width // 8]
+    return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(inside) < 0.1 * cv2.countNonZero(ink))
 
 
 def _remains(pieces: list["_Piece"], labels: NDArray[np.int32]) -> set[int]:
