@@ -30,8 +30,12 @@ KERAS = {
         "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
     },
     "keras.regularizers": {"L1", "L2", "L1L2"},
+    "keras.src.models.functional": {"Functional"},
     "None": {"__keras_tensor__"},  # how a functional model tells its layers' inputs
 }  # fmt: skip
+
+
+REGISTERED = {"keras.src.models.functional": "Functional"}  # how Keras itself writes a model of several branches
 
 
 class _Refused(Exception):
@@ -69,7 +73,8 @@ def _examine_keras(content: bytes) -> None:
         if item.keys().isdisjoint(("class_name", "module", "registered_name")):
             continue
         module, name = item.get("module"), item.get("class_name")
-        if str(name) not in KERAS.get(str(module), set()) or item.get("registered_name"):
+        registered = item.get("registered_name")
+        if str(name) not in KERAS.get(str(module), set()) or registered not in (None, REGISTERED.get(str(module))):
             raise _Refused(f"it has a {module}.{name}, which is no layer known here")
     _examine_weights(weights)
 
