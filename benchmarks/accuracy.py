@@ -120,6 +120,7 @@ class Answers:
 
     blank: NDArray[np.bool_]
     refused: NDArray[np.bool_]
+    refusal: NDArray[np.int64]
     doubted: NDArray[np.bool_]
     digit: NDArray[np.int64]
     confidence: NDArray[np.float32]
@@ -138,11 +139,12 @@ class Reader:
     def read(self, pictures: Grey) -> Answers:
         """Answers to normalised pages, uint8 (N, 28, 28)."""
         outputs = np.concatenate([self.engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
-        blank, refused = ~pictures.any(axis=(1, 2)), inference.refusals_of(outputs) >= 0
+        blank, refusal = ~pictures.any(axis=(1, 2)), inference.refusals_of(outputs)
+        refused = (refusal >= 0) & ~blank
         found = calibrating.tempered(outputs, calibrating.temperature_of(self.calibration))
         digit = np.where(blank | refused, -1, found.argmax(axis=1))
         doubted, before = calibrating.doubted(outputs), calibrating.tempered(outputs, 1).max(axis=1)
-        return Answers(blank, refused & ~blank, doubted, digit, found.max(axis=1), before)
+        return Answers(blank, refused, refusal, doubted, digit, found.max(axis=1), before)
 
 
 def measure(reader: Reader) -> dict[str, Any]:

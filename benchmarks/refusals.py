@@ -17,14 +17,15 @@ from matplotlib import get_data_path
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.accuracy import cell
-from mnist_batch import bundle, digits, inference, tables
+from benchmarks.accuracy import Reader, cell
+from mnist_batch import bundle, calibrating, digits, tables
 from mnist_batch.normalising import normalise
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
 RESULTS = Path(__file__).parent / "refusals.json"
 SIDE = 64
+TARGET_ERROR = 0.002
 NOTHING = np.zeros((28, 28), np.uint8)
 FONTS = (
     "DejaVuSans.ttf",
@@ -147,30 +148,27 @@ KINDS: dict[str, Callable[[Random], Grey]] = {
 }
 
 
-def statuses(pages: Sequence[Grey], engine: inference.Engine) -> list[str]:
-    """The status of each page, as ``predictions`` has it."""
-    pictures = np.stack([normalise(page) for page in pages])
-    outputs = np.concatenate([engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
-    found = [(*tables.REFUSALS, "ok")[kind] for kind in inference.refusals_of(outputs)]
-    return [status if picture.any() else "blank" for status, picture in zip(found, pictures, strict=True)]
+def shares(pages: Sequence[Grey], reader: Reader) -> dict[str, float]:
+    """The share of pages with each status, as ``predictions`` has it, and of those that the rule accepts."""
+    answers = reader.read(np.stack([normalise(page) for page in pages]))
+    threshold = calibrating.threshold_for(reader.calibration, TARGET_ERROR, reader.name)
+    accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
+    found = {name: answers.refused & (answers.refusal == kind) for kind, name in enumerate(tables.REFUSALS)}
+    found = {"blank": answers.blank, **found, "ok": answers.digit >= 0, "accepted": accepted}
+    return {name: float(rows.mean()) for name, rows in found.items()}
 
 
-def measure(engine: inference.Engine, count: int) -> dict[str, dict[str, float]]:
-    """The shares of each status for ``count`` cells of every kind, and for the whole MNIST test set."""
+def measure(reader: Reader, count: int) -> dict[str, dict[str, float]]:
+    """The shares for ``count`` cells of every kind, and for the whole MNIST test set."""
     random = np.random.default_rng(0)
     sets = {name: [draw(random) for _ in range(count)] for name, draw in KINDS.items()}
     sets["MNIST test, as it is"] = list(digits.mnist("test")[0])
-    results = {}
-    for name, pages in sets.items():
-        found = statuses(pages, engine)
-        names = ("blank", *tables.REFUSALS, "ok")
-        results[name] = {"pages": len(pages), **{status: found.count(status) / len(found) for status in names}}
-    return results
+    return {name: {"pages": len(pages), **shares(pages, reader)} for name, pages in sets.items()}
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
     """The results as docs/accuracy.md shows them, in per cent."""
-    names = ("blank", *tables.REFUSALS, "ok")
+    names = ("blank", *tables.REFUSALS, "ok", "accepted")
     lines = [f"| cells | {' | '.join(f'`{name}`' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for name, found in results.items():
         lines.append(
@@ -186,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--count", type=int, default=2000, help="cells of each kind")
     arguments.add_argument("--results", type=Path, default=RESULTS)
     given = arguments.parse_args(argv)
-    results = measure(inference.OnnxEngine(bundle.open_bundle(given.model)), given.count)
+    results = measure(Reader(given.model), given.count)
     given.results.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
 
