@@ -36,7 +36,7 @@ from mnist_batch import (
     vetting,
 )
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
-from mnist_batch.inference import ENGINES, Classify, Preprocess
+from mnist_batch.inference import Classify, Preprocess
 from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def open_run(
     run_date = finding.date_of(run_date)
     limits = limits or reading.Limits()
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
-    _check(sources, manifest, roots, out, engine, shard_size)
+    finding.check(sources, manifest, roots, out, engine, shard_size)
     opened_model = bundle.open_bundle(model)
     vetting.vet(opened_model)
     rule = calibrating.rule(opened_model.info.get("calibration"), target_error, opened_model.location)
@@ -290,20 +290,6 @@ class Parts(ray.data.Datasink[None]):
         for block in blocks:
             self.run.write_part(BlockAccessor.for_block(block).to_arrow())
             failpoints.reach("part written")
-
-
-def _check(
-    sources: Sequence[str], manifest: str | None, roots: Sequence[str], out: str, engine: str, shard_size: int | None
-) -> None:
-    if bool(sources) == bool(manifest):
-        raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
-    if engine not in ENGINES:
-        raise InputError(f"--engine {engine!r}: choose from {', '.join(ENGINES)}")
-    if shard_size is not None and shard_size < 1:
-        raise InputError(f"--shard-size is {shard_size}; it has to be at least 1")
-    for root in roots:
-        if f"{locations.absolute(out)}/".startswith(root.rstrip("/") + "/"):
-            raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
 
 
 def _now() -> str:
