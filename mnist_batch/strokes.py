@@ -78,10 +78,9 @@ def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
     boxes, middles = stats.tolist(), centres.tolist()
     pieces = [_piece(label, boxes[label], middles[label], ink.shape) for label in np.flatnonzero(found).tolist()]
     pieces = [piece for piece in pieces if max(piece.wide, piece.high) >= SPECK]
-    remains = _remains(pieces, labels)
-    if len(remains) == len(pieces):
+    if all(_is_remains(piece, labels) for piece in pieces):
         return None
-    chosen = _chosen([piece for piece in pieces if piece.label not in remains], labels)
+    chosen = _chosen(pieces, labels)
     if len(chosen) == 1:
         return np.asarray(labels == chosen[0]).view(np.uint8)
     which = np.zeros(count, np.uint8)
@@ -96,15 +95,13 @@ def _is_doubtful(ink: Grey) -> bool:
     return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(inside) < 0.1 * cv2.countNonZero(ink))
 
 
-def _remains(pieces: list["_Piece"], labels: NDArray[np.int32]) -> set[int]:
-    """The pieces that lie along the edges of the page and nowhere else: what is left of a border, not a digit."""
-    edged = [piece for piece in pieces if piece.sides or max(piece.wide, piece.high) >= 0.6]
+def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
+    """Whether a piece lies along the edges of the page and nowhere else: what is left of a border, not a digit."""
     height, width = labels.shape
-    if not edged or min(height, width) < 20:
-        return set()
-    down, across = height // 8, width // 8
-    inside = np.bincount(labels[down : height - down, across : width - across].ravel(), minlength=pieces[-1].label + 1)
-    return {piece.label for piece in edged if inside[piece.label] < 0.1 * piece.area}
+    if min(height, width) < 20 or not (piece.sides or max(piece.wide, piece.high) >= 0.6):
+        return False
+    inside = labels[height // 8 : height - height // 8, width // 8 : width - width // 8]
+    return int(np.count_nonzero(inside == piece.label)) < 0.1 * piece.area
 
 
 class _Piece(NamedTuple):
