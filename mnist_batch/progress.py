@@ -9,7 +9,7 @@ from queue import Empty, Queue
 
 import pyarrow.compute as pc
 
-from mnist_batch import runs
+from mnist_batch import runs, tables
 from mnist_batch.errors import Stalled
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Progress:
         new = [name for name in self.run.part_paths() if name not in self.counted]
         for name, part in self.run.named_parts(new, ["page", "status"]):
             done = pc.sum(pc.equal(part["page"], 0)).as_py() or 0
-            self.counted[name] = done, sum(name not in ("ok", "blank") for name in part["status"].to_pylist())
+            self.counted[name] = done, sum(name not in tables.READ for name in part["status"].to_pylist())
         done, unreadable = (sum(column) for column in zip((0, 0), *self.counted.values(), strict=True))
         return done, unreadable
 
