@@ -145,7 +145,7 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
         summary = {"status": "interrupted", "exit_code": 130}
     except SystemExit:  # from the handler of SIGTERM, Ray's or ours
         summary = {"status": "interrupted", "exit_code": 143}
-    except Exception as error:
+    except Exception as error:  # whatever it is, the last line is JSON, and what is known is told without a trace
         if (known := _cause(error)) is not None:
             log.error("%s", known)
             summary = {"status": "failed", "exit_code": known.exit_code, "error": str(known)}

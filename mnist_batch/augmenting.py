@@ -22,7 +22,7 @@ Grey = NDArray[np.uint8]
 
 def strangers_among(digits: int) -> list[int]:
     """How many strangers of each kind of ``STRANGERS`` are learned with so many digits."""
-    return [digits // 12, digits // 20]
+    return [digits // 10, digits // 20]
 
 
 def with_strangers(labels: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -50,8 +50,8 @@ def _allocate(_: Path) -> None:
 
 
 def _hold(armed: Path) -> None:
-    while armed.with_name(f"{armed.name}.fired").exists():  # until the test takes it away
-        time.sleep(0.05)
+    while armed.with_name(f"{armed.name}.fired").exists():
+        time.sleep(0.05)  # until the test takes the file away: another process, which has nothing else to wake this one
 
 
 def _fail(number: int) -> Callable[[Path], None]:

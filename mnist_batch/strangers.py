@@ -6,10 +6,12 @@ scanners. What a person could take for a digit is left out: a slash is a 1, an O
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 28
 FINE = 4  # drawn so many times larger, then averaged, so that strokes have soft edges
@@ -17,11 +19,12 @@ FINE = 4  # drawn so many times larger, then averaged, so that strokes have soft
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
 
-LETTERS = "AEFHKMNPRVWXdkmnpvwx#&%@*"
+LETTERS = "AEFHKLMNPRTUVWXadehkmnpuvwx#&%@*+="
 HERSHEY = (
     cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
     cv2.FONT_HERSHEY_SCRIPT_COMPLEX, cv2.FONT_HERSHEY_SIMPLEX | cv2.FONT_ITALIC,
 )  # fmt: skip
+PRINTED = ("cmr10.ttf", "cmb10.ttf", "cmti10.ttf", "cmss10.ttf", "cmtt10.ttf")  # Computer Modern, with matplotlib
 
 
 def not_a_digit(pictures: Grey, random: Random) -> Grey:
@@ -80,19 +83,31 @@ def tick(random: Random) -> Grey:
 
 
 def scribble(random: Random) -> Grey:
-    """A pen going to and fro, round and round or anywhere."""
+    """A pen going to and fro, round and round, about with no aim, or anywhere."""
+    if random.random() < 0.5:
+        return _strokes([_wandering(random)], random, 0.7, 2.4)
     count, how = int(random.integers(9, 26)), random.random()
-    if how < 0.4:
+    if how < 0.5:
         across = np.where(np.arange(count) % 2, 24, 4) + random.normal(0, 2, count)
         points = np.stack([across, np.linspace(6, 22, count) + random.normal(0, 1.5, count)], 1)
         points = points if random.random() < 0.6 else points[:, ::-1]
-    elif how < 0.65:
+    elif how < 0.8:
         turn = np.linspace(0, random.uniform(5, 10) * np.pi, 4 * count)
         reach = np.linspace(random.uniform(0, 3), random.uniform(6, 11), 4 * count)[:, None]
         points = 14 + reach * np.stack([np.cos(turn), np.sin(turn)], 1) + random.normal(0, 0.6, (4 * count, 2))
     else:
         points = random.uniform(4, 24, (count, 2))
     return _strokes([points], random)
+
+
+def _wandering(random: Random) -> NDArray[np.float64]:
+    """A pen that turns as it goes and comes back from the sides of a box."""
+    size = random.uniform(0.5, 1, 2)
+    steps, length = int(random.integers(40, 150)), random.uniform(6, 26)
+    heading = random.uniform(0, 2 * np.pi) + np.cumsum(random.normal(0, random.uniform(0.2, 0.9), steps))
+    path = length / steps * np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1), axis=0)
+    folded = np.abs((path + random.uniform(0, 1, 2)) % (2 * size) - size)  # as mirrors at the sides would
+    return np.asarray((folded - size / 2) * random.uniform(20, 27) / size.max() + 14)
 
 
 def blot(random: Random) -> Grey:
@@ -144,12 +159,12 @@ def struck_out(pictures: Grey, random: Random) -> Grey:
 KINDS: tuple[Callable[[Random], Grey] | None, ...] = (
     cross, hyphen, tick, scribble, blot, box, letter, word, None,
 )  # fmt: skip
-SHARES = (0.16, 0.14, 0.06, 0.2, 0.03, 0.06, 0.18, 0.07, 0.1)
+SHARES = (0.13, 0.12, 0.05, 0.26, 0.03, 0.05, 0.22, 0.06, 0.08)
 
 
-def _strokes(strokes: Sequence[ArrayLike], random: Random) -> Grey:
+def _strokes(strokes: Sequence[ArrayLike], random: Random, thinnest: float = 1.2, thickest: float = 3.6) -> Grey:
     page = np.zeros((SIDE * FINE, SIDE * FINE), np.uint8)
-    thickness = max(2, round(random.uniform(1.2, 3.6) * FINE))
+    thickness = max(2, round(random.uniform(thinnest, thickest) * FINE))
     for stroke in strokes:
         points = np.round(np.asarray(stroke, np.float64) * FINE).astype(np.int32)
         cv2.polylines(page, [points.reshape(-1, 1, 2)], False, 255, thickness, cv2.LINE_AA)
@@ -163,20 +178,31 @@ def _small(page: Grey) -> Grey:
 @cache
 def _glyphs() -> list[Grey]:
     """Every letter in every font, its ink in a box of 20x20."""
-    found = []
-    for face in HERSHEY:
-        for character in LETTERS:
+    pages = []
+    for character in LETTERS:
+        for face in HERSHEY:
             for thickness in (6, 12):
                 page = np.zeros((200, 200), np.uint8)
                 cv2.putText(page, character, (50, 140), face, 3, 255, thickness, cv2.LINE_AA)
-                x, y, width, height = cv2.boundingRect(page)
-                factor = 20 / max(width, height)
-                size = max(1, round(width * factor)), max(1, round(height * factor))
-                ink = cv2.resize(page[y : y + height, x : x + width], size, interpolation=cv2.INTER_AREA)
-                across, down = SIDE - size[0], SIDE - size[1]
-                found.append(
-                    cv2.copyMakeBorder(
-                        ink, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_CONSTANT
-                    )
-                )
-    return [np.asarray(glyph, np.uint8) for glyph in found]
+                pages.append(page)
+        for font in _printed():
+            drawn = Image.new("L", (200, 200))
+            ImageDraw.Draw(drawn).text((100, 100), character, 255, font, "mm")
+            pages.append(np.array(drawn))
+    return [_boxed(page) for page in pages]
+
+
+def _printed() -> list[ImageFont.FreeTypeFont]:
+    from matplotlib import get_data_path
+
+    return [ImageFont.truetype(str(Path(get_data_path(), "fonts/ttf", name)), 120) for name in PRINTED]
+
+
+def _boxed(page: Grey) -> Grey:
+    x, y, width, height = cv2.boundingRect(page)
+    factor = 20 / max(width, height)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    ink = cv2.resize(page[y : y + height, x : x + width], size, interpolation=cv2.INTER_AREA)
+    across, down = SIDE - size[0], SIDE - size[1]
+    edges = down // 2, down - down // 2, across // 2, across - across // 2
+    return np.asarray(cv2.copyMakeBorder(ink, *edges, cv2.BORDER_CONSTANT), np.uint8)

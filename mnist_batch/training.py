@@ -152,7 +152,7 @@ def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[s
     total = labelled.count()
     if total < 2 * recipe.workers:
         raise InputError(f"--data {data}: {total} readable digits cannot be shared by {recipe.workers} workers")
-    held_out = min(LADDER[recipe.model].held_out, max(1, total // 10))
+    held_out = min(LADDER[recipe.model].held_out, max(1, total // 6))
     shares = epochs.share_sizes(total - held_out, recipe.workers)
     cuts = np.cumsum([held_out, *shares])[:-1].tolist()
     validation, *parts = labelled.random_shuffle(seed=HELD_OUT_SEED).split_at_indices(cuts)

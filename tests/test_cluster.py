@@ -56,11 +56,11 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     address = f"http://127.0.0.1:{dashboard}"
     try:
         ready = [RAY, "job", "submit", "--address", address, "--", "true"]
-        for _ in range(30):  # a head takes jobs some seconds after it answers, and says so in no other way
+        for _ in range(30):
             if subprocess.run(ready, env=environment, capture_output=True, check=False).returncode == 0:
                 break
             assert process.poll() is None, (folder / "head.log").read_text()
-            time.sleep(1)
+            time.sleep(1)  # a head takes jobs some seconds after it answers, and says so only by taking one
         yield environment | {"RAY_API_SERVER_ADDRESS": address}
     finally:
         os.killpg(process.pid, signal.SIGKILL)

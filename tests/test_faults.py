@@ -45,7 +45,7 @@ class Night:
     def wait_for(self, point: str, process: subprocess.Popen[str]) -> None:
         while not self.fired(point).exists():
             assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
+            time.sleep(0.05)  # until the point has fired: the job's processes tell it by this file alone
 
     def start(self, *flags: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "jobs.score", str(self.scans), "--model", self.ruler, "--out", str(self.out)]
@@ -272,7 +272,7 @@ ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERR
 
 def lose_a_node():
     while not Path(points, "read scan-0045.png.fired").exists():
-        time.sleep(0.05)
+        time.sleep(0.05)  # until an actor of the run stands there, so that the node lost is one that works
     actors = [actor["Address"]["NodeID"] for actor in ray._private.state.actors().values() if actor["State"] == "ALIVE"]
     lost = next(node for node in nodes if node.node_id in actors)
     print("lost a node with", actors.count(lost.node_id), "actors", flush=True)

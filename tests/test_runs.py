@@ -158,7 +158,7 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     late = threading.Thread(target=write_late)
     late.start()
     while not (held := tmp_path / "points/write parts_part-00001.parquet.fired").exists():
-        time.sleep(0.01)
+        time.sleep(0.01)  # until the stale writer stands between its part and its rename
     newer = run.begin_attempt()
     for part in rows:
         newer.write_part(part)
