@@ -28,21 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import bundle, inspecting, normalising, reading, tables
+        from mnist_batch import bundle, ink, inspecting, normalising, reading, tables
 
         page = inspecting.page_of(given.scan, given.page)
-        seen = normalising.examine(page)
+        found = ink.look(page)
+        seen = normalising.fit(found)
         status, probabilities = inspecting.answer(seen.picture, given.model or bundle.SHIPPED)
-        drawn = inspecting.draw(page, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}")
+        drawn = inspecting.draw(
+            page, found, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
+        )
         inspecting.save(drawn, Path(given.out))
 
         summary: dict[str, Any] = {"found": status, "picture": given.out}
-        if status == "blank":
-            print("blank: no ink was found")
-            return summary
         for name, value in inspecting.facts(seen).items():
             print(f"{name}: {value}")
-        summary["normalisation"] = reading.normalisation_of(seen)
+        if (done := reading.normalisation_of(seen)) is not None:
+            summary["normalisation"] = done
         if status != "ok":
             print(f"{status}: {tables.STATUSES[status]}")
             return summary

@@ -99,7 +99,7 @@ def published_runs(out: str) -> list[str]:
     return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
 
 
-def check(
+def check_arguments(
     sources: Sequence[str], manifest: str | None, roots: Sequence[str], out: str, engine: str, shard_size: int | None
 ) -> None:
     """Raise InputError where what is to be scored, and where to, cannot be meant; ``roots`` are all sources."""

@@ -172,9 +172,8 @@ def _strength(page: Grey, noise: float, least: float) -> tuple[Grey, bool]:
 
     All 0 for a page that is not level and has nothing of at least ``least`` but at its edges.
     """
-    height, width = page.shape
     # Ink is on the side that is farther from the paper, apart from the edges, where borders and shadows are.
-    core = slice(height // 8, height - height // 8), slice(width // 8, width - width // 8)
+    core = strokes.core(page, 8)
     paper = _paper(page, noise)
     if isinstance(paper, int):
         darker, lighter = (cv2.addWeighted(page, sign, page, 0, -sign * paper) for sign in (-1, 1))

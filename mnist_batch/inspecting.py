@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mnist_batch import bundle, calibrating, images, inference, locations, plots, scans, tables, vetting
 from mnist_batch.errors import InputError
-from mnist_batch.ink import Grey, Look, look
-from mnist_batch.normalising import Normalised, examine
+from mnist_batch.ink import Grey, Look
+from mnist_batch.normalising import Normalised
 
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
 
@@ -64,11 +64,12 @@ def facts(seen: Normalised) -> dict[str, Any]:
     }
 
 
-def draw(page: Grey, status: str, probabilities: NDArray[np.float32], title: str) -> bytes:
+def draw(
+    page: Grey, found: Look | None, seen: Normalised, status: str, probabilities: NDArray[np.float32], title: str
+) -> bytes:
     """The steps of a page and its answer, as PNG; a blank page shows none of its ``probabilities``, float32 (10,)."""
     from matplotlib.patches import Rectangle
 
-    seen, found = examine(page), look(page)
     figure = plots.new_figure(11, 5.2)
     figure.suptitle(title, family="monospace", size=10)
     places = figure.subplot_mosaic([["page", "strength", "pieces", "picture"], ["words", "words", "bars", "bars"]])
@@ -78,7 +79,7 @@ def draw(page: Grey, status: str, probabilities: NDArray[np.float32], title: str
     on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
     on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
     if found is None or seen.box is None:
-        words.text(0, 1, "blank: no ink was found", va="top")
+        words.text(0, 1, f"{status}: {tables.STATUSES[status]}", va="top")
         return plots.as_png(figure)
     x, y, width, height = seen.box
     on_page.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, color="#c83c32"))

@@ -15,18 +15,20 @@ Model = Any  # keras.Model: Keras ships no types
 Optimizer = Any
 
 
-def _dense_net(hidden: list[tuple[int, str]], output: str) -> Model:
+def _net(*layers: Any) -> Model:
+    """The layers one after the other, behind those that take a picture and scale it."""
     import keras
 
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((28, 28), dtype="uint8"),
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            *(layers.Dense(units, activation=activation) for units, activation in hidden),
-            layers.Dense(CLASSES, activation=output),
-        ]
+    return keras.Sequential([keras.Input((28, 28), dtype="uint8"), keras.layers.Rescaling(1 / 255), *layers])
+
+
+def _dense_net(hidden: list[tuple[int, str]], output: str) -> Model:
+    from keras.layers import Dense, Flatten
+
+    return _net(
+        Flatten(),
+        *(Dense(units, activation=activation) for units, activation in hidden),
+        Dense(CLASSES, activation=output),
     )
 
 
@@ -47,55 +49,47 @@ def deep() -> Model:
 
 def dropout() -> Model:
     """Flatten, dense 1024 relu, dense 128 tanh, dropout 0.05, dense 64 relu, dense 10 softmax."""
-    import keras
+    from keras.layers import Dense, Dropout, Flatten
 
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((28, 28), dtype="uint8"),
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            layers.Dense(1024, activation="relu"),
-            layers.Dense(128, activation="tanh"),
-            layers.Dropout(0.05),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
+    return _net(
+        Flatten(),
+        Dense(1024, activation="relu"),
+        Dense(128, activation="tanh"),
+        Dropout(0.05),
+        Dense(64, activation="relu"),
+        Dense(CLASSES, activation="softmax"),
     )
 
 
-def _convolution(filters: int, padding: str = "valid") -> list[Any]:
-    import keras
+def _convolutions(filters: int, padding: str = "valid") -> list[Any]:
+    """Two convolutions of 3x3 with batch norm and relu, the second one without padding."""
+    from keras.layers import BatchNormalization, Conv2D, ReLU
 
-    layers = keras.layers
-    return [layers.Conv2D(filters, 3, padding=padding, use_bias=False), layers.BatchNormalization(), layers.ReLU()]
+    return [
+        layer
+        for edges in (padding, "valid")
+        for layer in (Conv2D(filters, 3, padding=edges, use_bias=False), BatchNormalization(), ReLU())
+    ]
 
 
 def cnn() -> Model:
     """Two blocks of two 3x3 convolutions (32, 64) with batch norm, dense 128, dropout; 198k parameters."""
-    import keras
+    from keras.layers import BatchNormalization, Dense, Dropout, Flatten, MaxPooling2D, ReLU, Reshape
 
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((28, 28), dtype="uint8"),
-            layers.Rescaling(1 / 255),
-            layers.Reshape((28, 28, 1)),
-            *_convolution(32),
-            *_convolution(32),
-            layers.MaxPooling2D(),
-            layers.Dropout(0.25),
-            *_convolution(64),
-            *_convolution(64),
-            layers.MaxPooling2D(),
-            layers.Dropout(0.25),
-            layers.Flatten(),
-            layers.Dense(128, use_bias=False),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-            layers.Dropout(0.5),
-            layers.Dense(CLASSES, activation="softmax"),
-        ]
+    return _net(
+        Reshape((28, 28, 1)),
+        *_convolutions(32),
+        MaxPooling2D(),
+        Dropout(0.25),
+        *_convolutions(64),
+        MaxPooling2D(),
+        Dropout(0.25),
+        Flatten(),
+        Dense(128, use_bias=False),
+        BatchNormalization(),
+        ReLU(),
+        Dropout(0.5),
+        Dense(CLASSES, activation="softmax"),
     )
 
 
@@ -105,26 +99,18 @@ def scanned() -> Model:
     Pictures that look another way in every epoch leave little for dropout to do: after six epochs the net of ``cnn``
     reads 96.0 % of such pictures rightly, and with dropout before its last layer only 96.6 %.
     """
-    import keras
+    from keras.layers import Dense, Dropout, Flatten, MaxPooling2D, Reshape
 
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((28, 28), dtype="uint8"),
-            layers.Rescaling(1 / 255),
-            layers.Reshape((28, 28, 1)),
-            *_convolution(32),
-            *_convolution(32),
-            layers.MaxPooling2D(),
-            *_convolution(64),
-            *_convolution(64),
-            layers.MaxPooling2D(),
-            *_convolution(128, "same"),
-            *_convolution(128),
-            layers.Flatten(),
-            layers.Dropout(0.3),
-            layers.Dense(CLASSES + len(REFUSALS), activation="softmax"),
-        ]
+    return _net(
+        Reshape((28, 28, 1)),
+        *_convolutions(32),
+        MaxPooling2D(),
+        *_convolutions(64),
+        MaxPooling2D(),
+        *_convolutions(128, "same"),
+        Flatten(),
+        Dropout(0.3),
+        Dense(CLASSES + len(REFUSALS), activation="softmax"),
     )
 
 

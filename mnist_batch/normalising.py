@@ -1,6 +1,6 @@
 """A grey page of any size and polarity as MNIST was made: ink found on paper, fitted into 20x20, centred in 28x28.
 
-The order is that of ``examine``; ``ink.look`` finds the ink. MNIST's own rules (LeCun et al., "Gradient-based learning
+``ink.look`` finds the ink, ``fit`` makes the picture of it. MNIST's own rules (LeCun et al., "Gradient-based learning
 applied to document recognition", 1998) are the box of 20 pixels, the kept aspect ratio and the centre of mass; an
 MNIST digit comes out nearly as it went in.
 """
@@ -46,7 +46,11 @@ def normalise(page: Grey) -> Grey:
 
 def examine(page: Grey) -> Normalised:
     """Normalise a grey page, and say where its ink is and what was done to it."""
-    found = look(page)
+    return fit(look(page))
+
+
+def fit(found: Look | None) -> Normalised:
+    """The digit of a look at a page, as the model sees it."""
     picture = np.zeros((SIDE, SIDE), np.uint8)
     if found is None:
         return Normalised(picture)

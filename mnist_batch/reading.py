@@ -198,7 +198,7 @@ def preprocess(
             rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK, None))
             continue
         for page, seen in enumerate(found):
-            status = ("ok", None) if seen.picture.any() else ("blank", "no ink was found")
+            status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
             rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen)))
     return _table(manifest, shard, rows)
 

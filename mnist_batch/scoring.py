@@ -74,7 +74,7 @@ def open_run(
     run_date = finding.date_of(run_date)
     limits = limits or reading.Limits()
     roots = [locations.absolute(source) for source in [*sources, *([manifest] if manifest else [])]]
-    finding.check(sources, manifest, roots, out, engine, shard_size)
+    finding.check_arguments(sources, manifest, roots, out, engine, shard_size)
     opened_model = bundle.open_bundle(model)
     vetting.vet(opened_model)
     rule = calibrating.rule(opened_model.info.get("calibration"), target_error, opened_model.location)

@@ -1,6 +1,6 @@
 """Which ink of a page is its digit: not box borders, ruled lines or specks."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,12 @@ Grey = NDArray[np.uint8]
 SPECK = 0.08  # of a page's side: ink that is smaller is no digit
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+def core(page: NDArray[Any], part: int) -> tuple[slice, slice]:
+    """Where a page is without a ``part``th of its height and width at each edge."""
+    height, width = page.shape
+    return slice(height // part, height - height // part), slice(width // part, width - width // part)
 
 
 def lines_of(mask: Grey) -> Grey | None:
@@ -91,8 +97,7 @@ def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
 def _is_doubtful(ink: Grey) -> bool:
     """Whether a page's only piece of ink may be a speck, or what is left of a border."""
     (height, width), (_, _, w, h) = ink.shape, cv2.boundingRect(ink)
-    inside = ink[height // 8 : height - height // 8, width // 8 : width - width // 8]
-    return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(inside) < 0.1 * cv2.countNonZero(ink))
+    return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(ink[core(ink, 8)]) < 0.1 * cv2.countNonZero(ink))
 
 
 def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
@@ -100,8 +105,7 @@ def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
     height, width = labels.shape
     if min(height, width) < 20 or not (piece.sides or max(piece.wide, piece.high) >= 0.6):
         return False
-    inside = labels[height // 8 : height - height // 8, width // 8 : width - width // 8]
-    return int(np.count_nonzero(inside == piece.label)) < 0.1 * piece.area
+    return int(np.count_nonzero(labels[core(labels, 8)] == piece.label)) < 0.1 * piece.area
 
 
 class _Piece(NamedTuple):
@@ -144,13 +148,11 @@ def _is_strip(piece: _Piece) -> bool:
 
 def _frames(pieces: list[_Piece], labels: NDArray[np.int32]) -> set[int]:
     """The pieces that are borders: at the edges of the page, or a box drawn on it around something."""
-    height, width = labels.shape
     frames: set[int] = set()
     large = [piece for piece in pieces if piece.wide > 0.8 or piece.high > 0.8 or min(piece.wide, piece.high) > 0.6]
     if not large:
         return frames
-    core = labels[height // 5 : height - height // 5, width // 5 : width - width // 5]
-    inside = np.bincount(core.ravel(), minlength=pieces[-1].label + 1).tolist()
+    inside = np.bincount(labels[core(labels, 5)].ravel(), minlength=pieces[-1].label + 1).tolist()
     hollow = [piece for piece in large if inside[piece.label] < 0.3 * piece.area]
     boxes = [piece for piece in hollow if min(piece.wide, piece.high) > 0.6 and piece.filled < 0.35]
     # A box that was drawn on the page as a whole has a digit in it; a 0 has not.
