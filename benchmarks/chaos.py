@@ -23,6 +23,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from benchmarks.processes import descendants
 from jobs.demo import write_forms
 from mnist_batch import digits
 
@@ -40,18 +41,6 @@ KINDS = {
     "GCS": "gcs/gcs_server",
 }
 SURVIVED = {"Preprocess actor", "Classify actor", "write task", "reading process"}  # the job itself goes on
-
-
-def descendants(job: int) -> list[tuple[int, str]]:
-    """The processes that a job has begun, and itself, with their command lines."""
-    listing = subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True).splitlines()[1:]  # noqa: S607
-    processes = [line.split(None, 2) for line in listing]
-    family, grown = {str(job)}, True
-    while grown:
-        children = {pid for pid, parent, _ in processes if parent in family}
-        grown = not children <= family
-        family |= children
-    return [(int(pid), command) for pid, _, command in processes if pid in family]
 
 
 def victims(job: int) -> dict[str, list[int]]:

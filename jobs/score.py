@@ -77,6 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--classifiers", type=int, metavar="N", help="actors that classify; half of the CPUs if left out"
     )
     where.add_argument(
+        "--gpus-per-classifier",
+        type=float,
+        metavar="N",
+        default=0,
+        help="GPUs for each of them, such as 0.5; --engine onnx needs onnxruntime-gpu for it",
+    )
+    where.add_argument(
         "--shard-size", type=int, metavar="N", help="scans a shard; 5000 if left out, more above 10 million"
     )
     where.add_argument(
@@ -112,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 run,
                 preprocessors=given.preprocessors,
                 classifiers=given.classifiers,
+                gpus_per_classifier=given.gpus_per_classifier,
                 max_unreadable=given.max_unreadable,
                 no_progress_timeout_seconds=given.no_progress_timeout,
                 scan_timeout_seconds=given.scan_timeout,

@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--cpus-per-worker", type=int, default=1, metavar="N", help="CPUs and threads of each worker"
     )
     arguments.add_argument(
+        "--gpus-per-worker", type=float, default=0, metavar="N", help="GPUs of each worker, such as 1"
+    )
+    arguments.add_argument(
         "--max-failures",
         type=int,
         default=2,
@@ -78,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.out,
             data=given.data,
             cpus_per_worker=given.cpus_per_worker,
+            gpus_per_worker=given.gpus_per_worker,
             max_failures=given.max_failures,
         )
         accuracy = bundle.info["test"]["accuracy"]

@@ -48,7 +48,7 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """``model.onnx`` of a bundle on ONNX Runtime, on as many threads as asked."""
+    """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray shows it, or on as many threads as asked."""
 
     def __init__(self, model: bundle.Bundle, threads: int = 1) -> None:
         import onnxruntime
@@ -56,10 +56,10 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        there = onnxruntime.get_available_providers()
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
         try:
-            self.session = onnxruntime.InferenceSession(
-                model.read("model.onnx"), options, providers=["CPUExecutionProvider"]
-            )
+            self.session = onnxruntime.InferenceSession(model.read("model.onnx"), options, providers=providers)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no class in common
             raise _unloadable(model, "model.onnx", error) from None
         self.input = self.session.get_inputs()[0].name

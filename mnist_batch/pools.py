@@ -1,4 +1,7 @@
-"""How many actors read and classify, and the share of a CPU each takes."""
+"""How many actors read and classify, and the shares of CPUs and GPUs each takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from mnist_batch.errors import InputError
 
@@ -7,24 +10,47 @@ CPUS_PER_ACTOR = 0.9
 CPUS_PER_WRITE = 0.1
 
 
-def pool_sizes(preprocessors: int | None, classifiers: int | None, cpus: float, shards: int) -> tuple[int, int]:
-    """How many actors of each kind, at most one a shard: half of the CPUs each unless given.
+@dataclass(frozen=True)
+class Pools:
+    """How many actors there are of each kind, None for as many as fit, and the GPUs that Ray sets aside for each.
 
-    Raises InputError where they would leave no room for the tasks that write.
+    Raises InputError where a value breaks a rule.
     """
-    half = max(1, int(cpus) // 2)
-    chosen = {
-        "--preprocessors": preprocessors or half,
-        "--classifiers": classifiers or max(half, int(cpus) - half),
-    }
-    for flag, value in zip(chosen, (preprocessors, classifiers), strict=True):
-        if value is not None and value < 1:
-            raise InputError(f"{flag} is {value}; it has to be at least 1")
-    sizes = [min(value, shards) for value in chosen.values()]
-    needed = sum(sizes) * CPUS_PER_ACTOR + CPUS_PER_WRITE
-    if needed > cpus:
-        raise InputError(
-            f"--preprocessors {sizes[0]} and --classifiers {sizes[1]} take {needed:.1f} CPUs with the tasks that "
-            f"write, but the cluster has {cpus:g}; lower them, or add CPUs (at least 2)"
-        )
-    return sizes[0], sizes[1]
+
+    preprocessors: int | None = None
+    classifiers: int | None = None
+    gpus_per_classifier: float = 0
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--preprocessors", self.preprocessors), ("--classifiers", self.classifiers)):
+            if value is not None and value < 1:
+                raise InputError(f"{flag} is {value}; it has to be at least 1")
+        if self.gpus_per_classifier < 0:
+            raise InputError(f"--gpus-per-classifier is {self.gpus_per_classifier:g}; it has to be 0 or more")
+
+    def fitted(self, resources: Mapping[str, float], shards: int) -> "Pools":
+        """The pools with both their numbers, at most one actor a shard: half of the CPUs each unless given.
+
+        ``resources`` are the cluster's, as Ray names them. Raises InputError where its GPUs are too few, or its CPUs
+        would leave no room for the tasks that write.
+        """
+        cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+        half = max(1, int(cpus) // 2)
+        fitting = max(half, int(cpus) - half)
+        if self.gpus_per_classifier:
+            fitting = min(fitting, max(1, int(gpus / self.gpus_per_classifier)))
+        preprocessors = min(self.preprocessors or half, shards)
+        classifiers = min(self.classifiers or fitting, shards)
+        needed = (preprocessors + classifiers) * CPUS_PER_ACTOR + CPUS_PER_WRITE
+        if needed > cpus:
+            raise InputError(
+                f"--preprocessors {preprocessors} and --classifiers {classifiers} take {needed:.1f} CPUs with the "
+                f"tasks that write, but the cluster has {cpus:g}; lower them, or add CPUs (at least 2)"
+            )
+        needed = classifiers * self.gpus_per_classifier
+        if needed > gpus:
+            raise InputError(
+                f"--classifiers {classifiers} with --gpus-per-classifier {self.gpus_per_classifier:g} take {needed:g} "
+                f"GPUs, but the cluster has {gpus:g}; lower one of them"
+            )
+        return replace(self, preprocessors=preprocessors, classifiers=classifiers)

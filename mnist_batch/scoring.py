@@ -27,7 +27,6 @@ from mnist_batch import (
     failpoints,
     finding,
     locations,
-    pools,
     reading,
     report,
     runs,
@@ -37,6 +36,7 @@ from mnist_batch import (
 )
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
+from mnist_batch.pools import CPUS_PER_ACTOR, CPUS_PER_WRITE, Pools
 from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
@@ -152,6 +152,7 @@ def score(
     *,
     preprocessors: int | None = None,
     classifiers: int | None = None,
+    gpus_per_classifier: float = 0,
     max_unreadable: float = 1.0,
     no_progress_timeout_seconds: float = 300,
     scan_timeout_seconds: float = 20,
@@ -159,14 +160,16 @@ def score(
 ) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
-    ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each;
-    ``max_unreadable`` is the share of unreadable rows that is still published. Raises InputError where an
-    argument breaks a rule, TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError
-    where a disk fails and Stalled where nothing comes of the run for ``no_progress_timeout_seconds``. A scan that
-    is not read in ``scan_timeout_seconds`` is a row that says so.
+    ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each, and
+    ``gpus_per_classifier`` is what Ray sets aside for a classifier, which may be part of one. ``max_unreadable`` is
+    the share of unreadable rows that is still published. Raises InputError where an argument breaks a rule,
+    TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError where a disk fails and
+    Stalled where nothing comes of the run for ``no_progress_timeout_seconds``. A scan that is not read in
+    ``scan_timeout_seconds`` is a row that says so.
     """
     if not 0 <= max_unreadable <= 1:
         raise InputError(f"--max-unreadable is {max_unreadable}; it has to be a share, from 0 to 1")
+    pools = Pools(preprocessors, classifiers, gpus_per_classifier)
     if run.published:
         return run.published
     opened = run.opened
@@ -181,7 +184,7 @@ def score(
     started = time.monotonic()
     opened = {**opened, "limits": asdict(limits)}
     run = run.begin_attempt()
-    kept = score_shards(run, opened, preprocessors, classifiers, no_progress_timeout_seconds, progress_seconds)
+    kept = score_shards(run, opened, pools, no_progress_timeout_seconds, progress_seconds)
     if not opened["shards"]:
         run.write_empty_part()
     failpoints.reach("scored")
@@ -198,8 +201,7 @@ def score(
         )
     facts["files"] = run.publish()
     facts["arguments"] = {
-        "preprocessors": preprocessors,
-        "classifiers": classifiers,
+        **asdict(pools),
         "max_unreadable": max_unreadable,
     }
     facts["resumed_shards"] = kept
@@ -213,8 +215,7 @@ def score(
 def score_shards(
     run: runs.Run,
     opened: Mapping[str, Any],
-    preprocessors: int | None,
-    classifiers: int | None,
+    pools: Pools,
     no_progress_timeout_seconds: float,
     progress_seconds: float,
 ) -> int:
@@ -227,10 +228,10 @@ def score_shards(
         kept = shards - len(pending) if kept is None else kept
         if not pending:
             return kept
-        sizes = pools.pool_sizes(preprocessors, classifiers, ray.cluster_resources().get("CPU", 0), len(pending))
+        fitted = pools.fitted(ray.cluster_resources(), len(pending))
         with Progress(run, opened["scans"], progress_seconds):
             try:
-                watch(run, partial(run_pipeline, run, opened, pending, *sizes), no_progress_timeout_seconds)
+                watch(run, partial(run_pipeline, run, opened, pending, fitted), no_progress_timeout_seconds)
             except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
                 first = str(error).partition("\n")[0]
                 log.warning("processes of the run died: it goes on with what is left (%s)", first)
@@ -244,24 +245,18 @@ def score_shards(
     )
 
 
-def run_pipeline(
-    run: runs.Run,
-    opened: Mapping[str, Any],
-    pending: Sequence[int],
-    preprocessors: int,
-    classifiers: int,
-) -> None:
+def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools) -> None:
     """The shards through their two actors and onto the disk, on however many nodes there are."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
-    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": pools.CPUS_PER_ACTOR}
+    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": CPUS_PER_ACTOR}
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
         pages = numbers.map_batches(
             Preprocess,
             fn_constructor_args=[run, reading.Limits(**opened["limits"])],
-            compute=ray.data.ActorPoolStrategy(size=preprocessors),
+            compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
         answers = pages.map_batches(
@@ -273,10 +268,11 @@ def run_pipeline(
                 opened["threshold"],
                 opened["keep_images"],
             ],
-            compute=ray.data.ActorPoolStrategy(size=classifiers),
+            compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
+            num_gpus=pools.gpus_per_classifier,
             **whole_shards,
         )
-        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": pools.CPUS_PER_WRITE})
+        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
 
 
 class Parts(ray.data.Datasink[None]):

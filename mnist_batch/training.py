@@ -53,14 +53,20 @@ class Recipe:
             raise InputError(f"--workers {self.workers} cannot share --batch-size {self.batch_size}; lower it")
 
 
-def at_least(flag: str, value: int, least: int) -> None:
+def at_least(flag: str, value: float, least: int) -> None:
     """Raise InputError where the value of a flag is below its least."""
     if value < least:
-        raise InputError(f"{flag} is {value}; it has to be at least {least}")
+        raise InputError(f"{flag} is {value:g}; it has to be at least {least}")
 
 
 def train(
-    recipe: Recipe, out: str, *, data: str | None = None, cpus_per_worker: int = 1, max_failures: int = 2
+    recipe: Recipe,
+    out: str,
+    *,
+    data: str | None = None,
+    cpus_per_worker: int = 1,
+    gpus_per_worker: float = 0,
+    max_failures: int = 2,
 ) -> bundle.Bundle:
     """Train one model of the ladder on ``workers`` Ray workers and save it as a bundle at ``out``.
 
@@ -71,16 +77,19 @@ def train(
     Raises InputError where the recipe does not fit the ladder or the cluster.
     """
     at_least("--cpus-per-worker", cpus_per_worker, 1)
+    at_least("--gpus-per-worker", gpus_per_worker, 0)
     at_least("--max-failures", max_failures, 0)
     bundle.check_free(out)
     import ray
 
-    needed, there = recipe.workers * cpus_per_worker, ray.cluster_resources().get("CPU", 0)
-    if needed > there:
-        raise InputError(
-            f"--workers {recipe.workers} with --cpus-per-worker {cpus_per_worker} need {needed} CPUs, "
-            f"but the cluster has {there:g}; lower one of them"
-        )
+    worker = {"CPU": cpus_per_worker, "GPU": gpus_per_worker}
+    for kind, each in worker.items():
+        needed, there = recipe.workers * each, ray.cluster_resources().get(kind, 0)
+        if needed > there:
+            raise InputError(
+                f"--workers {recipe.workers} with --{kind.lower()}s-per-worker {each:g} need {needed:g} {kind}s, "
+                f"but the cluster has {there:g}; lower one of them"
+            )
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
     with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
@@ -89,7 +98,7 @@ def train(
         members: list[exporting.Member] = []
         for number in range(LADDER[recipe.model].members):
             member = replace(recipe, seed=recipe.seed + number)
-            config = {"recipe": asdict(member), "about": about, "threads": cpus_per_worker, "earlier": members}
+            config = {"recipe": asdict(member), "about": about, "worker": worker, "earlier": members}
             finished = _train_member(config, datasets, filesystem, f"{storage}/seed-{member.seed}", max_failures)
             with finished.as_directory() as kept:
                 members.append(
@@ -121,7 +130,9 @@ def _train_member(
         fit,
         train_loop_config={**config, "news": news},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=recipe.workers, resources_per_worker={"CPU": config["threads"]}
+            num_workers=recipe.workers,
+            resources_per_worker=config["worker"],
+            use_gpu=config["worker"]["GPU"] > 0,
         ),
         # Named by rank and not split by Ray, whose split gives a worker whatever block is ready first.
         datasets=datasets,
@@ -196,7 +207,7 @@ def fit(config: Mapping[str, Any]) -> None:
     import ray.train
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(config["threads"])
+    tf.config.threading.set_intra_op_parallelism_threads(config["worker"]["CPU"])
     tf.config.threading.set_inter_op_parallelism_threads(1)
     recipe = Recipe(**config["recipe"])
     rank = ray.train.get_context().get_world_rank()

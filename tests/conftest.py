@@ -31,12 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[None]:
-    """One Ray for the whole run, with four logical CPUs so that three workers fit."""
+    """One Ray for the whole run, with four logical CPUs so that three workers fit, and a logical GPU."""
     import ray
 
     ray.init(
         "local",
         num_cpus=4,
+        num_gpus=1,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

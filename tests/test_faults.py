@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.chaos import descendants
+from benchmarks.processes import descendants
 from mnist_batch import finding, runs
 from tests.test_kills import readers_see
 

@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 
-from mnist_batch import pools, progress, report, runs, scoring, tables
+from mnist_batch import inference, progress, report, runs, scoring, tables
 from mnist_batch.errors import BooksError, InputError
+from mnist_batch.pools import CPUS_PER_ACTOR, CPUS_PER_WRITE, Pools
 from tests.conftest import calibrated
 
 Make = Callable[..., Path]
@@ -122,7 +124,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     run = opened([folder], ruler, out)
     facts = run.opened
     assert facts is not None
-    scoring.run_pipeline(run, facts, [1], 1, 1)  # what a killed run leaves: one part of three
+    scoring.run_pipeline(run, facts, [1], Pools(1, 1))  # what a killed run leaves: one part of three
     safe = files(out / "_staging" / run.run_id / "parts")
     assert len(safe) == 1
     (folder / "3/late.png").write_bytes(b"arrived since")
@@ -168,7 +170,7 @@ def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make,
     folder, out = scans_folder(50), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    scoring.run_pipeline(run, run.opened, [0, 1], 1, 1)
+    scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1))
     parts = out / "_staging" / run.run_id / "parts"
     shorter = pq.read_table(parts / "part-00001.parquet").slice(1)
     pq.write_table(shorter, parts / "part-00001.parquet")  # a Parquet file, and not the one that was written
@@ -185,7 +187,7 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     folder, out = scans_folder(30), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    scoring.run_pipeline(run, run.opened, [0, 1], 1, 1)
+    scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1))
     shorter = next(run.parts(tables.PREDICTIONS.names)).slice(1)
     run._write_part("part-00000.parquet", shorter)
     with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
@@ -291,39 +293,62 @@ def test_a_place_that_cannot_be_written_to_is_said(scans_folder: Make, ruler: st
 
 
 @pytest.mark.parametrize(
-    ("preprocessors", "classifiers", "cpus", "shards", "sizes"),
+    ("given", "resources", "shards", "sizes"),
     [
-        (None, None, 2, 100, (1, 1)),
-        (None, None, 3, 100, (1, 2)),
-        (None, None, 16, 100, (8, 8)),
-        (None, None, 16, 3, (3, 3)),
-        (3, None, 8, 100, (3, 4)),
-        (1, 7, 8, 100, (1, 7)),
+        (Pools(), {"CPU": 2}, 100, (1, 1)),
+        (Pools(), {"CPU": 3}, 100, (1, 2)),
+        (Pools(), {"CPU": 16}, 100, (8, 8)),
+        (Pools(), {"CPU": 16}, 3, (3, 3)),
+        (Pools(3), {"CPU": 8}, 100, (3, 4)),
+        (Pools(1, 7), {"CPU": 8}, 100, (1, 7)),
+        (Pools(gpus_per_classifier=1), {"CPU": 16, "GPU": 2}, 100, (8, 2)),
+        (Pools(gpus_per_classifier=0.5), {"CPU": 16, "GPU": 2}, 100, (8, 4)),
+        (Pools(gpus_per_classifier=0.1), {"CPU": 4, "GPU": 2}, 100, (2, 2)),
     ],
 )
 def test_pools_fit_the_cluster_and_leave_room_for_writing(
-    preprocessors: int | None, classifiers: int | None, cpus: float, shards: int, sizes: tuple[int, int]
+    given: Pools, resources: dict[str, float], shards: int, sizes: tuple[int, int]
 ) -> None:
-    found = pools.pool_sizes(preprocessors, classifiers, cpus, shards)
-    assert found == sizes
-    assert sum(found) * pools.CPUS_PER_ACTOR + pools.CPUS_PER_WRITE <= cpus
+    found = given.fitted(resources, shards)
+    assert (found.preprocessors, found.classifiers) == sizes
+    assert sum(sizes) * CPUS_PER_ACTOR + CPUS_PER_WRITE <= resources["CPU"]
+    assert sizes[1] * found.gpus_per_classifier <= resources.get("GPU", 0)
 
 
 @pytest.mark.parametrize(
-    ("preprocessors", "classifiers", "cpus", "message"),
+    ("given", "resources", "message"),
     [
-        (None, None, 1, "the cluster has 1"),
-        (None, None, 0, "the cluster has 0"),
-        (2, 1, 2, "--preprocessors 2 and --classifiers 1 take 2.8 CPUs"),
-        (0, 1, 4, "--preprocessors is 0"),
-        (1, -1, 4, "--classifiers is -1"),
+        ({}, {"CPU": 1}, "the cluster has 1"),
+        ({}, {}, "the cluster has 0"),
+        ({"preprocessors": 2, "classifiers": 1}, {"CPU": 2}, "--preprocessors 2 and --classifiers 1 take 2.8 CPUs"),
+        ({"preprocessors": 0}, {"CPU": 4}, "--preprocessors is 0"),
+        ({"classifiers": -1}, {"CPU": 4}, "--classifiers is -1"),
+        ({"gpus_per_classifier": -1}, {"CPU": 4}, "--gpus-per-classifier is -1"),
+        ({"gpus_per_classifier": 1}, {"CPU": 4}, "--classifiers 1 with --gpus-per-classifier 1 take 1 GPUs, but .* 0"),
+        ({"classifiers": 3, "gpus_per_classifier": 0.5}, {"CPU": 8, "GPU": 1}, "take 1.5 GPUs, but the cluster has 1"),
     ],
 )
-def test_pools_that_do_not_fit_are_refused(
-    preprocessors: int | None, classifiers: int | None, cpus: float, message: str
-) -> None:
+def test_pools_that_do_not_fit_are_refused(given: dict[str, Any], resources: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        pools.pool_sizes(preprocessors, classifiers, cpus, 100)
+        Pools(**given).fitted(resources, 100)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_classifiers_get_the_gpus_that_are_asked_for(
+    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray counts a GPU that is not there as it counts one that is, and says so to the actors that have it."""
+
+    class Classify(inference.Classify):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            given = ray.get_runtime_context().get_assigned_resources().get("GPU")
+            (tmp_path / "given").write_text(f"{given} {os.environ['CUDA_VISIBLE_DEVICES']}")
+
+    monkeypatch.setattr(scoring, "Classify", Classify)
+    facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), gpus_per_classifier=0.5)
+    assert facts["totals"]["rows"] == 20
+    assert (tmp_path / "given").read_text() == "0.5 0"
 
 
 def test_a_share_of_unreadable_scans_is_a_share(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ray
 LISTENING = """
 import os
 from contextlib import suppress
-from benchmarks.chaos import descendants
+from benchmarks.processes import descendants
 from jobs import session
 
 session.connect(None)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from benchmarks.chaos import descendants
+from benchmarks.processes import descendants
 from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, inference, training
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.normalising import normalise
@@ -320,6 +320,29 @@ def test_a_recipe_that_breaks_a_rule_is_refused(
     with pytest.raises(InputError, match=message):
         trained(tmp_path, workers=workers, **changes)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray.train.tensorflow
+
+    asked = []
+
+    class Trainer:
+        def __init__(self, *_: Any, scaling_config: Any, **__: Any) -> None:
+            asked.append((scaling_config.use_gpu, scaling_config.resources_per_worker))
+
+        def fit(self) -> None:
+            raise NotImplementedError
+
+    monkeypatch.setattr(ray.train.tensorflow, "TensorflowTrainer", Trainer)
+    recipe = training.Recipe(workers=2, **RECIPE)
+    for gpus in (0, 0.5):
+        with pytest.raises(NotImplementedError):
+            training.train(recipe, str(tmp_path / "bundle"), gpus_per_worker=gpus)
+    assert asked == [(False, {"CPU": 1, "GPU": 0}), (True, {"CPU": 1, "GPU": 0.5})]
+    with pytest.raises(InputError, match="--workers 2 with --gpus-per-worker 1 need 2 GPUs, but the cluster has 1"):
+        training.train(recipe, str(tmp_path / "bundle"), gpus_per_worker=1)
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -1,0 +1,79 @@
+"""What a command and all processes that it begins take: seconds, CPU seconds, memory."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+EVERY_SECONDS = 0.25
+MEMORY_EVERY = 8  # of these looks: adding up shared pages takes the kernel a while
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command took. Memory is the largest sum of its processes' proportional set sizes seen, in MB."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+    driver_megabytes: float
+    first_seconds: float
+
+
+def family(process: int) -> list[psutil.Process]:
+    """A process and all that it has begun, by now."""
+    try:
+        root = psutil.Process(process)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def descendants(job: int) -> list[tuple[int, str]]:
+    """The processes that a job has begun, and itself, with their command lines."""
+    found = []
+    for process in family(job):
+        with suppress(psutil.Error):  # it has ended since
+            found.append((process.pid, " ".join(process.cmdline())))
+    return found
+
+
+def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
+    """Run a command and look at its processes until it ends; RuntimeError, with what it said, where it fails.
+
+    ``first_seconds`` is when there was a Parquet file below ``out``. A process that ends between two looks is missed.
+    """
+    started, looks, first_seconds = time.monotonic(), 0, None
+    cpu: dict[tuple[int, float], float] = {}
+    peak, driver = 0.0, 0.0
+    with log.open("wb") as said:
+        job = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)  # noqa: S603
+        while job.poll() is None:
+            together = 0.0
+            for process in family(job.pid):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    cpu[process.pid, process.create_time()] = times.user + times.system
+                    if looks % MEMORY_EVERY == 0:
+                        size = process.memory_full_info().pss / 1e6
+                        together += size
+                        driver = max(driver, size) if process.pid == job.pid else driver
+            peak = max(peak, together)
+            if first_seconds is None and any(out.rglob("*.parquet")):
+                first_seconds = time.monotonic() - started
+            looks += 1
+            time.sleep(EVERY_SECONDS)  # between two looks
+    seconds = time.monotonic() - started
+    if job.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {job.returncode}:\n{log.read_text()[-2000:]}")
+    return Usage(seconds, sum(cpu.values()), peak, driver, first_seconds or seconds)
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """The command line of a module of this environment."""
+    return [sys.executable, "-m", name, *arguments]
