@@ -94,6 +94,7 @@ SETS: dict[str, Callable[[Grey, Random], Grey]] = {
     "224 pixels, noisy": lambda picture, random: cell(picture, random, side=224, height=150, noise=10),
     "small in a large cell": lambda picture, random: cell(picture, random, side=200, height=36),
     "cut out tightly": tight,
+    "half of its size, 14 pixels": lambda picture, _: cv2.resize(picture, (14, 14), interpolation=cv2.INTER_AREA),
 }
 
 

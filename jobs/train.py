@@ -12,8 +12,8 @@ Train a Keras digit model across Ray workers and save it as a model bundle.
 
   python -m jobs.train --model hidden --workers 2 --epochs 5 --out models/hidden
 
-Models: linear, hidden, deep, dropout and cnn, from one dense layer to a convolutional net; scanned, the cnn on digits
-as scanners see them and on what is no digit; ensemble, three of those averaged.
+Models: linear, hidden, deep, dropout and cnn, from one dense layer to a convolutional net; scanned, a deeper one that
+learns from digits as scanners see them and from what is no digit; ensemble, three of those averaged.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 

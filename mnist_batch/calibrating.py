@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, logsumexp
 
 from mnist_batch.errors import InputError
 from mnist_batch.tables import CLASSES
@@ -50,7 +49,8 @@ def fit_temperature(outputs: NDArray[Any], labels: NDArray[Any]) -> float:
 
     C. Guo et al., On Calibration of Modern Neural Networks, ICML (2017).
     """
-    from scipy.optimize import minimize_scalar  # not for every actor that only reads a temperature
+    from scipy.optimize import minimize_scalar  # scipy is not for every actor that only reads a temperature
+    from scipy.special import logsumexp
 
     logs = np.log(np.maximum(outputs[:, :CLASSES].astype(np.float64), np.finfo(np.float32).tiny))
     of_labels = np.take_along_axis(logs, np.asarray(labels, np.int64)[:, None], axis=1)[:, 0]
@@ -85,6 +85,8 @@ def upper_bound(errors: ArrayLike, accepted: ArrayLike, level: float = LEVEL) ->
 
     C. J. Clopper and E. S. Pearson, Biometrika 26 (1934).
     """
+    from scipy.special import betaincinv
+
     errors, accepted = np.broadcast_arrays(np.asarray(errors), np.asarray(accepted))
     right = accepted - errors
     return np.where(right > 0, betaincinv(errors + 1, np.maximum(right, 1), level), 1.0)

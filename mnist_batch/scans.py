@@ -62,19 +62,19 @@ def _walk_local(root: str) -> Iterator[Row]:
     folders = [top]
     while folders:
         folder = folders.pop()
+        files: list[bytes] = []  # names alone: the entries of a large folder are many times their size
+        below: list[bytes] = []
         try:
             with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                for entry in entries:
+                    (below if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
         except OSError:
             yield source, _text(os.path.relpath(folder, top)) + "/", folder, None, None
             continue
-        below = []
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                below.append(entry.path)
-                continue
-            yield source, _text(entry.path[len(top) :].lstrip(b"/")), entry.path, *_examine(source, entry.path)
-        folders.extend(reversed(below))
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            yield source, _text(path[len(top) :].lstrip(b"/")), path, *_examine(source, path)
+        folders.extend(os.path.join(folder, name) for name in sorted(below, reverse=True))
 
 
 def _walk_remote(root: str) -> Iterator[Row]:

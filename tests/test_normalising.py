@@ -66,12 +66,13 @@ def test_the_place_in_the_cell_changes_nothing(number: int, down: int, across: i
 
 
 @settings(deadline=None)
-@given(SOME, st.floats(0.75, 8))
+@given(SOME, st.floats(0.5, 8))
 def test_the_size_of_the_scan_changes_little(number: int, factor: float) -> None:
+    """A digit of MNIST at half of its size has lost more than normalisation can give back: ten pixels are left."""
     side = round(SIDE * factor)
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     scaled = np.asarray(cv2.resize(PICTURES[number], (side, side), interpolation=how), np.uint8)
-    assert alike(normalise(PICTURES[number]), normalise(scaled)) > 0.7
+    assert alike(normalise(PICTURES[number]), normalise(scaled)) > (0.7 if factor >= 0.75 else 0.5)
 
 
 @given(SOME, st.integers(120, 255), st.floats(0.4, 0.9))
