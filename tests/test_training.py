@@ -108,6 +108,16 @@ def test_onnx_and_keras_agree_on_the_whole_test_set(
     assert (onnx.argmax(axis=1) == labels).mean() == pytest.approx(made.info["test"]["accuracy"], abs=1e-9)
 
 
+def test_normalising_digits_of_mnist_costs_hardly_an_answer(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]],
+) -> None:
+    made, _ = two_workers
+    images, labels = digits.mnist("test")
+    normalised = np.stack([normalise(image) for image in images])
+    answers = np.concatenate([inference.OnnxEngine(made)(part) for part in np.split(normalised, 10)])
+    assert (answers.argmax(axis=1) == labels).mean() > made.info["test"]["accuracy"] - 0.001
+
+
 ENGINES = list(inference.ENGINES.values())
 
 
