@@ -62,6 +62,13 @@ def answers(contender: str, scans: Path, out: Path) -> dict[str, int]:
     return dict(zip(paths, table["digit"].to_pylist(), strict=True))
 
 
+def stages_of(out: Path) -> dict[str, float]:
+    """The seconds of each stage of a run, and its shards, as run.json has them; nothing for other contenders."""
+    found = [json.loads(path.read_text()) for path in out.glob("runs/*/run.json")]
+    names = ("listing_seconds", "scoring_seconds", "publishing_seconds", "shards")
+    return {name: facts[name] for facts in found for name in names}
+
+
 def take_turns(scans: Path, model: str, contenders: Sequence[str], files: int) -> Iterator[Line]:
     """Each contender once: what it took, and how many of its answers are not ours."""
     ours: dict[str, int] = {}
@@ -75,12 +82,12 @@ def take_turns(scans: Path, model: str, contenders: Sequence[str], files: int) -
                     more = [str(count)] if contender == "tutorial" else []
                     command = module(f"benchmarks.peers.{contender}", str(scans), model, str(out), *more)
                 usage = measured(command, Path(folder, "log"), out)
-                found = answers(contender, scans, out)
+                found, stages = answers(contender, scans, out), stages_of(out)
             ours = ours or found
             if len(found) != count:
                 raise RuntimeError(f"{contender} has answered {len(found):,} of {count:,} files")
             different = sum(ours[path] != digit for path, digit in found.items())
-            yield {"contender": contender, "files": count, **asdict(usage), "different": different}
+            yield {"contender": contender, "files": count, **asdict(usage), **stages, "different": different}
 
 
 def read(results: Path = RESULTS) -> list[Line]:

@@ -61,11 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        # After parsing, since --help need not wait; quietly, since TensorFlow reports how it was built.
-        with session.quiet_stderr():
-            import ray.train.tensorflow  # noqa: F401
-
-            from mnist_batch import locations, training
+        from mnist_batch import locations, training  # after parsing: --help need not wait
 
         architecture = LADDER[given.model]
         recipe = training.Recipe(

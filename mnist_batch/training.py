@@ -117,8 +117,10 @@ def _train_member(
 ) -> Any:
     """One net on all workers: the checkpoint that it ends with."""
     import ray.train
-    from ray.train.tensorflow import TensorflowTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.queue import Queue
+
+    from mnist_batch import workers
 
     recipe = Recipe(**config["recipe"])
     checkpoints.set_damaged_aside(filesystem, storage)
@@ -126,8 +128,9 @@ def _train_member(
     news = Queue()
     replicas: dict[int, str] = {}
     listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
-    trainer = TensorflowTrainer(
+    trainer = DataParallelTrainer(
         fit,
+        backend_config=workers.TensorflowWorkers(),
         train_loop_config={**config, "news": news},
         scaling_config=ray.train.ScalingConfig(
             num_workers=recipe.workers,
@@ -199,10 +202,7 @@ def _listen(news: Any, last: int, replicas: dict[int, str]) -> None:
 
 
 def fit(config: Mapping[str, Any]) -> None:
-    """One worker's part: its share of the digits, every epoch together with the others, the bundle at the end.
-
-    Ray sets TF_USE_LEGACY_KERAS in its TensorFlow workers, so this imports ``keras`` and never ``tf.keras``.
-    """
+    """One worker's part: its share of the digits, every epoch together with the others, the bundle at the end."""
     import keras
     import ray.train
     import tensorflow as tf

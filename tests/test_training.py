@@ -179,13 +179,16 @@ def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[
 @pytest.mark.usefixtures("shared_ray")
 def test_the_gradient_of_two_workers_is_that_of_one(tmp_path: Path) -> None:
     import ray.train
-    from ray.train.tensorflow import TensorflowTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    from mnist_batch import workers
 
     images, labels = (array[:33] for array in digits.mnist("train"))  # an odd number: the halves differ
     labels = labels.astype(np.int32)
-    TensorflowTrainer(
+    DataParallelTrainer(
         one_step,
         train_loop_config={"images": images, "labels": labels, "folder": str(tmp_path)},
+        backend_config=workers.TensorflowWorkers(),
         scaling_config=ray.train.ScalingConfig(num_workers=2),
         run_config=ray.train.RunConfig(storage_path=str(tmp_path / "ray")),
     ).fit()
@@ -334,7 +337,7 @@ def test_a_recipe_that_breaks_a_rule_is_refused(
 
 @pytest.mark.usefixtures("shared_ray")
 def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray.train.tensorflow
+    from ray.train.v2.api import data_parallel_trainer
 
     asked = []
 
@@ -345,7 +348,7 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
         def fit(self) -> None:
             raise NotImplementedError
 
-    monkeypatch.setattr(ray.train.tensorflow, "TensorflowTrainer", Trainer)
+    monkeypatch.setattr(data_parallel_trainer, "DataParallelTrainer", Trainer)
     recipe = training.Recipe(workers=2, **RECIPE)
     for gpus in (0, 0.5):
         with pytest.raises(NotImplementedError):

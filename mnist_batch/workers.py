@@ -1,0 +1,41 @@
+"""How the workers of a training find each other.
+
+``TensorflowConfig`` of Ray Train does the same, but its package imports TensorFlow, which driver and controller
+would wait for and never use; and it sets TF_USE_LEGACY_KERAS in the workers.
+"""
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.train.backend import Backend, BackendConfig
+
+
+@dataclass
+class TensorflowWorkers(BackendConfig):
+    """Workers that know each other's addresses as ``MultiWorkerMirroredStrategy`` reads them, from TF_CONFIG."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """What Ray Train calls when the workers have started."""
+        return _Introduction
+
+
+class _Introduction(Backend):
+    def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:  # noqa: ARG002
+        addresses = worker_group.execute(_address)
+        ranks = range(len(worker_group))
+        ray.get([worker_group.execute_single_async(rank, _introduce, addresses, rank) for rank in ranks])
+
+
+def _address() -> str:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
+
+
+def _introduce(addresses: list[str], rank: int) -> None:
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
