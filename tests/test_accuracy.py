@@ -60,7 +60,7 @@ def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Rea
         try:
             threshold = calibrating.threshold_for(reader.calibration, target, "ensemble")
         except InputError:
-            assert target < 0.002  # 6,000 digits certify the others
+            assert target < 0.002  # the digits held out certify the others
             continue
         accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
         assert (answers.digit != labels)[accepted].mean() <= target
