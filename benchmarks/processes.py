@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 EVERY_SECONDS = 0.25
-MEMORY_EVERY = 8  # of these looks: adding up shared pages takes the kernel a while
+MEMORY_EVERY = 20  # of these looks: adding up shared pages takes the kernel a while
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def descendants(job: int) -> list[tuple[int, str]]:
 def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
     """Run a command and look at its processes until it ends; RuntimeError, with what it said, where it fails.
 
-    ``first_seconds`` is when there was a Parquet file below ``out``. A process that ends between two looks is missed.
+    ``first_seconds`` is when there was a Parquet file below ``out`` that is no manifest. A process that ends between
+    two looks is missed.
     """
     started, looks, first_seconds = time.monotonic(), 0, None
     cpu: dict[tuple[int, float], float] = {}
@@ -64,7 +65,7 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
                         together += size
                         driver = max(driver, size) if process.pid == job.pid else driver
             peak = max(peak, together)
-            if first_seconds is None and any(out.rglob("*.parquet")):
+            if first_seconds is None and any("manifest" not in path.parts for path in out.rglob("*.parquet")):
                 first_seconds = time.monotonic() - started
             looks += 1
             time.sleep(EVERY_SECONDS)  # between two looks

@@ -161,3 +161,12 @@ def test_the_accuracy_of_the_page_is_the_one_measured() -> None:
         ("trust", accuracy.trust_table(results)),
     ):
         assert page.split(f"<!-- {mark} -->")[1].strip() == table
+
+
+def test_the_speed_of_the_page_is_the_one_measured() -> None:
+    from benchmarks import scoring, training
+
+    page = (ROOT / "docs/scaling.md").read_text()
+    for mark, module in (("scoring", scoring), ("training", training)):
+        assert page.split(f"<!-- {mark} -->")[1].strip() == module.table(module.read())
+        assert module.read()

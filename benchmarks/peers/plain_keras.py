@@ -36,7 +36,7 @@ def main(name: str, epochs: str, batch_size: str, out: str) -> None:
     architecture, clock = LADDER[name], Clock()
     model = architecture.build()
     steps = -(-(len(images) - HELD_OUT) // int(batch_size))
-    model.compile(architecture.optimizer(steps * int(epochs)), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(architecture.optimizer(steps * int(epochs)), "sparse_categorical_crossentropy", metrics=["accuracy"])
     fitted = model.fit(
         images[HELD_OUT:],
         labels[HELD_OUT:],
