@@ -161,7 +161,7 @@ def picture(lines: Sequence[Line]) -> bytes:
     settings = list(dict.fromkeys((line["model"], line["side"], line["files"]) for line in lines))
     settings = [setting for setting in settings if setting[2] not in TUTORIAL_FILES]
     names = [name for name in CONTENDERS if name != "tutorial" and any(line["contender"] == name for line in lines)]
-    figure = plots.new_figure(8, 0.5 + 0.8 * len(settings))
+    figure = plots.new_figure(8, 0.9 + 0.8 * len(settings))
     axes = figure.subplots()
     shades = dict(zip(names, (plots.BLUE, "#9db8d2", "#d5a6a1"), strict=False))
     for row, (model, side, files) in enumerate(settings):
@@ -177,7 +177,7 @@ def picture(lines: Sequence[Line]) -> bytes:
     )
     axes.set(xlabel="images a second, the whole program with its start")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper right", ncols=len(names))
     return plots.as_png(figure)
 
 

@@ -251,6 +251,9 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
     context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
     whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": CPUS_PER_ACTOR}
+    # Ray Data's own num_gpus wants a batch size, and would cut and join shards to have it.
+    each = {"num_gpus": pools.gpus_per_classifier}
+    gpus: dict[str, Any] = {"ray_remote_args_fn": lambda: each} if pools.gpus_per_classifier else {}
     with ray.data.DataContext.current(context):
         numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
         pages = numbers.map_batches(
@@ -269,7 +272,7 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
                 opened["keep_images"],
             ],
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
-            num_gpus=pools.gpus_per_classifier,
+            **gpus,
             **whole_shards,
         )
         answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
