@@ -68,7 +68,7 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
             if first_seconds is None and any("manifest" not in path.parts for path in out.rglob("*.parquet")):
                 first_seconds = time.monotonic() - started
             looks += 1
-            time.sleep(EVERY_SECONDS)  # between two looks
+            time.sleep(EVERY_SECONDS)  # looking without a pause would take a core from what is measured
     seconds = time.monotonic() - started
     if job.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {job.returncode}:\n{log.read_text()[-2000:]}")
