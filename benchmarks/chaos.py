@@ -34,13 +34,12 @@ WAIT_SECONDS = 0.2, 2.0  # between ticks: a job takes about ten seconds undistur
 KINDS = {
     "Preprocess actor": "ray::MapWorker(MapBatches(Preprocess))",
     "Classify actor": "ray::MapWorker(MapBatches(Classify))",
-    "write task": "ray::Write",
     "reading process": "-m mnist_batch.reading",
     "driver": "-m jobs.score",
     "raylet": "raylet/raylet",
     "GCS": "gcs/gcs_server",
 }
-SURVIVED = {"Preprocess actor", "Classify actor", "write task", "reading process"}  # the job itself goes on
+SURVIVED = {"Preprocess actor", "Classify actor", "reading process"}  # the job itself goes on
 
 
 def victims(job: int) -> dict[str, list[int]]:

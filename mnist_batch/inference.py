@@ -3,6 +3,8 @@
 import os
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, calibrating, images, normalising, reading, runs, tables
+from mnist_batch import bundle, calibrating, failpoints, images, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
 
+READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
 BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
+THREADS = 2  # an actor answers with: there is an actor of this kind, too, for every two CPUs
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
 
 
@@ -24,37 +28,57 @@ class Preprocess:
 
     def __init__(self, run: runs.Run, limits: reading.Limits | None = None) -> None:
         self.run = run
-        self.reader = reading.Reader(limits)
+        self.readers = [reading.Reader(limits) for _ in range(READERS)]
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
-        beaten = time.monotonic()
+        manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
+        share = max(reading.CHUNK, -(-len(manifest) // READERS))
+        with ThreadPoolExecutor(READERS) as pool:
+            rows = pool.map(partial(self._read, manifest, shard, fatal, share), range(READERS))
+        return pa.concat_tables(rows).combine_chunks()
+
+    def _read(
+        self, manifest: pa.Table, shard: int, fatal: Mapping[int, tuple[str, str]], share: int, rank: int
+    ) -> pa.Table:
+        """What one of the readers finds in its share of the shard."""
+        first, beaten = rank * share, time.monotonic()
 
         def beat(row: int) -> None:
             nonlocal beaten
             if time.monotonic() - beaten > BEAT_SECONDS:
-                self.run.beat(shard, row)
+                self.run.beat(shard, first + row)
                 beaten = time.monotonic()
 
-        note = partial(self.run.note_fatal, shard)
-        return self.reader.read(self.run.shard(shard), shard, self.run.fatal(shard), note, beat)
+        def note(row: int, status: str, reason: str) -> None:
+            self.run.note_fatal(shard, first + row, status, reason)
+
+        known = reading.rows_from(fatal, first)
+        return self.readers[rank].read(manifest.slice(first, share), shard, known, note, beat)
 
 
 class Engine(Protocol):
-    """uint8 (N, 28, 28), ink = 255 -> float32 (N, 10) or (N, 12), the outputs as the model gives them."""
+    """uint8 (N, 28, 28), ink = 255 -> float32 (N, 10) or (N, 12), the outputs as the model gives them.
+
+    N is above 0.
+    """
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
 
 class OnnxEngine:
-    """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray shows it, or on as many threads as asked."""
+    """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray shows it, or on ``THREADS`` threads.
 
-    def __init__(self, model: bundle.Bundle, threads: int = 1) -> None:
+    A batch is one thread's, so the answers are the same whatever the number of threads.
+    """
+
+    def __init__(self, model: bundle.Bundle) -> None:
         import onnxruntime
 
+        self.pool = ThreadPoolExecutor(THREADS)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         there = onnxruntime.get_available_providers()
         providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
@@ -65,6 +89,9 @@ class OnnxEngine:
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate(list(self.pool.map(self._batch, _batches(pictures))))
+
+    def _batch(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(self.session.run(None, {self.input: pictures})[0], np.float32)
 
 
@@ -84,7 +111,12 @@ class KerasEngine:
                 raise _unloadable(model, "model.keras", error) from None
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(self.model.predict_on_batch(pictures), np.float32)
+        answers = [self.model.predict_on_batch(batch) for batch in _batches(pictures)]
+        return np.concatenate(answers).astype(np.float32, copy=False)
+
+
+def _batches(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [pictures[start : start + BATCH_SIZE] for start in range(0, len(pictures), BATCH_SIZE)]
 
 
 def _unloadable(model: bundle.Bundle, name: str, error: Exception) -> InputError:
@@ -94,11 +126,11 @@ def _unloadable(model: bundle.Bundle, name: str, error: Exception) -> InputError
     )
 
 
-ENGINES = {"onnx": OnnxEngine, "keras": KerasEngine}
+ENGINES: dict[str, Callable[[bundle.Bundle], Engine]] = {"onnx": OnnxEngine, "keras": KerasEngine}
 
 
 class Classify:
-    """Rows of ``tables.PREPROCESSED`` in, the same rows with their answers out (``answer_columns``).
+    """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the shard's number out.
 
     ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
     changed since is refused. Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column
@@ -108,13 +140,14 @@ class Classify:
 
     def __init__(
         self,
+        run: runs.Run,
         model: str,
         digest: str,
         engine: str = "onnx",
         threshold: float | None = None,
         keep_images: bool = False,
     ) -> None:
-        self.digest, self.threshold, self.keep_images = digest, threshold, keep_images
+        self.run, self.digest, self.threshold, self.keep_images = run, digest, threshold, keep_images
         self.engine: Engine | None = None
         try:
             opened = bundle.open_bundle(model)
@@ -126,6 +159,13 @@ class Classify:
             self.fault = error
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
+        self.run.write_part(self.answered(batch))
+        failpoints.reach("part written")
+        return batch.select(["shard"]).slice(0, 1)
+
+    def answered(self, batch: pa.Table) -> pa.Table:
+        """The rows without their pictures, with their answers (``answer``)."""
         if self.engine is None:
             raise self.fault
         return answer(batch, self.engine, self.digest, self.temperature, self.threshold, self.keep_images)
@@ -142,8 +182,7 @@ def answer(
     """The rows of ``batch`` without their pictures, with ``shard`` and the columns of ``predictions``."""
     read = np.flatnonzero(batch["status"].to_numpy() == "ok")
     pictures = images_of(batch)[read]
-    answers = [engine(pictures[start : start + BATCH_SIZE]) for start in range(0, len(read), BATCH_SIZE)]
-    outputs = np.concatenate(answers) if answers else np.empty((0, tables.CLASSES))
+    outputs = engine(pictures) if len(read) else np.empty((0, tables.CLASSES))
     refusals = refusals_of(outputs)
     refused, scored = read[refusals >= 0], read[refusals < 0]
     batch = _with_statuses(batch, refused, refusals[refusals >= 0])

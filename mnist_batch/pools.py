@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 
 from mnist_batch.errors import InputError
 
-# Two actors on two CPUs have to leave room for the task that writes a part, or Ray Data waits for ever.
-CPUS_PER_ACTOR = 0.9
-CPUS_PER_WRITE = 0.1
+CPUS_PER_ACTOR = 1
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Pools:
         """The pools with both their numbers, at most one actor a shard: half of the CPUs each unless given.
 
         ``resources`` are the cluster's, as Ray names them. Raises InputError where its GPUs are too few, or its CPUs
-        would leave no room for the tasks that write.
+        are too few.
         """
         cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
         half = max(1, int(cpus) // 2)
@@ -41,11 +39,10 @@ class Pools:
             fitting = min(fitting, max(1, int(gpus / self.gpus_per_classifier)))
         preprocessors = min(self.preprocessors or half, shards)
         classifiers = min(self.classifiers or fitting, shards)
-        needed = (preprocessors + classifiers) * CPUS_PER_ACTOR + CPUS_PER_WRITE
-        if needed > cpus:
+        if (preprocessors + classifiers) * CPUS_PER_ACTOR > cpus:
             raise InputError(
-                f"--preprocessors {preprocessors} and --classifiers {classifiers} take {needed:.1f} CPUs with the "
-                f"tasks that write, but the cluster has {cpus:g}; lower them, or add CPUs (at least 2)"
+                f"--preprocessors {preprocessors} and --classifiers {classifiers} take a CPU each, but the cluster "
+                f"has {cpus:g}; lower them, or add CPUs (at least 2)"
             )
         needed = classifiers * self.gpus_per_classifier
         if needed > gpus:

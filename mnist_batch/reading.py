@@ -2,8 +2,9 @@
 
     manifest -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
 
-The process is given the scans in chunks. Where it dies, its chunk is read again scan by scan: one that kills the
-process twice more, alone, is ``crashed`` or ``timeout``, and every other scan has its row.
+The process is given the shard and answers in chunks, without being waited for. Where it dies, the chunk that it was
+at is read again scan by scan: one that kills the process twice more, alone, is ``crashed`` or ``timeout``, and every
+other scan has its row.
 """
 
 import json
@@ -13,7 +14,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -62,6 +64,7 @@ class Reader:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.process: subprocess.Popen[bytes] | None = None
+        self.answering = False
 
     def read(
         self,
@@ -78,26 +81,24 @@ class Reader:
         InputError where a source cannot be opened at all, and JobError where the process does not start.
         """
         known = dict(fatal or {})
-        answers = [tables.PREPROCESSED.empty_table()]
-        for start in range(0, len(manifest), CHUNK):
-            chunk = manifest.slice(start, CHUNK)
-            rows = range(start, start + len(chunk))
+        answers, done = [tables.PREPROCESSED.empty_table()], 0
+        while done < len(manifest):
             try:
-                if not known.keys().isdisjoint(rows):
-                    raise Died("crashed", "when this shard was read before")
-                answers.append(self._ask(chunk, shard))
+                for answer in self._ask(manifest.slice(done), shard, rows_from(known, done)):
+                    answers.append(answer)
+                    done = min(done + CHUNK, len(manifest))
+                    beat(done)
             except Died:
-                for row in rows:
+                chunk = range(done, min(done + CHUNK, len(manifest)))
+                for row in chunk:
                     scan = manifest.slice(row, 1)
-                    if row not in known:
-                        try:
-                            answers.append(self._ask_alone(scan, shard))
-                            continue
-                        except Died as death:
-                            known[row] = death.status, death.reason
-                            note(row, *known[row])
-                    answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK, None)]))
-            beat(rows.stop)
+                    if row not in known and (death := self._try_alone(scan, shard, answers)):
+                        known[row] = death.status, death.reason
+                        note(row, *known[row])
+                    if row in known:
+                        answers.append(preprocess(scan, shard, fatal={0: known[row]}))
+                done = chunk.stop
+                beat(done)
         return pa.concat_tables(answers).combine_chunks()
 
     def close(self) -> None:
@@ -105,23 +106,34 @@ class Reader:
         if self.process is not None:
             self._end()
 
-    def _ask_alone(self, scan: pa.Table, shard: int) -> pa.Table:
-        try:
-            return self._ask(scan, shard)
-        except Died:  # it may have been something else that killed the process
-            return self._ask(scan, shard)
+    def _try_alone(self, scan: pa.Table, shard: int, answers: list[pa.Table]) -> Died | None:
+        """Add the rows of one scan to the answers; what killed the process both times, if so."""
+        for _ in range(TRIES - 1):  # once may have been something else
+            try:
+                answers.extend(self._ask(scan, shard, {}))
+            except Died as error:
+                death = error
+            else:
+                return None
+        return death
 
-    def _ask(self, scans: pa.Table, shard: int) -> pa.Table:
+    def _ask(self, scans: pa.Table, shard: int, fatal: Mapping[int, tuple[str, str]]) -> Iterator[pa.Table]:
+        """The rows of the scans, a table for every ``CHUNK`` of them."""
+        if self.answering:  # to somebody who did not listen to the end
+            self.close()
         if self.process is None:
             self._start()
+        self.answering = True
         try:
-            self.connection.send((shard, _packed(scans)))
-            answer = self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
+            self.connection.send((shard, dict(fatal), _packed(scans)))
+            for _ in range(0, len(scans), CHUNK):
+                answer = self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
+                if answer.startswith(_REFUSED):
+                    raise InputError(answer.removeprefix(_REFUSED).decode())
+                yield _unpacked(answer)
+            self.answering = False
         except (EOFError, OSError):
             raise self._death() from None
-        if answer.startswith(_REFUSED):
-            raise InputError(answer.removeprefix(_REFUSED).decode())
-        return _unpacked(answer)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -148,6 +160,7 @@ class Reader:
 
     def _end(self) -> int:
         assert self.process is not None
+        self.answering = False
         self.connection.close()
         code = self.process.wait()
         self.process = None
@@ -166,22 +179,34 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+def rows_from(rows: Mapping[int, tuple[str, str]], first: int) -> dict[int, tuple[str, str]]:
+    """The rows from a first one on, counted from there."""
+    return {row - first: what for row, what in rows.items() if row >= first}
+
+
 _BLANK = bytes(tables.IMAGE_BYTES)
 _REFUSED = b"refused: "
 
 
 def preprocess(
-    manifest: pa.Table, shard: int = 0, limits: Limits | None = None, next_scan: Callable[[], object] = lambda: None
+    manifest: pa.Table,
+    shard: int = 0,
+    limits: Limits | None = None,
+    next_scan: Callable[[], object] = lambda: None,
+    fatal: Mapping[int, tuple[str, str]] | None = None,
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
 
     A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
     called before each.
     """
-    limits = limits or Limits()
+    limits, fatal = limits or Limits(), fatal or {}
     rows: list[tuple[Any, ...]] = []
     listed = (manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns"))
     for row, (source, path, size, modified_ns) in enumerate(zip(*listed, strict=True)):
+        if row in fatal:
+            rows.append((row, 0, *fatal[row], None, _BLANK, None))
+            continue
         next_scan()
         content = None
         try:
@@ -244,7 +269,7 @@ def _unpacked(content: bytes) -> pa.Table:
 
 
 def serve(connection: Connection, limits: Limits) -> None:
-    """The process: chunks in, their rows out, until the other end is closed.
+    """The process: scans in, their rows out chunk by chunk, until the other end is closed.
 
     The kernel ends it where a scan takes longer than its limit, whatever the decoder is doing.
     """
@@ -255,19 +280,20 @@ def serve(connection: Connection, limits: Limits) -> None:
         signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
 
     connection.send_bytes(b"ready")
-    while True:
-        try:
-            shard, scans = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan))
-        except MemoryError:
-            os._exit(OUT_OF_MEMORY)
-        except InputError as error:
-            answer = _REFUSED + str(error).encode()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        connection.send_bytes(answer)
+    with suppress(EOFError, ConnectionError):
+        while True:
+            shard, fatal, packed = connection.recv()
+            try:
+                scans = _unpacked(packed)
+                for start in range(0, len(scans), CHUNK):
+                    rows = preprocess(scans.slice(start, CHUNK), shard, limits, next_scan, rows_from(fatal, start))
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    connection.send_bytes(_packed(rows))
+            except MemoryError:
+                os._exit(OUT_OF_MEMORY)
+            except InputError as error:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                connection.send_bytes(_REFUSED + str(error).encode())
 
 
 if __name__ == "__main__":

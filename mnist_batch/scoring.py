@@ -9,7 +9,7 @@ import datetime
 import errno
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +18,6 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data.block import Block, BlockAccessor
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
 from mnist_batch import (
@@ -36,7 +35,7 @@ from mnist_batch import (
 )
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
-from mnist_batch.pools import CPUS_PER_ACTOR, CPUS_PER_WRITE, Pools
+from mnist_batch.pools import CPUS_PER_ACTOR, Pools
 from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
@@ -246,7 +245,7 @@ def score_shards(
 
 
 def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools) -> None:
-    """The shards through their two actors and onto the disk, on however many nodes there are."""
+    """The shards through their two actors, the second of which writes their parts, on however many nodes there are."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     model = opened["model"]
@@ -262,9 +261,10 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
-        answers = pages.map_batches(
+        parts = pages.map_batches(
             Classify,
             fn_constructor_args=[
+                run,
                 model["location"],
                 model["digest"],
                 opened["engine"],
@@ -275,20 +275,7 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
             **gpus,
             **whole_shards,
         )
-        answers.write_datasink(Parts(run), ray_remote_args={"num_cpus": CPUS_PER_WRITE})
-
-
-class Parts(ray.data.Datasink[None]):
-    """Writes each block, one shard whole, as its part of the run."""
-
-    def __init__(self, run: runs.Run) -> None:
-        self.run = run
-
-    def write(self, blocks: Iterable[Block], ctx: Any) -> None:  # noqa: ARG002
-        """``blocks`` are tables as Classify returns them."""
-        for block in blocks:
-            self.run.write_part(BlockAccessor.for_block(block).to_arrow())
-            failpoints.reach("part written")
+        parts.materialize()
 
 
 def _now() -> str:

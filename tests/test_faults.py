@@ -148,10 +148,10 @@ def test_poison_files_cost_their_own_rows_and_nothing_else(night: Night) -> None
     [
         ("read scan-0045.png", "ray::MapWorker(MapBatches(Preprocess))"),
         ("read scan-0045.png", "ray::MapWorker(MapBatches(Classify))"),
-        ("write parts/part-00002.parquet", "ray::Write"),
+        ("write parts/part-00002.parquet", "ray::MapWorker(MapBatches(Classify))"),
     ],
 )
-def test_an_actor_or_a_write_task_killed_changes_nothing(night: Night, point: str, victim: str) -> None:
+def test_an_actor_killed_changes_nothing(night: Night, point: str, victim: str) -> None:
     night.arm(point, "hold")
     job = night.start()
     night.wait_for(point, job)
@@ -196,8 +196,7 @@ from dataclasses import replace
 from mnist_batch import bundle, inference, reading, runs
 run = runs.Run(sys.argv[1], "night", sys.argv[2]).begin_attempt()
 print("begun", flush=True)
-classify = inference.Classify(sys.argv[3], bundle.open_bundle(sys.argv[3]).digest)
-run.write_part(classify(reading.preprocess(run.shard(2), 2)))
+inference.Classify(run, sys.argv[3], bundle.open_bundle(sys.argv[3]).digest)(reading.preprocess(run.shard(2), 2))
 """
 
 

@@ -16,6 +16,8 @@ from mnist_batch import bundle, images, inference, normalising, reading, runs, s
 from mnist_batch.errors import InputError
 from tests.conftest import calibrated, picture_of, write_scan
 
+RUN = runs.Run("out", "night", "2026-11-21")  # of which no part is written here
+
 
 def listed(folder: Path) -> pa.Table:
     return scans.list_scans([str(folder)])
@@ -31,13 +33,27 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
 
 
+def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path) -> None:
+    for number in range(3 * reading.CHUNK):
+        write_scan(tmp_path / "in" / f"{number:03}.png", number % 10)
+    manifest = listed(tmp_path / "in")
+    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run.freeze([manifest], {})
+    actor, shard = inference.Preprocess(run), pa.table({"shard": pa.array([0], pa.int32())})
+    assert actor(shard).equals(reading.preprocess(manifest))
+    assert all(reader.process for reader in actor.readers)
+    last = len(manifest) - 1
+    run.note_fatal(0, last, "crashed", "by a test")
+    assert [row for row, status in enumerate(actor(shard)["status"].to_pylist()) if status == "crashed"] == [last]
+
+
 def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "7/a.png", 7, confidence=0.64)
     write_scan(tmp_path / "3/b.png", 5)
     (tmp_path / "3/c.png").write_bytes(b"")
     manifest = scans.attach_labels(listed(tmp_path), "parent")
     model = bundle.open_bundle(ruler)
-    rows = inference.Classify(ruler, model.digest)(reading.preprocess(manifest))
+    rows = inference.Classify(RUN, ruler, model.digest).answered(reading.preprocess(manifest))
     assert rows.column_names == ["shard", *(name for name in rows.column_names if name != "shard")]
     assert set(tables.PREDICTIONS.names) < set(rows.column_names)
     assert "picture" not in rows.column_names
@@ -58,10 +74,10 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
     (tmp_path / "in/3.png").write_bytes(b"")
     model = bundle.open_bundle(ruler)
     pages = reading.preprocess(listed(tmp_path / "in"))
-    rows = inference.Classify(ruler, model.digest)(pages)
+    rows = inference.Classify(RUN, ruler, model.digest).answered(pages)
     middle = rows["confidence"][1].as_py()
     assert rows["decision"].to_pylist() == [None, None, None, "review"]
-    ruled = inference.Classify(ruler, model.digest, threshold=middle)(pages)
+    ruled = inference.Classify(RUN, ruler, model.digest, threshold=middle).answered(pages)
     assert ruled["decision"].to_pylist() == ["review", "accept", "accept", "review"]  # who reaches it is in
     assert ruled.drop_columns(["decision"]).equals(rows.drop_columns(["decision"]))
 
@@ -71,7 +87,7 @@ def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str
     warm = calibrated(ruler, tmp_path / "warm", temperature=2.0)
     pages = reading.preprocess(listed(tmp_path / "in"))
     cold, tempered = (
-        inference.Classify(model, bundle.open_bundle(model).digest)(pages)["confidence"][0].as_py()
+        inference.Classify(RUN, model, bundle.open_bundle(model).digest).answered(pages)["confidence"][0].as_py()
         for model in (ruler, warm)
     )
     assert tempered == pytest.approx(cold**0.5 / (cold**0.5 + 9 * ((1 - cold) / 9) ** 0.5))
@@ -88,7 +104,7 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
     (tmp_path / "in/d.png").write_bytes(b"")
     model = bundle.open_bundle(ruler)
     seen = reading.preprocess(listed(tmp_path / "in"))
-    rows = inference.Classify(ruler, model.digest, keep_images=True)(seen)
+    rows = inference.Classify(RUN, ruler, model.digest, keep_images=True).answered(seen)
     assert rows["status"].to_pylist() == ["ok", "ok", "ok", "blank", "empty"]
     for row in rows.to_pylist():
         facts = row["normalisation"]
@@ -104,15 +120,15 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
     assert of_large["polarity"] == "dark_on_light"
     assert [of_large[name] for name in ("x", "y", "width", "height")] == pytest.approx([110, 80, 80, 200], abs=9)
     assert of_large["scale"] == pytest.approx(0.1, rel=0.06)
-    without = inference.Classify(ruler, model.digest)(seen)
+    without = inference.Classify(RUN, ruler, model.digest).answered(seen)
     assert without["image"].null_count == 5
     assert without.drop_columns(["image"]).equals(rows.drop_columns(["image"]))
 
 
 def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: str) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    actor = inference.Classify(ruler, bundle.open_bundle(ruler).digest)
-    rows = actor(reading.preprocess(listed(tmp_path)))
+    actor = inference.Classify(RUN, ruler, bundle.open_bundle(ruler).digest)
+    rows = actor.answered(reading.preprocess(listed(tmp_path)))
     assert rows.select(["digit", "confidence", "probabilities"]).to_pylist() == [
         {"digit": None, "confidence": None, "probabilities": None}
     ]
@@ -120,7 +136,7 @@ def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: st
 
 def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "a.png", 1)
-    actor = inference.Classify(ruler, "another digest")
+    actor = inference.Classify(RUN, ruler, "another digest")
     with pytest.raises(InputError, match="changed while the run was starting"):
         actor(reading.preprocess(listed(tmp_path)))
 

@@ -25,9 +25,9 @@ class Killed(BaseException):
 
 def in_process(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], *_: object) -> None:
     """The pipeline without Ray: what the actors do, one shard after the other."""
-    classify = inference.Classify(opened["model"]["location"], opened["model"]["digest"])
+    classify = inference.Classify(run, opened["model"]["location"], opened["model"]["digest"])
     for number in pending:
-        run.write_part(classify(reading.preprocess(run.shard(number), number)))
+        classify(reading.preprocess(run.shard(number), number))
 
 
 def readers_see(out: Path) -> tuple[int, int]:

@@ -27,7 +27,7 @@ def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
 
 def answered(run: runs.Run, ruler: str, shard: int) -> pa.Table:
     rows = inference.Preprocess(run)(pa.table({"shard": pa.array([shard], pa.int32())}))
-    return inference.Classify(ruler, bundle.open_bundle(ruler).digest)(rows)
+    return inference.Classify(run, ruler, bundle.open_bundle(ruler).digest).answered(rows)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
