@@ -83,10 +83,11 @@ def _read_local(source: str, path: bytes, most: int) -> Found:
     try:
         status = os.fstat(descriptor)
         _need_regular(status.st_mode)
-        data = os.read(descriptor, min(status.st_size + 1, most))
-        while len(data) < most and (more := os.read(descriptor, min(most - len(data), 1 << 20))):
+        size = status.st_size
+        data = os.read(descriptor, min(size + 1, most))
+        while len(data) not in (size, most) and (more := os.read(descriptor, most - len(data))):
             data += more
-        return data, status.st_size, status.st_mtime_ns
+        return data, size, status.st_mtime_ns
     except OSError as error:
         raise Unreadable("missing", f"could not be read: {error.strerror}") from None
     finally:

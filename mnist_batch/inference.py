@@ -3,10 +3,10 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from mnist_batch import bundle, calibrating, failpoints, images, normalising, re
 from mnist_batch.errors import InputError
 
 READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
+CHUNK = 256  # scans that a reader is given at a time
 BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
 THREADS = 2  # an actor answers with: there is an actor of this kind, too, for every two CPUs
@@ -24,38 +25,40 @@ BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from abou
 
 
 class Preprocess:
-    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``)."""
+    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``).
+
+    Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last.
+    """
 
     def __init__(self, run: runs.Run, limits: reading.Limits | None = None) -> None:
         self.run = run
-        self.readers = [reading.Reader(limits) for _ in range(READERS)]
+        self.pool = ThreadPoolExecutor(READERS)
+        self.idle: SimpleQueue[reading.Reader] = SimpleQueue()
+        for _ in range(READERS):
+            self.idle.put(reading.Reader(limits))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
         manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
-        share = max(reading.CHUNK, -(-len(manifest) // READERS))
-        with ThreadPoolExecutor(READERS) as pool:
-            rows = pool.map(partial(self._read, manifest, shard, fatal, share), range(READERS))
-        return pa.concat_tables(rows).combine_chunks()
+        beaten = time.monotonic()
 
-    def _read(
-        self, manifest: pa.Table, shard: int, fatal: Mapping[int, tuple[str, str]], share: int, rank: int
-    ) -> pa.Table:
-        """What one of the readers finds in its share of the shard."""
-        first, beaten = rank * share, time.monotonic()
-
-        def beat(row: int) -> None:
+        def read(first: int) -> pa.Table:
             nonlocal beaten
+            scans, reader = manifest.slice(first, CHUNK), self.idle.get()
+            known = {row - first: what for row, what in fatal.items() if first <= row < first + CHUNK}
+            try:
+                rows = reader.read(
+                    scans, shard, known, lambda row, *what: self.run.note_fatal(shard, first + row, *what)
+                )
+            finally:
+                self.idle.put(reader)
             if time.monotonic() - beaten > BEAT_SECONDS:
-                self.run.beat(shard, first + row)
+                self.run.beat(shard, first)
                 beaten = time.monotonic()
+            return rows
 
-        def note(row: int, status: str, reason: str) -> None:
-            self.run.note_fatal(shard, first + row, status, reason)
-
-        known = reading.rows_from(fatal, first)
-        return self.readers[rank].read(manifest.slice(first, share), shard, known, note, beat)
+        return pa.concat_tables(self.pool.map(read, range(0, len(manifest), CHUNK))).combine_chunks()
 
 
 class Engine(Protocol):

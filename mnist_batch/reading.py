@@ -1,10 +1,9 @@
 """A shard's scans are read in a process of their own, so that a file which kills its decoder costs one row.
 
-    manifest -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
+    scans -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
 
-The process is given the shard and answers in chunks, without being waited for. Where it dies, the chunk that it was
-at is read again scan by scan: one that kills the process twice more, alone, is ``crashed`` or ``timeout``, and every
-other scan has its row.
+The process is given some scans at a time. Where it dies, these are read again one by one: a scan that kills the
+process twice more, alone, is ``crashed`` or ``timeout``, and every other one has its row.
 """
 
 import json
@@ -14,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -26,8 +25,7 @@ import pyarrow as pa
 from mnist_batch import failpoints, images, normalising, tables
 from mnist_batch.errors import InputError, JobError
 
-CHUNK = 64
-TRIES = 3  # of a scan: with its chunk, then twice alone
+TRIES = 3  # of a scan: with others, then twice alone
 MEMORY_BYTES = 2 * 1024**3
 OUT_OF_MEMORY = 12
 
@@ -51,7 +49,7 @@ class Limits:
 
 
 class Died(Exception):
-    """The process that reads died on its chunk: ``status`` and ``reason`` as a row tells them."""
+    """The process that reads died on its scans: ``status`` and ``reason`` as a row tells them."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
@@ -64,76 +62,59 @@ class Reader:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.process: subprocess.Popen[bytes] | None = None
-        self.answering = False
 
     def read(
         self,
-        manifest: pa.Table,
+        scans: pa.Table,
         shard: int = 0,
         fatal: Mapping[int, tuple[str, str]] | None = None,
         note: Callable[[int, str, str], object] = lambda *_: None,
-        beat: Callable[[int], object] = lambda _: None,
     ) -> pa.Table:
         """Every scan of a manifest as ``tables.PREPROCESSED``: one row a page, in the manifest's order.
 
         ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
-        ``note`` is called with each that is found, ``beat`` with the number of rows after every chunk. Raises
-        InputError where a source cannot be opened at all, and JobError where the process does not start.
+        ``note`` is called with each that is found. Raises InputError where a source cannot be opened at all, and
+        JobError where the process does not start.
         """
         known = dict(fatal or {})
-        answers, done = [tables.PREPROCESSED.empty_table()], 0
-        while done < len(manifest):
-            try:
-                for answer in self._ask(manifest.slice(done), shard, rows_from(known, done)):
-                    answers.append(answer)
-                    done = min(done + CHUNK, len(manifest))
-                    beat(done)
-            except Died:
-                chunk = range(done, min(done + CHUNK, len(manifest)))
-                for row in chunk:
-                    scan = manifest.slice(row, 1)
-                    if row not in known and (death := self._try_alone(scan, shard, answers)):
-                        known[row] = death.status, death.reason
-                        note(row, *known[row])
-                    if row in known:
-                        answers.append(preprocess(scan, shard, fatal={0: known[row]}))
-                done = chunk.stop
-                beat(done)
-        return pa.concat_tables(answers).combine_chunks()
+        if not known:
+            with suppress(Died):
+                return self._ask(scans, shard)
+        answers = []
+        for row in range(len(scans)):
+            scan = scans.slice(row, 1)
+            if row not in known:
+                try:
+                    answers.append(self._ask_alone(scan, shard))
+                    continue
+                except Died as death:
+                    known[row] = death.status, death.reason
+                    note(row, *known[row])
+            answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK, None)]))
+        return pa.concat_tables(answers)
 
     def close(self) -> None:
         """End the process, if there is one."""
         if self.process is not None:
             self._end()
 
-    def _try_alone(self, scan: pa.Table, shard: int, answers: list[pa.Table]) -> Died | None:
-        """Add the rows of one scan to the answers; what killed the process both times, if so."""
-        for _ in range(TRIES - 1):  # once may have been something else
-            try:
-                answers.extend(self._ask(scan, shard, {}))
-            except Died as error:
-                death = error
-            else:
-                return None
-        return death
+    def _ask_alone(self, scan: pa.Table, shard: int) -> pa.Table:
+        try:
+            return self._ask(scan, shard)
+        except Died:  # it may have been something else that killed the process
+            return self._ask(scan, shard)
 
-    def _ask(self, scans: pa.Table, shard: int, fatal: Mapping[int, tuple[str, str]]) -> Iterator[pa.Table]:
-        """The rows of the scans, a table for every ``CHUNK`` of them."""
-        if self.answering:  # to somebody who did not listen to the end
-            self.close()
+    def _ask(self, scans: pa.Table, shard: int) -> pa.Table:
         if self.process is None:
             self._start()
-        self.answering = True
         try:
-            self.connection.send((shard, dict(fatal), _packed(scans)))
-            for _ in range(0, len(scans), CHUNK):
-                answer = self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
-                if answer.startswith(_REFUSED):
-                    raise InputError(answer.removeprefix(_REFUSED).decode())
-                yield _unpacked(answer)
-            self.answering = False
+            self.connection.send((shard, _packed(scans)))
+            answer = self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
         except (EOFError, OSError):
             raise self._death() from None
+        if answer.startswith(_REFUSED):
+            raise InputError(answer.removeprefix(_REFUSED).decode())
+        return _unpacked(answer)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -160,7 +141,6 @@ class Reader:
 
     def _end(self) -> int:
         assert self.process is not None
-        self.answering = False
         self.connection.close()
         code = self.process.wait()
         self.process = None
@@ -179,34 +159,22 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def rows_from(rows: Mapping[int, tuple[str, str]], first: int) -> dict[int, tuple[str, str]]:
-    """The rows from a first one on, counted from there."""
-    return {row - first: what for row, what in rows.items() if row >= first}
-
-
 _BLANK = bytes(tables.IMAGE_BYTES)
 _REFUSED = b"refused: "
 
 
 def preprocess(
-    manifest: pa.Table,
-    shard: int = 0,
-    limits: Limits | None = None,
-    next_scan: Callable[[], object] = lambda: None,
-    fatal: Mapping[int, tuple[str, str]] | None = None,
+    manifest: pa.Table, shard: int = 0, limits: Limits | None = None, next_scan: Callable[[], object] = lambda: None
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
 
     A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
     called before each.
     """
-    limits, fatal = limits or Limits(), fatal or {}
+    limits = limits or Limits()
     rows: list[tuple[Any, ...]] = []
     listed = (manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns"))
     for row, (source, path, size, modified_ns) in enumerate(zip(*listed, strict=True)):
-        if row in fatal:
-            rows.append((row, 0, *fatal[row], None, _BLANK, None))
-            continue
         next_scan()
         content = None
         try:
@@ -269,7 +237,7 @@ def _unpacked(content: bytes) -> pa.Table:
 
 
 def serve(connection: Connection, limits: Limits) -> None:
-    """The process: scans in, their rows out chunk by chunk, until the other end is closed.
+    """The process: scans in, their rows out, until the other end is closed.
 
     The kernel ends it where a scan takes longer than its limit, whatever the decoder is doing.
     """
@@ -280,20 +248,19 @@ def serve(connection: Connection, limits: Limits) -> None:
         signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
 
     connection.send_bytes(b"ready")
-    with suppress(EOFError, ConnectionError):
-        while True:
-            shard, fatal, packed = connection.recv()
-            try:
-                scans = _unpacked(packed)
-                for start in range(0, len(scans), CHUNK):
-                    rows = preprocess(scans.slice(start, CHUNK), shard, limits, next_scan, rows_from(fatal, start))
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-                    connection.send_bytes(_packed(rows))
-            except MemoryError:
-                os._exit(OUT_OF_MEMORY)
-            except InputError as error:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                connection.send_bytes(_REFUSED + str(error).encode())
+    while True:
+        try:
+            shard, scans = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan))
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
+        except InputError as error:
+            answer = _REFUSED + str(error).encode()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send_bytes(answer)
 
 
 if __name__ == "__main__":

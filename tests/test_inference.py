@@ -33,18 +33,27 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
 
 
-def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path) -> None:
-    for number in range(3 * reading.CHUNK):
+def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two poison files in two chunks: each is a row and is noted at its place, and the others keep theirs."""
+    (tmp_path / "points").mkdir()
+    monkeypatch.setenv("MNIST_BATCH_FAILPOINTS", str(tmp_path / "points"))
+    monkeypatch.setattr(inference, "CHUNK", 8)
+    for number in range(30):
         write_scan(tmp_path / "in" / f"{number:03}.png", number % 10)
-    manifest = listed(tmp_path / "in")
+    manifest, poison = listed(tmp_path / "in"), [8, 29]
     run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
     run.freeze([manifest], {})
+    for row in poison:
+        (tmp_path / f"points/read {row:03}.png").write_text("exit always")
     actor, shard = inference.Preprocess(run), pa.table({"shard": pa.array([0], pa.int32())})
-    assert actor(shard).equals(reading.preprocess(manifest))
-    assert all(reader.process for reader in actor.readers)
-    last = len(manifest) - 1
-    run.note_fatal(0, last, "crashed", "by a test")
-    assert [row for row, status in enumerate(actor(shard)["status"].to_pylist()) if status == "crashed"] == [last]
+    rows = actor(shard)
+    assert sorted(run.fatal(0)) == poison
+    assert [row for row, status in enumerate(rows["status"].to_pylist()) if status == "crashed"] == poison
+    others = [row for row in range(30) if row not in poison]
+    assert rows.take(others).equals(reading.preprocess(manifest).take(others))
+    for row in poison:
+        (tmp_path / f"points/read {row:03}.png").unlink()
+    assert actor(shard).equals(rows)  # as they are noted, they are not read again
 
 
 def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_path: Path, ruler: str) -> None:

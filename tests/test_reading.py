@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -85,37 +84,6 @@ def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: reading.R
     assert rows.equals(reading.preprocess(manifest))
 
 
-def test_a_scan_that_kills_its_reader_is_found_anywhere_in_a_shard(tmp_path: Path, reader: reading.Reader) -> None:
-    for number in range(3 * reading.CHUNK):
-        write_scan(tmp_path / "in" / f"{number:03}.png", number % 10)
-    manifest, poison = listed(tmp_path / "in"), [reading.CHUNK, 2 * reading.CHUNK - 1]
-    for row in poison:
-        (tmp_path / f"points/read {row:03}.png").write_text("exit always")
-    noted: list[int] = []
-    rows = reader.read(manifest, note=lambda row, *_: noted.append(row))
-    assert noted == poison
-    assert [row for row, status in enumerate(rows["status"].to_pylist()) if status == "crashed"] == poison
-    others = rows.take([row for row in range(len(rows)) if row not in poison])
-    for row in poison:
-        (tmp_path / f"points/read {row:03}.png").unlink()
-    expected = reading.preprocess(manifest)
-    assert others.equals(expected.take([row for row in range(len(rows)) if row not in poison]))
-
-
-def test_a_reader_that_was_left_in_the_middle_answers_the_next_question(tmp_path: Path, reader: reading.Reader) -> None:
-    for number in range(3 * reading.CHUNK):
-        write_scan(tmp_path / "in" / f"{number:03}.png", number % 10)
-    manifest = listed(tmp_path / "in")
-
-    def full_disk(row: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"):
-        reader.read(manifest, beat=full_disk)
-    last = manifest.slice(len(manifest) - 1)
-    assert reader.read(last).equals(reading.preprocess(last))
-
-
 def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
     write_scan(tmp_path / "in/a.png", 1)
     Image.new("L", (101, 100)).save(tmp_path / "in/b.png")
@@ -146,9 +114,9 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
     poison.write_text("kill always")
     asked = reader._ask
 
-    def unlucky(scans: pa.Table, *more: Any) -> Iterator[pa.Table]:
+    def unlucky(scans: pa.Table, shard: int) -> pa.Table:
         try:
-            yield from asked(scans, *more)
+            return asked(scans, shard)
         finally:
             if len(scans) == 1 and scans["scan"][0].as_py() == "1.png":
                 poison.unlink(missing_ok=True)  # it was something else that killed the process
