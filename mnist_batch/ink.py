@@ -71,21 +71,22 @@ def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
     left = top = 0
     for _ in range(3):
         grey, (height, width) = int(page[0, 0]), page.shape
-        if min(height, width) < 12 or any(
-            abs(int(corner) - grey) > tolerance for corner in (page[0, -1], page[-1, 0], page[-1, -1])
-        ):
+        if min(height, width) < 12:
             break
-        x, y, inner_width, inner_height = cv2.boundingRect(
-            cv2.threshold(cv2.absdiff(page, np.full_like(page, grey)), tolerance, 1, cv2.THRESH_BINARY)[1]
-        )
+        corners = (int(page[0, -1]), int(page[-1, 0]), int(page[-1, -1]))
+        if max(corners) - grey > tolerance or grey - min(corners) > tolerance:
+            break
+        x, y, inner_width, inner_height = cv2.boundingRect(_above(cv2.absdiff(page, grey), tolerance))
         if inner_width == width or inner_height == height:
             break
         if inner_width < max(12, 0.6 * width) or inner_height < max(12, 0.6 * height):
             break  # that is a digit
         inner = page[y : y + inner_height, x : x + inner_width]
-        ring = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]]).astype(np.int16)
-        paper = int(np.median(ring))
-        if abs(paper - grey) <= tolerance or (np.abs(ring - paper) < 24).mean() < 0.75:
+        ring = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+        ring.sort()
+        paper = (int(ring[(len(ring) - 1) // 2]) + int(ring[len(ring) // 2])) // 2
+        alike = int(ring.searchsorted(paper + 24)) - int(ring.searchsorted(paper - 23))
+        if abs(paper - grey) <= tolerance or alike < 0.75 * len(ring):
             break
         page, left, top = inner, left + x, top + y
     return left, top, page

@@ -19,6 +19,7 @@ SECRET = re.compile(
 )
 
 
+@cache  # asked for every scan
 def is_uri(location: str) -> bool:
     """True for ``scheme://...``; anything else is a path on this machine."""
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.\-]+://", location) is not None
