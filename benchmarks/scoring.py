@@ -152,7 +152,7 @@ def _table(lines: Sequence[Line]) -> Iterator[str]:
             seconds, cpu, peak, driver, first, different = (median_of(lines, contender, files, name) for name in what)
             times = sorted(ratios(lines, contender, files)) if contender not in OWN_FILES else []
             cells = (
-                contender, f"{files:,}", f"{seconds:.1f}", f"{files / seconds:,.0f}",
+                contender, f"{files:,}", f"{seconds:.1f}", f"{files / seconds:,.0f}" if files else "",
                 f"{median(times):.2f} ({times[0]:.2f} to {times[-1]:.2f})" if times else "",
                 f"{1000 * cpu / files:.2f}" if files else "",
                 f"{peak:,.0f}", f"{driver:,.0f}", f"{first:.1f}", f"{different:.0f}",
