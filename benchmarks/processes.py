@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-EVERY_SECONDS = 0.25
-MEMORY_EVERY = 20  # of these looks: adding up shared pages takes the kernel a while
+EVERY_SECONDS = 0.5
+MEMORY_EVERY = 10  # of these looks: adding up shared pages takes the kernel a while
 
 
 @dataclass(frozen=True)

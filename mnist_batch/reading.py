@@ -13,19 +13,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from mnist_batch import failpoints, images, normalising, tables
+from mnist_batch import failpoints, images, locations, normalising, tables
 from mnist_batch.errors import InputError, JobError
 
 TRIES = 3  # of a scan: with others, then twice alone
+READ_AHEAD = 32  # a remote store takes its time for each scan, but answers many at once
 MEMORY_BYTES = 2 * 1024**3
 OUT_OF_MEMORY = 12
 
@@ -173,13 +177,13 @@ def preprocess(
     """
     limits = limits or Limits()
     rows: list[tuple[Any, ...]] = []
-    listed = (manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns"))
-    for row, (source, path, size, modified_ns) in enumerate(zip(*listed, strict=True)):
+    listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
+    for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes)):
         next_scan()
         content = None
         try:
             failpoints.reach("read", path)
-            data = images.read_scan(source, path, size, modified_ns, limits.max_bytes)
+            data = read()
             content = images.content_digest(data)
             found = [normalising.examine(page) for page in images.decode(data)]
         except images.Unreadable as error:
@@ -194,6 +198,20 @@ def preprocess(
             status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
             rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen)))
     return _table(manifest, shard, rows)
+
+
+def _read_ahead(
+    scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int
+) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
+    """Each scan's path and what gives its bytes; of a remote store, the next ``READ_AHEAD`` are asked for already."""
+    asked: deque[tuple[bytes, Callable[[], bytes]]] = deque()
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for source, path, size, modified_ns in scans:
+            read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
+            asked.append((path, pool.submit(read).result if locations.is_uri(source) else read))
+            if len(asked) > READ_AHEAD:
+                yield asked.popleft()
+        yield from asked
 
 
 def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:

@@ -1,15 +1,17 @@
 """Scans are read in a process of their own: one that kills it is a row, and its neighbours are as ever."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
 
-from mnist_batch import inference, reading, scans, tables
+from mnist_batch import images, inference, reading, scans, tables
 from mnist_batch.errors import InputError, JobError
 from tests.conftest import picture_of, write_scan
 
@@ -82,6 +84,23 @@ def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: reading.R
     rows = reader.read(manifest)
     assert not (tmp_path / "points/read 2.png").exists()
     assert rows.equals(reading.preprocess(manifest))
+
+
+def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3 * reading.READ_AHEAD):
+        write_scan(tmp_path / f"{number:03}.png", number % 10)
+    together = threading.Barrier(reading.READ_AHEAD)  # each read waits until so many are on their way
+    read_scan = images.read_scan
+
+    def slow(*scan: Any) -> bytes:
+        together.wait(timeout=30)
+        return read_scan(*scan)
+
+    remote, local = (scans.list_scans([f"{scheme}{tmp_path}"]) for scheme in ("fsspec+file://", ""))
+    expected = reading.preprocess(local)
+    monkeypatch.setattr(images, "read_scan", slow)
+    found = reading.preprocess(remote)
+    assert found.drop_columns(["source"]).equals(expected.drop_columns(["source"]))
 
 
 def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
