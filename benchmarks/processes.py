@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,21 @@ MEMORY_EVERY = 10  # of these looks: adding up shared pages takes the kernel a w
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command took. Memory is the largest sum of its processes' proportional set sizes seen, in MB."""
+    """What a command took, in all and by the command lines of its processes.
+
+    Memory is the largest sum of its processes' proportional set sizes seen, in MB.
+    """
 
     seconds: float
     cpu_seconds: float
     peak_megabytes: float
     driver_megabytes: float
     first_seconds: float
+    by_process: Mapping[str, float]
+
+    def totals(self) -> dict[str, float]:
+        """All but what the single processes took."""
+        return {name: value for name, value in vars(self).items() if name != "by_process"}
 
 
 def family(process: int) -> list[psutil.Process]:
@@ -51,6 +60,7 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
     """
     started, looks, first_seconds = time.monotonic(), 0, None
     cpu: dict[tuple[int, float], float] = {}
+    named: dict[tuple[int, float], str] = {}
     peak, driver = 0.0, 0.0
     with log.open("wb") as said:
         job = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)  # noqa: S603
@@ -58,8 +68,10 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
             together = 0.0
             for process in family(job.pid):
                 with suppress(psutil.Error):
-                    times = process.cpu_times()
-                    cpu[process.pid, process.create_time()] = times.user + times.system
+                    own, times = (process.pid, process.create_time()), process.cpu_times()
+                    if own not in named or looks % MEMORY_EVERY == 0:  # Ray's workers change their names as they go
+                        named[own] = " ".join(process.cmdline())
+                    cpu[own] = times.user + times.system
                     if looks % MEMORY_EVERY == 0:
                         size = process.memory_full_info().pss / 1e6
                         together += size
@@ -72,7 +84,10 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
     seconds = time.monotonic() - started
     if job.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {job.returncode}:\n{log.read_text()[-2000:]}")
-    return Usage(seconds, sum(cpu.values()), peak, driver, first_seconds or seconds)
+    by_process: Counter[str] = Counter()
+    for process, taken in cpu.items():
+        by_process[named[process]] += taken
+    return Usage(seconds, by_process.total(), peak, driver, first_seconds or seconds, by_process)
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -15,7 +15,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,6 +52,12 @@ def write_scans(folder: Path, files: int, side: int) -> None:
         path_of(number).write_bytes(images.encode(page))
 
 
+def warm(scans: Path) -> None:
+    """Read all scans once, so that they are in memory: some machines take memory for files back soon."""
+    for path in scans.rglob("*.png"):
+        path.read_bytes()
+
+
 def answers(contender: str, scans: Path, out: Path) -> dict[str, int]:
     """The digit of each file by its path below the folder of scans."""
     if contender == "bare_ray":
@@ -77,8 +82,7 @@ def take_turns(scans: Path, model: str, contenders: Sequence[str], files: int) -
     ours: dict[str, int] = {}
     for contender in ("ours", *(name for name in contenders if name != "ours")):
         for count in OWN_FILES.get(contender, (files,)):
-            for path in scans.rglob("*.png"):
-                path.read_bytes()
+            warm(scans)
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder, "out")
                 if contender == "ours":
@@ -92,7 +96,7 @@ def take_turns(scans: Path, model: str, contenders: Sequence[str], files: int) -
             if len(found) != count:
                 raise RuntimeError(f"{contender} has answered {len(found):,} of {count:,} files")
             different = sum(ours[path] != digit for path, digit in found.items())
-            yield {"contender": contender, "files": count, **asdict(usage), **stages, "different": different}
+            yield {"contender": contender, "files": count, **usage.totals(), **stages, "different": different}
 
 
 def read(results: Path = RESULTS) -> list[Line]:

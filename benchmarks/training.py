@@ -12,7 +12,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from statistics import mean, median
@@ -37,7 +36,7 @@ def take_turns(model: str, epochs: int, batch_size: int) -> Iterator[Line]:
             if workers:
                 flags = {"model": model, "epochs": epochs, "batch-size": batch_size, "workers": workers, "out": out}
                 command = module("jobs.train", *(text for name in flags for text in (f"--{name}", str(flags[name]))))
-            usage = asdict(measured(command, Path(folder, "log"), out))
+            usage = measured(command, Path(folder, "log"), out).totals()
             history = json.loads((out / "history.json").read_text())
             yield {
                 "contender": contender,

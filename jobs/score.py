@@ -72,9 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     where = arguments.add_argument_group("on what")
     session.add_address(where)
-    where.add_argument("--preprocessors", type=int, metavar="N", help="actors that read; half of the CPUs if left out")
     where.add_argument(
-        "--classifiers", type=int, metavar="N", help="actors that classify; half of the CPUs if left out"
+        "--preprocessors", type=int, metavar="N", help="actors that read, on a CPU each; half of the CPUs if left out"
+    )
+    where.add_argument(
+        "--classifiers",
+        type=int,
+        metavar="N",
+        help="actors that classify and write, on a CPU each; half of the CPUs if left out",
     )
     where.add_argument(
         "--gpus-per-classifier",

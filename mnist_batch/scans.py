@@ -4,9 +4,10 @@ import hashlib
 import os
 import posixpath
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,7 @@ from mnist_batch.errors import InputError
 
 SHARD_SIZE = 5_000
 MAX_SHARDS = 2_000  # analysts never meet a million small files
+CHUNK = 50_000  # scans that are held as Python's objects at once
 
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
 
@@ -26,7 +28,7 @@ Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size
 def list_scans(sources: Sequence[str], argument: str = "SCANS") -> pa.Table:
     """Every file at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
 
-    A source is a folder or a file, by path or URI. Whatever is not a folder is listed, links and pipes
+    The table lies in a file, which memory holds as little of as it needs. A source is a folder or a file, by path or URI. Whatever is not a folder is listed, links and pipes
     included, so that it ends as a row; no link is followed. Raises InputError, naming ``argument``, for a source
     that is not there, or is listed twice.
     """
@@ -38,18 +40,19 @@ def list_scans(sources: Sequence[str], argument: str = "SCANS") -> pa.Table:
         filesystem, path = locations.resolve(root)
         if not (locations.exists(filesystem, path) or (not locations.is_uri(root) and os.path.lexists(path))):
             raise InputError(f"{argument}: there is no file or folder {root!r}; check the path")
-    chunks = [_listing(root) for root in roots]
-    return pa.concat_tables(chunks) if chunks else tables.MANIFEST.empty_table()
+    rows = chain.from_iterable(_walk_remote(root) if locations.is_uri(root) else _walk_local(root) for root in roots)
+    with tempfile.NamedTemporaryFile() as file:
+        with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, tables.MANIFEST) as writer:
+            while chunk := list(islice(rows, CHUNK)):
+                with locations.told(file.name):
+                    writer.write_table(_manifest(chunk))
+        return pa.ipc.open_file(pa.memory_map(file.name)).read_all()
 
 
-def _listing(root: str) -> pa.Table:
-    rows = _walk_remote(root) if locations.is_uri(root) else _walk_local(root)
-    chunks = [tables.MANIFEST.empty_table()]
-    while chunk := list(islice(rows, 50_000)):  # columns are a fifth of the size of the same rows in Python
-        source, scan, path, size, modified = zip(*chunk, strict=True)
-        columns = {"source": source, "scan": scan, "path": path, "size": size, "modified_ns": modified}
-        chunks.append(tables.table(tables.MANIFEST, columns | {"label": pa.nulls(len(chunk), pa.int8())}))
-    return pa.concat_tables(chunks)
+def _manifest(rows: Sequence[Row]) -> pa.Table:
+    source, scan, path, size, modified = zip(*rows, strict=True)
+    columns = {"source": source, "scan": scan, "path": path, "size": size, "modified_ns": modified}
+    return tables.table(tables.MANIFEST, columns | {"label": pa.nulls(len(rows), pa.int8())})
 
 
 def _walk_local(root: str) -> Iterator[Row]:
@@ -71,8 +74,9 @@ def _walk_local(root: str) -> Iterator[Row]:
         except OSError:
             yield source, _text(os.path.relpath(folder, top)) + "/", folder, None, None
             continue
+        inside = folder.rstrip(b"/") + b"/"
         for name in sorted(files):
-            path = os.path.join(folder, name)
+            path = inside + name
             yield source, _text(path[len(top) :].lstrip(b"/")), path, *_examine(source, path)
         folders.extend(os.path.join(folder, name) for name in sorted(below, reverse=True))
 
@@ -156,10 +160,13 @@ def attach_labels(manifest: pa.Table, labels: str) -> pa.Table:
     return manifest.set_column(manifest.schema.get_field_index("label"), tables.MANIFEST.field("label"), found)
 
 
-def parent_labels(manifest: pa.Table) -> pa.Array:
+def parent_labels(manifest: pa.Table) -> pa.ChunkedArray:
     """The name of the folder each scan is in where that is 0 to 9, else null, as int8."""
-    folders = [os.path.basename(os.path.dirname(path)) for path in manifest["path"].to_pylist()]
-    return pa.array([int(name) if len(name) == 1 and name.isdigit() else None for name in folders], pa.int8())
+    labels = []
+    for chunk in manifest["path"].chunks:  # not all of them as Python's objects at once
+        folders = (os.path.basename(os.path.dirname(path)) for path in chunk.to_pylist())
+        labels.append([int(name) if len(name) == 1 and name.isdigit() else None for name in folders])
+    return pa.chunked_array(labels, pa.int8())
 
 
 def match_labels(listed: Collection[tuple[str, str]], labels: str) -> dict[tuple[str, str], int]:
@@ -254,7 +261,7 @@ def cut(manifest: pa.Table, shard_size: int | None = None) -> list[pa.Table]:
 def digest(manifest: pa.Table) -> str:
     """What the sources list, in 32 hex digits: names, sizes, times and labels of all scans, in order."""
     total = hashlib.blake2b(digest_size=16)
-    for batch in manifest.to_batches(max_chunksize=50_000):  # as pandas a batch is many times its size
+    for batch in manifest.to_batches(max_chunksize=CHUNK):  # as pandas a batch is many times its size
         hashes = pd.util.hash_pandas_object(batch.to_pandas(), index=False)
         total.update(hashes.to_numpy().tobytes())
     return total.hexdigest()

@@ -1,0 +1,67 @@
+"""Which processes of a job of scoring take how many CPU seconds, and what a scan more takes of each.
+
+    python -m benchmarks.profile --model demo/models/hidden
+
+Scores 5,000 and 70,000 scans and prints, as benchmarks/profile.md shows it, the CPU seconds of every kind of process.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import processes, scoring
+from mnist_batch import bundle
+
+FILES = (5_000, 70_000)
+KINDS = {
+    "ray::MapWorker(MapBatches(Preprocess))": "Preprocess",
+    "ray::MapWorker(MapBatches(Classify))": "Classify",
+    "-m mnist_batch.reading": "reading processes",
+    "-m jobs.score": "driver",
+    "ray::_": "Ray Data's own actors",
+    "ray::ActorLocationTracker": "Ray Data's own actors",
+}
+
+
+def kind_of(command: str) -> str:
+    """What a process of a job is for, by its command line."""
+    return next((kind for mark, kind in KINDS.items() if mark in command), "Ray")
+
+
+def profile(scans: Path, model: str, folder: Path) -> tuple[float, Counter[str]]:
+    """Seconds of a job, and the CPU seconds of its kinds of process."""
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    command = processes.module("jobs.score", str(scans), "--model", model, "--out", str(out))
+    usage = processes.measured(command, folder / "log", out)
+    taken: Counter[str] = Counter()
+    for process, seconds in usage.by_process.items():
+        taken[kind_of(process)] += seconds
+    return usage.seconds, taken
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--model", default=bundle.SHIPPED, metavar="FOLDER", help="a bundle")
+    given = arguments.parse_args(argv)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for files in FILES:
+            scans = Path(folder, f"scans-{files}")
+            scoring.write_scans(scans, files, 28)
+            scoring.warm(scans)
+            found.append(profile(scans, given.model, Path(folder)))
+    (least, before), (most, after) = found
+    scans_more = FILES[1] - FILES[0]
+    print(f"| CPU seconds of | {FILES[0]:,} scans | {FILES[1]:,} scans | a scan more, µs |\n|---|---|---|---|")
+    for kind, seconds in after.most_common():
+        print(f"| {kind} | {before[kind]:.1f} | {seconds:.1f} | {1e6 * (seconds - before[kind]) / scans_more:.0f} |")
+    print(f"| seconds, all of it | {least:.1f} | {most:.1f} | {1e6 * (most - least) / scans_more:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

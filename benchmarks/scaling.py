@@ -1,0 +1,168 @@
+"""What jobs.score takes on larger clusters and for more scans, by a model fitted to what was measured here.
+
+    python -m benchmarks.scaling --model demo/models/cnn --check 20000
+
+The costs come from benchmarks/scoring.jsonl: seconds at the start and end, the driver's seconds a scan (listing, then
+report and publishing), its memory a scan, CPU seconds a scan on the nodes; and from two runs of the same scans in few
+shards and in many, here: seconds a shard. The driver's work is one process's, the nodes' is shared by all their cores,
+and shards are handed out while they work. With --check the scans are scored on clusters of 1, 2 and 4 nodes of this
+machine, which share its cores, beside what the model says. Kept in benchmarks/scaling.json, shown in docs/scaling.md.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import scoring
+from benchmarks.processes import measured, module
+from mnist_batch import bundle, scans
+
+RESULTS = Path(__file__).parent / "scaling.json"
+SCANS = (10**6, 10**7, 10**8, 10**9)
+NODES = (1, 10, 100, 1_000)
+CORES = 16  # of a node
+SHARD_SIZES = (5_000, 20)
+SHARD_SCANS = 10_000
+CHECKED_NODES = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured; ``cpu_seconds_per_scan`` may be spent by any core of any node."""
+
+    fixed_seconds: float
+    driver_seconds_per_scan: float
+    driver_seconds_per_shard: float
+    driver_bytes_per_scan: float
+    cpu_seconds_per_scan: float
+
+    def stages(self, files: int, cores: int) -> dict[str, float]:
+        """The seconds of each stage for so many scans: the last two go on at once, and the slower one counts."""
+        size = max(scans.SHARD_SIZE, -(-files // scans.MAX_SHARDS))
+        return {
+            "start": self.fixed_seconds,
+            "driver": files * self.driver_seconds_per_scan,
+            "shards": -(-files // size) * self.driver_seconds_per_shard,
+            "nodes": files * self.cpu_seconds_per_scan / cores,
+        }
+
+    def seconds(self, files: int, cores: int) -> float:
+        """How long a run of so many scans takes."""
+        start, driver, shards, nodes = self.stages(files, cores).values()
+        return start + driver + max(shards, nodes)
+
+
+def fit(lines: Sequence[scoring.Line], seconds_per_shard: float) -> Costs:
+    """The costs behind measurements of ``ours`` at two numbers of files."""
+    fixed, _ = scoring.through(lines, "ours", "seconds")
+    driver = sum(scoring.through(lines, "ours", what)[1] for what in ("listing_seconds", "publishing_seconds"))
+    _, megabytes = scoring.through(lines, "ours", "driver_megabytes")
+    _, cpu = scoring.through(lines, "ours", "cpu_seconds")
+    return Costs(fixed, driver, seconds_per_shard, megabytes * 1e6, cpu - driver)
+
+
+def measure_shards(model: str, folder: Path) -> float:
+    """The seconds of a shard more: the same scans in few shards and in many."""
+    scoring.write_scans(folder / "scans", SHARD_SCANS, 28)
+    taken = {}
+    for size in SHARD_SIZES:
+        out = folder / f"out-{size}"
+        command = module("jobs.score", str(folder / "scans"), "--model", model, "--out", str(out))
+        measured([*command, "--shard-size", str(size)], folder / "log", out)
+        taken[-(-SHARD_SCANS // size)] = scoring.stages_of(out)["scoring_seconds"]
+    (few, short), (many, long) = sorted(taken.items())
+    return (long - short) / (many - few)
+
+
+CLUSTER = """
+import logging, sys
+import ray
+from ray.cluster_utils import Cluster
+scans, model, out, nodes = *sys.argv[1:4], int(sys.argv[4])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+for _ in range(nodes - 1):
+    cluster.add_node(num_cpus=2)
+cluster.wait_for_nodes()
+ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+from jobs import score
+sys.exit(score.main([scans, "--model", model, "--out", out]))
+"""
+
+
+def check(costs: Costs, model: str, folder: Path, files: int) -> list[dict[str, float]]:
+    """Seconds of scoring on clusters of nodes of this machine, and what the model says of its cores."""
+    scoring.write_scans(folder / "scans", files, 28)
+    predicted = costs.stages(files, os.cpu_count() or 1)
+    found = []
+    for nodes in CHECKED_NODES:
+        out = folder / f"out-{nodes}"
+        measured(
+            [sys.executable, "-c", CLUSTER, str(folder / "scans"), model, str(out), str(nodes)], folder / "log", out
+        )
+        seconds = scoring.stages_of(out)["scoring_seconds"]
+        found.append(
+            {"nodes": nodes, "files": files, "seconds": seconds, "model": max(predicted["shards"], predicted["nodes"])}
+        )
+    return found
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The costs, what the model makes of them by scans and nodes, and the check, as docs/scaling.md shows them."""
+    costs = Costs(**results["costs"])
+    lines = [
+        "| cost | |",
+        "|---|---|",
+        f"| start and end | {costs.fixed_seconds:.1f} s |",
+        f"| the driver, a scan | {1e6 * costs.driver_seconds_per_scan:.1f} µs, "
+        f"{costs.driver_bytes_per_scan:.0f} bytes of memory |",
+        f"| the driver, a shard | {1e3 * costs.driver_seconds_per_shard:.0f} ms |",
+        f"| the nodes, a scan | {1e6 * costs.cpu_seconds_per_scan:.0f} µs of a core |",
+        "",
+        f"| scans | {' | '.join(f'{nodes:,} nodes' for nodes in NODES)} |",
+        "|---" * (len(NODES) + 1) + "|",
+    ]
+    for files in SCANS:
+        cells = []
+        for nodes in NODES:
+            stages = costs.stages(files, nodes * CORES)
+            slowest = max(stages, key=lambda name: stages[name])
+            cells.append(f"{_time(costs.seconds(files, nodes * CORES))} ({slowest})")
+        lines.append(f"| {files:,} | {' | '.join(cells)} |")
+    lines += ["", "| nodes of this machine | scans | seconds of scoring | by the model |", "|---|---|---|---|"]
+    for line in results["checked"]:
+        lines.append(f"| {line['nodes']} | {line['files']:,} | {line['seconds']:.1f} | {line['model']:.1f} |")
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, save, print."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--model", required=True, metavar="FOLDER", help="a bundle that scoring.jsonl has lines of")
+    arguments.add_argument("--check", type=int, default=20_000, metavar="N", help="scans scored on 1, 2 and 4 nodes")
+    given = arguments.parse_args(argv)
+    name = bundle.open_bundle(given.model).info["architecture"]
+    lines = [line for line in scoring.read() if (line["model"], line["side"]) == (name, 28)]
+    with tempfile.TemporaryDirectory() as folder:
+        costs = fit(lines, measure_shards(given.model, Path(folder)))
+    with tempfile.TemporaryDirectory() as folder:
+        checked = check(costs, given.model, Path(folder), given.check)
+    results = {"model": name, "costs": asdict(costs), "checked": checked}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
