@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Two processes, a file of tests each at a time: most tests wait for Ray or TensorFlow to start.
+PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-fast test-slow lint lock clean
 
@@ -9,13 +11,13 @@ demo: $(VENV)/ready
 	$(RUN) -m jobs.demo
 
 test: lint
-	$(RUN) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/ready
 	$(RUN) -m pytest -m slow
 
 test-fast: $(VENV)/ready
-	$(RUN) -m pytest -m "not ray and not slow"
+	$(PYTEST) -m "not ray and not slow"
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

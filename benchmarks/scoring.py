@@ -163,6 +163,8 @@ def _table(lines: Sequence[Line]) -> Iterator[str]:
             )  # fmt: skip
             yield f"| {' | '.join(cells)} |"
     yield ""
+    if len(sizes(lines, "ours")) < 2:
+        return
     yield "| | fixed cost, s | then, images/s | CPU s / 1,000 |"
     yield "|---|---|---|---|"
     for contender in dict.fromkeys(line["contender"] for line in lines):

@@ -28,9 +28,9 @@ Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size
 def list_scans(sources: Sequence[str], argument: str = "SCANS") -> pa.Table:
     """Every file at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
 
-    The table lies in a file, which memory holds as little of as it needs. A source is a folder or a file, by path or URI. Whatever is not a folder is listed, links and pipes
-    included, so that it ends as a row; no link is followed. Raises InputError, naming ``argument``, for a source
-    that is not there, or is listed twice.
+    The table lies in a file, and no more of it than is looked at in memory. A source is a folder or a file, by path
+    or URI. Whatever is not a folder is listed, links and pipes included, so that it ends as a row; no link is
+    followed. Raises InputError, naming ``argument``, for a source that is not there, or is listed twice.
     """
     roots = sorted((locations.absolute(source) for source in sources), key=lambda root: root.rstrip("/") + "/")
     for outer, inner in pairwise(roots):

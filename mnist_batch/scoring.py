@@ -248,13 +248,14 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
     """The shards through their two actors, the second of which writes their parts, on however many nodes there are."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
+    context.raise_original_map_exception = True  # what an actor says of a mistake or a disk is told as it is
     model = opened["model"]
     whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": CPUS_PER_ACTOR}
     # Ray Data's own num_gpus wants a batch size, and would cut and join shards to have it.
     each = {"num_gpus": pools.gpus_per_classifier}
     gpus: dict[str, Any] = {"ray_remote_args_fn": lambda: each} if pools.gpus_per_classifier else {}
     with ray.data.DataContext.current(context):
-        numbers = ray.data.from_arrow([pa.table({"shard": pa.array([number], pa.int32())}) for number in pending])
+        numbers = ray.data.from_items([{"shard": number} for number in pending], override_num_blocks=len(pending))
         pages = numbers.map_batches(
             Preprocess,
             fn_constructor_args=[run, reading.Limits(**opened["limits"])],

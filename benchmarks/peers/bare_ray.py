@@ -23,7 +23,7 @@ def main() -> None:
     """One row through both actors."""
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    rows = ray.data.from_arrow([pa.table({"row": [0]})])
+    rows = ray.data.from_items([{"row": 0}])
     for kind in (First, Second):
         rows = rows.map_batches(kind, compute=ray.data.ActorPoolStrategy(size=1), batch_format="pyarrow")
     rows.materialize()
