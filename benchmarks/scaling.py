@@ -4,9 +4,10 @@
 
 The costs come from benchmarks/scoring.jsonl: seconds at the start and end, the driver's seconds a scan (listing, then
 report and publishing), its memory a scan, CPU seconds a scan on the nodes; and from two runs of the same scans in few
-shards and in many, here: seconds a shard. The driver's work is one process's, the nodes' is shared by all their cores,
-and shards are handed out while they work. With --check the scans are scored on clusters of 1, 2 and 4 nodes of this
-machine, which share its cores, beside what the model says. Kept in benchmarks/scaling.json, shown in docs/scaling.md.
+shards and in many, here: seconds a shard, and what the actors of a node take to start. The driver's work is one process's,
+the nodes' is shared by all their cores, and shards are handed out while they work. Then scans are scored on clusters of
+1, 2 and 4 nodes of this machine, which share its cores, beside what the model says. Kept in benchmarks/scaling.json,
+shown in docs/scaling.md.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 from benchmarks import scoring
 from benchmarks.processes import measured, module
+from benchmarks.profile import kind_of
 from mnist_batch import bundle, scans
 
 RESULTS = Path(__file__).parent / "scaling.json"
@@ -30,13 +32,20 @@ CORES = 16  # of a node
 SHARD_SIZES = (5_000, 20)
 SHARD_SCANS = 10_000
 CHECKED_NODES = (1, 2, 4)
+ACTORS = ("Preprocess", "Classify", "reading processes")
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured; ``cpu_seconds_per_scan`` may be spent by any core of any node."""
+    """What was measured; ``cpu_seconds_per_scan`` may be spent by any core of any node.
+
+    Of the fixed seconds ``actors_seconds`` go by until the actors of one node have started, which takes
+    ``cpu_seconds_per_node`` of its cores.
+    """
 
     fixed_seconds: float
+    actors_seconds: float
+    cpu_seconds_per_node: float
     driver_seconds_per_scan: float
     driver_seconds_per_shard: float
     driver_bytes_per_scan: float
@@ -57,27 +66,37 @@ class Costs:
         start, driver, shards, nodes = self.stages(files, cores).values()
         return start + driver + max(shards, nodes)
 
+    def scoring_seconds(self, files: int, cores: int, sharing: int) -> float:
+        """How long scoring alone takes where so many nodes share the cores."""
+        stages = self.stages(files, cores)
+        start = self.actors_seconds + (sharing - 1) * self.cpu_seconds_per_node / cores
+        return start + max(stages["shards"], stages["nodes"])
 
-def fit(lines: Sequence[scoring.Line], seconds_per_shard: float) -> Costs:
-    """The costs behind measurements of ``ours`` at two numbers of files."""
+
+def fit(lines: Sequence[scoring.Line], model: str, folder: Path) -> Costs:
+    """The costs behind measurements of ``ours`` at two numbers of files, and behind two runs made here."""
     fixed, _ = scoring.through(lines, "ours", "seconds")
+    actors, _ = scoring.through(lines, "ours", "scoring_seconds")
     driver = sum(scoring.through(lines, "ours", what)[1] for what in ("listing_seconds", "publishing_seconds"))
     _, megabytes = scoring.through(lines, "ours", "driver_megabytes")
     _, cpu = scoring.through(lines, "ours", "cpu_seconds")
-    return Costs(fixed, driver, seconds_per_shard, megabytes * 1e6, cpu - driver)
+    shard, node = measure_shards(model, folder, cpu - driver)
+    return Costs(fixed, actors, node, driver, shard, megabytes * 1e6, cpu - driver)
 
 
-def measure_shards(model: str, folder: Path) -> float:
-    """The seconds of a shard more: the same scans in few shards and in many."""
+def measure_shards(model: str, folder: Path, cpu_seconds_per_scan: float) -> tuple[float, float]:
+    """The seconds of a shard more, from the same scans in few and in many, and the CPU seconds of actors that start."""
     scoring.write_scans(folder / "scans", SHARD_SCANS, 28)
-    taken = {}
+    taken, starts = {}, []
     for size in SHARD_SIZES:
         out = folder / f"out-{size}"
         command = module("jobs.score", str(folder / "scans"), "--model", model, "--out", str(out))
-        measured([*command, "--shard-size", str(size)], folder / "log", out)
+        usage = measured([*command, "--shard-size", str(size)], folder / "log", out)
+        actors = sum(seconds for process, seconds in usage.by_process.items() if kind_of(process) in ACTORS)
+        starts.append(actors - SHARD_SCANS * cpu_seconds_per_scan)
         taken[-(-SHARD_SCANS // size)] = scoring.stages_of(out)["scoring_seconds"]
     (few, short), (many, long) = sorted(taken.items())
-    return (long - short) / (many - few)
+    return (long - short) / (many - few), min(starts)
 
 
 CLUSTER = """
@@ -98,7 +117,6 @@ sys.exit(score.main([scans, "--model", model, "--out", out]))
 def check(costs: Costs, model: str, folder: Path, files: int) -> list[dict[str, float]]:
     """Seconds of scoring on clusters of nodes of this machine, and what the model says of its cores."""
     scoring.write_scans(folder / "scans", files, 28)
-    predicted = costs.stages(files, os.cpu_count() or 1)
     found = []
     for nodes in CHECKED_NODES:
         out = folder / f"out-{nodes}"
@@ -106,9 +124,8 @@ def check(costs: Costs, model: str, folder: Path, files: int) -> list[dict[str, 
             [sys.executable, "-c", CLUSTER, str(folder / "scans"), model, str(out), str(nodes)], folder / "log", out
         )
         seconds = scoring.stages_of(out)["scoring_seconds"]
-        found.append(
-            {"nodes": nodes, "files": files, "seconds": seconds, "model": max(predicted["shards"], predicted["nodes"])}
-        )
+        predicted = costs.scoring_seconds(files, os.cpu_count() or 1, nodes)
+        found.append({"nodes": nodes, "files": files, "seconds": seconds, "model": predicted})
     return found
 
 
@@ -118,7 +135,8 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [
         "| cost | |",
         "|---|---|",
-        f"| start and end | {costs.fixed_seconds:.1f} s |",
+        f"| start and end | {costs.fixed_seconds:.1f} s, of which {costs.actors_seconds:.1f} for the actors: "
+        f"{costs.cpu_seconds_per_node:.1f} CPU seconds a node |",
         f"| the driver, a scan | {1e6 * costs.driver_seconds_per_scan:.1f} µs, "
         f"{costs.driver_bytes_per_scan:.0f} bytes of memory |",
         f"| the driver, a shard | {1e3 * costs.driver_seconds_per_shard:.0f} ms |",
@@ -156,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     name = bundle.open_bundle(given.model).info["architecture"]
     lines = [line for line in scoring.read() if (line["model"], line["side"]) == (name, 28)]
     with tempfile.TemporaryDirectory() as folder:
-        costs = fit(lines, measure_shards(given.model, Path(folder)))
+        costs = fit(lines, given.model, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         checked = check(costs, given.model, Path(folder), given.check)
     results = {"model": name, "costs": asdict(costs), "checked": checked}

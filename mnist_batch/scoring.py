@@ -15,7 +15,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.data
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
