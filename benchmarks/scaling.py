@@ -3,11 +3,11 @@
     python -m benchmarks.scaling --model demo/models/cnn --check 20000
 
 The costs come from benchmarks/scoring.jsonl: seconds at the start and end, the driver's seconds a scan (listing, then
-report and publishing), its memory a scan, CPU seconds a scan on the nodes; and from two runs of the same scans in few
-shards and in many, here: seconds a shard, and what the actors of a node take to start. The driver's work is one process's,
-the nodes' is shared by all their cores, and shards are handed out while they work. Then scans are scored on clusters of
-1, 2 and 4 nodes of this machine, which share its cores, beside what the model says. Kept in benchmarks/scaling.json,
-shown in docs/scaling.md.
+report and publishing), CPU seconds a scan on the nodes; and from two runs of the same scans in few shards and in many,
+here: seconds a shard, and what the actors of a node take to start. The driver's work is one process's, the nodes' is
+shared by all their cores, and shards are handed out while they work. Then scans are scored on clusters of 1, 2 and 4
+nodes of this machine, which share its cores, beside what the model says. Kept in benchmarks/scaling.json, shown in
+docs/scaling.md.
 """
 
 import argparse
@@ -48,7 +48,6 @@ class Costs:
     cpu_seconds_per_node: float
     driver_seconds_per_scan: float
     driver_seconds_per_shard: float
-    driver_bytes_per_scan: float
     cpu_seconds_per_scan: float
 
     def stages(self, files: int, cores: int) -> dict[str, float]:
@@ -78,10 +77,9 @@ def fit(lines: Sequence[scoring.Line], model: str, folder: Path) -> Costs:
     fixed, _ = scoring.through(lines, "ours", "seconds")
     actors, _ = scoring.through(lines, "ours", "scoring_seconds")
     driver = sum(scoring.through(lines, "ours", what)[1] for what in ("listing_seconds", "publishing_seconds"))
-    _, megabytes = scoring.through(lines, "ours", "driver_megabytes")
     _, cpu = scoring.through(lines, "ours", "cpu_seconds")
     shard, node = measure_shards(model, folder, cpu - driver)
-    return Costs(fixed, actors, node, driver, shard, megabytes * 1e6, cpu - driver)
+    return Costs(fixed, actors, node, driver, shard, cpu - driver)
 
 
 def measure_shards(model: str, folder: Path, cpu_seconds_per_scan: float) -> tuple[float, float]:
@@ -137,12 +135,11 @@ def table(results: Mapping[str, Any]) -> str:
         "|---|---|",
         f"| start and end | {costs.fixed_seconds:.1f} s, of which {costs.actors_seconds:.1f} for the actors: "
         f"{costs.cpu_seconds_per_node:.1f} CPU seconds a node |",
-        f"| the driver, a scan | {1e6 * costs.driver_seconds_per_scan:.1f} µs, "
-        f"{costs.driver_bytes_per_scan:.0f} bytes of memory |",
+        f"| the driver, a scan | {1e6 * costs.driver_seconds_per_scan:.1f} µs |",
         f"| the driver, a shard | {1e3 * costs.driver_seconds_per_shard:.0f} ms |",
         f"| the nodes, a scan | {1e6 * costs.cpu_seconds_per_scan:.0f} µs of a core |",
         "",
-        f"| scans | {' | '.join(f'{nodes:,} nodes' for nodes in NODES)} |",
+        f"| scans | {' | '.join(f'{nodes:,} x {CORES} cores' for nodes in NODES)} |",
         "|---" * (len(NODES) + 1) + "|",
     ]
     for files in SCANS:
