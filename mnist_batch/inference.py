@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,6 @@ from mnist_batch.errors import InputError
 
 READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
 CHUNK = 256  # scans that a reader is given at a time
-BEAT_SECONDS = 5  # between signs of life of a shard that takes long: most are done before the first
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
 THREADS = 2  # an actor answers with: there is an actor of this kind, too, for every two CPUs
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
@@ -41,22 +39,20 @@ class Preprocess:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
         manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
-        beaten = time.monotonic()
 
         def read(first: int) -> pa.Table:
-            nonlocal beaten
-            scans, reader = manifest.slice(first, CHUNK), self.idle.get()
             known = {row - first: what for row, what in fatal.items() if first <= row < first + CHUNK}
+            reader = self.idle.get()
             try:
-                rows = reader.read(
-                    scans, shard, known, lambda row, *what: self.run.note_fatal(shard, first + row, *what)
+                return reader.read(
+                    manifest.slice(first, CHUNK),
+                    shard,
+                    known,
+                    note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
+                    beat=lambda row: self.run.beat(shard, first + row),
                 )
             finally:
                 self.idle.put(reader)
-            if time.monotonic() - beaten > BEAT_SECONDS:
-                self.run.beat(shard, first)
-                beaten = time.monotonic()
-            return rows
 
         return pa.concat_tables(self.pool.map(read, range(0, len(manifest), CHUNK))).combine_chunks()
 

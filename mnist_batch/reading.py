@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -61,10 +62,13 @@ class Died(Exception):
 
 
 class Reader:
-    """Reads scans in a process of its own, started when first needed and again after a scan killed it."""
+    """Reads scans in a process of its own, started when first needed and again after a scan killed it.
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    While it is at work on many, the process says so every ``beat_seconds``, between two scans.
+    """
+
+    def __init__(self, limits: Limits | None = None, beat_seconds: float = 5) -> None:
+        self.limits, self.beat_seconds = limits or Limits(), beat_seconds
         self.process: subprocess.Popen[bytes] | None = None
 
     def read(
@@ -73,23 +77,24 @@ class Reader:
         shard: int = 0,
         fatal: Mapping[int, tuple[str, str]] | None = None,
         note: Callable[[int, str, str], object] = lambda *_: None,
+        beat: Callable[[int], object] = lambda _: None,
     ) -> pa.Table:
         """Every scan of a manifest as ``tables.PREPROCESSED``: one row a page, in the manifest's order.
 
         ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
-        ``note`` is called with each that is found. Raises InputError where a source cannot be opened at all, and
-        JobError where the process does not start.
+        ``note`` is called with each that is found, ``beat`` now and then with the row that is reached. Raises
+        InputError where a source cannot be opened at all, and JobError where the process does not start.
         """
         known = dict(fatal or {})
         if not known:
             with suppress(Died):
-                return self._ask(scans, shard)
+                return self._ask(scans, shard, beat)
         answers = []
         for row in range(len(scans)):
             scan = scans.slice(row, 1)
             if row not in known:
                 try:
-                    answers.append(self._ask_alone(scan, shard))
+                    answers.append(self._ask_alone(scan, shard, lambda _, row=row: beat(row)))
                     continue
                 except Died as death:
                     known[row] = death.status, death.reason
@@ -102,18 +107,20 @@ class Reader:
         if self.process is not None:
             self._end()
 
-    def _ask_alone(self, scan: pa.Table, shard: int) -> pa.Table:
+    def _ask_alone(self, *scan: Any) -> pa.Table:
         try:
-            return self._ask(scan, shard)
+            return self._ask(*scan)
         except Died:  # it may have been something else that killed the process
-            return self._ask(scan, shard)
+            return self._ask(*scan)
 
-    def _ask(self, scans: pa.Table, shard: int) -> pa.Table:
+    def _ask(self, scans: pa.Table, shard: int, beat: Callable[[int], object]) -> pa.Table:
         if self.process is None:
             self._start()
         try:
             self.connection.send((shard, _packed(scans)))
-            answer = self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
+            # Not a pickle: what decodes strange files is not trusted.
+            while (answer := self.connection.recv_bytes()).startswith(_AT_ROW):
+                beat(int(answer.removeprefix(_AT_ROW)))
         except (EOFError, OSError):
             raise self._death() from None
         if answer.startswith(_REFUSED):
@@ -122,9 +129,9 @@ class Reader:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        limits = json.dumps(asdict(self.limits))
+        settings = [json.dumps(asdict(self.limits)), str(self.beat_seconds)]
         self.process = subprocess.Popen(  # noqa: S603 - this Python, this module
-            [sys.executable, "-P", "-m", "mnist_batch.reading", str(theirs.fileno()), limits],
+            [sys.executable, "-P", "-m", "mnist_batch.reading", str(theirs.fileno()), *settings],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -165,21 +172,25 @@ def _how(code: int) -> str:
 
 _BLANK = bytes(tables.IMAGE_BYTES)
 _REFUSED = b"refused: "
+_AT_ROW = b"at row "
 
 
 def preprocess(
-    manifest: pa.Table, shard: int = 0, limits: Limits | None = None, next_scan: Callable[[], object] = lambda: None
+    manifest: pa.Table,
+    shard: int = 0,
+    limits: Limits | None = None,
+    next_scan: Callable[[int], object] = lambda _: None,
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
 
     A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
-    called before each.
+    called with the row of each before it is read.
     """
     limits = limits or Limits()
     rows: list[tuple[Any, ...]] = []
     listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
     for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes)):
-        next_scan()
+        next_scan(row)
         content = None
         try:
             failpoints.reach("read", path)
@@ -254,7 +265,7 @@ def _unpacked(content: bytes) -> pa.Table:
     return pa.ipc.open_stream(content).read_all()
 
 
-def serve(connection: Connection, limits: Limits) -> None:
+def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
     """The process: scans in, their rows out, until the other end is closed.
 
     The kernel ends it where a scan takes longer than its limit, whatever the decoder is doing.
@@ -262,8 +273,14 @@ def serve(connection: Connection, limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def next_scan() -> None:
+    beaten = time.monotonic()
+
+    def next_scan(row: int) -> None:
+        nonlocal beaten
         signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
+        if time.monotonic() - beaten > beat_seconds:
+            connection.send_bytes(_AT_ROW + str(row).encode())
+            beaten = time.monotonic()
 
     connection.send_bytes(b"ready")
     while True:
@@ -282,4 +299,4 @@ def serve(connection: Connection, limits: Limits) -> None:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])), Limits(**json.loads(sys.argv[2])))
+    serve(Connection(int(sys.argv[1])), Limits(**json.loads(sys.argv[2])), float(sys.argv[3]))

@@ -86,6 +86,19 @@ def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: reading.R
     assert rows.equals(reading.preprocess(manifest))
 
 
+def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
+    for number in range(5):
+        write_scan(tmp_path / f"{number}.png", number)
+    beats: list[int] = []
+    reader = reading.Reader(beat_seconds=0)
+    try:
+        rows = reader.read(listed(tmp_path), beat=beats.append)
+    finally:
+        reader.close()
+    assert beats == [0, 1, 2, 3, 4]
+    assert rows.equals(reading.preprocess(listed(tmp_path)))
+
+
 def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3 * reading.READ_AHEAD):
         write_scan(tmp_path / f"{number:03}.png", number % 10)
@@ -133,9 +146,9 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
     poison.write_text("kill always")
     asked = reader._ask
 
-    def unlucky(scans: pa.Table, shard: int) -> pa.Table:
+    def unlucky(scans: pa.Table, *more: Any) -> pa.Table:
         try:
-            return asked(scans, shard)
+            return asked(scans, *more)
         finally:
             if len(scans) == 1 and scans["scan"][0].as_py() == "1.png":
                 poison.unlink(missing_ok=True)  # it was something else that killed the process
