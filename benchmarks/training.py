@@ -58,8 +58,8 @@ def fixed_seconds(line: Line) -> float:
 
 
 def epoch_seconds(line: Line) -> float:
-    """An epoch of a program after the first, in which TensorFlow also builds its graph."""
-    return mean(line["epoch_seconds"][1:])
+    """The median epoch of a program after the first, in which TensorFlow also builds its graph."""
+    return float(median(line["epoch_seconds"][1:]))
 
 
 def seconds_to(line: Line, goal: float) -> float | None:
