@@ -105,7 +105,7 @@ def _at_work_size(page: Grey) -> Grey:
 
 def _around(found: Look) -> Box:
     (left, top, wide, high), (x, y, width, height) = found.part, found.box
-    factor = wide / found.work.shape[1]
+    factor = max(wide, high) / max(found.work.shape)  # the shorter side may have been rounded by half
     margin = max(4, max(width, height) // 2)
     x_from, y_from = (max(0, int((at - margin) * factor)) for at in (x, y))
     x_to = min(wide, int((x + width + margin) * factor) + 1)
