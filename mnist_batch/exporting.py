@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import re
 import shlex
+import zipfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +56,7 @@ def save_bundle(
     mean = np.mean(outputs, axis=0)
     confidence = calibrating.tempered(mean, calibration["temperature"]).max(axis=1)
     model.save(folder / "model.keras")
+    _forget_when(folder / "model.keras")
     model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
     history = [{"seed": member.seed, **line} for member in members for line in member.history]
     (folder / "history.json").write_text(json.dumps(history, indent=2) + "\n")
@@ -80,6 +84,22 @@ def save_bundle(
             "packages": versions.packages(),
         },
     )
+
+
+def _forget_when(archive: Path) -> None:
+    """Write a Keras archive again without times and addresses in memory: the same training gives the same bundle."""
+    with zipfile.ZipFile(archive) as saved:
+        contents = {name: saved.read(name) for name in saved.namelist()}
+    metadata = json.loads(contents["metadata.json"]) | {"date_saved": ""}
+    contents["metadata.json"] = json.dumps(metadata).encode()
+    numbers: defaultdict[bytes, int] = defaultdict(
+        lambda: len(numbers)
+    )  # Keras names what layers share by where it lies
+    shared = re.compile(rb'(?<="shared_object_id": )\d+')
+    contents["config.json"] = shared.sub(lambda found: b"%d" % numbers[found[0]], contents["config.json"])
+    with zipfile.ZipFile(archive, "w") as written:
+        for name, content in contents.items():
+            written.writestr(zipfile.ZipInfo(name), content)
 
 
 def _accuracy(outputs: NDArray[Any], labels: NDArray[np.int8]) -> float:

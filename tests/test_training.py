@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from benchmarks.processes import descendants
-from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, inference, training
+from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, exporting, inference, models, training
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.normalising import normalise
 
@@ -77,6 +77,22 @@ def two_workers(
     shared_ray: None, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[bundle.Bundle, list[dict[str, float]]]:
     return trained(tmp_path_factory.mktemp("two"), workers=2)
+
+
+def test_the_same_weights_are_the_same_file_whenever_they_are_saved(tmp_path: Path) -> None:
+    import keras
+
+    weights = models.hidden().get_weights()
+    for name in ("first", "second"):
+        keras.backend.clear_session()  # layers are numbered as the process makes them
+        model = models.hidden()
+        model.set_weights(weights)
+        model.save(tmp_path / f"{name}.keras")
+        exporting._forget_when(tmp_path / f"{name}.keras")
+        time.sleep(1.1)  # a second later: archives count in those
+    assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
+    loaded = keras.saving.load_model(tmp_path / "first.keras").get_weights()
+    assert all(np.array_equal(one, other) for one, other in zip(loaded, weights, strict=True))
 
 
 def test_a_training_leaves_a_whole_bundle(two_workers: tuple[bundle.Bundle, list[dict[str, float]]]) -> None:
