@@ -1,6 +1,6 @@
 """What jobs.score takes on larger clusters and for more scans, by a model fitted to what was measured here.
 
-    python -m benchmarks.scaling --model demo/models/cnn --check 20000
+    python -m benchmarks.scaling --model FOLDER
 
 The costs come from benchmarks/scoring.jsonl: seconds at the start and end, the driver's seconds a scan (listing, then
 report and publishing), CPU seconds a scan on the nodes; and from two runs of the same scans in few shards and in many,

@@ -92,9 +92,8 @@ def _forget_when(archive: Path) -> None:
         contents = {name: saved.read(name) for name in saved.namelist()}
     metadata = json.loads(contents["metadata.json"]) | {"date_saved": ""}
     contents["metadata.json"] = json.dumps(metadata).encode()
-    numbers: defaultdict[bytes, int] = defaultdict(
-        lambda: len(numbers)
-    )  # Keras names what layers share by where it lies
+    # Keras names what layers share by where it lies.
+    numbers: defaultdict[bytes, int] = defaultdict(lambda: len(numbers))
     shared = re.compile(rb'(?<="shared_object_id": )\d+')
     contents["config.json"] = shared.sub(lambda found: b"%d" % numbers[found[0]], contents["config.json"])
     with zipfile.ZipFile(archive, "w") as written:

@@ -1,11 +1,9 @@
-"""How many actors read and classify, and the shares of CPUs and GPUs each takes."""
+"""How many actors read and classify, a CPU each, and the share of GPUs that a classifier takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mnist_batch.errors import InputError
-
-CPUS_PER_ACTOR = 1
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Pools:
             fitting = min(fitting, max(1, int(gpus / self.gpus_per_classifier)))
         preprocessors = min(self.preprocessors or half, shards)
         classifiers = min(self.classifiers or fitting, shards)
-        if (preprocessors + classifiers) * CPUS_PER_ACTOR > cpus:
+        if preprocessors + classifiers > cpus:
             raise InputError(
                 f"--preprocessors {preprocessors} and --classifiers {classifiers} take a CPU each, but the cluster "
                 f"has {cpus:g}; lower them, or add CPUs (at least 2)"

@@ -118,14 +118,23 @@ class Reader:
             self._start()
         try:
             self.connection.send((shard, _packed(scans)))
-            # Not a pickle: what decodes strange files is not trusted.
-            while (answer := self.connection.recv_bytes()).startswith(_AT_ROW):
-                beat(int(answer.removeprefix(_AT_ROW)))
-        except (EOFError, OSError):
+        except OSError:
             raise self._death() from None
+        while (answer := self._hear()).startswith(_AT_ROW):
+            try:
+                beat(int(answer.removeprefix(_AT_ROW)))
+            except Exception:
+                self.close()  # or what it has still to say would be taken for its next answer
+                raise
         if answer.startswith(_REFUSED):
             raise InputError(answer.removeprefix(_REFUSED).decode())
         return _unpacked(answer)
+
+    def _hear(self) -> bytes:
+        try:
+            return self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
+        except (EOFError, OSError):
+            raise self._death() from None
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

@@ -34,7 +34,7 @@ from mnist_batch import (
 )
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
-from mnist_batch.pools import CPUS_PER_ACTOR, Pools
+from mnist_batch.pools import Pools
 from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
@@ -249,7 +249,7 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
     context.target_max_block_size = None  # a shard is one block, whatever its size
     context.raise_original_map_exception = True  # what an actor says of a mistake or a disk is told as it is
     model = opened["model"]
-    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": CPUS_PER_ACTOR}
+    whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
     # Ray Data's own num_gpus wants a batch size, and would cut and join shards to have it.
     each = {"num_gpus": pools.gpus_per_classifier}
     gpus: dict[str, Any] = {"ray_remote_args_fn": lambda: each} if pools.gpus_per_classifier else {}

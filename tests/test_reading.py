@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mnist_batch import images, inference, reading, scans, tables
-from mnist_batch.errors import InputError, JobError
+from mnist_batch.errors import InputError, JobError, StorageError
 from tests.conftest import picture_of, write_scan
 
 
@@ -97,6 +97,23 @@ def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
         reader.close()
     assert beats == [0, 1, 2, 3, 4]
     assert rows.equals(reading.preprocess(listed(tmp_path)))
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: Path) -> None:
+    for number in range(5):
+        write_scan(tmp_path / f"{number}.png", number)
+
+    def full_disk(row: int) -> None:
+        raise StorageError("No space left on device")
+
+    reader = reading.Reader(beat_seconds=0)
+    try:
+        with pytest.raises(StorageError, match="No space left"):
+            reader.read(listed(tmp_path), beat=full_disk)
+        last = listed(tmp_path).slice(4)
+        assert reader.read(last).equals(reading.preprocess(last))
+    finally:
+        reader.close()
 
 
 def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

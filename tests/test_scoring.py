@@ -12,7 +12,7 @@ import ray
 
 from mnist_batch import inference, progress, report, runs, scoring, tables
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.pools import CPUS_PER_ACTOR, Pools
+from mnist_batch.pools import Pools
 from tests.conftest import calibrated
 
 Make = Callable[..., Path]
@@ -309,7 +309,7 @@ def test_a_place_that_cannot_be_written_to_is_said(scans_folder: Make, ruler: st
 def test_pools_fit_the_cluster(given: Pools, resources: dict[str, float], shards: int, sizes: tuple[int, int]) -> None:
     found = given.fitted(resources, shards)
     assert (found.preprocessors, found.classifiers) == sizes
-    assert sum(sizes) * CPUS_PER_ACTOR <= resources["CPU"]
+    assert sum(sizes) <= resources["CPU"]
     assert sizes[1] * found.gpus_per_classifier <= resources.get("GPU", 0)
 
 

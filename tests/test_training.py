@@ -89,7 +89,7 @@ def test_the_same_weights_are_the_same_file_whenever_they_are_saved(tmp_path: Pa
         model.set_weights(weights)
         model.save(tmp_path / f"{name}.keras")
         exporting._forget_when(tmp_path / f"{name}.keras")
-        time.sleep(1.1)  # a second later: archives count in those
+        time.sleep(1.1)  # Keras writes the second it saves at into the archive
     assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
     loaded = keras.saving.load_model(tmp_path / "first.keras").get_weights()
     assert all(np.array_equal(one, other) for one, other in zip(loaded, weights, strict=True))
