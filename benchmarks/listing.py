@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnist_batch import digits, images, scans
+from mnist_batch import digits, images, listing, scans
 
 LINKS = 50_000  # of one file; ext4 allows 65,000
 
@@ -38,7 +38,7 @@ def measure(folder: str) -> dict[str, float]:
     """List, cut and digest the folder here; seconds, peak memory, and that of the imports alone."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.monotonic()
-    listed = scans.list_scans([folder])
+    listed = listing.list_scans([folder])
     shards = scans.cut(listed)
     scans.digest(listed)
     return {

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from jobs import session
@@ -103,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> Mapping[str, Any]:
         from mnist_batch import bundle, reading, report, scoring  # after parsing: --help need not wait for Ray
 
+        connect = partial(session.connect, given.address)
         with scoring.open_run(
             given.scans,
             manifest=given.manifest,
@@ -117,9 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             limits=reading.Limits(given.max_bytes, given.max_pixels),
             require_scans=given.require_scans,
             keep_images=given.keep_images,
+            connect=connect,
         ) as run:
             if not run.published:
-                session.connect(given.address)
+                connect()
             facts = scoring.score(
                 run,
                 preprocessors=given.preprocessors,

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import inference, reading, scans, tables
+from mnist_batch import inference, listing, reading, scans, tables
 from mnist_batch.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def training_digits(data: str | None) -> "ray.data.Dataset":
         blocks = [table(images[at : at + BLOCK_SIZE], labels[at : at + BLOCK_SIZE]) for at in starts]
         return ray.data.from_arrow(blocks).materialize()
 
-    manifest = scans.list_scans([data], "--data")
+    manifest = listing.list_scans([data], "--data")
     manifest = manifest.set_column(manifest.schema.get_field_index("label"), "label", scans.parent_labels(manifest))
     manifest = manifest.filter(manifest["label"].is_valid()).cast(tables.MANIFEST)
     if not manifest.num_rows:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, calibrating, images, inference, locations, plots, scans, tables, vetting
+from mnist_batch import bundle, calibrating, images, inference, listing, locations, plots, tables, vetting
 from mnist_batch.errors import InputError
 from mnist_batch.ink import Grey, Look
 from mnist_batch.normalising import Normalised
@@ -20,7 +20,7 @@ def page_of(scan: str, number: int) -> Grey:
     filesystem, path = locations.resolve(scan)
     if locations.is_folder(filesystem, path):
         raise InputError(f"SCAN {scan!r} is a folder; give one image file")
-    [listed] = scans.list_scans([scan], "SCAN").to_pylist()
+    [listed] = listing.list_scans([scan], "SCAN").to_pylist()
     try:
         pages = list(images.decode(images.read_scan(listed["source"], listed["path"])))
     except images.Unreadable as error:

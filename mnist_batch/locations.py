@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 
 import pyarrow as pa
 from pyarrow import fs
@@ -19,7 +19,7 @@ SECRET = re.compile(
 )
 
 
-@cache  # asked for every scan
+@lru_cache(1_000)  # asked for every scan's source
 def is_uri(location: str) -> bool:
     """True for ``scheme://...``; anything else is a path on this machine."""
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.\-]+://", location) is not None
@@ -35,7 +35,7 @@ def absolute(location: str) -> str:
     if location.startswith("file://"):
         return str(_from_uri(location)[1])
     if is_uri(location):
-        return location.rstrip("/")
+        return re.sub(r"(?<=[^:/])/+$", "", location)  # but not those of hdfs:///
     return os.path.abspath(os.path.expanduser(location))
 
 

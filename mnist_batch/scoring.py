@@ -9,7 +9,8 @@ import datetime
 import errno
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -24,6 +25,7 @@ from mnist_batch import (
     calibrating,
     failpoints,
     finding,
+    listing,
     locations,
     reading,
     report,
@@ -42,6 +44,17 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
+def _cluster(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:
+    listed = ray.remote(listing.list_some)
+
+    def ask(folders: list[listing.Folder]) -> "Future[listing.Listed]":
+        connect()
+        answer: Future[listing.Listed] = listed.remote(folders).future()
+        return answer
+
+    return ask
+
+
 @contextmanager
 def open_run(
     sources: Sequence[str],
@@ -58,6 +71,7 @@ def open_run(
     keep_images: bool = False,
     run_date: str | None = None,
     run_id: str | None = None,
+    connect: Callable[[], object] = lambda: None,
 ) -> Iterator[runs.Run]:
     """List the scans, attach their labels and freeze them as a run, or find the run that this command began.
 
@@ -65,8 +79,9 @@ def open_run(
     may not be empty. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of
     the model certifies it; None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model
     saw, too. ``run_date`` is today's where None. The run is locked inside the context; it is published already where
-    its sources list the same as then. Raises InputError for whatever argument or input breaks a rule, before Ray is
-    needed, and Locked where another process is at work on the run.
+    its sources list the same as then. Ray is not needed but for more than ``listing.ALONE`` scans: ``connect`` is
+    called before it is, and must have it there. Raises InputError for whatever argument or input breaks a rule, and
+    Locked where another process is at work on the run.
     """
     started = time.monotonic()
     run_date = finding.date_of(run_date)
@@ -96,7 +111,7 @@ def open_run(
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
-        listed = scans.read_manifest(manifest) if manifest else scans.list_scans(sources)
+        listed = listing.read_manifest(manifest) if manifest else listing.list_scans(sources, ask=_cluster(connect))
         failpoints.reach("listed")
         if require_scans and not listed.num_rows:
             raise InputError(f"--require-scans: there is nothing to score in {', '.join(roots)}; see where scans go")

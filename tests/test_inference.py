@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_batch import bundle, images, inference, normalising, reading, runs, scans, tables
+from mnist_batch import bundle, images, inference, listing, normalising, reading, runs, scans, tables
 from mnist_batch.errors import InputError
 from tests.conftest import calibrated, picture_of, write_scan
 
@@ -20,7 +20,7 @@ RUN = runs.Run("out", "night", "2026-11-21")  # of which no part is written here
 
 
 def listed(folder: Path) -> pa.Table:
-    return scans.list_scans([str(folder)])
+    return listing.list_scans([str(folder)])
 
 
 def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from mnist_batch import images, reading, scans, scoring, tables
+from mnist_batch import images, listing, reading, scoring, tables
 from tests.conftest import picture_of, write_scan
 from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, png_header
 from tests.test_scoring import opened, predictions
@@ -151,11 +151,11 @@ def test_the_page_tells_all_of_it() -> None:
 
 
 def test_nothing_outside_the_source_is_opened(strange: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = scans.list_scans([str(strange)])
+    listed = listing.list_scans([str(strange)])
     (strange / "late").mkdir()
     write_scan(strange / "late/1.png", 1)
     write_scan(tmp_path / "elsewhere/1.png", 2)
-    both = pa.concat_tables([listed, scans.list_scans([str(strange)]).slice(0)])
+    both = pa.concat_tables([listed, listing.list_scans([str(strange)]).slice(0)])
     (strange / "late/1.png").unlink()
     (strange / "late").rmdir()
     (strange / "late").symlink_to(tmp_path / "elsewhere")  # swapped between listing and reading
@@ -186,7 +186,7 @@ def test_a_folder_that_may_not_be_listed_is_a_row(tmp_path: Path, monkeypatch: p
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", guarded)  # root may list it, whatever its mode
-    rows = reading.preprocess(scans.list_scans([str(tmp_path / "in")])).to_pylist()
+    rows = reading.preprocess(listing.list_scans([str(tmp_path / "in")])).to_pylist()
     assert [(row["scan"], row["status"]) for row in rows] == [("a.png", "ok"), ("closed/", "not_a_file")]
 
 
@@ -200,7 +200,7 @@ def test_a_disk_that_cannot_read_a_scan_costs_that_row(tmp_path: Path, monkeypat
             raise OSError(5, "Input/output error")
         return fstat(descriptor)
 
-    manifest = scans.list_scans([str(tmp_path)])
+    manifest = listing.list_scans([str(tmp_path)])
     monkeypatch.setattr(os, "fstat", failing)
     rows = reading.preprocess(manifest)
     assert rows["status"].to_pylist() == ["ok", "missing", "ok"]
@@ -220,5 +220,5 @@ def test_no_format_decodes_a_page_above_the_limit(kind: str) -> None:
 
 def test_a_picture_that_is_right_is_read_right(tmp_path: Path) -> None:
     write_scan(tmp_path / "7.png", 7)
-    [row] = reading.preprocess(scans.list_scans([str(tmp_path)])).to_pylist()
+    [row] = reading.preprocess(listing.list_scans([str(tmp_path)])).to_pylist()
     assert row["picture"] == picture_of(7).tobytes()

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from mnist_batch import images, inference, reading, scans, tables
+from mnist_batch import images, inference, listing, reading, scans, tables
 from mnist_batch.errors import InputError, JobError, StorageError
 from tests.conftest import picture_of, write_scan
 
 
 def listed(folder: Path) -> pa.Table:
-    return scans.list_scans([str(folder)])
+    return listing.list_scans([str(folder)])
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monk
         together.wait(timeout=30)
         return read_scan(*scan)
 
-    remote, local = (scans.list_scans([f"{scheme}{tmp_path}"]) for scheme in ("fsspec+file://", ""))
+    remote, local = (listing.list_scans([f"{scheme}{tmp_path}"]) for scheme in ("fsspec+file://", ""))
     expected = reading.preprocess(local)
     monkeypatch.setattr(images, "read_scan", slow)
     found = reading.preprocess(remote)

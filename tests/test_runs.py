@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, failpoints, inference, runs, scans, tables
+from mnist_batch import bundle, failpoints, inference, listing, runs, scans, tables
 from mnist_batch.errors import BooksError
 from tests.conftest import write_scan
 
@@ -21,7 +21,7 @@ def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
     for number in range(count):
         write_scan(folder / "in" / f"{number}.png", number)
     run = runs.Run(f"{scheme}{folder}/out", "night", "2026-11-21")
-    run.freeze(scans.cut(scans.list_scans([f"{folder}/in"]), 2), FACTS | {"scans": count})
+    run.freeze(scans.cut(listing.list_scans([f"{folder}/in"]), 2), FACTS | {"scans": count})
     return run
 
 

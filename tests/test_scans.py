@@ -2,7 +2,9 @@
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_batch import scans, tables
+from mnist_batch import listing, scans, tables, user_tables
 from mnist_batch.errors import InputError
 
 
@@ -28,12 +30,34 @@ def names(listed: pa.Table) -> list[str]:
 
 def test_every_file_is_listed_once_in_a_fixed_order(tmp_path: Path) -> None:
     touch(tmp_path, "b.png", "a/2.png", "a/1.png", "a/deep/er/x", "_hidden.png", ".dot", "no extension")
-    listed = scans.list_scans([str(tmp_path)])
+    listed = listing.list_scans([str(tmp_path)])
     assert listed.schema.equals(tables.MANIFEST)
     assert names(listed) == [".dot", "_hidden.png", "b.png", "no extension", "a/1.png", "a/2.png", "a/deep/er/x"]
     assert set(listed["source"].to_pylist()) == {str(tmp_path)}
     assert listed["size"].to_pylist() == [1] * 7
     assert listed["path"].to_pylist()[4] == os.fsencode(tmp_path / "a/1.png")
+
+
+@given(
+    paths=st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4), max_size=30),
+    alone=st.integers(1, 8),
+    shares=st.integers(1, 5),
+    remote=st.booleans(),
+)
+def test_many_list_what_one_lists_and_in_its_order(
+    paths: list[list[str]], alone: int, shares: int, *, remote: bool
+) -> None:
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(3) as others, pytest.MonkeyPatch.context() as changed:
+        for path in paths:  # of folders and, with a dot before their names, of scans
+            touch(Path(folder), "/".join([*path[:-1], f".{path[-1]}"]))
+        source = f"fsspec+file://{folder}" if remote else folder
+        whole = listing.list_scans([source])
+        assert len(whole) == len({tuple(path) for path in paths})
+        changed.setattr(listing, "ALONE", alone)
+        changed.setattr(listing, "LISTERS", shares)
+        shared = listing.list_scans([source], ask=lambda folders: others.submit(listing.list_some, folders))
+        assert shared.equals(whole)
+        assert scans.digest(shared) == scans.digest(whole)
 
 
 def test_links_pipes_and_sockets_are_listed_and_not_followed(tmp_path: Path) -> None:
@@ -44,7 +68,7 @@ def test_links_pipes_and_sockets_are_listed_and_not_followed(tmp_path: Path) -> 
     os.mkfifo(tmp_path / "in/pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "in/socket"))
-        assert names(scans.list_scans([str(tmp_path / "in")])) == [
+        assert names(listing.list_scans([str(tmp_path / "in")])) == [
             "a.png",
             "away.png",
             "dangling",
@@ -57,14 +81,14 @@ def test_links_pipes_and_sockets_are_listed_and_not_followed(tmp_path: Path) -> 
 def test_names_that_are_not_utf8_are_listed_and_keep_their_bytes(tmp_path: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"caf\xe9\n.png")
     Path(os.fsdecode(name)).write_bytes(b"x")
-    listed = scans.list_scans([str(tmp_path)])
+    listed = listing.list_scans([str(tmp_path)])
     assert names(listed) == ["caf\\xe9\n.png"]
     assert listed["path"].to_pylist() == [name]
 
 
 def test_a_file_is_a_source_of_its_own(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png")
-    listed = scans.list_scans([str(tmp_path / "b.png"), str(tmp_path / "a.png")])
+    listed = listing.list_scans([str(tmp_path / "b.png"), str(tmp_path / "a.png")])
     assert list(zip(listed["source"].to_pylist(), names(listed), strict=True)) == [
         (str(tmp_path), "a.png"),
         (str(tmp_path), "b.png"),
@@ -72,7 +96,7 @@ def test_a_file_is_a_source_of_its_own(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_lists_nothing(tmp_path: Path) -> None:
-    listed = scans.list_scans([str(tmp_path)])
+    listed = listing.list_scans([str(tmp_path)])
     assert listed.num_rows == 0
     assert listed.schema.equals(tables.MANIFEST)
     assert scans.cut(listed) == []
@@ -80,10 +104,11 @@ def test_an_empty_folder_lists_nothing(tmp_path: Path) -> None:
 
 def test_a_uri_lists_the_same_as_the_path(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "a/2.png", "b/1.png")
-    local, remote = scans.list_scans([str(tmp_path)]), scans.list_scans([f"fsspec+file://{tmp_path}"])
+    touch(tmp_path, "a.png")
+    local, remote = listing.list_scans([str(tmp_path)]), listing.list_scans([f"fsspec+file://{tmp_path}"])
     assert names(local) == names(remote)
     assert local["size"].equals(remote["size"])
-    [single] = scans.list_scans([f"fsspec+file://{tmp_path}/a/1.png"]).to_pylist()
+    [single] = listing.list_scans([f"fsspec+file://{tmp_path}/a/1.png"]).to_pylist()
     assert (single["source"], single["scan"]) == (f"fsspec+file://{tmp_path}/a", "1.png")
 
 
@@ -104,11 +129,11 @@ def test_sources_that_break_a_rule(
     touch(tmp_path, "a/b/x.png", "a-b/y.png")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message):
-        scans.list_scans(sources)
+        listing.list_scans(sources)
 
 
 def labelled(folder: Path, labels: str) -> dict[str, int | None]:
-    listed = scans.attach_labels(scans.list_scans([str(folder)]), labels)
+    listed = scans.attach_labels(listing.list_scans([str(folder)]), labels)
     assert listed.schema.equals(tables.MANIFEST)
     return dict(zip(names(listed), listed["label"].to_pylist(), strict=True))
 
@@ -160,7 +185,7 @@ def test_label_files_that_break_a_rule(tmp_path: Path, text: str, message: str) 
 
 def test_a_label_that_two_sources_could_mean_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "one/a.png", "two/a.png")
-    listed = scans.list_scans([str(tmp_path / "one"), str(tmp_path / "two")])
+    listed = listing.list_scans([str(tmp_path / "one"), str(tmp_path / "two")])
     file = tmp_path / "truth.csv"
     file.write_text("scan,label\na.png,1\n")
     with pytest.raises(InputError, match="several sources have a scan 'a.png'"):
@@ -173,13 +198,13 @@ def test_a_manifest_names_scans_below_its_folder_its_source_or_the_root(tmp_path
     touch(tmp_path, "a.png", "other/b.png", "other/c.png")
     file = tmp_path / "list.parquet"
     pd.DataFrame({"scan": ["a.png", f"{tmp_path}/other/c.png"], "label": [4, None]}).to_parquet(file)
-    rows = scans.read_manifest(str(file)).to_pylist()
+    rows = listing.read_manifest(str(file)).to_pylist()
     assert [(row["source"], row["scan"], row["path"], row["label"]) for row in rows] == [
         (str(tmp_path), "a.png", os.fsencode(tmp_path / "a.png"), 4),
         ("/", f"{tmp_path}/other/c.png"[1:], os.fsencode(tmp_path / "other/c.png"), None),
     ]
     pd.DataFrame({"scan": ["b.png"], "source": [str(tmp_path / "other")]}).to_parquet(file)
-    [row] = scans.read_manifest(str(file)).to_pylist()
+    [row] = listing.read_manifest(str(file)).to_pylist()
     assert (row["path"], row["size"]) == (os.fsencode(tmp_path / "other/b.png"), 1)
 
 
@@ -201,13 +226,32 @@ def test_manifests_that_break_a_rule(tmp_path: Path, columns: dict[str, list[obj
     file = tmp_path / "list.parquet"
     pq.write_table(pa.table(columns), file)
     with pytest.raises(InputError, match=message):
-        scans.read_manifest(str(file))
+        listing.read_manifest(str(file))
+
+
+def test_a_manifest_in_batches_is_the_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.png", "b.png", "c.png")
+    rows = pd.DataFrame(
+        {
+            "scan": ["c.png", "b.png", f"fsspec+file://{tmp_path}/a.png", "gone.png", "a.png"],
+            "source": [str(tmp_path)] * 4 + [f"fsspec+file://{tmp_path}"],
+            "label": [3, None, 1, 0, 9],
+        }
+    )
+    rows[:4].to_parquet(file := tmp_path / "list.parquet")
+    whole = listing.read_manifest(str(file))
+    assert whole["size"].to_pylist() == [1, 1, 1, None]
+    monkeypatch.setattr(user_tables, "BATCH", 2)
+    assert listing.read_manifest(str(file)).equals(whole)
+    rows.to_parquet(file)
+    with pytest.raises(InputError, match=r"row 5: 'a.png' stands in row 3 already"):
+        listing.read_manifest(str(file))
 
 
 def test_a_manifest_that_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.parquet").write_text("scan\n")
     with pytest.raises(InputError, match="not a readable"):
-        scans.read_manifest(str(tmp_path / "list.parquet"))
+        listing.read_manifest(str(tmp_path / "list.parquet"))
 
 
 def numbered(count: int) -> pa.Table:
@@ -229,11 +273,11 @@ def test_the_default_shard_keeps_the_number_of_files_small(count: int, shards: i
 
 def test_the_digest_of_a_listing_tells_every_change(tmp_path: Path) -> None:
     touch(tmp_path, "7/a.png", "7/b.png")
-    listed = scans.list_scans([str(tmp_path)])
+    listed = listing.list_scans([str(tmp_path)])
     seen = {scans.digest(listed), scans.digest(scans.attach_labels(listed, "parent"))}
-    assert scans.digest(scans.list_scans([str(tmp_path)])) in seen
+    assert scans.digest(listing.list_scans([str(tmp_path)])) in seen
     (tmp_path / "7/a.png").write_bytes(b"longer")
-    seen.add(scans.digest(scans.list_scans([str(tmp_path)])))
+    seen.add(scans.digest(listing.list_scans([str(tmp_path)])))
     touch(tmp_path, "7/c.png")
-    seen.add(scans.digest(scans.list_scans([str(tmp_path)])))
+    seen.add(scans.digest(listing.list_scans([str(tmp_path)])))
     assert len(seen) == 4

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from mnist_batch import inference, progress, report, runs, scoring, tables
+from mnist_batch import inference, listing, progress, report, runs, scoring, tables
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.pools import Pools
 from tests.conftest import calibrated
@@ -31,6 +31,19 @@ def predictions(run: runs.Run) -> pa.Table:
 def files(folder: Path) -> dict[str, int]:
     found = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path): path.stat().st_mtime_ns for path in found}
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_long_listing_is_shared_by_the_cluster(
+    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, called = scans_folder(40), []
+    alone = opened([folder], ruler, tmp_path / "alone", connect=lambda: called.append("for few"))
+    monkeypatch.setattr(listing, "ALONE", 5)
+    shared = opened([folder], ruler, tmp_path / "shared", connect=lambda: called.append("for many"))
+    assert set(called) == {"for many"}
+    assert alone.opened["scans"] == shared.opened["scans"] == 40
+    assert alone.opened["listing"] == shared.opened["listing"]
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -1,0 +1,210 @@
+"""Which scans there are: everything below the sources, or what a manifest names."""
+
+import os
+import posixpath
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from itertools import chain, groupby, islice, pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import fs
+
+from mnist_batch import locations, scans, tables, user_tables
+from mnist_batch.errors import InputError
+
+CHUNK = 50_000  # scans that are held as Python's objects at once
+ALONE = 100_000  # scans that are listed by one process before it shares what is left
+LISTERS = 64  # shares
+
+Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
+Folder = tuple[str, bytes]  # its source, and its path inside the source's file system
+Listed = tuple[pa.Table, list[Folder]]  # scans, and the folders that come after them
+
+
+def list_scans(
+    sources: Sequence[str], argument: str = "SCANS", ask: Callable[[list[Folder]], "Future[Listed]"] | None = None
+) -> pa.Table:
+    """Every file at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
+
+    The table lies in a file, and no more of it than is looked at in memory. A source is a folder or a file, by path
+    or URI. Whatever is not a folder is listed, links and pipes included, so that it ends as a row; no link is
+    followed. Where there are more than ``ALONE`` scans, ``ask`` has others do ``list_some`` of the folders left,
+    many at once; the table is the same. Raises InputError, naming ``argument``, for a source that is not there, or
+    is listed twice, and StorageError where a remote store does not answer.
+    """
+    roots = sorted((locations.absolute(source) for source in sources), key=lambda root: root.rstrip("/") + "/")
+    for outer, inner in pairwise(roots):
+        if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
+            raise InputError(f"{argument} overlap: {inner!r} is at or below {outer!r}; name each scan once")
+    left: list[Folder] = []
+    for root in roots:
+        filesystem, path = locations.resolve(root)
+        if not (locations.exists(filesystem, path) or (not locations.is_uri(root) and os.path.lexists(path))):
+            raise InputError(f"{argument}: there is no file or folder {root!r}; check the path")
+        left.append((root, os.fsencode(path)))
+    left.reverse()
+    if ask is None:
+        return _filed(_tables(_walk(left)))
+    return _filed(chain(_tables(_walk(left, ALONE)), _shared(left, ask)))
+
+
+def list_some(folders: Sequence[Folder]) -> Listed:
+    """The scans of folders and of those below them, in order; after ``ALONE`` of them, the folders left, in order."""
+    left = [*reversed(folders)]
+    rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(_walk(left, ALONE))])
+    return rows, left[::-1]
+
+
+def _shared(left: list[Folder], ask: Callable[[list[Folder]], "Future[Listed]"]) -> Iterator[pa.Table]:
+    rest, asked = left[::-1], deque["Future[Listed]"]()
+    while rest or asked:
+        share = -(-len(rest) // LISTERS)
+        shares = [ask(rest[start : start + share]) for start in range(0, len(rest), share or 1)]
+        asked.extendleft(reversed(shares))  # what somebody left comes before what others were asked for
+        rows, rest = asked.popleft().result()
+        yield rows
+
+
+def _walk(left: list[Folder], most: int | None = None) -> Iterator[Row]:
+    """The scans below the folders ``left``, the last one first; from ``most`` on, ``left`` is what was not begun."""
+    listed = 0
+    while left and (most is None or listed < most):
+        source, folder = left.pop()
+        rows, below = _remote_folder(source, folder) if locations.is_uri(source) else _local_folder(source, folder)
+        left.extend((source, name) for name in reversed(below))
+        for row in rows:
+            listed += 1
+            yield row
+
+
+def _local_folder(source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
+    top = os.fsencode(source)
+    if folder == top and not os.path.isdir(top):
+        parent, name = os.path.split(top)
+        return [(_text(parent), _text(name), top, *_examine(top))], []
+    files: list[bytes] = []  # names alone: the entries of a large folder are many times their size
+    below: list[bytes] = []
+    named = _text(top)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                (below if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+    except OSError:
+        return [(named, _text(os.path.relpath(folder, top)) + "/", folder, None, None)], []
+    inside, start = os.path.join(folder, b""), len(os.path.join(top, b""))
+    paths = (inside + name for name in sorted(files))
+    return ((named, _text(path[start:]), path, *_examine(path)) for path in paths), [
+        inside + name for name in sorted(below)
+    ]
+
+
+def _remote_folder(source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
+    filesystem, top = locations.resolve(source)
+    path = folder.decode()
+    with locations.told(f"{source}, {path}"):
+        if path == top and not locations.is_folder(filesystem, path):
+            [info] = filesystem.get_file_info([path])
+            return [(source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)], []
+        found = sorted(filesystem.get_file_info(fs.FileSelector(path)), key=lambda entry: entry.path)
+    start = len(top.rstrip("/")) + 1
+    below = [entry.path.encode() for entry in found if entry.type == fs.FileType.Directory]
+    files = (entry for entry in found if entry.type != fs.FileType.Directory)
+    return ((source, entry.path[start:], entry.path.encode(), entry.size, entry.mtime_ns) for entry in files), below
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def read_manifest(location: str) -> pa.Table:
+    """The scans that a Parquet file names, as a table of ``tables.MANIFEST``, which lies in a file.
+
+    Columns: ``scan``, a path below ``source`` where the file has that column, else below the file's own
+    folder (or absolute); and ``label`` if there are any. Raises InputError where the file breaks a rule.
+    """
+    listed = _filed(_named(location))
+    if repeated := _first_repeated(listed["path"]):
+        first, row = repeated
+        scan = listed["scan"][row].as_py()
+        raise InputError(f"--manifest {location}, row {row + 1}: {scan!r} stands in row {first + 1} already")
+    return listed
+
+
+def _named(location: str) -> Iterator[pa.Table]:
+    folder = locations.absolute(location).rpartition("/")[0]
+    where = f"--manifest {location}"
+    for first, given in user_tables.read("--manifest", location, ["scan"], ["source", "label"]):
+        has = given.schema.names
+        names = user_tables.texts(where, first, given, "scan")
+        sources = user_tables.texts(where, first, given, "source") if "source" in has else [None] * len(names)
+        labels = user_tables.digits(where, first, given) if "label" in has else pa.nulls(len(names), pa.int8())
+        places: list[tuple[str, str]] = []
+        for row, (scan, source) in enumerate(zip(names, sources, strict=True), start=first):
+            if ".." in scan.split("/") or "\0" in scan:
+                raise InputError(f"{where}, row {row}: {scan!r} leaves its source; name it directly")
+            places.append(_place(scan, source and locations.absolute(source), folder))
+        paths = [scans.path_of(source, posixpath.normpath(scan)) for source, scan in places]
+        sizes, times = zip(*_examine_all([source for source, _ in places], paths), strict=True)
+        yield _table(*zip(*places, strict=True), paths, sizes, times, labels)
+
+
+def _place(scan: str, source: str | None, folder: str) -> tuple[str, str]:
+    """The source of a scan that a manifest names, and its path below it."""
+    if "://" in scan and locations.is_uri(scan):
+        scheme, _, rest = scan.partition("://")
+        bucket, _, path = rest.partition("/")
+        return f"{scheme}://{bucket or '/'}", path
+    if scan.startswith("/"):
+        return "/", scan.lstrip("/")
+    return source or folder, scan
+
+
+def _first_repeated(paths: pa.ChunkedArray) -> tuple[int, int] | None:
+    """The rows of the first path that was there before, from 0: that one's, and its own."""
+    hashes = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False), categorize=False) for chunk in paths.chunks]
+    _, group, sizes = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
+    seen: dict[bytes, int] = {}
+    for row in np.flatnonzero(sizes[group] > 1).tolist():  # different paths may have the same hash
+        if (first := seen.setdefault(paths[row].as_py(), row)) != row:
+            return first, row
+    return None
+
+
+def _examine_all(sources: Sequence[str], paths: Sequence[bytes]) -> Iterator[tuple[int | None, int | None]]:
+    for source, group in groupby(zip(sources, paths, strict=True), key=lambda pair: pair[0]):
+        if not locations.is_uri(source):
+            yield from (_examine(path) for _, path in group)
+            continue
+        asked = [path.decode() for _, path in group]  # of a remote store, many at once
+        yield from ((info.size, info.mtime_ns) for info in locations.resolve(source)[0].get_file_info(asked))
+
+
+def _examine(path: bytes) -> tuple[int | None, int | None]:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime_ns
+
+
+def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield _table(*zip(*chunk, strict=True), pa.nulls(len(chunk), pa.int8()))
+
+
+def _table(*columns: Sequence[object]) -> pa.Table:
+    names = ("source", "scan", "path", "size", "modified_ns", "label")
+    return tables.table(tables.MANIFEST, dict(zip(names, columns, strict=True)))
+
+
+def _filed(parts: Iterable[pa.Table]) -> pa.Table:
+    with tempfile.NamedTemporaryFile() as file:
+        with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, tables.MANIFEST) as writer:
+            for rows in parts:
+                with locations.told(file.name):
+                    writer.write_table(rows)
+        return pa.ipc.open_file(pa.memory_map(file.name)).read_all()
