@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mnist_batch import counting, finding, images, normalising, plots, runs, scans, tables
@@ -15,29 +16,37 @@ GALLERY = 24
 EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content"]
 
 
+def _none() -> pa.Table:
+    plain = [item.with_type(pa.string()) if item.type == tables.TEXT else item for item in tables.PREDICTIONS]
+    return pa.schema(plain).empty_table().select(EXAMPLE_COLUMNS)
+
+
 @dataclass
 class Examples:
     """The rows worth looking at: confident mistakes, doubtful answers, scans refused, scans that could not be read."""
 
-    mistakes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    doubtful: pd.DataFrame = field(default_factory=pd.DataFrame)
-    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
-    unreadable: pd.DataFrame = field(default_factory=pd.DataFrame)
+    mistakes: pa.Table = field(default_factory=_none)
+    doubtful: pa.Table = field(default_factory=_none)
+    refused: pa.Table = field(default_factory=_none)
+    unreadable: pa.Table = field(default_factory=_none)
 
     def add(self, rows: pa.Table) -> None:
         """Keep the first ``GALLERY`` of each kind among those kept so far and these."""
-        new = rows.select(EXAMPLE_COLUMNS).to_pandas(integer_object_nulls=True)
-        scored = new["status"] == "ok"
-        wrong = scored & new["label"].notna() & (new["label"] != new["digit"])
-        self.mistakes = _first(self.mistakes, new[wrong], "confidence", ascending=False)
-        self.doubtful = _first(self.doubtful, new[scored], "confidence", ascending=True)
-        self.refused = pd.concat([self.refused, new[new["status"].isin(tables.REFUSALS)]]).head(GALLERY)
-        self.unreadable = pd.concat([self.unreadable, new[~new["status"].isin(tables.READ)]]).head(GALLERY * 2)
+        new = rows.select(EXAMPLE_COLUMNS).cast(self.mistakes.schema)
+        scored = new.filter(pc.equal(new["status"], "ok"))
+        wrong = scored.filter(pc.not_equal(scored["label"], scored["digit"]))  # null, so not taken, without a label
+        refused = new.filter(pc.is_in(new["status"], pa.array(tables.REFUSALS)))
+        unreadable = new.filter(pc.invert(pc.is_in(new["status"], pa.array(tables.READ))))
+        self.mistakes = _first(self.mistakes, wrong, "descending")
+        self.doubtful = _first(self.doubtful, scored, "ascending")
+        self.refused = pa.concat_tables([self.refused, refused]).slice(0, GALLERY)
+        self.unreadable = pa.concat_tables([self.unreadable, unreadable]).slice(0, GALLERY * 2)
 
 
-def _first(kept: pd.DataFrame, new: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
-    both = pd.concat([kept, new])
-    return both.sort_values([column, "scan", "page"], ascending=[ascending, True, True]).head(GALLERY)
+def _first(kept: pa.Table, new: pa.Table, order: str) -> pa.Table:
+    both = pa.concat_tables([kept, new])
+    keys = [("confidence", order), *((name, "ascending") for name in ("scan", "page", "source"))]
+    return both.take(pc.select_k_unstable(both, GALLERY, keys))
 
 
 def stage(
@@ -70,7 +79,7 @@ def stage(
         mistakes=_pictured(examples.mistakes),
         doubtful=_pictured(examples.doubtful),
         refused=_pictured(examples.refused),
-        unreadable=_records(examples.unreadable),
+        unreadable=examples.unreadable.to_pylist(),
     )
     run.stage_report(
         staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
@@ -102,12 +111,8 @@ def relabel(rows: pa.Table, truth: Mapping[tuple[str, str], int]) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index("label"), "label", labels)
 
 
-def _pictured(examples: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{**row, "picture": _picture(row)} for row in _records(examples)]
-
-
-def _records(examples: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in examples.to_dict("records")]
+def _pictured(examples: pa.Table) -> list[dict[str, Any]]:
+    return [{**row, "picture": _picture(row)} for row in examples.to_pylist()]
 
 
 def _picture(row: Mapping[str, Any]) -> bytes | None:

@@ -31,7 +31,7 @@ def _field(name: str, kind: pa.DataType, description: str, nullable: bool = True
     return pa.field(name, kind, nullable, {"description": description})
 
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())
+TEXT = pa.dictionary(pa.int32(), pa.string())
 
 NORMALISATION = pa.struct(
     [
@@ -78,9 +78,9 @@ PREPROCESSED = pa.schema(
 PREDICTIONS = pa.schema(
     [
         _field("scan", pa.string(), "path of the file below its source", nullable=False),
-        _field("source", _TEXT, "the root this scan was listed under", nullable=False),
+        _field("source", TEXT, "the root this scan was listed under", nullable=False),
         _field("page", pa.int16(), "page of a multi-page TIFF, from 0; 0 elsewhere", nullable=False),
-        _field("status", _TEXT, "ok, or why there is no digit: " + ", ".join(list(STATUSES)[1:]), nullable=False),
+        _field("status", TEXT, "ok, or why there is no digit: " + ", ".join(list(STATUSES)[1:]), nullable=False),
         _field("reason", pa.string(), "what was wrong with this scan; null where status is ok"),
         _field("digit", pa.int8(), "the answer, 0 to 9; null where status is not ok"),
         _field("confidence", pa.float32(), "the model's probability for digit; null where status is not ok"),
@@ -90,9 +90,9 @@ PREDICTIONS = pa.schema(
             "the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
         ),
         _field("label", pa.int8(), "the true digit, where known"),
-        _field("decision", _TEXT, "accept or review; a scan without a digit is for review; null: no rule set"),
+        _field("decision", TEXT, "accept or review; a scan without a digit is for review; null: no rule set"),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
-        _field("model", _TEXT, "digest of the model bundle that answered", nullable=False),
+        _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
         _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null but for runs with --keep-images"),
     ]
