@@ -55,9 +55,7 @@ def save_bundle(
     outputs = [net.predict(images, batch_size=1000, verbose=0) for net in nets]
     mean = np.mean(outputs, axis=0)
     confidence = calibrating.tempered(mean, calibration["temperature"]).max(axis=1)
-    model.save(folder / "model.keras")
-    _forget_when(folder / "model.keras")
-    model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
+    save_model(folder, model)
     history = [{"seed": member.seed, **line} for member in members for line in member.history]
     (folder / "history.json").write_text(json.dumps(history, indent=2) + "\n")
     (folder / "history.png").write_bytes(plots.history(history))
@@ -86,8 +84,16 @@ def save_bundle(
     )
 
 
+def save_model(folder: Path, model: Model) -> None:
+    """Write ``model.keras`` and ``model.onnx``: of the same weights the same bytes, whenever and wherever."""
+    model.save(folder / "model.keras")
+    _forget_when(folder / "model.keras")
+    model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
+    _name_in_order(folder / "model.onnx")
+
+
 def _forget_when(archive: Path) -> None:
-    """Write a Keras archive again without times and addresses in memory: the same training gives the same bundle."""
+    # Keras writes times and addresses in memory into its archives.
     with zipfile.ZipFile(archive) as saved:
         contents = {name: saved.read(name) for name in saved.namelist()}
     metadata = json.loads(contents["metadata.json"]) | {"date_saved": ""}
@@ -99,6 +105,26 @@ def _forget_when(archive: Path) -> None:
     with zipfile.ZipFile(archive, "w") as written:
         for name, content in contents.items():
             written.writestr(zipfile.ZipInfo(name), content)
+
+
+def _name_in_order(path: Path) -> None:
+    # tf2onnx numbers what it makes in the order of a set, which is another one in every process.
+    import onnx
+
+    whole = onnx.load(path)
+    graph = whole.graph
+    names = {"": "", **{value.name: value.name for value in [*graph.input, *graph.output]}}
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{number}"
+        for values in (node.input, node.output):
+            values[:] = [names.setdefault(name, f"value_{len(names)}") for name in values]
+    constants = {names[constant.name]: constant for constant in graph.initializer}
+    for name, constant in constants.items():
+        constant.name = name
+    ordered = [constants[name] for name in names.values() if name in constants]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(ordered)
+    onnx.save(whole, path)
 
 
 def _accuracy(outputs: NDArray[Any], labels: NDArray[np.int8]) -> float:
