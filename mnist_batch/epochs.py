@@ -1,5 +1,6 @@
 """One epoch of several workers: which digits each step takes, and the step itself. No Ray in here."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,34 @@ def step_rows(order: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int32], 
     weights = places < bounds[1:, None]
     rows = order[np.minimum(places, len(order) - 1)]
     return rows.astype(np.int32), weights.astype(np.float32)
+
+
+def fuse_batch_norm(model: Model) -> None:
+    """Has TensorFlow's fused operation train the batch norms behind a model's convolutions, in a third of the time.
+
+    Keras computes moments, scale and shift one after the other, each a pass over memory. Outputs, gradients and
+    moving averages are the same but for rounding.
+    """
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and len(layer.output.shape) == len("NHWC"):
+            layer.call = partial(_fused, layer, layer.call)
+
+
+def _fused(layer: Any, plain: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    import tensorflow as tf
+
+    if not training:
+        return plain(inputs, training=training, mask=mask)
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        inputs, layer.gamma, layer.beta, epsilon=layer.epsilon, is_training=True
+    )
+    pixels = tf.cast(tf.size(inputs) / tf.size(mean), variance.dtype)
+    biased = variance * (pixels - 1) / pixels  # the operation gives the unbiased one, Keras keeps this
+    for kept, new in ((layer.moving_mean, mean), (layer.moving_variance, biased)):
+        kept.assign(kept * layer.momentum + new * (1 - layer.momentum))
+    return outputs
 
 
 def make_step(model: Model, optimizer: Optimizer) -> Any:

@@ -117,7 +117,6 @@ def _train_member(
 ) -> Any:
     """One net on all workers: the checkpoint that it ends with."""
     import ray.train
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.queue import Queue
 
     from mnist_batch import workers
@@ -128,7 +127,7 @@ def _train_member(
     news = Queue()
     replicas: dict[int, str] = {}
     listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
-    trainer = DataParallelTrainer(
+    trainer = workers.Trainer(
         fit,
         backend_config=workers.TensorflowWorkers(),
         train_loop_config={**config, "news": news},
@@ -226,6 +225,7 @@ def fit(config: Mapping[str, Any]) -> None:
     steps = -(-learned // recipe.batch_size)
     with strategy.scope():
         model = architecture.build()
+        epochs.fuse_batch_norm(model)
         optimizer = architecture.optimizer(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
     history = checkpoints.resume(model, optimizer)

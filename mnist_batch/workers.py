@@ -1,4 +1,4 @@
-"""How the workers of a training find each other.
+"""The trainer of Ray Train as it is needed here, and how its workers find each other.
 
 ``TensorflowConfig`` of Ray Train does the same, but its package imports TensorFlow, which driver and controller
 would wait for and never use; and it sets TF_USE_LEGACY_KERAS in the workers.
@@ -12,6 +12,22 @@ from typing import Any
 
 import ray
 from ray.train.backend import Backend, BackendConfig
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+
+class Trainer(DataParallelTrainer):
+    """Ray Train's, without an actor that asks Ray's dashboard every second whether the training is still there.
+
+    It removes the workers where the dashboard does not know them, and asks that of another Ray where there is one
+    on this machine. What it is for, placement groups outliving a controller that died, Ray does itself. Without a
+    dashboard, each training ends seconds later for it.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return [
+            one for one in super()._create_default_callbacks() if not isinstance(one, PlacementGroupCleanerCallback)
+        ]
 
 
 @dataclass

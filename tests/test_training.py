@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from benchmarks.processes import descendants
-from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, exporting, inference, models, training
+from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, images, inference, training
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.normalising import normalise
 
@@ -79,20 +81,32 @@ def two_workers(
     return trained(tmp_path_factory.mktemp("two"), workers=2)
 
 
-def test_the_same_weights_are_the_same_file_whenever_they_are_saved(tmp_path: Path) -> None:
+SAVE = """
+import pathlib, sys, keras
+from mnist_batch import digits, exporting, models
+keras.utils.set_random_seed(1)
+model = models.cnn()
+model.predict(digits.mnist("test")[0][:1])
+exporting.save_model(pathlib.Path(sys.argv[1]), model)
+"""
+
+
+def test_the_same_weights_are_the_same_files_whenever_they_are_saved(tmp_path: Path) -> None:
+    import onnxruntime
+
+    for seed in ("1", "2"):  # of the hashes by which Python orders a set
+        (tmp_path / seed).mkdir()
+        command = [sys.executable, "-c", SAVE, str(tmp_path / seed)]
+        done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for name in ("model.keras", "model.onnx"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
     import keras
 
-    weights = models.hidden().get_weights()
-    for name in ("first", "second"):
-        keras.backend.clear_session()  # layers are numbered as the process makes them
-        model = models.hidden()
-        model.set_weights(weights)
-        model.save(tmp_path / f"{name}.keras")
-        exporting._forget_when(tmp_path / f"{name}.keras")
-        time.sleep(1.1)  # Keras writes the second it saves at into the archive
-    assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
-    loaded = keras.saving.load_model(tmp_path / "first.keras").get_weights()
-    assert all(np.array_equal(one, other) for one, other in zip(loaded, weights, strict=True))
+    pictures = digits.mnist("test")[0][:100]
+    [answers] = onnxruntime.InferenceSession(tmp_path / "1/model.onnx").run(None, {"keras_tensor": pictures})
+    assert np.allclose(answers, keras.saving.load_model(tmp_path / "1/model.keras").predict(pictures), atol=1e-5)
 
 
 def test_a_training_leaves_a_whole_bundle(two_workers: tuple[bundle.Bundle, list[dict[str, float]]]) -> None:
@@ -192,16 +206,36 @@ def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[
     return [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
 
 
+def test_a_fused_batch_norm_learns_what_one_of_keras_does() -> None:
+    import keras
+    import tensorflow as tf
+
+    random = np.random.default_rng(1)
+    inputs, upstream = (tf.constant(random.normal(1, 2, (4, 3, 3, 8)), tf.float32) for _ in range(2))
+    found = []
+    for fuse in (lambda _: None, epochs.fuse_batch_norm):
+        model = keras.Sequential([keras.Input(inputs.shape[1:]), keras.layers.BatchNormalization()])
+        fuse(model)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = model(inputs, training=True)
+            total = tf.reduce_sum(outputs * upstream)
+        gradients = tape.gradient(total, [inputs, *model.trainable_variables])
+        found.append([outputs, *gradients, *model.get_weights(), model(inputs, training=False)])
+    for plain, fused in zip(*found, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(found[0][-2], 1)  # the moving averages have moved
+
+
 @pytest.mark.usefixtures("shared_ray")
 def test_the_gradient_of_two_workers_is_that_of_one(tmp_path: Path) -> None:
     import ray.train
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     from mnist_batch import workers
 
     images, labels = (array[:33] for array in digits.mnist("train"))  # an odd number: the halves differ
     labels = labels.astype(np.int32)
-    DataParallelTrainer(
+    workers.Trainer(
         one_step,
         train_loop_config={"images": images, "labels": labels, "folder": str(tmp_path)},
         backend_config=workers.TensorflowWorkers(),
@@ -251,6 +285,39 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     made, history = two_workers
     assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
+
+
+class OtherRay(BaseHTTPRequestHandler):
+    """The dashboard of a Ray that knows no actor of this one."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        answer = {"result": True, "msg": "", "data": {"result": {"result": [], "total": 0, "num_filtered": 0}}}
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+
+def test_another_ray_on_this_machine_has_no_say_in_a_training(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    pictures, labels = digits.mnist("test")
+    for number, (picture, label) in enumerate(zip(pictures[:40], labels, strict=False)):
+        (tmp_path / f"in/{label}").mkdir(exist_ok=True)
+        (tmp_path / f"in/{label}/{number}.png").write_bytes(images.encode(picture))
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherRay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{server.server_port}"}
+        command = [sys.executable, "-m", "jobs.train", "--model", "linear", "--epochs", "1", "--workers", "1"]
+        command += ["--data", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+        job = subprocess.run(command, env=os.environ | there, capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert job.returncode == 0, job.stdout
+    assert not OtherRay.asked
 
 
 @pytest.mark.slow
@@ -353,7 +420,7 @@ def test_a_recipe_that_breaks_a_rule_is_refused(
 
 @pytest.mark.usefixtures("shared_ray")
 def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ray.train.v2.api import data_parallel_trainer
+    from mnist_batch import workers
 
     asked = []
 
@@ -364,7 +431,7 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
         def fit(self) -> None:
             raise NotImplementedError
 
-    monkeypatch.setattr(data_parallel_trainer, "DataParallelTrainer", Trainer)
+    monkeypatch.setattr(workers, "Trainer", Trainer)
     recipe = training.Recipe(workers=2, **RECIPE)
     for gpus in (0, 0.5):
         with pytest.raises(NotImplementedError):
