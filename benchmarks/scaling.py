@@ -2,12 +2,13 @@
 
     python -m benchmarks.scaling --model FOLDER
 
-The costs come from benchmarks/scoring.jsonl: seconds at the start and end, the driver's seconds a scan (listing, then
-report and publishing), CPU seconds a scan on the nodes; and from two runs of the same scans in few shards and in many,
-here: seconds a shard, and what the actors of a node take to start. The driver's work is one process's, the nodes' is
-shared by all their cores, and shards are handed out while they work. Then scans are scored on clusters of 1, 2 and 4
-nodes of this machine, which share its cores, beside what the model says. Kept in benchmarks/scaling.json, shown in
-docs/scaling.md.
+The costs come from benchmarks/scoring.jsonl: seconds at the start and end, the driver's seconds a scan for report and
+publishing, CPU seconds a scan on the nodes; from scans that are listed here, by this process and by tasks: what it
+takes the driver to collect and freeze the list, and the tasks to make it; and from two runs of the same scans in few
+shards and in many: seconds a shard, and what the actors of a node take to start. The driver's work is one process's,
+the nodes' is shared by all their cores, and shards are handed out while they work. Then scans are scored on clusters
+of 1, 2 and 4 nodes of this machine, which share its cores, beside what the model says. Kept in
+benchmarks/scaling.json, shown in docs/scaling.md.
 """
 
 import argparse
@@ -15,15 +16,20 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from benchmarks import scoring
 from benchmarks.processes import measured, module
 from benchmarks.profile import kind_of
-from mnist_batch import bundle, scans
+from jobs import session
+from mnist_batch import bundle, listing, runs, scans
+from mnist_batch import scoring as scoring_on_ray
 
 RESULTS = Path(__file__).parent / "scaling.json"
 SCANS = (10**6, 10**7, 10**8, 10**9)
@@ -31,6 +37,7 @@ NODES = (1, 10, 100, 1_000)
 CORES = 16  # of a node
 SHARD_SIZES = (5_000, 20)
 SHARD_SCANS = 10_000
+LISTED = 400_000
 CHECKED_NODES = (1, 2, 4)
 ACTORS = ("Preprocess", "Classify", "reading processes")
 
@@ -48,6 +55,7 @@ class Costs:
     cpu_seconds_per_node: float
     driver_seconds_per_scan: float
     driver_seconds_per_shard: float
+    listing_cpu_seconds_per_scan: float
     cpu_seconds_per_scan: float
 
     def stages(self, files: int, cores: int) -> dict[str, float]:
@@ -56,14 +64,15 @@ class Costs:
         return {
             "start": self.fixed_seconds,
             "driver": files * self.driver_seconds_per_scan,
+            "listing": files * self.listing_cpu_seconds_per_scan / cores,
             "shards": -(-files // size) * self.driver_seconds_per_shard,
             "nodes": files * self.cpu_seconds_per_scan / cores,
         }
 
     def seconds(self, files: int, cores: int) -> float:
         """How long a run of so many scans takes."""
-        start, driver, shards, nodes = self.stages(files, cores).values()
-        return start + driver + max(shards, nodes)
+        start, driver, listing, shards, nodes = self.stages(files, cores).values()
+        return start + driver + listing + max(shards, nodes)
 
     def scoring_seconds(self, files: int, cores: int, sharing: int) -> float:
         """How long scoring alone takes where so many nodes share the cores."""
@@ -76,10 +85,30 @@ def fit(lines: Sequence[scoring.Line], model: str, folder: Path) -> Costs:
     """The costs behind measurements of ``ours`` at two numbers of files, and behind two runs made here."""
     fixed, _ = scoring.through(lines, "ours", "seconds")
     actors, _ = scoring.through(lines, "ours", "scoring_seconds")
-    driver = sum(scoring.through(lines, "ours", what)[1] for what in ("listing_seconds", "publishing_seconds"))
+    _, publishing = scoring.through(lines, "ours", "publishing_seconds")
     _, cpu = scoring.through(lines, "ours", "cpu_seconds")
-    shard, node = measure_shards(model, folder, cpu - driver)
-    return Costs(fixed, actors, node, driver, shard, cpu - driver)
+    collecting, listed = measure_listing(folder)
+    driver = collecting + publishing
+    shard, node = measure_shards(model, folder, cpu - driver - listed)
+    return Costs(fixed, actors, node, driver, shard, listed, cpu - driver - listed)
+
+
+def measure_listing(folder: Path) -> tuple[float, float]:
+    """The driver's seconds a scan where tasks list, up to the frozen manifest, and the CPU seconds of who lists it."""
+    scoring.write_scans(folder / "listed", LISTED, 28)
+    listing.list_scans([str(folder / "listed")])  # not timed: brings the folders into memory
+    started = time.process_time()
+    listing.list_scans([str(folder / "listed")])
+    alone = (time.process_time() - started) / LISTED
+    session.connect(None)
+    started = time.process_time()
+    listed = listing.list_scans([str(folder / "listed")], ask=scoring_on_ray.by_tasks(lambda: None))
+    collecting = (time.process_time() - started - alone * listing.ALONE) / (LISTED - listing.ALONE)
+    ray.shutdown()
+    started = time.monotonic()
+    scans.digest(listed)
+    runs.Run(str(folder / "frozen"), "run", "2026-01-01").freeze(scans.cut(listed), {})
+    return collecting + (time.monotonic() - started) / LISTED, alone
 
 
 def measure_shards(model: str, folder: Path, cpu_seconds_per_scan: float) -> tuple[float, float]:
@@ -137,6 +166,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"{costs.cpu_seconds_per_node:.1f} CPU seconds a node |",
         f"| the driver, a scan | {1e6 * costs.driver_seconds_per_scan:.1f} µs |",
         f"| the driver, a shard | {1e3 * costs.driver_seconds_per_shard:.0f} ms |",
+        f"| listing, a scan | {1e6 * costs.listing_cpu_seconds_per_scan:.1f} µs of a core |",
         f"| the nodes, a scan | {1e6 * costs.cpu_seconds_per_scan:.0f} µs of a core |",
         "",
         f"| scans | {' | '.join(f'{nodes:,} x {CORES} cores' for nodes in NODES)} |",

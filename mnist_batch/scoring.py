@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
-def _cluster(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:
+def by_tasks(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:
+    """Has folders listed by tasks of the cluster; ``connect`` is called before each, and must have Ray there."""
     listed = ray.remote(listing.list_some)
 
     def ask(folders: list[listing.Folder]) -> "Future[listing.Listed]":
@@ -111,7 +112,7 @@ def open_run(
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
-        listed = listing.read_manifest(manifest) if manifest else listing.list_scans(sources, ask=_cluster(connect))
+        listed = listing.read_manifest(manifest) if manifest else listing.list_scans(sources, ask=by_tasks(connect))
         failpoints.reach("listed")
         if require_scans and not listed.num_rows:
             raise InputError(f"--require-scans: there is nothing to score in {', '.join(roots)}; see where scans go")
