@@ -37,7 +37,7 @@ NODES = (1, 10, 100, 1_000)
 CORES = 16  # of a node
 SHARD_SIZES = (5_000, 20)
 SHARD_SCANS = 10_000
-LISTED = 400_000
+LISTED = 800_000
 CHECKED_NODES = (1, 2, 4)
 ACTORS = ("Preprocess", "Classify", "reading processes")
 

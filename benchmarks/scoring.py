@@ -12,9 +12,9 @@ the medians at the least and the most files. ``tutorial`` reads 60 and 300 files
 import argparse
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -216,16 +216,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         name = bundle.open_bundle(given.model).info["architecture"]
         setting = {"model": name, "side": given.side, "cores": os.cpu_count()}
         with tempfile.TemporaryDirectory() as folder:
-            scans = Path(folder, "scans")
-            for files in given.files:
-                shutil.rmtree(scans, ignore_errors=True)
+            folders = {files: Path(folder, f"scans-{files}") for files in given.files}
+            for files, scans in folders.items():
                 write_scans(scans, files, given.side)
-                first = next_repetition(read(given.results), setting, files)
-                for repetition in range(first, first + given.repetitions):
-                    for line in take_turns(scans, given.model, given.contenders, files):
-                        print(json.dumps(line), flush=True)
-                        with given.results.open("a") as kept:
-                            kept.write(json.dumps({**setting, "repetition": repetition, **line}) + "\n")
+            # Few files and many take turns, too: a line through them is worth nothing where the hour was another.
+            for _, (files, scans) in product(range(given.repetitions), folders.items()):
+                turn = next_repetition(read(given.results), setting, files)
+                for line in take_turns(scans, given.model, given.contenders, files):
+                    print(json.dumps(line), flush=True)
+                    with given.results.open("a") as kept:
+                        kept.write(json.dumps({**setting, "repetition": turn, **line}) + "\n")
     PICTURE.write_bytes(picture(read(given.results)))
     print(table(read(given.results)))
 

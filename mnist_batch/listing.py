@@ -17,8 +17,9 @@ from mnist_batch import locations, scans, tables, user_tables
 from mnist_batch.errors import InputError
 
 CHUNK = 50_000  # scans that are held as Python's objects at once
-ALONE = 100_000  # scans that are listed by one process before it shares what is left
-LISTERS = 64  # shares
+ALONE = 500_000  # scans that are listed by one process, which takes as long as having others begin
+SHARE = 100_000  # scans after which each of the others says what it has
+LISTERS = 64
 
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
 Folder = tuple[str, bytes]  # its source, and its path inside the source's file system
@@ -53,9 +54,9 @@ def list_scans(
 
 
 def list_some(folders: Sequence[Folder]) -> Listed:
-    """The scans of folders and of those below them, in order; after ``ALONE`` of them, the folders left, in order."""
+    """The scans of folders and of those below them, in order; after ``SHARE`` of them, the folders left, in order."""
     left = [*reversed(folders)]
-    rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(_walk(left, ALONE))])
+    rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(_walk(left, SHARE))])
     return rows, left[::-1]
 
 

@@ -44,18 +44,6 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
-def by_tasks(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:
-    """Has folders listed by tasks of the cluster; ``connect`` is called before each, and must have Ray there."""
-    listed = ray.remote(listing.list_some)
-
-    def ask(folders: list[listing.Folder]) -> "Future[listing.Listed]":
-        connect()
-        answer: Future[listing.Listed] = listed.remote(folders).future()
-        return answer
-
-    return ask
-
-
 @contextmanager
 def open_run(
     sources: Sequence[str],
@@ -292,6 +280,18 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
             **whole_shards,
         )
         parts.materialize()
+
+
+def by_tasks(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:
+    """Has folders listed by tasks of the cluster; ``connect`` is called before each, and must have Ray there."""
+    listed = ray.remote(listing.list_some)
+
+    def ask(folders: list[listing.Folder]) -> "Future[listing.Listed]":
+        connect()
+        answer: Future[listing.Listed] = listed.remote(folders).future()
+        return answer
+
+    return ask
 
 
 def _now() -> str:

@@ -41,11 +41,12 @@ def test_every_file_is_listed_once_in_a_fixed_order(tmp_path: Path) -> None:
 @given(
     paths=st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4), max_size=30),
     alone=st.integers(1, 8),
-    shares=st.integers(1, 5),
+    share=st.integers(1, 8),
+    listers=st.integers(1, 5),
     remote=st.booleans(),
 )
 def test_many_list_what_one_lists_and_in_its_order(
-    paths: list[list[str]], alone: int, shares: int, *, remote: bool
+    paths: list[list[str]], alone: int, share: int, listers: int, *, remote: bool
 ) -> None:
     with TemporaryDirectory() as folder, ThreadPoolExecutor(3) as others, pytest.MonkeyPatch.context() as changed:
         for path in paths:  # of folders and, with a dot before their names, of scans
@@ -54,7 +55,8 @@ def test_many_list_what_one_lists_and_in_its_order(
         whole = listing.list_scans([source])
         assert len(whole) == len({tuple(path) for path in paths})
         changed.setattr(listing, "ALONE", alone)
-        changed.setattr(listing, "LISTERS", shares)
+        changed.setattr(listing, "SHARE", share)
+        changed.setattr(listing, "LISTERS", listers)
         shared = listing.list_scans([source], ask=lambda folders: others.submit(listing.list_some, folders))
         assert shared.equals(whole)
         assert scans.digest(shared) == scans.digest(whole)

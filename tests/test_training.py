@@ -303,6 +303,7 @@ class OtherRay(BaseHTTPRequestHandler):
     do_POST = do_GET
 
 
+@pytest.mark.ray
 def test_another_ray_on_this_machine_has_no_say_in_a_training(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pictures, labels = digits.mnist("test")
