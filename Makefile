@@ -17,7 +17,7 @@ test-slow: $(VENV)/ready
 	$(RUN) -m pytest -m slow
 
 test-fast: $(VENV)/ready
-	$(PYTEST) -m "not ray and not slow"
+	$(PYTEST) -m "not ray and not long and not slow"
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

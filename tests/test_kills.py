@@ -39,6 +39,7 @@ def readers_see(out: Path) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["", "fsspec+file://"])
 def test_killed_at_every_step_in_turn(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
