@@ -20,8 +20,8 @@ class Trainer(DataParallelTrainer):
     """Ray Train's, without an actor that asks Ray's dashboard every second whether the training is still there.
 
     It removes the workers where the dashboard does not know them, and asks that of another Ray where there is one
-    on this machine. What it is for, placement groups outliving a controller that died, Ray does itself. Without a
-    dashboard, each training ends seconds later for it.
+    on this machine. It is for controllers that die while their job goes on: here a job ends with its training, and
+    so does what it has set aside. Without a dashboard, each training ends seconds later for it.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
