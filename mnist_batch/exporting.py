@@ -22,8 +22,9 @@ EMBEDDED = "embedded MNIST"
 
 @dataclass(frozen=True)
 class Member:
-    """A net that is trained: its seed, its weights as Keras orders them, and a line an epoch."""
+    """A net that is trained: its name on the ladder, its seed, its weights as Keras orders them, a line an epoch."""
 
+    model: str
     seed: int
     weights: list[NDArray[Any]]
     history: list[dict[str, Any]]
@@ -42,11 +43,10 @@ def save_bundle(
     int8 (N,), on which the confidence of the whole is calibrated.
     """
     folder.mkdir()
-    recipe = {**recipe, "seed": members[0].seed}
     nets = []
     for member in members:
         # Built again outside the strategy: mirrored variables do not export.
-        nets.append(LADDER[recipe["model"]].build())
+        nets.append(LADDER[member.model].build())
         nets[-1].set_weights(member.weights)
     model = nets[0] if len(nets) == 1 else models.average(nets)
     held_out = model.predict(validation[0], batch_size=1000, verbose=0)
@@ -64,7 +64,12 @@ def save_bundle(
         {
             "architecture": recipe["model"],
             "parameters": model.count_params(),
-            "training": {**about, **recipe, "seeds": [member.seed for member in members]},
+            "training": {
+                **about,
+                **recipe,
+                "seeds": [member.seed for member in members],
+                "members": [member.model for member in members],
+            },
             "command": _command(recipe, about),
             "validation": {"accuracy": _accuracy(held_out, validation[1]), "digits": len(validation[1])},
             "weights": weights_digest(model),

@@ -25,10 +25,11 @@ from mnist_batch import (
     locks,
 )
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.models import LADDER
+from mnist_batch.models import LADDER, PRECISIONS, members_of
 
 log = logging.getLogger(__name__)
 
+LOOKS_KEPT = 2  # epochs that an augmented digit is seen in one look: to draw one takes as long as to learn from it
 HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers has the same validation digits
 
 
@@ -36,6 +37,7 @@ HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers 
 class Recipe:
     """What decides the weights, apart from the digits; ``batch_size`` is global, over all workers.
 
+    In ``precision`` "bfloat16" layers compute in that and keep their weights in float32.
     Raises InputError where a value breaks a rule.
     """
 
@@ -44,10 +46,13 @@ class Recipe:
     batch_size: int
     workers: int
     seed: int
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.model not in LADDER:
             raise InputError(f"--model {self.model!r} is not on the ladder; choose from {', '.join(LADDER)}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"--precision {self.precision!r} is not known; choose from {', '.join(PRECISIONS)}")
         for name in ("epochs", "batch_size", "workers", "seed"):
             at_least("--" + name.replace("_", "-"), getattr(self, name), 0 if name == "seed" else 1)
         if self.workers > self.batch_size:
@@ -97,17 +102,19 @@ def train(
         datasets, about = _share_out(recipe, data)
         storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), about)}"
         members: list[exporting.Member] = []
-        for number in range(LADDER[recipe.model].members):
-            member = replace(recipe, seed=recipe.seed + number)
-            config = {"recipe": asdict(member), "about": about, "worker": worker, "earlier": members}
+        for number, name in enumerate(members_of(recipe.model)):
+            member = replace(recipe, model=name, seed=recipe.seed + number)
+            config = {
+                "recipe": asdict(recipe),
+                "member": asdict(member),
+                "about": about,
+                "worker": worker,
+                "earlier": members,
+            }
             finished = _train_member(config, datasets, filesystem, f"{storage}/seed-{member.seed}", max_failures)
             with finished.as_directory() as kept:
-                members.append(
-                    exporting.Member(
-                        member.seed, checkpoints.read_weights(Path(kept)), checkpoints.read_history(Path(kept))
-                    )
-                )
-                if len(members) == LADDER[recipe.model].members:
+                members.append(_member(member, Path(kept)))
+                if len(members) == len(members_of(recipe.model)):
                     trained = bundle.publish(Path(kept) / "bundle", out)
         locations.delete_folder(filesystem, storage)
         return trained
@@ -122,7 +129,7 @@ def _train_member(
 
     from mnist_batch import workers
 
-    recipe = Recipe(**config["recipe"])
+    recipe = Recipe(**config["member"])
     checkpoints.set_damaged_aside(filesystem, storage)
     filesystem.create_dir(storage)
     news = Queue()
@@ -160,6 +167,10 @@ def _train_member(
         news.shutdown(force=True)
     check_replicas(replicas, recipe.workers)
     return result.checkpoint
+
+
+def _member(recipe: Recipe, kept: Path) -> exporting.Member:
+    return exporting.Member(recipe.model, recipe.seed, checkpoints.read_weights(kept), checkpoints.read_history(kept))
 
 
 def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -211,7 +222,7 @@ def fit(config: Mapping[str, Any]) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(config["worker"]["CPU"])
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    recipe = Recipe(**config["recipe"])
+    recipe = Recipe(**config["member"])
     rank = ray.train.get_context().get_world_rank()
     images, labels = _share(f"train-{rank}")
     validation = tuple(array[rank :: recipe.workers] for array in _share("validation"))
@@ -227,7 +238,9 @@ def fit(config: Mapping[str, Any]) -> None:
         learned = sum(shares)
     steps = -(-learned // recipe.batch_size)
     with strategy.scope():
+        keras.config.set_dtype_policy(PRECISIONS[recipe.precision])
         model = architecture.build()
+        keras.config.set_dtype_policy("float32")  # what the bundle is made of is built later
         epochs.fuse_batch_norm(model)
         optimizer = architecture.optimizer(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
@@ -235,11 +248,14 @@ def fit(config: Mapping[str, Any]) -> None:
     run_epoch = epochs.make_epoch(strategy, model, optimizer, labels, validation)
     counts = epochs.step_counts(shares, steps)
 
+    seen = images
     for epoch in range(len(history), recipe.epochs):
         started = time.monotonic()
         random = np.random.default_rng([recipe.seed, epoch, rank])
         rows, weights = epochs.step_rows(random.permutation(len(labels)), steps)
-        seen = augmenting.augment(images, labels, random) if architecture.augmented else images
+        if architecture.augmented and (seen is images or epoch % LOOKS_KEPT == 0):
+            looks = np.random.default_rng([recipe.seed, epoch // LOOKS_KEPT, rank])
+            seen = augmenting.augment(images, labels, looks)
         loss, correct, validation_loss, validation_correct = run_epoch(seen, rows, weights, counts)
         seconds = time.monotonic() - started
         history.append(
@@ -262,9 +278,9 @@ def fit(config: Mapping[str, Any]) -> None:
     def save_all(folder: Path) -> None:
         checkpoints.save(folder, model, optimizer, history)  # a worker that dies from here on resumes as well
         checkpoints.save_weights(folder, model)
-        members = [*config["earlier"], exporting.Member(recipe.seed, checkpoints.read_weights(folder), history)]
-        if len(members) == architecture.members:
-            exporting.save_bundle(folder / "bundle", asdict(recipe), members, _share("validation"), config["about"])
+        members = [*config["earlier"], _member(recipe, folder)]
+        if len(members) == len(members_of(config["recipe"]["model"])):
+            exporting.save_bundle(folder / "bundle", config["recipe"], members, _share("validation"), config["about"])
 
     _report(rank, {}, save_all)
 
