@@ -19,7 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from mnist_batch import bundle, calibrating, counting, digits, inference, plots
+from jobs import session
+from mnist_batch import bundle, calibrating, counting, digits, inference, plots, training
 from mnist_batch.errors import InputError
 from mnist_batch.normalising import SIDE, normalise
 
@@ -28,7 +29,7 @@ Random = np.random.Generator
 RESULTS = Path(__file__).parent / "accuracy.json"
 WITH_CONFIDENCE = ("MNIST test, as it is", "load_digits")
 TARGETS = (0.001, 0.002, 0.005, 0.01)
-FAILURES_A_ROW = 9
+FAILURES_A_ROW, MISTAKES_A_ROW = 9, 12
 
 
 def cell(
@@ -246,13 +247,42 @@ def failures(reader: Reader) -> Grey:
         answers = reader.read(pictures)
         for at in np.flatnonzero(answers.digit != labels):
             answer = "-" if answers.digit[at] < 0 else str(answers.digit[at])
-            shown = [cv2.resize(each, (56, 56), interpolation=cv2.INTER_NEAREST) for each in (found[at], pictures[at])]
-            caption = np.full((20, 112), 255, np.uint8)
             text = f"{labels[at]} read {answer}  {100 * answers.confidence[at]:.0f}%"
-            cv2.putText(caption, text, (2, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.38, 0, 1, cv2.LINE_AA)
-            tiles.append(np.vstack([np.hstack(shown), caption]))
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % FAILURES_A_ROW)
-    return np.vstack([np.hstack(tiles[at : at + FAILURES_A_ROW]) for at in range(0, len(tiles), FAILURES_A_ROW)])
+            tiles.append(_tile((found[at], pictures[at]), text))
+    return _rows(tiles, FAILURES_A_ROW)
+
+
+def held_out() -> tuple[Grey, NDArray[np.int8]]:
+    """The digits that the bundle which comes with the package is calibrated on, with their labels."""
+    session.connect(None)
+    recipe = training.Recipe("ensemble", epochs=1, batch_size=128, workers=2, seed=1)
+    validation = training.share_out(recipe, None)[0]["validation"]
+    return digits.arrays(validation.iter_batches(batch_size=None, batch_format="pyarrow"))
+
+
+def mistakes(reader: Reader, pictures: Grey, labels: NDArray[np.int8]) -> Grey:
+    """Those of held-out digits that are read wrongly, the surest first, with the share that is read more surely."""
+    answers = reader.read(pictures)
+    confidence = np.where(answers.doubted, 0, answers.confidence)
+    wrong = np.flatnonzero((answers.digit != labels) & (confidence > 0))
+    tiles = []
+    for at in wrong[np.argsort(-confidence[wrong])][: 2 * MISTAKES_A_ROW]:
+        surer = 100 * float((confidence > confidence[at]).mean())
+        tiles.append(_tile((pictures[at],), f"{labels[at]} read {answers.digit[at]}", f"{surer:.1f}%"))
+    return _rows(tiles, MISTAKES_A_ROW)
+
+
+def _tile(pictures: Sequence[Grey], *captions: str) -> Grey:
+    parts = [np.hstack([cv2.resize(each, (56, 56), interpolation=cv2.INTER_NEAREST) for each in pictures])]
+    for text in captions:
+        parts.append(np.full((20, parts[0].shape[1]), 255, np.uint8))
+        cv2.putText(parts[-1], text, (2, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.38, 0, 1, cv2.LINE_AA)
+    return np.vstack(parts)
+
+
+def _rows(tiles: Sequence[Grey], across: int) -> Grey:
+    padded = [*tiles, *[np.full_like(tiles[0], 255)] * (-len(tiles) % across)]
+    return np.vstack([np.hstack(padded[at : at + across]) for at in range(0, len(padded), across)])
 
 
 def curves(reader: Reader) -> dict[str, bytes]:
@@ -283,6 +313,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.pictures:
         cv2.imwrite(str(given.pictures / "normalised.png"), sheet())
         cv2.imwrite(str(given.pictures / "failures.png"), failures(reader))
+        cv2.imwrite(str(given.pictures / "mistakes_held_out.png"), mistakes(reader, *held_out()))
         for name, picture in curves(reader).items():
             (given.pictures / name).write_bytes(picture)
         return

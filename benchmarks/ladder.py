@@ -16,7 +16,7 @@ from statistics import mean
 from typing import Any
 
 from jobs import session
-from mnist_batch.models import LADDER
+from mnist_batch.models import LADDER, PRECISIONS
 
 # Model, epochs, published test accuracies in per cent.
 ROWS = (
@@ -45,6 +45,7 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments.add_argument("--models", nargs="+", choices=LADDER, default=list(LADDER))
     arguments.add_argument("--results", type=Path, default=Path("benchmarks/ladder.jsonl"))
+    arguments.add_argument("--precision", choices=PRECISIONS, default="float32")
     arguments.add_argument("--bundle", type=Path, metavar="FOLDER", help="note the results of this one first")
     given = arguments.parse_args()
     if given.bundle:
@@ -53,7 +54,7 @@ def main() -> None:
     for model, epochs, _ in ROWS:
         for seed in given.seeds:
             if model in given.models and (model, epochs, seed) not in done:
-                keep(given.results, measure(model, epochs, seed))
+                keep(given.results, measure(model, epochs, seed, given.precision))
     print(table(read(given.results)))
 
 
@@ -72,12 +73,12 @@ def keep(file: Path, results: list[dict[str, object]]) -> None:
                 lines.write(json.dumps(result) + "\n")
 
 
-def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:
+def measure(model: str, epochs: int, seed: int, precision: str) -> list[dict[str, object]]:
     """One training of its own, on two workers of one thread each."""
     with session.quiet_stderr():
         session.connect(None)
         from mnist_batch import training
-    recipe = training.Recipe(model, epochs, LADDER[model].batch_size, workers=2, seed=seed)
+    recipe = training.Recipe(model, epochs, LADDER[model].batch_size, workers=2, seed=seed, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         results = results_of(training.train(recipe, f"{folder}/{model}").info, Path(folder, model))
     print(json.dumps(results), flush=True)

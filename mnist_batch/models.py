@@ -184,7 +184,7 @@ class Architecture:
 
 SCANNED = Architecture(
     scanned,
-    epochs=50,
+    epochs=40,
     batch_size=128,
     optimizer=adam_with_cosine_decay,
     augmented=True,

@@ -99,7 +99,7 @@ def train(
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
     with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
-        datasets, about = _share_out(recipe, data)
+        datasets, about = share_out(recipe, data)
         storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), about)}"
         members: list[exporting.Member] = []
         for number, name in enumerate(members_of(recipe.model)):
@@ -173,7 +173,7 @@ def _member(recipe: Recipe, kept: Path) -> exporting.Member:
     return exporting.Member(recipe.model, recipe.seed, checkpoints.read_weights(kept), checkpoints.read_history(kept))
 
 
-def _share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The digits for each rank and for validation, by name, and what model.json says about them."""
     labelled = digits.training_digits(data)
     total = labelled.count()

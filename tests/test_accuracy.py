@@ -88,6 +88,14 @@ def test_strangers_are_learned_as_their_own_classes() -> None:
     assert looks.any(axis=(1, 2)).all()
 
 
+def test_nothing_is_learned_as_no_digit_of_which_only_an_upright_stroke_is_left() -> None:
+    images, _ = digits.mnist("train")
+    strangers = np.repeat(np.array(augmenting.STRANGERS, np.int8), 1_000)
+    for look in augmenting.augment(images[:100], strangers, np.random.default_rng(1)):
+        down, across = np.nonzero(look > 64)
+        assert np.ptp(across) > 7 or np.ptp(down) < 13
+
+
 @given(st.sampled_from([1, 7, 9]), st.integers(0, 2**32 - 1))
 def test_a_style_adds_strokes_and_takes_none(label: int, seed: int) -> None:
     images, labels = digits.mnist("test")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_batch import bundle, digits, plots, versions
+from mnist_batch import bundle, digits, plots, tables, versions
 from mnist_batch.models import LADDER
 
 
@@ -56,6 +56,13 @@ def test_every_model_of_the_ladder_is_its_tutorials(name: str, parameters: int |
     assert outputs.shape == (8, 10)
     # Scaling to 0..1 is inside: the first layer that learns sees no 255.
     assert model.layers[0](pictures).numpy().max() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["scanned", "strided"])
+def test_models_for_scans_have_two_further_answers(name: str) -> None:
+    outputs = LADDER[name].build()(digits.mnist("test")[0][:8]).numpy()
+    assert outputs.shape == (8, 10 + len(tables.REFUSALS))
+    assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_wheel_carries_data_template_and_licences(tmp_path: Path) -> None:

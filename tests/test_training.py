@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from benchmarks.processes import descendants
-from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, images, inference, training
+from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, images, inference, models, training
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.normalising import normalise
 
@@ -165,6 +165,45 @@ def test_any_number_of_workers_learns_as_well(
     assert other.info["training"]["data_digest"] == made.info["training"]["data_digest"]
 
 
+def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in_float32(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    exact, _ = two_workers
+    made, _ = trained(tmp_path, workers=2, precision="bfloat16")
+    share = exact.info["test"]["accuracy"]
+    noise = 4 * (2 * share * (1 - share) / 10_000) ** 0.5  # four standard errors of a difference
+    assert made.info["test"]["accuracy"] == pytest.approx(share, abs=noise)
+    assert made.info["weights"] != exact.info["weights"]
+    assert "--precision bfloat16" in made.info["command"]
+    pictures = digits.mnist("test")[0][:500]
+    onnx, keras = (engine(made)(pictures) for engine in ENGINES)
+    assert np.abs(onnx - keras).max() <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shared_ray")
+def test_an_ensemble_is_the_mean_of_its_members_with_a_seed_each(tmp_path: Path) -> None:
+    import cv2
+    import keras
+
+    images, labels = (array[:200] for array in digits.mnist("train"))
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / f"scans/{label}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    recipe = training.Recipe("ensemble", epochs=3, batch_size=64, workers=2, seed=4)
+    made = training.train(recipe, str(tmp_path / "bundle"), data=str(tmp_path / "scans"))
+    assert made.info["training"]["members"] == list(models.members_of("ensemble"))
+    assert made.info["training"]["seeds"] == [4, 5, 6]
+    pictures = digits.mnist("test")[0][:50]
+    whole = keras.saving.load_model(tmp_path / "bundle/model.keras")
+    nets = [layer for layer in whole.layers if isinstance(layer, keras.Sequential)]
+    assert [net.count_params() for net in nets] == [
+        models.LADDER[name].build().count_params() for name in models.members_of("ensemble")
+    ]
+    assert np.allclose(whole.predict(pictures), np.mean([net.predict(pictures) for net in nets], axis=0), atol=1e-6)
+
+
 def one_step(config: Mapping[str, Any]) -> None:
     """On each worker: one step with plain gradient descent at rate 1 on its half, the weights to a file."""
     import keras
@@ -207,15 +246,18 @@ def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[
     return [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
 
 
-def test_a_fused_batch_norm_learns_what_one_of_keras_does() -> None:
+@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
+def test_a_fused_batch_norm_learns_what_one_of_keras_does(policy: str, tolerance: float) -> None:
     import keras
     import tensorflow as tf
 
     random = np.random.default_rng(1)
-    inputs, upstream = (tf.constant(random.normal(1, 2, (4, 3, 3, 8)), tf.float32) for _ in range(2))
+    computed = keras.DTypePolicy(policy).compute_dtype
+    inputs, upstream = (tf.constant(random.normal(1, 2, (4, 3, 3, 8)), computed) for _ in range(2))
     found = []
     for fuse in (lambda _: None, epochs.fuse_batch_norm):
-        model = keras.Sequential([keras.Input(inputs.shape[1:]), keras.layers.BatchNormalization()])
+        norm = keras.layers.BatchNormalization(dtype=policy)
+        model = keras.Sequential([keras.Input(inputs.shape[1:], dtype=computed), norm])
         fuse(model)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
@@ -224,7 +266,8 @@ def test_a_fused_batch_norm_learns_what_one_of_keras_does() -> None:
         gradients = tape.gradient(total, [inputs, *model.trainable_variables])
         found.append([outputs, *gradients, *model.get_weights(), model(inputs, training=False)])
     for plain, fused in zip(*found, strict=True):
-        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
+        assert np.asarray(fused).dtype == np.asarray(plain).dtype
+        np.testing.assert_allclose(np.float32(fused), np.float32(plain), rtol=10 * tolerance, atol=tolerance)
     assert not np.allclose(found[0][-2], 1)  # the moving averages have moved
 
 
@@ -387,11 +430,11 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
 def test_only_the_very_same_training_is_gone_on_with() -> None:
     about = {"data": "embedded MNIST", "data_digest": "00", "digits": 9, "held_out": 1}
     marks = {checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), about)}
-    for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}):
+    for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}, {"precision": "bfloat16"}):
         marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **(RECIPE | change))), about))
     marks.add(checkpoints.mark(asdict(training.Recipe(workers=3, **RECIPE)), about))
     marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), about | {"data_digest": "01"}))
-    assert len(marks) == 7
+    assert len(marks) == 8
     assert checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), dict(about)) in marks
 
 
@@ -404,6 +447,7 @@ def workers_of(job: int) -> list[int]:
     ("changes", "workers", "message"),
     [
         ({"model": "abacus"}, 2, "--model 'abacus' is not on the ladder; choose from linear, hidden"),
+        ({"precision": "half"}, 2, "--precision 'half' is not known; choose from float32, bfloat16"),
         ({"epochs": 0}, 2, "--epochs is 0; it has to be at least 1"),
         ({"seed": -1}, 2, "--seed is -1; it has to be at least 0"),
         ({"batch_size": 2}, 3, "--workers 3 cannot share --batch-size 2"),
