@@ -1,6 +1,6 @@
 """What a training step spends on each layer of a model: forward and back, alone, on one thread.
 
-    python -m benchmarks.layers --model cnn
+    python -m benchmarks.layers --model cnn --precision float32
 
 Microseconds a digit, the median of some rounds; batch norms as Keras computes them and as ``jobs.train`` does. Below
 the sum, the whole step, with loss and optimizer.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mnist_batch import digits, epochs
-from mnist_batch.models import LADDER
+from mnist_batch.models import LADDER, PRECISIONS
 
 ROUNDS, STEPS = 5, 8
 
@@ -37,7 +37,7 @@ def layer_microseconds(layer: Any, batch: int) -> float:
     """Microseconds a digit of one layer of a model, forward and back."""
     import tensorflow as tf
 
-    inputs = tf.random.normal((batch, *layer.input.shape[1:]))
+    inputs = tf.cast(tf.random.normal((batch, *layer.input.shape[1:])), layer.compute_dtype)
 
     @tf.function
     def work() -> Any:
@@ -70,11 +70,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print a Markdown table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", choices=LADDER, default="cnn")
+    arguments.add_argument("--precision", choices=PRECISIONS, default="float32")
     arguments.add_argument("--batch-size", type=int, default=128)
     given = arguments.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
     import tensorflow as tf
 
+    keras.config.set_dtype_policy(PRECISIONS[given.precision])
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     architecture = LADDER[given.model]

@@ -15,6 +15,7 @@ from mnist_batch.tables import CLASSES
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself stays well known
 STRANGERS = (CLASSES, CLASSES + 1)  # the outputs of a model for ``tables.REFUSALS``
+LEVELS = np.arange(256)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 Grey = NDArray[np.uint8]
@@ -54,7 +55,7 @@ def augment(pictures: Grey, labels: NDArray[np.int8], random: np.random.Generato
 
 def _upright(picture: Grey) -> bool:
     _, _, width, height = cv2.boundingRect((picture > 64).astype(np.uint8))
-    return width <= 8 and height >= 14
+    return bool(width <= 8 and height >= 14)
 
 
 def _look(picture: Grey, random: np.random.Generator, bends: NDArray[np.float32], as_it_is: float) -> Grey:
@@ -98,7 +99,7 @@ def _drawn(
     drawn = cv2.warpAffine(picture, np.hstack([matrix, offset[:, None]]), (side, side), flags=how)
     # Each resampling blurs, where MNIST's digits and scans have edges a pixel wide.
     steeper = random.uniform(1, 1.7) ** (size / SIDE)
-    return cv2.LUT(drawn, np.clip((np.arange(256) - 127.5) * steeper + 127.5, 0, 255).astype(np.uint8))
+    return np.asarray(cv2.LUT(drawn, ((LEVELS - 127.5) * steeper + 127.5).clip(0, 255).astype(np.uint8)), np.uint8)
 
 
 def _scanned(ink: Grey, random: np.random.Generator) -> Grey:

@@ -168,8 +168,8 @@ def adam_with_cosine_decay(steps: int) -> Optimizer:
 class Architecture:
     """A model of the ladder and how it is trained; the loss is always the cross-entropy.
 
-    ``augmented`` digits look another way in every epoch, as scanners might see them, and some pictures that are no
-    digit are among them. ``held_out`` digits, a sixth if that is less, are for validation and calibration.
+    ``augmented`` digits look another way in every second epoch, as scanners might see them, and some pictures that are
+    no digit are among them. ``held_out`` digits, a sixth if that is less, are for validation and calibration.
     ``members`` are models of the ladder that are trained with a seed each and averaged; none for a single net.
     """
 

@@ -102,8 +102,8 @@ def train(
         datasets, about = share_out(recipe, data)
         storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), about)}"
         members: list[exporting.Member] = []
-        for number, name in enumerate(members_of(recipe.model)):
-            member = replace(recipe, model=name, seed=recipe.seed + number)
+        for number, net in enumerate(members_of(recipe.model)):
+            member = replace(recipe, model=net, seed=recipe.seed + number)
             config = {
                 "recipe": asdict(recipe),
                 "member": asdict(member),
