@@ -252,16 +252,16 @@ def failures(reader: Reader) -> Grey:
     return _rows(tiles, FAILURES_A_ROW)
 
 
-def held_out() -> tuple[Grey, NDArray[np.int8]]:
-    """The digits that the bundle which comes with the package is calibrated on, with their labels."""
+def held_out(model: str) -> tuple[Grey, NDArray[np.int8]]:
+    """The MNIST digits that a model of the ladder is calibrated on, with their labels."""
     session.connect(None)
-    recipe = training.Recipe("ensemble", epochs=1, batch_size=128, workers=2, seed=1)
+    recipe = training.Recipe(model, epochs=1, batch_size=128, workers=2, seed=1)
     validation = training.share_out(recipe, None)[0]["validation"]
     return digits.arrays(validation.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
 def mistakes(reader: Reader, pictures: Grey, labels: NDArray[np.int8]) -> Grey:
-    """Those of held-out digits that are read wrongly, the surest first, with the share that is read more surely."""
+    """The two dozen held-out digits that are most surely read wrongly, and the share that is read more surely still."""
     answers = reader.read(pictures)
     confidence = np.where(answers.doubted, 0, answers.confidence)
     wrong = np.flatnonzero((answers.digit != labels) & (confidence > 0))
@@ -313,7 +313,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.pictures:
         cv2.imwrite(str(given.pictures / "normalised.png"), sheet())
         cv2.imwrite(str(given.pictures / "failures.png"), failures(reader))
-        cv2.imwrite(str(given.pictures / "mistakes_held_out.png"), mistakes(reader, *held_out()))
+        cv2.imwrite(str(given.pictures / "mistakes_held_out.png"), mistakes(reader, *held_out(reader.name)))
         for name, picture in curves(reader).items():
             (given.pictures / name).write_bytes(picture)
         return

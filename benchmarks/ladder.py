@@ -16,7 +16,7 @@ from statistics import mean
 from typing import Any
 
 from jobs import session
-from mnist_batch.models import LADDER, PRECISIONS
+from mnist_batch.models import LADDER
 
 # Model, epochs, published test accuracies in per cent.
 ROWS = (
@@ -45,7 +45,6 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments.add_argument("--models", nargs="+", choices=LADDER, default=list(LADDER))
     arguments.add_argument("--results", type=Path, default=Path("benchmarks/ladder.jsonl"))
-    arguments.add_argument("--precision", choices=PRECISIONS, default="float32")
     arguments.add_argument("--bundle", type=Path, metavar="FOLDER", help="note the results of this one first")
     given = arguments.parse_args()
     if given.bundle:
@@ -54,7 +53,7 @@ def main() -> None:
     for model, epochs, _ in ROWS:
         for seed in given.seeds:
             if model in given.models and (model, epochs, seed) not in done:
-                keep(given.results, measure(model, epochs, seed, given.precision))
+                keep(given.results, measure(model, epochs, seed))
     print(table(read(given.results)))
 
 
@@ -73,11 +72,12 @@ def keep(file: Path, results: list[dict[str, object]]) -> None:
                 lines.write(json.dumps(result) + "\n")
 
 
-def measure(model: str, epochs: int, seed: int, precision: str) -> list[dict[str, object]]:
+def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:
     """One training of its own, on two workers of one thread each."""
     with session.quiet_stderr():
         session.connect(None)
         from mnist_batch import training
+    precision = "bfloat16" if LADDER[model].augmented else "float32"
     recipe = training.Recipe(model, epochs, LADDER[model].batch_size, workers=2, seed=seed, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         results = results_of(training.train(recipe, f"{folder}/{model}").info, Path(folder, model))
@@ -89,10 +89,10 @@ def results_of(info: Mapping[str, Any], folder: Path) -> list[dict[str, object]]
     """A line for a bundle, and one for each net of an ensemble, from its ``model.json`` and ``history.json``."""
     history = json.loads((folder / "history.json").read_text())
     recipe, seeds, test = info["training"], info["training"]["seeds"], info["test"]
-    seconds = round(mean(line["seconds"] for line in history), 2)
 
     def result(model: str, seed: int, parameters: int, accuracy: float) -> dict[str, object]:
-        shared = {"epochs": recipe["epochs"], "seconds_an_epoch": seconds}
+        seconds = mean(line["seconds"] for line in history if model == info["architecture"] or line["seed"] == seed)
+        shared = {"epochs": recipe["epochs"], "seconds_an_epoch": round(seconds, 2)}
         return {"model": model, "seed": seed, "parameters": parameters, "test_accuracy": accuracy, **shared}
 
     whole = result(info["architecture"], recipe["seed"], info["parameters"], test["accuracy"])

@@ -44,7 +44,6 @@ def fuse_batch_norm(model: Model) -> None:
 
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and len(layer.output.shape) == len("NHWC"):
-            layer.autocast = False  # the operation wants its four vectors in single precision
             layer.call = partial(_fused, layer, layer.call)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Of the 1s, 7s and 9s, those that are written so. A hooked 1 is near to a plain 7: with a quarter of the 1s hooked, and
-# flatter, ten of the 7s of the MNIST test set were read as a 1 instead of two.
+# flatter, seven of the 7s held out were read as a 1 instead of two.
 SHARES = {1: 0.15, 7: 0.25, 9: 0.25}
 
 Grey = NDArray[np.uint8]

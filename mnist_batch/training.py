@@ -29,7 +29,7 @@ from mnist_batch.models import LADDER, PRECISIONS, members_of
 
 log = logging.getLogger(__name__)
 
-LOOKS_KEPT = 2  # epochs that an augmented digit is seen in one look: to draw one takes as long as to learn from it
+LOOKS_KEPT = 2  # epochs that an augmented digit is seen in one look: to draw one may take as long as to learn from it
 HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers has the same validation digits
 
 
@@ -102,7 +102,8 @@ def train(
         datasets, about = share_out(recipe, data)
         storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), about)}"
         members: list[exporting.Member] = []
-        for number, net in enumerate(members_of(recipe.model)):
+        nets = members_of(recipe.model)
+        for number, net in enumerate(nets):
             member = replace(recipe, model=net, seed=recipe.seed + number)
             config = {
                 "recipe": asdict(recipe),
@@ -114,7 +115,7 @@ def train(
             finished = _train_member(config, datasets, filesystem, f"{storage}/seed-{member.seed}", max_failures)
             with finished.as_directory() as kept:
                 members.append(_member(member, Path(kept)))
-                if len(members) == len(members_of(recipe.model)):
+                if len(members) == len(nets):
                     trained = bundle.publish(Path(kept) / "bundle", out)
         locations.delete_folder(filesystem, storage)
         return trained

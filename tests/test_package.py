@@ -58,9 +58,11 @@ def test_every_model_of_the_ladder_is_its_tutorials(name: str, parameters: int |
     assert model.layers[0](pictures).numpy().max() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("name", ["scanned", "strided"])
-def test_models_for_scans_have_two_further_answers(name: str) -> None:
-    outputs = LADDER[name].build()(digits.mnist("test")[0][:8]).numpy()
+@pytest.mark.parametrize(("name", "parameters"), [("scanned", 293_932), ("strided", 342_220)])
+def test_models_for_scans_have_two_further_answers(name: str, parameters: int) -> None:
+    model = LADDER[name].build()
+    assert model.count_params() == parameters
+    outputs = model(digits.mnist("test")[0][:8]).numpy()
     assert outputs.shape == (8, 10 + len(tables.REFUSALS))
     assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
 

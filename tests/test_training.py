@@ -180,28 +180,50 @@ def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in
     assert np.abs(onnx - keras).max() <= 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("shared_ray")
-def test_an_ensemble_is_the_mean_of_its_members_with_a_seed_each(tmp_path: Path) -> None:
+def labelled_scans(folder: Path, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """Digits of the MNIST test set as PNG files, each in a folder named by its label."""
     import cv2
+
+    pictures, labels = (array[:count] for array in digits.mnist("test"))
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        path = folder / f"{label}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), picture)
+    return pictures, labels
+
+
+@pytest.mark.slow
+def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(tmp_path: Path) -> None:
     import keras
 
-    images, labels = (array[:200] for array in digits.mnist("train"))
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        path = tmp_path / f"scans/{label}/{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), image)
-    recipe = training.Recipe("ensemble", epochs=3, batch_size=64, workers=2, seed=4)
-    made = training.train(recipe, str(tmp_path / "bundle"), data=str(tmp_path / "scans"))
+    labelled_scans(tmp_path / "scans", 300)
+    command = [sys.executable, "-m", "jobs.train", "--model", "ensemble", "--seed", "4", "--epochs", "4"]
+    command += ["--data", str(tmp_path / "scans"), "--out"]
+    whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
+    subprocess.run([*command, whole], capture_output=True, check=True)
+    job = subprocess.Popen([*command, killed], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert job.stderr is not None
+    seen = 0
+    for line in job.stderr:
+        seen += "epoch 3 of 4" in line  # in the middle of the looks that epochs 3 and 4 share
+        if seen == 2:
+            break
+    os.killpg(job.pid, signal.SIGKILL)
+    job.communicate()
+    again = subprocess.run([*command, killed], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert re.findall(r"it goes on after epoch (\d)", again.stderr)[0] == "4", again.stderr
+    made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
+    assert same.info["weights"] == made.info["weights"]
     assert made.info["training"]["members"] == list(models.members_of("ensemble"))
     assert made.info["training"]["seeds"] == [4, 5, 6]
-    pictures = digits.mnist("test")[0][:50]
-    whole = keras.saving.load_model(tmp_path / "bundle/model.keras")
-    nets = [layer for layer in whole.layers if isinstance(layer, keras.Sequential)]
-    assert [net.count_params() for net in nets] == [
-        models.LADDER[name].build().count_params() for name in models.members_of("ensemble")
-    ]
-    assert np.allclose(whole.predict(pictures), np.mean([net.predict(pictures) for net in nets], axis=0), atol=1e-6)
+    history = json.loads((tmp_path / "whole/history.json").read_text())
+    assert [(line["seed"], line["epoch"]) for line in history] == [(s, e) for s in (4, 5, 6) for e in (1, 2, 3, 4)]
+    images, labels = digits.mnist("test")
+    nets = [net for net in keras.saving.load_model(f"{whole}/model.keras").layers if isinstance(net, keras.Sequential)]
+    answers = [net.predict(images, batch_size=1000, verbose=0)[:, :10].argmax(axis=1) for net in nets]
+    assert [(own == labels).mean() for own in answers] == pytest.approx(made.info["test"]["members"], abs=2e-4)
+    assert (answers[0] != answers[2]).any()
 
 
 def one_step(config: Mapping[str, Any]) -> None:
@@ -246,8 +268,8 @@ def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[
     return [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
 
 
-@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
-def test_a_fused_batch_norm_learns_what_one_of_keras_does(policy: str, tolerance: float) -> None:
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_fused_batch_norm_learns_what_one_of_keras_does(policy: str) -> None:
     import keras
     import tensorflow as tf
 
@@ -266,9 +288,13 @@ def test_a_fused_batch_norm_learns_what_one_of_keras_does(policy: str, tolerance
         gradients = tape.gradient(total, [inputs, *model.trainable_variables])
         found.append([outputs, *gradients, *model.get_weights(), model(inputs, training=False)])
     for plain, fused in zip(*found, strict=True):
-        assert np.asarray(fused).dtype == np.asarray(plain).dtype
+        plain, fused = np.asarray(plain), np.asarray(fused)
+        assert fused.dtype == plain.dtype
+        # Sums over numbers of 8 bits; these numbers themselves are as exact as they can be.
+        tolerance = 1e-5 if policy == "float32" else 0.002 if fused.dtype == np.float32 else 0.02
         np.testing.assert_allclose(np.float32(fused), np.float32(plain), rtol=10 * tolerance, atol=tolerance)
-    assert not np.allclose(found[0][-2], 1)  # the moving averages have moved
+    for moved in found:
+        assert not np.allclose(moved[-2], 1, atol=0.005)  # the moving variance
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -489,13 +515,7 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.usefixtures("shared_ray")
 def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
-    import cv2
-
-    images, labels = (array[:60] for array in digits.mnist("test"))
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        path = tmp_path / f"scans/{label}/{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), image)
+    images, labels = labelled_scans(tmp_path / "scans", 60)
     (tmp_path / "scans/3/broken.png").write_bytes(b"")
     (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
     read = digits.training_digits(str(tmp_path / "scans"))
