@@ -54,8 +54,10 @@ def augment(pictures: Grey, labels: NDArray[np.int8], random: np.random.Generato
 
 
 def _upright(picture: Grey) -> bool:
-    _, _, width, height = cv2.boundingRect((picture > 64).astype(np.uint8))
-    return bool(width <= 8 and height >= 14)
+    ink = (picture > 64).astype(np.uint8)
+    _, _, width, height = cv2.boundingRect(ink)
+    filled = cv2.countNonZero(ink) > 0.7 * width * height
+    return bool(height >= 14 and (width <= 8 or (filled and width <= 0.65 * height)))
 
 
 def _look(picture: Grey, random: np.random.Generator, bends: NDArray[np.float32], as_it_is: float) -> Grey:

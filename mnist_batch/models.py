@@ -19,7 +19,9 @@ def _net(*layers: Any) -> Model:
     """The layers one after the other, behind those that take a picture and scale it."""
     import keras
 
-    return keras.Sequential([keras.Input((28, 28), dtype="uint8"), keras.layers.Rescaling(1 / 255), *layers])
+    return keras.Sequential(
+        [keras.Input((28, 28), dtype="uint8"), keras.layers.Rescaling(1 / 255, dtype="float32"), *layers]
+    )
 
 
 def _answers(outputs: int, activation: str = "softmax") -> Any:
@@ -183,7 +185,7 @@ class Architecture:
 
 SCANNED = Architecture(
     scanned,
-    epochs=40,
+    epochs=20,
     batch_size=128,
     optimizer=adam_with_cosine_decay,
     augmented=True,
