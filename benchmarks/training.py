@@ -3,7 +3,7 @@
     python -m benchmarks.training
 
 Lets jobs.train with two workers of one thread, with one, and ``fit`` of Keras with all cores
-(``benchmarks/peers/plain_keras.py``) take turns: same model, digits, global batch and epochs. What each took is kept in
+(``benchmarks/peers/plain_keras.py``) take turns: same model, digits, global batch and epochs; then both in bfloat16. What each took is kept in
 --results, a line of JSON a program, and shown as the tables of docs/scaling.md.
 """
 
@@ -22,19 +22,27 @@ from mnist_batch.models import LADDER
 
 RESULTS = Path(__file__).parent / "training.jsonl"
 GOALS = (0.97, 0.98, 0.99, 0.995)
-CONTENDERS = {"ours, 2 workers": 2, "ours, 1 worker": 1, "plain_keras": 0}
+# Workers, and none for Keras alone; and what layers compute in.
+CONTENDERS = {
+    "ours, 2 workers": (2, "float32"),
+    "ours, 1 worker": (1, "float32"),
+    "plain_keras": (0, "float32"),
+    "ours, 2 workers, bfloat16": (2, "bfloat16"),
+    "plain_keras, bfloat16": (0, "bfloat16"),
+}
 
 Line = dict[str, Any]
 
 
 def take_turns(model: str, epochs: int, batch_size: int) -> Iterator[Line]:
     """Each contender once: what it took, and how its epochs went."""
-    for contender, workers in CONTENDERS.items():
+    for contender, (workers, precision) in CONTENDERS.items():
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "out")
-            command = module("benchmarks.peers.plain_keras", model, str(epochs), str(batch_size), str(out))
+            command = module("benchmarks.peers.plain_keras", model, str(epochs), str(batch_size), precision, str(out))
             if workers:
                 flags = {"model": model, "epochs": epochs, "batch-size": batch_size, "workers": workers, "out": out}
+                flags["precision"] = precision
                 command = module("jobs.train", *(text for name in flags for text in (f"--{name}", str(flags[name]))))
             usage = measured(command, Path(folder, "log"), out).totals()
             history = json.loads((out / "history.json").read_text())

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="what layers compute in; bfloat16 trains convolutions in half the time where the processor has AMX",
+        help="what layers compute in; in bfloat16 convolutions learn twice as fast where the processor has AMX",
     )
     session.add_address(arguments)
     given = arguments.parse_args(argv)

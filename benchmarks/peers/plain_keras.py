@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from mnist_batch import digits
-from mnist_batch.models import LADDER
+from mnist_batch.models import LADDER, PRECISIONS
 
 HELD_OUT = 5_000
 
@@ -29,11 +29,12 @@ class Clock(keras.callbacks.Callback):
         self.seconds.append(time.monotonic() - self.started)
 
 
-def main(name: str, epochs: str, batch_size: str, out: str) -> None:
+def main(name: str, epochs: str, batch_size: str, precision: str, out: str) -> None:
     """Train a model of the ladder, save it and its history as ``history.json`` of a bundle has it."""
     keras.utils.set_random_seed(1)
     images, labels = digits.mnist("train")
     architecture, clock = LADDER[name], Clock()
+    keras.config.set_dtype_policy(PRECISIONS[precision])
     model = architecture.build()
     steps = -(-(len(images) - HELD_OUT) // int(batch_size))
     model.compile(architecture.optimizer(steps * int(epochs)), "sparse_categorical_crossentropy", metrics=["accuracy"])
