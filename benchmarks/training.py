@@ -3,8 +3,9 @@
     python -m benchmarks.training
 
 Lets jobs.train with two workers of one thread, with one, and ``fit`` of Keras with all cores
-(``benchmarks/peers/plain_keras.py``) take turns: same model, digits, global batch and epochs; then both in bfloat16. What each took is kept in
---results, a line of JSON a program, and shown as the tables of docs/scaling.md.
+(``benchmarks/peers/plain_keras.py``) take turns: same model, digits, global batch and epochs; then two workers and
+Keras in bfloat16. What each took is kept in --results, a line of JSON a program, and shown as the tables of
+docs/scaling.md.
 """
 
 import argparse
