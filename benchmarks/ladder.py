@@ -30,12 +30,7 @@ ROWS = (
     ("strided", LADDER["strided"].epochs, ()),
     ("ensemble", LADDER["ensemble"].epochs, ()),
 )
-OURS = {
-    "cnn": 99.4,
-    "scanned": 99.6,
-    "strided": 99.6,
-    "ensemble": 99.75,
-}  # what was aimed at where nothing is published
+OURS = {"cnn": 99.4, "scanned": 99.6, "strided": 99.6, "ensemble": 99.75}  # aimed at where nothing is published
 TEST_DIGITS = 10_000
 
 

@@ -255,6 +255,7 @@ def fit(config: Mapping[str, Any]) -> None:
         random = np.random.default_rng([recipe.seed, epoch, rank])
         rows, weights = epochs.step_rows(random.permutation(len(labels)), steps)
         if architecture.augmented and (seen is images or epoch % LOOKS_KEPT == 0):
+            # Four numbers, so that no look is drawn from the stream of an order.
             looks = np.random.default_rng([recipe.seed, epoch // LOOKS_KEPT, rank, LOOKS_KEPT])
             seen = augmenting.augment(images, labels, looks)
         loss, correct, validation_loss, validation_correct = run_epoch(seen, rows, weights, counts)
