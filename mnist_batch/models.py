@@ -200,7 +200,7 @@ LADDER = {
     "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
     "scanned": SCANNED,
     "strided": replace(SCANNED, build=strided),
-    "ensemble": replace(SCANNED, members=("scanned", "strided", "scanned")),
+    "ensemble": replace(SCANNED, epochs=40, members=("scanned", "strided", "scanned")),
 }
 
 
