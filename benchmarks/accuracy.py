@@ -261,14 +261,18 @@ def held_out(model: str) -> tuple[Grey, NDArray[np.int8]]:
 
 
 def mistakes(reader: Reader, pictures: Grey, labels: NDArray[np.int8]) -> Grey:
-    """The two dozen held-out digits that are most surely read wrongly, and the share that is read more surely still."""
+    """The two dozen held-out digits that are most surely read unlike their label, and the share read more surely still.
+
+    Of a label that is known to be wrong it says so.
+    """
     answers = reader.read(pictures)
     confidence = np.where(answers.doubted, 0, answers.confidence)
     wrong = np.flatnonzero((answers.digit != labels) & (confidence > 0))
-    tiles = []
+    tiles, known = [], digits.wrongly_labelled()
     for at in wrong[np.argsort(-confidence[wrong])][: 2 * MISTAKES_A_ROW]:
         surer = 100 * float((confidence > confidence[at]).mean())
-        tiles.append(_tile((pictures[at],), f"{labels[at]} read {answers.digit[at]}", f"{surer:.1f}%"))
+        said = " wrong" if pictures[at].tobytes() in known else ""
+        tiles.append(_tile((pictures[at],), f"{labels[at]}{said}", f"read {answers.digit[at]}", f"{surer:.1f}%"))
     return _rows(tiles, MISTAKES_A_ROW)
 
 

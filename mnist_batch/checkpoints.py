@@ -5,7 +5,7 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 RUN = "run"  # the name of Ray Train's run, in a folder that is one training's own
 
 
-def mark(recipe: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def mark(recipe: Mapping[str, Any], nets: Sequence[str], about: Mapping[str, Any]) -> str:
     """The name of a training by all that decides its weights: a killed one goes on only as the very same one."""
-    identity = [recipe, about, versions.versions()]
+    identity = [recipe, nets, about, versions.versions()]
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -40,7 +40,7 @@ def save_bundle(
     """Write the files of a bundle into a new folder: both models, the history, model.json with tests and calibration.
 
     ``recipe`` and ``about`` are what decided the weights; ``validation`` are the digits held out, uint8 (N, 28, 28) and
-    int8 (N,), on which the confidence of the whole is calibrated.
+    int8 (N,), on which the confidence of the whole is calibrated, but for those of MNIST whose label is wrong.
     """
     folder.mkdir()
     nets = []
@@ -50,7 +50,10 @@ def save_bundle(
         nets[-1].set_weights(member.weights)
     model = nets[0] if len(nets) == 1 else models.average(nets)
     held_out = model.predict(validation[0], batch_size=1000, verbose=0)
-    calibration = calibrating.calibrate(held_out, validation[1])
+    wrong = digits.wrongly_labelled() if about["data"] == EMBEDDED else {}
+    trusted = np.array([picture.tobytes() not in wrong for picture in validation[0]])
+    calibration = calibrating.calibrate(held_out[trusted], validation[1][trusted])
+    calibration["wrongly_labelled"] = int((~trusted).sum())
     images, labels = digits.mnist("test")
     outputs = [net.predict(images, batch_size=1000, verbose=0) for net in nets]
     mean = np.mean(outputs, axis=0)
@@ -113,11 +116,13 @@ def _forget_when(archive: Path) -> None:
 
 
 def _name_in_order(path: Path) -> None:
-    # tf2onnx numbers what it makes in the order of a set, which is another one in every process.
+    # tf2onnx numbers what it makes in the order of a set, which is another one in every process, and TensorFlow its
+    # functions in the order in which the process came to them.
     import onnx
 
     whole = onnx.load(path)
     graph = whole.graph
+    graph.doc_string = ""
     names = {"": "", **{value.name: value.name for value in [*graph.input, *graph.output]}}
     for number, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{number}"

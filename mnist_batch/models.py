@@ -199,7 +199,7 @@ LADDER = {
     "dropout": Architecture(dropout, epochs=10, batch_size=64),
     "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
     "scanned": SCANNED,
-    "strided": replace(SCANNED, build=strided),
+    "strided": replace(SCANNED, build=strided, epochs=40),
     "ensemble": replace(SCANNED, epochs=40, members=("scanned", "strided", "scanned")),
 }
 

@@ -100,9 +100,9 @@ def train(
     folder, _, name = target.rpartition("/")
     with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
         datasets, about = share_out(recipe, data)
-        storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), about)}"
-        members: list[exporting.Member] = []
         nets = members_of(recipe.model)
+        storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), nets, about)}"
+        members: list[exporting.Member] = []
         for number, net in enumerate(nets):
             member = replace(recipe, model=net, seed=recipe.seed + number)
             config = {

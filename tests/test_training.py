@@ -82,11 +82,13 @@ def two_workers(
 
 
 SAVE = """
-import pathlib, sys, keras
+import pathlib, sys, keras, tensorflow
 from mnist_batch import digits, exporting, models
 keras.utils.set_random_seed(1)
 model = models.cnn()
 model.predict(digits.mnist("test")[0][:1])
+for _ in range(int(sys.argv[2])):  # TensorFlow counts the functions that a process has made
+    tensorflow.function(lambda: tensorflow.constant(0))()
 exporting.save_model(pathlib.Path(sys.argv[1]), model)
 """
 
@@ -97,7 +99,7 @@ def test_the_same_weights_are_the_same_files_whenever_they_are_saved(tmp_path: P
 
     for seed in ("1", "2"):  # of the hashes by which Python orders a set
         (tmp_path / seed).mkdir()
-        command = [sys.executable, "-c", SAVE, str(tmp_path / seed)]
+        command = [sys.executable, "-c", SAVE, str(tmp_path / seed), seed]
         done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
     for name in ("model.keras", "model.onnx"):
@@ -126,6 +128,9 @@ def test_a_training_leaves_a_whole_bundle(two_workers: tuple[bundle.Bundle, list
     assert history[0]["loss"] > history[1]["loss"] > history[2]["loss"]
     assert made.info["validation"]["accuracy"] == history[2]["validation_accuracy"]
     assert made.info["test"]["accuracy"] > 0.95
+    calibration = made.info["calibration"]
+    assert calibration["digits"] + calibration["wrongly_labelled"] == 5_000
+    assert calibration["wrongly_labelled"] > 0  # of the first 5,000 held out
 
 
 def test_onnx_and_keras_agree_on_the_whole_test_set(
@@ -455,13 +460,14 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
 
 def test_only_the_very_same_training_is_gone_on_with() -> None:
     about = {"data": "embedded MNIST", "data_digest": "00", "digits": 9, "held_out": 1}
-    marks = {checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), about)}
+    marks = {checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], about)}
     for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}, {"precision": "bfloat16"}):
-        marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **(RECIPE | change))), about))
-    marks.add(checkpoints.mark(asdict(training.Recipe(workers=3, **RECIPE)), about))
-    marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), about | {"data_digest": "01"}))
-    assert len(marks) == 8
-    assert checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), dict(about)) in marks
+        marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **(RECIPE | change))), ["hidden"], about))
+    marks.add(checkpoints.mark(asdict(training.Recipe(workers=3, **RECIPE)), ["hidden"], about))
+    marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], about | {"data_digest": "01"}))
+    marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden", "deep"], about))
+    assert len(marks) == 9
+    assert checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], dict(about)) in marks
 
 
 def workers_of(job: int) -> list[int]:
