@@ -17,7 +17,7 @@ bundle that comes with the package, show the reports.
 
 Everything goes below --folder and may be run again."""
 
-TARGET_ERROR = "0.002"
+TARGET_ERROR = "0.001"
 BOXES_PER_FORM = 10
 FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp", ".png")
 
