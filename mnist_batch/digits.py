@@ -41,7 +41,7 @@ def mnist(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
 
 
 def wrongly_labelled() -> dict[bytes, int]:
-    """Training digits of the embedded MNIST that people read as another digit than their label: picture to index.
+    """Training digits of the embedded MNIST whose label was found wrong when they were read again: picture to index.
 
     ``data/wrong_labels.csv`` has the index of each in MNIST, its label and what it was read as; docs/accuracy.md says
     how they were found. They stay in training, and are left out where an error is to be certified.
