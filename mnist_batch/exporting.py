@@ -50,7 +50,7 @@ def save_bundle(
         nets[-1].set_weights(member.weights)
     model = nets[0] if len(nets) == 1 else models.average(nets)
     held_out = model.predict(validation[0], batch_size=1000, verbose=0)
-    wrong = digits.wrongly_labelled() if about["data"] == EMBEDDED else {}
+    wrong = digits.wrongly_labelled() if about["data"] == EMBEDDED else set()
     trusted = np.array([picture.tobytes() not in wrong for picture in validation[0]])
     calibration = calibrating.calibrate(held_out[trusted], validation[1][trusted])
     calibration["wrongly_labelled"] = int((~trusted).sum())
