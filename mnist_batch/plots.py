@@ -38,28 +38,23 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
     Colour is the share of the label's scans, so that a rare digit shows as well as a common one; the number
     in a cell is the count, left out where it is 0.
     """
-    import seaborn
+    from matplotlib.colors import LinearSegmentedColormap
 
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # The diagonal would drown every mistake: colour follows the square root.
+    shade = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
     figure = new_figure(6.2, 6.4)
     axes = figure.subplots()
-    seaborn.heatmap(
-        np.sqrt(share),
-        annot=np.where(matrix > 0, matrix.astype(str), ""),
-        fmt="",
-        cmap=seaborn.light_palette(BLUE, as_cmap=True),
-        vmin=0,
-        vmax=1,
-        square=True,
-        linewidths=0.5,
-        linecolor="white",
-        cbar=False,
-        ax=axes,
-        annot_kws={"size": 10},
-    )
-    axes.set(xlabel="answer", ylabel="label", title="What was written, and what was read")
-    axes.tick_params(length=0, labelrotation=0)
+    shades = LinearSegmentedColormap.from_list("shades", ["#eef2f6", BLUE])
+    axes.pcolormesh(shade, cmap=shades, vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+    for label, answer in np.argwhere(matrix):
+        ink = "white" if shade[label, answer] > 0.5 else "#262626"
+        axes.text(answer + 0.5, label + 0.5, str(matrix[label, answer]), ha="center", va="center", color=ink)
+    axes.set(xlabel="answer", ylabel="label", title="What was written, and what was read", aspect="equal")
+    axes.set(xticks=np.arange(CLASSES) + 0.5, xticklabels=range(CLASSES))
+    axes.set(yticks=np.arange(CLASSES) + 0.5, yticklabels=range(CLASSES))
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     return as_png(figure)
 
 

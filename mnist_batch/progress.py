@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, Queue
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mnist_batch import runs, tables
@@ -45,7 +46,8 @@ class Progress:
         new = [name for name in self.run.part_paths() if name not in self.counted]
         for name, part in self.run.named_parts(new, ["page", "status"]):
             done = pc.sum(pc.equal(part["page"], 0)).as_py() or 0
-            self.counted[name] = done, sum(name not in tables.READ for name in part["status"].to_pylist())
+            read = pc.sum(pc.is_in(part["status"], pa.array(tables.READ))).as_py() or 0
+            self.counted[name] = done, len(part) - read
         done, unreadable = (sum(column) for column in zip((0, 0), *self.counted.values(), strict=True))
         return done, unreadable
 
