@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import bundle, reading, report, scoring  # after parsing: --help need not wait for Ray
+        from mnist_batch import bundle, plots, reading, report, scoring  # after parsing: --help need not wait for Ray
 
         connect = partial(session.connect, given.address)
         with scoring.open_run(
@@ -122,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             connect=connect,
         ) as run:
             if not run.published:
+                plots.prepare()
                 connect()
             facts = scoring.score(
                 run,

@@ -1,6 +1,8 @@
 """Pictures and the page that people open: heatmap, bars, training curve, report.html."""
 
 import base64
+import importlib
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO
@@ -15,6 +17,11 @@ from mnist_batch.counting import wilson
 from mnist_batch.tables import CLASSES, STATUSES
 
 BLUE, RED = "#1f4e79", "#b42318"
+
+
+def prepare() -> None:
+    """Begin to import what draws, in a thread, while the caller waits for something else."""
+    threading.Thread(target=importlib.import_module, args=["matplotlib.backends.backend_agg"], daemon=True).start()
 
 
 def new_figure(width: float, height: float) -> Any:
