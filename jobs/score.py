@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             connect=connect,
         ) as run:
             if not run.published:
-                plots.prepare()
+                plots.import_ahead()
                 connect()
             facts = scoring.score(
                 run,

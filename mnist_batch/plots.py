@@ -19,8 +19,8 @@ from mnist_batch.tables import CLASSES, STATUSES
 BLUE, RED = "#1f4e79", "#b42318"
 
 
-def prepare() -> None:
-    """Begin to import what draws, in a thread, while the caller waits for something else."""
+def import_ahead() -> None:
+    """Begin to import what draws, in a thread: a caller that waits for Ray does not wait for it afterwards."""
     threading.Thread(target=importlib.import_module, args=["matplotlib.backends.backend_agg"], daemon=True).start()
 
 

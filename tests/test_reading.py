@@ -158,7 +158,7 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
 ) -> None:
     for number in range(3):
         write_scan(tmp_path / "in" / f"{number}.png", number)
-    reader.limits = reading.Limits()  # on a busy machine a second goes by with nothing read
+    reader.limits = reading.Limits()  # it dies on purpose here, never by the clock
     manifest = listed(tmp_path / "in")
     poison = tmp_path / "points/read 1.png"
     poison.write_text("kill always")
