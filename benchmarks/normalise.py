@@ -2,18 +2,22 @@
 
     python -m benchmarks.normalise
 
-Prints a line a kind and keeps them in benchmarks/normalise.json. The seconds are the processor's, so that what else
-runs on the machine counts little, and the best of several repetitions.
+Prints a line a kind, with the microseconds of its stages, and keeps them in benchmarks/normalise.json. The seconds are
+the processor's, so that what else runs on the machine counts little, and the best of several repetitions.
 """
 
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from benchmarks import accuracy
-from mnist_batch import images, normalising
+from mnist_batch import images, ink, normalising, strokes
 
 RESULTS = Path(__file__).parent / "normalise.json"
 KINDS = [
@@ -26,25 +30,54 @@ KINDS = [
     "32 pixels, noisy",
     "224 pixels, noisy",
 ]
+STAGES: dict[str, tuple[Any, str]] = {
+    "noise": (ink, "_noise"),
+    "paper": (ink, "_strength"),
+    "lines": (strokes, "lines_of"),
+    "pieces": (strokes, "digit_of"),
+    "fitting": (normalising, "fit"),
+}
 
 
-def seconds(normalise: Callable[[accuracy.Grey], object], pages: Sequence[accuracy.Grey]) -> float:
+def seconds(pages: Sequence[accuracy.Grey]) -> float:
     """Processor seconds to normalise the pages once."""
     started = time.process_time()
     for page in pages:
-        normalise(page)
+        normalising.normalise(page)
     return time.process_time() - started
 
 
-def measure(cells: int, repetitions: int) -> dict[str, int]:
-    """Cells a second of every kind, on this machine."""
+def stages(pages: Sequence[accuracy.Grey]) -> dict[str, float]:
+    """Processor seconds of each of ``STAGES``, with a clock read before and after each, and of what is in none."""
+    taken: Counter[str] = Counter()
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            started = time.process_time()
+            result = function(*arguments)
+            taken[name] += time.process_time() - started
+            return result
+
+        return call
+
+    with ExitStack() as patches:
+        for name, (module, function) in STAGES.items():
+            patches.enter_context(patch.object(module, function, timed(name, getattr(module, function))))
+        whole = seconds(pages)
+    return {**{name: taken[name] for name in STAGES}, "rest": whole - taken.total()}
+
+
+def measure(cells: int, repetitions: int) -> dict[str, dict[str, Any]]:
+    """Cells a second of every kind, on this machine, and the microseconds a cell of each stage."""
     images.cv2.setNumThreads(1)
     results = {}
     for kind in KINDS:
         pages = accuracy.pages(kind, cells)[0]
-        best = min(seconds(normalising.normalise, pages) for _ in range(repetitions))
-        results[kind] = round(cells / best)
-        print(f"{kind:32} {results[kind]:>7,} cells/s", flush=True)
+        rate = round(cells / min(seconds(pages) for _ in range(repetitions)))
+        quickest = min((stages(pages) for _ in range(repetitions)), key=lambda found: sum(found.values()))
+        parts = {name: round(1e6 * part / cells) for name, part in quickest.items()}
+        results[kind] = {"cells_per_second": rate, "microseconds": parts}
+        print(f"{kind:32} {rate:>7,} cells/s; {parts}", flush=True)
     return results
 
 

@@ -128,13 +128,16 @@ def measure_shards(model: str, folder: Path, cpu_seconds_per_scan: float) -> tup
 
 CLUSTER = """
 import logging, sys
-import ray
+import psutil, ray
 from ray.cluster_utils import Cluster
 scans, model, out, nodes = *sys.argv[1:4], int(sys.argv[4])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
 for _ in range(nodes - 1):
     cluster.add_node(num_cpus=2)
 cluster.wait_for_nodes()
+for _ in range(60):  # seconds in which the daemons of the nodes have started, as a cluster's have before a run begins
+    if psutil.cpu_percent(interval=1) < 10:
+        break
 ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
 from jobs import score
 sys.exit(score.main([scans, "--model", model, "--out", out]))
