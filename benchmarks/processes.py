@@ -69,8 +69,7 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
             for process in family(job.pid):
                 with suppress(psutil.Error):
                     own, times = (process.pid, process.create_time()), process.cpu_times()
-                    if own not in named or looks % MEMORY_EVERY == 0:  # Ray's workers change their names as they go
-                        named[own] = " ".join(process.cmdline())
+                    named[own] = " ".join(process.cmdline())  # Ray's workers change their names as they go
                     cpu[own] = times.user + times.system
                     if looks % MEMORY_EVERY == 0:
                         size = process.memory_full_info().pss / 1e6

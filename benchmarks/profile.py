@@ -2,7 +2,7 @@
 
     python -m benchmarks.profile --model demo/models/hidden
 
-Scores 5,000 and 70,000 scans and prints, as benchmarks/profile.md shows it, the CPU seconds of every kind of process.
+Scores few scans and many and prints, as benchmarks/profile.md shows it, the CPU seconds of every kind of process.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from pathlib import Path
 from benchmarks import processes, scoring
 from mnist_batch import bundle
 
-FILES = (5_000, 70_000)
 KINDS = {
     "ray::MapWorker(MapBatches(Preprocess))": "Preprocess",
     "ray::MapWorker(MapBatches(Classify))": "Classify",
@@ -47,17 +46,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default=bundle.SHIPPED, metavar="FOLDER", help="a bundle")
+    arguments.add_argument("--files", type=int, nargs=2, default=[5_000, 70_000], metavar="N", help="few, and many")
     given = arguments.parse_args(argv)
+    few, many = given.files
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for files in FILES:
+        for files in (few, many):
             scans = Path(folder, f"scans-{files}")
             scoring.write_scans(scans, files, 28)
             scoring.warm(scans)
             found.append(profile(scans, given.model, Path(folder)))
     (least, before), (most, after) = found
-    scans_more = FILES[1] - FILES[0]
-    print(f"| CPU seconds of | {FILES[0]:,} scans | {FILES[1]:,} scans | a scan more, µs |\n|---|---|---|---|")
+    scans_more = many - few
+    print(f"| CPU seconds of | {few:,} scans | {many:,} scans | a scan more, µs |\n|---|---|---|---|")
     for kind, seconds in after.most_common():
         print(f"| {kind} | {before[kind]:.1f} | {seconds:.1f} | {1e6 * (seconds - before[kind]) / scans_more:.0f} |")
     print(f"| seconds, all of it | {least:.1f} | {most:.1f} | {1e6 * (most - least) / scans_more:.0f} |")
