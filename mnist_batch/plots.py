@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mnist_batch.counting import wilson
-from mnist_batch.tables import CLASSES, STATUSES
+from mnist_batch.tables import CLASSES, READ, STATUSES
 
 BLUE, RED = "#1f4e79", "#b42318"
 
@@ -227,5 +227,6 @@ def page(
         refused=refused,
         unreadable=unreadable,
         meanings=STATUSES,
+        read=READ,
         classes=CLASSES,
     )

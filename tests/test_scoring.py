@@ -1,6 +1,7 @@
 """The pipeline on a real Ray: every scan in comes out once, whatever the number of actors, and only once."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,9 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
 @pytest.mark.usefixtures("shared_ray")
 def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     model = calibrated(ruler, tmp_path / "model", threshold=0.7)
-    run = opened([scans_folder(60)], model, tmp_path / "out", target_error=0.005)
+    folder = Path(scans_folder(60))
+    (folder / "blank.pgm").write_bytes(b"P5 28 28 255\n" + bytes([255]) * 784)
+    run = opened([str(folder)], model, tmp_path / "out", target_error=0.005)
     facts = scoring.score(run)
     threshold = facts["threshold"]
     assert (facts["target_error"], facts["temperature"], threshold) == (0.005, 1.0, pytest.approx(0.7))
@@ -229,6 +232,11 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     assert all(published[name].schema.equals(schema) for name, schema in tables.REPORT.items())
     page = (tmp_path / "out/runs" / run.run_id / "report.html").read_text()
     assert f"<b>{decisions.count('accept')}</b>accepted" in page
+    # Under this heading is what could not be read, and a blank page could.
+    assert facts["totals"]["blank"]
+    statuses = re.findall(r"<tr><td>(\w+)</td>", page.split("<h2>Could not be read</h2>")[1])
+    assert statuses
+    assert not set(statuses) & set(tables.READ)
 
     # Without labels nothing is said about mistakes; with those it had, the report is the same again.
     (tmp_path / "bare.csv").write_text("scan,label\n2/scan-0022.png,2\n")  # of a scan that is no image
