@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from mnist_batch.errors import InputError, JobError
 
 log = logging.getLogger("mnist_batch")
+_connecting = threading.Lock()
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -57,7 +58,15 @@ def add_address(arguments: argparse._ActionsContainer) -> None:
 
 
 def connect(address: str | None) -> None:
-    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is there already is kept."""
+    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is there already is kept.
+
+    Of two threads the second one waits for the first.
+    """
+    with _connecting:
+        _connect(address)
+
+
+def _connect(address: str | None) -> None:
     import ray
     import ray.data
 

@@ -8,10 +8,11 @@ Only a shard's number travels from the driver; Preprocess opens that shard of th
 import datetime
 import errno
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -41,6 +42,7 @@ from mnist_batch.progress import Progress, watch
 
 log = logging.getLogger(__name__)
 
+MISTAKE_SECONDS = 0.2  # most mistakes are found by then, and told without a Ray that was started for them
 ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
 
 
@@ -68,9 +70,9 @@ def open_run(
     may not be empty. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of
     the model certifies it; None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model
     saw, too. ``run_date`` is today's where None. The run is locked inside the context; it is published already where
-    its sources list the same as then. Ray is not needed but for more than ``listing.ALONE`` scans: ``connect`` is
-    called before it is, and must have it there. Raises InputError for whatever argument or input breaks a rule, and
-    Locked where another process is at work on the run.
+    its sources list the same as then. ``connect`` has Ray there when it returns: it is called in a thread beside a
+    listing that takes long, and before Ray is needed to list more than ``listing.ALONE`` scans. Raises InputError for
+    whatever argument or input breaks a rule, and Locked where another process is at work on the run.
     """
     started = time.monotonic()
     run_date = finding.date_of(run_date)
@@ -100,7 +102,10 @@ def open_run(
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
-        listed = listing.read_manifest(manifest) if manifest else listing.list_scans(sources, ask=by_tasks(connect))
+        # Where the run is published there is most likely nothing to be done, and no Ray needed.
+        with nullcontext() if run.published else beside(connect, MISTAKE_SECONDS):
+            listed = listing.read_manifest(manifest) if manifest else listing.list_scans(sources, ask=by_tasks(connect))
+            listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
         if require_scans and not listed.num_rows:
             raise InputError(f"--require-scans: there is nothing to score in {', '.join(roots)}; see where scans go")
@@ -135,7 +140,7 @@ def open_run(
             },
             "scans": listed.num_rows,
             "opened_at": _now(),
-            "listing_seconds": round(time.monotonic() - started, 3),
+            "listing_seconds": round(listing_seconds, 3),
         }
         try:
             run.freeze(scans.cut(listed, shard_size), facts)
@@ -280,6 +285,33 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
             **whole_shards,
         )
         parts.materialize()
+
+
+@contextmanager
+def beside(work: Callable[[], object], after_seconds: float) -> Iterator[None]:
+    """Have the work done in a thread beside a context that lasts so long, wait for it, and raise what it raises."""
+    over, done = threading.Event(), Future[object]()
+
+    def do() -> None:
+        over.wait(after_seconds)
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
+            done.set_exception(error)
+        threading.Event().wait()  # the processes of a Ray end with the thread that started them
+
+    threading.Thread(target=do, daemon=True).start()
+    try:
+        yield
+    finally:
+        begun = not done.cancel()
+        over.set()
+        if begun:
+            wait([done])
+    if begun:
+        done.result()
 
 
 def by_tasks(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:

@@ -2,7 +2,10 @@
 
 import os
 import re
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,41 @@ def test_a_long_listing_is_shared_by_the_cluster(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, called = scans_folder(40), []
+    monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 60)
     alone = opened([folder], ruler, tmp_path / "alone", connect=lambda: called.append("for few"))
     monkeypatch.setattr(listing, "ALONE", 5)
     shared = opened([folder], ruler, tmp_path / "shared", connect=lambda: called.append("for many"))
     assert set(called) == {"for many"}
     assert alone.opened["scans"] == shared.opened["scans"] == 40
     assert alone.opened["listing"] == shared.opened["listing"]
+
+
+def test_ray_is_there_before_a_long_listing_ends(
+    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, there, list_scans = scans_folder(5), threading.Event(), listing.list_scans
+
+    def slowly(*arguments: Any, **options: Any) -> pa.Table:
+        assert there.wait(60)
+        return list_scans(*arguments, **options)
+
+    monkeypatch.setattr(listing, "list_scans", slowly)
+    run = opened([folder], ruler, tmp_path / "out", connect=there.set)
+    assert run.opened["scans"] == 5
+
+
+def test_a_ray_that_is_not_there_is_said_after_a_long_listing(
+    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> None:
+        raise InputError("--address nowhere")
+
+    folder, list_scans = scans_folder(5), listing.list_scans
+    monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 0)
+    monkeypatch.setattr(listing, "list_scans", lambda *given, **named: time.sleep(1) or list_scans(*given, **named))
+    with pytest.raises(InputError, match="--address nowhere"):
+        opened([folder], ruler, tmp_path / "out", connect=nowhere)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix == ".json"]
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -292,9 +324,16 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
     ],
 )
 def test_an_argument_that_breaks_a_rule_is_named(
-    scans_folder: Make, ruler: str, tmp_path: Path, options: dict[str, Any], message: str
+    scans_folder: Make,
+    ruler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    message: str,
 ) -> None:
+    monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 60)
     arguments = {"sources": [str(scans_folder(1))], "model": ruler, "out": str(tmp_path / "out")} | options
+    arguments["connect"] = partial(pytest.fail, "no Ray is started for a mistake")
     with pytest.raises(InputError, match=message), scoring.open_run(**arguments):
         pass
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
