@@ -3,7 +3,6 @@
 import os
 import re
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -69,11 +68,15 @@ def test_a_ray_that_is_not_there_is_said_after_a_long_listing(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nowhere() -> None:
+        asked.set()
         raise InputError("--address nowhere")
 
-    folder, list_scans = scans_folder(5), listing.list_scans
-    monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 0)
-    monkeypatch.setattr(listing, "list_scans", lambda *given, **named: time.sleep(1) or list_scans(*given, **named))
+    def slowly(*arguments: Any, **options: Any) -> pa.Table:
+        assert asked.wait(60)
+        return list_scans(*arguments, **options)
+
+    folder, asked, list_scans = scans_folder(5), threading.Event(), listing.list_scans
+    monkeypatch.setattr(listing, "list_scans", slowly)
     with pytest.raises(InputError, match="--address nowhere"):
         opened([folder], ruler, tmp_path / "out", connect=nowhere)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix == ".json"]
@@ -333,9 +336,11 @@ def test_an_argument_that_breaks_a_rule_is_named(
 ) -> None:
     monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 60)
     arguments = {"sources": [str(scans_folder(1))], "model": ruler, "out": str(tmp_path / "out")} | options
-    arguments["connect"] = partial(pytest.fail, "no Ray is started for a mistake")
+    called: list[str] = []
+    arguments["connect"] = partial(called.append, "Ray")
     with pytest.raises(InputError, match=message), scoring.open_run(**arguments):
         pass
+    assert called == []  # no Ray is started for a mistake
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
