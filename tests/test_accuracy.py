@@ -26,7 +26,7 @@ def test_the_shipped_bundle_is_small_whole_and_what_it_says() -> None:
     assert sum(path.stat().st_size for path in Path(bundle.SHIPPED).iterdir()) < 8 * 1024**2
     assert shipped.info["architecture"] == "ensemble"
     images, labels = digits.mnist("test")
-    answers = inference.OnnxEngine(shipped)(images)[:, :10].argmax(axis=1)
+    answers = inference.engine_of(shipped)(images)[:, :10].argmax(axis=1)
     assert (answers == labels).mean() == pytest.approx(shipped.info["test"]["accuracy"], abs=1e-9)
 
 

@@ -171,3 +171,54 @@ def test_the_larger_part_of_the_outputs_decides_on_a_refusal(outputs: NDArray[np
     assert refused[others > 1.01 * digits + 1e-6].all()
     assert not refused[others < 0.99 * digits - 1e-6].any()
     assert (inference.refusals_of(outputs[:, :10]) == -1).all()
+
+
+SHARES = hnp.arrays(np.uint8, (6, 28, 28), elements=st.sampled_from([0, 255]), fill=st.just(0))
+
+
+def halves(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The shares of ink in the upper and the lower half; it is never sure of a picture with ink in both."""
+    inks = np.stack([pictures[:, :14].sum(axis=(1, 2)), pictures[:, 14:].sum(axis=(1, 2))], axis=1)
+    return np.asarray(inks / np.maximum(inks.sum(axis=1, keepdims=True), 1), np.float32)
+
+
+@given(SHARES, st.floats(0, 1))
+def test_a_picture_is_looked_at_again_by_what_is_on_it_alone(pictures: NDArray[np.uint8], below: float) -> None:
+    whole = inference.looking_again(halves, pictures, below)
+    alone = [inference.looking_again(halves, picture[None], below)[0] for picture in pictures]
+    assert np.array_equal(whole, alone)
+    sure = halves(pictures).max(axis=1) >= below
+    assert np.array_equal(whole[sure], halves(pictures)[sure])
+
+
+def test_where_a_model_is_unsure_the_mean_of_five_looks_is_its_answer() -> None:
+    pictures = np.zeros((3, 28, 28), np.uint8)
+    pictures[0, 13, 5] = pictures[0, 20, 5] = 255  # moved down, both are in the lower half
+    pictures[1, 3, 5] = 255
+    pictures[2, 0, 5] = pictures[2, 27, 5] = 255  # moved up or down, one is off the picture, and not on its other side
+    asked: list[int] = []
+
+    def engine(looked_at: NDArray[np.uint8]) -> NDArray[np.float32]:
+        asked.append(len(looked_at))
+        return halves(looked_at)
+
+    found = inference.looking_again(engine, pictures, 0.9)
+    assert found[0] == pytest.approx([0.4, 0.6])
+    assert found[1].tolist() == [1, 0]
+    assert found[2] == pytest.approx([0.5, 0.5])
+    assert asked == [3, 2, 2, 2, 2]
+    assert np.array_equal(inference.looking_again(halves, pictures, 0), halves(pictures))
+
+
+def test_a_run_looks_again_where_the_calibration_of_its_bundle_did(tmp_path: Path, ruler: str) -> None:
+    picture = picture_of(7, confidence=0.8)
+    picture[[*range(10, 14), *range(15, 20)]] = 0  # moved up or down, the ruler finds no stem
+    unsure = calibrated(ruler, tmp_path / "unsure", unsure_below=0.9)
+    again, never = (
+        inference.Classify(RUN, model, bundle.open_bundle(model).digest).engine for model in (unsure, ruler)
+    )
+    assert again is not None
+    assert never is not None
+    once = never(picture[None])
+    assert once[0, 7] == pytest.approx(0.8, abs=0.01)
+    assert again(picture[None])[0, 7] < once[0, 7] - 0.1
