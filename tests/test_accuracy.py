@@ -56,7 +56,7 @@ def test_hardly_any_digit_is_refused(reader: accuracy.Reader) -> None:
 
 def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Reader) -> None:
     images, labels = digits.mnist("test")
-    answers = reader.read(images)
+    answers = reader.read(np.stack([normalise(image) for image in images]))
     for target in accuracy.TARGETS:
         threshold = calibrating.threshold_for(reader.calibration, target, "ensemble")
         accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
