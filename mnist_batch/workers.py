@@ -54,6 +54,6 @@ def _address() -> str:
 
 
 def _introduce(addresses: list[str], rank: int) -> None:
-    # TensorFlow leaves oneDNN out on processors without AVX-512, where its convolutions take two thirds of the time.
+    # TensorFlow leaves oneDNN out on processors without AVX-512, where a step of ``cnn`` takes 0.7 of the time with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
