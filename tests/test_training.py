@@ -199,6 +199,7 @@ def labelled_scans(folder: Path, count: int) -> tuple[NDArray[np.uint8], NDArray
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # nets that have learned little are unsure of every digit, and look at each five times
 def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(tmp_path: Path) -> None:
     import keras
 
