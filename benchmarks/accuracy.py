@@ -134,7 +134,7 @@ class Reader:
 
     def __init__(self, model: str) -> None:
         opened = bundle.open_bundle(model)
-        self.engine = inference.engine_of(opened)
+        self.engine = inference.OnnxEngine(opened)
         self.name = opened.info["architecture"]
         self.calibration = opened.info["calibration"]
 

@@ -135,23 +135,13 @@ def temperature_of(calibration: Mapping[str, Any] | None) -> float:
     return float(calibration["temperature"]) if calibration else 1.0
 
 
-def unsure_below(calibration: Mapping[str, Any] | None) -> float:
-    """The share of its outputs below which a bundle's model looks again; 0, which is never, where none is recorded."""
-    return float((calibration or {}).get("unsure_below", 0))
-
-
 def rule(calibration: Mapping[str, Any] | None, target_error: float | None, model_name: str) -> dict[str, float | None]:
-    """What decides answers besides the weights: ``unsure_below``, ``temperature``, ``target_error``, ``threshold``.
+    """What decides confidences and decisions besides the weights: ``temperature``, ``target_error``, ``threshold``.
 
     Without a target there is no threshold. Raises InputError as ``threshold_for`` does.
     """
     threshold = None if target_error is None else threshold_for(calibration, target_error, model_name)
-    return {
-        "unsure_below": unsure_below(calibration),
-        "temperature": temperature_of(calibration),
-        "target_error": target_error,
-        "threshold": threshold,
-    }
+    return {"temperature": temperature_of(calibration), "target_error": target_error, "threshold": threshold}
 
 
 def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, model_name: str) -> float:

@@ -8,14 +8,13 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, calibrating, digits, inference, models, plots, tables, versions
+from mnist_batch import bundle, calibrating, digits, models, plots, tables, versions
 from mnist_batch.models import LADDER, Model
 
 EMBEDDED = "embedded MNIST"
@@ -50,20 +49,15 @@ def save_bundle(
         nets.append(LADDER[member.model].build())
         nets[-1].set_weights(member.weights)
     model = nets[0] if len(nets) == 1 else models.average(nets)
-    unsure_below = LADDER[recipe["model"]].unsure_below
-
-    def answers(net: Model, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        engine = partial(net.predict, batch_size=1000, verbose=0)
-        return inference.looking_again(engine, pictures, unsure_below)
-
-    held_out = answers(model, validation[0])
+    held_out = model.predict(validation[0], batch_size=1000, verbose=0)
     wrong = digits.wrongly_labelled() if about["data"] == EMBEDDED else set()
     trusted = np.array([picture.tobytes() not in wrong for picture in validation[0]])
     calibration = calibrating.calibrate(held_out[trusted], validation[1][trusted])
-    calibration |= {"unsure_below": unsure_below, "wrongly_labelled": int((~trusted).sum())}
+    calibration["wrongly_labelled"] = int((~trusted).sum())
     images, labels = digits.mnist("test")
-    whole = answers(model, images)
-    confidence = calibrating.tempered(whole, calibration["temperature"]).max(axis=1)
+    outputs = [net.predict(images, batch_size=1000, verbose=0) for net in nets]
+    mean = np.mean(outputs, axis=0)
+    confidence = calibrating.tempered(mean, calibration["temperature"]).max(axis=1)
     save_model(folder, model)
     history = [{"seed": member.seed, **line} for member in members for line in member.history]
     (folder / "history.json").write_text(json.dumps(history, indent=2) + "\n")
@@ -85,10 +79,10 @@ def save_bundle(
             "test": {
                 "data": "MNIST test",
                 "digits": len(labels),
-                "accuracy": _accuracy(whole, labels),
-                "members": [_accuracy(answers(net, images), labels) for net in nets],
+                "accuracy": _accuracy(mean, labels),
+                "members": [_accuracy(own, labels) for own in outputs],
                 "expected_calibration_error": calibrating.expected_calibration_error(
-                    confidence, whole[:, : tables.CLASSES].argmax(axis=1) == labels
+                    confidence, mean[:, : tables.CLASSES].argmax(axis=1) == labels
                 ),
             },
             "calibration": calibration,

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -21,7 +20,6 @@ CHUNK = 256  # scans that a reader is given at a time
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
 THREADS = 2  # an actor answers with: there is an actor of this kind, too, for every two CPUs
 BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
-ASIDE = ((0, 1), (2, 1), (1, 0), (1, 2))  # where a picture is cut from itself with a pixel of paper around it
 
 
 class Preprocess:
@@ -130,28 +128,6 @@ def _unloadable(model: bundle.Bundle, name: str, error: Exception) -> InputError
 ENGINES: dict[str, Callable[[bundle.Bundle], Engine]] = {"onnx": OnnxEngine, "keras": KerasEngine}
 
 
-def engine_of(model: bundle.Bundle, name: str = "onnx") -> Engine:
-    """An engine, by its name, with a bundle's model, that looks again as often as its calibration did."""
-    return partial(looking_again, ENGINES[name](model), below=calibrating.unsure_below(model.info.get("calibration")))
-
-
-def looking_again(engine: Engine, pictures: NDArray[np.uint8], below: float) -> NDArray[np.float32]:
-    """The outputs of ``engine`` for pictures; for those it is unsure of, the mean over five looks.
-
-    It is unsure where the largest output is less than the share ``below`` of all, and looks at the picture moved by a
-    pixel up, down, left and right, too: the mean over shifted pictures is A. Krizhevsky et al., ImageNet
-    Classification with Deep Convolutional Neural Networks (2012).
-    """
-    outputs = engine(pictures)
-    unsure = np.flatnonzero(outputs.max(axis=1) < below * outputs.sum(axis=1))
-    if len(unsure):
-        padded = np.pad(pictures[unsure], ((0, 0), (1, 1), (1, 1)))
-        side = normalising.SIDE
-        looks = [engine(padded[:, down : down + side, right : right + side]) for down, right in ASIDE]
-        outputs[unsure] = np.mean([outputs[unsure], *looks], axis=0)
-    return outputs
-
-
 class Classify:
     """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the shard's number out.
 
@@ -177,7 +153,7 @@ class Classify:
             if opened.digest != digest:
                 raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
             self.temperature = calibrating.temperature_of(opened.info.get("calibration"))
-            self.engine = engine_of(opened, engine)
+            self.engine = ENGINES[engine](opened)
         except InputError as error:
             self.fault = error
 

@@ -34,7 +34,7 @@ def answer(picture: Grey, model: str) -> tuple[str, NDArray[np.float32]]:
     """A bundle's status and probabilities, float32 (10,), for a picture of uint8 (28, 28)."""
     opened = bundle.open_bundle(model)
     vetting.vet(opened)
-    outputs = inference.engine_of(opened)(picture[None])
+    outputs = inference.OnnxEngine(opened)(picture[None])
     [refusal] = inference.refusals_of(outputs)
     [probabilities] = calibrating.tempered(outputs, calibrating.temperature_of(opened.info["calibration"]))
     status = "blank" if not picture.any() else "ok" if refusal < 0 else tables.REFUSALS[refusal]

@@ -172,7 +172,6 @@ class Architecture:
     ``augmented`` digits look another way again and again, as scanners might see them, and some pictures that are no
     digit are among them. ``held_out`` digits, a sixth if that is less, are for validation and calibration.
     ``members`` are models of the ladder that are trained with a seed each and averaged; none for a single net.
-    Once trained it looks again (``inference.looking_again``) where no output has the share ``unsure_below``.
     """
 
     build: Callable[[], Model]
@@ -182,7 +181,6 @@ class Architecture:
     augmented: bool = False
     members: tuple[str, ...] = ()
     held_out: int = 5_000
-    unsure_below: float = 0.0
 
 
 SCANNED = Architecture(
@@ -192,7 +190,6 @@ SCANNED = Architecture(
     optimizer=adam_with_cosine_decay,
     augmented=True,
     held_out=10_000,  # its confidence is what scans are accepted by: the more digits, the smaller an error they certify
-    unsure_below=0.98,  # about where --target-error 0.001 accepts from: one digit of MNIST in forty
 )
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # what layers compute in, and Keras's policy for it
 LADDER = {

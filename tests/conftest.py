@@ -86,14 +86,11 @@ def ruler(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def calibrated(
-    model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7, unsure_below: float = 0.0
-) -> str:
+def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7) -> str:
     """The bundle ``model`` again at ``folder``, with a calibration that certifies 0.005 at ``threshold``."""
     shutil.copytree(model, folder)
     calibration = {
         "digits": 2_000,
-        "unsure_below": unsure_below,
         "temperature": temperature,
         "level": 0.95,
         "expected_calibration_error": 0.01,

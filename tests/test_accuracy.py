@@ -26,7 +26,7 @@ def test_the_shipped_bundle_is_small_whole_and_what_it_says() -> None:
     assert sum(path.stat().st_size for path in Path(bundle.SHIPPED).iterdir()) < 8 * 1024**2
     assert shipped.info["architecture"] == "ensemble"
     images, labels = digits.mnist("test")
-    answers = inference.engine_of(shipped)(images)[:, :10].argmax(axis=1)
+    answers = inference.OnnxEngine(shipped)(images)[:, :10].argmax(axis=1)
     assert (answers == labels).mean() == pytest.approx(shipped.info["test"]["accuracy"], abs=1e-9)
 
 
@@ -56,7 +56,7 @@ def test_hardly_any_digit_is_refused(reader: accuracy.Reader) -> None:
 
 def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Reader) -> None:
     images, labels = digits.mnist("test")
-    answers = reader.read(np.stack([normalise(image) for image in images]))
+    answers = reader.read(images)
     for target in accuracy.TARGETS:
         threshold = calibrating.threshold_for(reader.calibration, target, "ensemble")
         accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))

@@ -300,7 +300,6 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
         opened([folder], calibrated(ruler, tmp_path / "b", threshold=0.8), out, target_error=0.005).run_id,
         opened([folder], calibrated(ruler, tmp_path / "c"), out, target_error=0.004).run_id,
         opened([folder], calibrated(ruler, tmp_path / "d", temperature=2), out).run_id,
-        opened([folder], calibrated(ruler, tmp_path / "e", unsure_below=0.5), out).run_id,
     ]
     truth.write_text("scan,label\n0/scan-0000.png,1\n")
     ids.append(opened([folder], ruler, out, labels=str(truth)).run_id)
