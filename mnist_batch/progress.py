@@ -1,17 +1,14 @@
-"""How far a run is, in a line that reads well on a terminal and in a log file, and whether it goes on at all."""
+"""How far a run is, in a line that reads well on a terminal and in a log file."""
 
 import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from queue import Empty, Queue
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mnist_batch import runs, tables
-from mnist_batch.errors import Stalled
 
 log = logging.getLogger(__name__)
 
@@ -59,42 +56,6 @@ class Progress:
             sys.stderr.flush()
         else:
             log.info("%s", line)
-
-
-def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> None:
-    """Do the work, but raise Stalled once nothing has come of it for so many seconds (``Run.milestones``).
-
-    Ray Data waits for ever for actors that find no free CPU, and starts one that dies again without end. The work
-    is left to its own thread then, and ends with the process.
-    """
-    outcome: Queue[BaseException | None] = Queue()
-
-    def do() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=do, daemon=True).start()
-    seen, since = run.milestones(), time.monotonic()
-    while True:
-        try:
-            error = outcome.get(timeout=min(1, timeout_seconds))
-        except Empty:
-            if seen != (seen := run.milestones()):
-                since = time.monotonic()
-            if time.monotonic() - since > timeout_seconds:
-                raise Stalled(
-                    f"run {run.run_id}: nothing came of it for {timeout_seconds:g} seconds (--no-progress-timeout). "
-                    "Look whether other jobs hold the cluster's CPUs, then give the same command again: what is done "
-                    "is kept"
-                ) from None
-            continue
-        if error is not None:
-            raise error
-        return
 
 
 def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: float) -> str:

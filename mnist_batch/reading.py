@@ -123,7 +123,7 @@ class Reader:
         while (answer := self._hear()).startswith(_AT_ROW):
             try:
                 beat(int(answer.removeprefix(_AT_ROW)))
-            except Exception:
+            except Exception:  # whatever it is, it is raised again
                 self.close()  # or what it has still to say would be taken for its next answer
                 raise
         if answer.startswith(_REFUSED):

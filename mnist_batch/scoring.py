@@ -8,10 +8,9 @@ Only a shard's number travels from the driver; Preprocess opens that shard of th
 import datetime
 import errno
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -38,7 +37,8 @@ from mnist_batch import (
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
 from mnist_batch.pools import Pools
-from mnist_batch.progress import Progress, watch
+from mnist_batch.progress import Progress
+from mnist_batch.threads import beside, watch
 
 log = logging.getLogger(__name__)
 
@@ -285,33 +285,6 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
             **whole_shards,
         )
         parts.materialize()
-
-
-@contextmanager
-def beside(work: Callable[[], object], after_seconds: float) -> Iterator[None]:
-    """Have the work done in a thread beside a context that lasts so long, wait for it, and raise what it raises."""
-    over, done = threading.Event(), Future[object]()
-
-    def do() -> None:
-        over.wait(after_seconds)
-        if not done.set_running_or_notify_cancel():
-            return
-        try:
-            done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
-            done.set_exception(error)
-        threading.Event().wait()  # the processes of a Ray end with the thread that started them
-
-    threading.Thread(target=do, daemon=True).start()
-    try:
-        yield
-    finally:
-        begun = not done.cancel()
-        over.set()
-        if begun:
-            wait([done])
-    if begun:
-        done.result()
 
 
 def by_tasks(connect: Callable[[], object]) -> Callable[[list[listing.Folder]], "Future[listing.Listed]"]:
