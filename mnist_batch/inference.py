@@ -186,27 +186,33 @@ def answer(
     refused, scored = read[refusals >= 0], read[refusals < 0]
     batch = _with_statuses(batch, refused, refusals[refusals >= 0])
     columns = {
-        **_answers(outputs[refusals < 0], scored, len(batch), temperature, threshold),
+        **_answers(outputs[refusals < 0], scored, batch["stray"].to_numpy(), temperature, threshold),
         "model": pa.array([digest] * len(batch), pa.string()),
         "image": _spread(_as_png(pictures, keep_images), read, len(batch)),
     }
-    table = batch.drop_columns(["picture"])
+    table = batch.drop_columns(["picture", "stray"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
 
 
 def _answers(
-    outputs: NDArray[Any], rows: NDArray[np.int64], count: int, temperature: float, threshold: float | None
+    outputs: NDArray[Any],
+    rows: NDArray[np.int64],
+    stray: NDArray[np.bool_],
+    temperature: float,
+    threshold: float | None,
 ) -> dict[str, pa.Array]:
-    """What the outputs for ``rows`` say, in columns of ``count`` rows; the other rows have no answer, for review."""
+    """What the outputs for ``rows`` say, in columns as long as ``stray``; the other rows have no answer, for review."""
+    count = len(stray)
     probabilities = calibrating.tempered(outputs, temperature)
     confidence = probabilities.max(axis=1, initial=0)
     decisions = np.full(count, "review", object)
     if threshold is None:
         decisions[rows] = None
     else:
-        decisions[rows[(confidence >= np.float32(threshold)) & ~calibrating.doubted(outputs)]] = "accept"
+        sure = (confidence >= np.float32(threshold)) & ~calibrating.doubted(outputs) & ~stray[rows]
+        decisions[rows[sure]] = "accept"
     kind = tables.PREDICTIONS.field("probabilities").type
     found = {
         "digit": pa.array(probabilities.argmax(axis=1), pa.int8()),

@@ -30,11 +30,12 @@ _TRIANGLE = 7.0 - np.abs(np.arange(-6, 7))
 class Look:
     """A part of a page, at the size in which its ink was looked for, and the ink there; masks are of 0 and 1.
 
-    ``part`` is where on the page it was, ``work`` its pixels, ``strength`` how many grey levels each is from the
+    ``page`` is the page's (width, height), ``part`` where on the page it was, ``work`` its pixels, ``strength`` how many grey levels each is from the
     paper towards the ink. ``mask`` is all ink, of more than ``threshold`` levels: ``digit``, with its bounding
     ``box``, ``lines`` (None where there are none) and specks.
     """
 
+    page: tuple[int, int]
     part: Box
     work: Grey
     strength: Grey
@@ -54,16 +55,17 @@ class Look:
 
 def look(page: Grey) -> Look | None:
     """Find the ink of a grey page; None where there is none."""
-    found = _look(page, 0, 0)
+    size = page.shape[1], page.shape[0]
+    found = _look(page, 0, 0, size)
     if found is None or max(found.box[2:]) >= SMALLEST or found.work.shape[0] >= found.part[3]:
         return found
     x, y, width, height = _around(found)
-    return _look(page[y : y + height, x : x + width], x, y)
+    return _look(page[y : y + height, x : x + width], x, y, size)
 
 
-def _look(page: Grey, x: int, y: int) -> Look | None:
+def _look(page: Grey, x: int, y: int, size: tuple[int, int]) -> Look | None:
     left, top, part = _without_frame(page)
-    return _find(_at_work_size(part), (x + left, y + top, part.shape[1], part.shape[0]))
+    return _find(_at_work_size(part), (x + left, y + top, part.shape[1], part.shape[0]), size)
 
 
 def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
@@ -113,7 +115,7 @@ def _around(found: Look) -> Box:
     return left + x_from, top + y_from, x_to - x_from, y_to - y_from
 
 
-def _find(page: Grey, part: Box) -> Look | None:
+def _find(page: Grey, part: Box, size: tuple[int, int]) -> Look | None:
     noise = _noise(page)
     least = max(LEAST_CONTRAST, 4 * noise)
     strength, dark = _strength(page, noise, least)
@@ -130,7 +132,7 @@ def _find(page: Grey, part: Box) -> Look | None:
     box = cv2.boundingRect(digit)
     if page.shape[0] <= part[3] and strongest < FAINT and not _is_sharp(smooth, box):
         return None
-    return Look(part, page, strength, dark, noise, threshold, mask, lines, digit, box)
+    return Look(size, part, page, strength, dark, noise, threshold, mask, lines, digit, box)
 
 
 def _strongest(strength: Grey) -> int:

@@ -60,7 +60,13 @@ def facts(seen: Normalised) -> dict[str, Any]:
         "ink": f"{width} x {height} pixels at ({x}, {y})",
         "scale": f"{seen.scale:.3g} pixels of the picture per pixel of the page",
         "shift": f"{seen.shift[0]} across, {seen.shift[1]} down, to centre the mass",
-        "at an edge": "yes, the digit may be cut off" if seen.touching_border else "no",
+        "at an edge": (
+            "yes, and alone in the outer third of the page: never accepted"
+            if seen.stray
+            else "yes, the digit may be cut off"
+            if seen.touching_border
+            else "no"
+        ),
     }
 
 

@@ -27,7 +27,8 @@ class Normalised:
     levels between paper and what counts as ink. ``box`` is the ink's (x, y, width, height) on the page as it was
     given, ``scale`` pixels of the picture per pixel of the page, ``shift`` the whole pixels (across, down) that
     centring by mass moved the digit from where even ink would lie. ``touching_border``: the digit, not
-    a line, meets an edge.
+    a line, meets an edge. ``stray``: it meets an edge and lies in the outer third of the page there, as a stroke
+    of a neighbouring cell does.
     """
 
     picture: Grey
@@ -37,6 +38,7 @@ class Normalised:
     scale: float | None = None
     shift: tuple[int, int] | None = None
     touching_border: bool | None = None
+    stray: bool = False
 
 
 def normalise(page: Grey) -> Grey:
@@ -65,7 +67,19 @@ def fit(found: Look | None) -> Normalised:
     dx, dy, w, h = found.box
     touching = dx == 0 or dy == 0 or dx + w == wide or dy + h == high
     polarity = "dark_on_light" if found.dark else "light_on_dark"
-    return Normalised(picture, polarity, found.threshold, box, scale, shift, touching)
+    return Normalised(picture, polarity, found.threshold, box, scale, shift, touching, _is_stray(found))
+
+
+def _is_stray(found: Look) -> bool:
+    """Whether the digit meets an edge of what was looked at and lies in the outer third of the page at that edge."""
+    part, work, size = found.part, found.work.shape[::-1], found.page
+    for axis in (0, 1):
+        first, last = found.box[axis], found.box[axis] + found.box[axis + 2]
+        scale = part[axis + 2] / work[axis]
+        start, end = part[axis] + first * scale, part[axis] + last * scale
+        if (first == 0 and 3 * end <= size[axis]) or (last == work[axis] and 3 * (size[axis] - start) <= size[axis]):
+            return True
+    return False
 
 
 def _up(value: float) -> int:

@@ -99,7 +99,7 @@ class Reader:
                 except Died as death:
                     known[row] = death.status, death.reason
                     note(row, *known[row])
-            answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK, None)]))
+            answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK, None, False)]))
         return pa.concat_tables(answers)
 
     def close(self) -> None:
@@ -207,16 +207,16 @@ def preprocess(
             content = images.content_digest(data)
             found = [normalising.examine(page) for page in images.decode(data)]
         except images.Unreadable as error:
-            rows.append((row, 0, error.status, str(error.reason), content, _BLANK, None))
+            rows.append((row, 0, error.status, str(error.reason), content, _BLANK, None, False))
             continue
         except (InputError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
-            rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK, None))
+            rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK, None, False))
             continue
         for page, seen in enumerate(found):
             status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
-            rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen)))
+            rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen), seen.stray))
     return _table(manifest, shard, rows)
 
 
@@ -255,8 +255,8 @@ def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
 
 def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Table:
     """``rows`` of (row of the manifest, and the columns ``names``) with what the manifest says of them."""
-    at, *read = zip(*rows, strict=True) if rows else ([],) * 7
-    names = ("page", "status", "reason", "content", "picture", "normalisation")
+    at, *read = zip(*rows, strict=True) if rows else ([],) * 8
+    names = ("page", "status", "reason", "content", "picture", "normalisation", "stray")
     taken = manifest.take(pa.array(at, pa.int64()))
     carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
     columns = {**dict(zip(names, read, strict=True)), **carried, "shard": np.full(len(taken), shard, np.int32)}

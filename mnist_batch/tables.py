@@ -72,6 +72,7 @@ PREPROCESSED = pa.schema(
         pa.field("content", pa.binary(16)),
         pa.field("picture", pa.binary(IMAGE_BYTES), nullable=False),
         pa.field("normalisation", NORMALISATION),
+        pa.field("stray", pa.bool_(), nullable=False),
     ]
 )
 
@@ -90,7 +91,7 @@ PREDICTIONS = pa.schema(
             "the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
         ),
         _field("label", pa.int8(), "the true digit, where known"),
-        _field("decision", TEXT, "accept or review; a scan without a digit is for review; null: no rule set"),
+        _field("decision", TEXT, "accept or review; a scan without a digit, and ink at an edge alone, is for review; null: no rule set"),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),

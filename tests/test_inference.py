@@ -56,6 +56,22 @@ def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypa
     assert actor(shard).equals(rows)  # as they are noted, they are not read again
 
 
+def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -> None:
+    """Half a digit that reaches over the edge of an empty cell: answered as surely as any, and for review."""
+    for name, left in (("whole", 40), ("neighbour", 0)):
+        cell = np.full((110, 110), 240, np.uint8)
+        cell[20:90, left : left + 30] = 40
+        (tmp_path / f"{name}.png").write_bytes(images.encode(cell))
+    sure = np.eye(10, dtype=np.float32)[[1, 1]]
+    rows = inference.answer(reading.preprocess(listed(tmp_path)), lambda _: sure, "m", threshold=0.5)
+    assert rows["confidence"].to_pylist() == [1.0, 1.0]
+    assert dict(zip(rows["scan"].to_pylist(), rows["decision"].to_pylist(), strict=True)) == {
+        "neighbour.png": "review",
+        "whole.png": "accept",
+    }
+    assert "stray" not in rows.column_names
+
+
 def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "7/a.png", 7, confidence=0.64)
     write_scan(tmp_path / "3/b.png", 5)

@@ -208,3 +208,13 @@ def test_the_facts_tell_the_shift_and_what_meets_an_edge() -> None:
     lined = bar((28, 12, 8, 40), 64)
     lined[2:4] = 30
     assert examine(lined).touching_border is False
+
+
+def test_ink_that_meets_an_edge_and_lies_in_the_outer_third_there_is_stray() -> None:
+    def strays(*boxes: tuple[int, int, int, int]) -> list[bool]:
+        return [examine(page).stray for box in boxes for page in (bar(box, 90), 255 - bar(box, 90), bar(box, 90).T)]
+
+    assert all(strays((0, 30, 14, 30), (76, 30, 14, 30), (30, 0, 30, 14), (30, 76, 30, 14), (0, 0, 28, 80)))
+    assert not any(strays((10, 30, 14, 30), (0, 30, 40, 30), (0, 30, 90, 10), (40, 0, 14, 90), (60, 30, 14, 30)))
+    assert not examine(bar((0, 10, 11, 10), 28)).stray
+    assert not any(examine(digit).stray for digit in digits.mnist("test")[0][:2000])
