@@ -26,6 +26,9 @@ lint: $(VENV)/ready
 
 # requirements.lock names every package with its version and hashes, and no index.
 $(VENV)/ready: requirements.lock pyproject.toml
+	@case "$$('$(PYTHON)' --version 2>&1)" in "Python 3.11."*) ;; *) echo "mnist_batch needs Python 3.11," \
+	  "and '$(PYTHON)' is $$('$(PYTHON)' --version 2>&1); install it, or say where it is:" \
+	  "make PYTHON=/path/to/python3.11" >&2; exit 2;; esac
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

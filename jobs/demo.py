@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs import score, session, train
 from mnist_batch import digits, images
+
+from . import score, session, train
 
 DESCRIPTION = """\
 Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms with it and with the

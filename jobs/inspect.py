@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs import session
+from . import session
 
 DESCRIPTION = """\
 Show how one scan is read: where its ink is, what the model sees of it, and what it answers.

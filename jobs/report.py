@@ -4,8 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs import session
 from mnist_batch import report
+
+from . import session
 
 DESCRIPTION = """\
 Rebuild the report of a published run from its predictions.

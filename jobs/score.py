@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from jobs import session
+from . import session
 
 DESCRIPTION = """\
 Score scanned digits and publish predictions and reports as Parquet.

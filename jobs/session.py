@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
+import mnist_batch
 from mnist_batch.errors import InputError, JobError
 
 log = logging.getLogger("mnist_batch")
@@ -40,11 +41,30 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def parser(module: str, description: str) -> argparse.ArgumentParser:
-    """An argument parser for ``python -m <module>`` with the project's way of writing help."""
-    return Parser(
-        prog=f"python -m {module}", description=description, formatter_class=HelpFormatter, allow_abbrev=False
+# What is typed to start a job, before its name: by module in a checkout, by command where the wheel is installed.
+BY_MODULE = "python -m jobs."
+COMMAND = BY_MODULE if __package__ == "jobs" else "mnist-batch "
+
+
+def parser(module: str | None, description: str) -> argparse.ArgumentParser:
+    """An argument parser for the job ``jobs.<name>``, None for the command that starts any of them.
+
+    Help is written in the project's way, and names the command as it is typed where this is installed.
+    """
+    arguments = Parser(
+        prog=COMMAND + module.removeprefix("jobs.") if module else "mnist-batch",
+        description=description.replace(BY_MODULE, COMMAND),
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
     )
+    arguments.add_argument("--version", action=_Version, nargs=0, help="show the version of mnist_batch and exit")
+    return arguments
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"mnist-batch {mnist_batch.__version__}")
+        parser.exit()
 
 
 def add_address(arguments: argparse._ActionsContainer) -> None:

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs import session
 from mnist_batch.models import LADDER, PRECISIONS
+
+from . import session
 
 DESCRIPTION = """\
 Train a Keras digit model across Ray workers and save it as a model bundle.

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs import session
 from mnist_batch import finding
+
+from . import session
 
 DESCRIPTION = """\
 Check that published predictions are byte for byte what was published.

@@ -1,5 +1,6 @@
 """What a user of the installed package relies on: it carries its data, imports light, and tells its versions."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mnist_batch
 from mnist_batch import bundle, digits, plots, tables, versions
 from mnist_batch.models import LADDER
 
@@ -67,17 +69,90 @@ def test_models_for_scans_have_two_further_answers(name: str, parameters: int) -
     assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_wheel_carries_data_template_and_licences(tmp_path: Path) -> None:
-    root = Path(__file__).parent.parent
-    source = shutil.copytree(root, tmp_path / "source", ignore=shutil.ignore_patterns(".*", "tests", "demo", "build"))
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of this checkout."""
+    root, folder = Path(__file__).parent.parent, tmp_path_factory.mktemp("wheel")
+    source = shutil.copytree(root, folder / "source", ignore=shutil.ignore_patterns(".*", "tests", "demo", "build"))
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(source)], check=True)
-    [wheel] = tmp_path.glob("*.whl")
-    carried = set(zipfile.ZipFile(wheel).namelist())
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
+    [built] = folder.glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def test_the_wheel_carries_data_template_and_licences_and_one_package(wheel: zipfile.ZipFile) -> None:
+    carried = set(wheel.namelist())
     data = {"mnist_batch/data/mnist.npz", "mnist_batch/data/README.md", "mnist_batch/report.html.j2"}
     data |= {f"mnist_batch/data/ensemble/{name}" for name in ("model.json", *bundle.MODEL_FILES)}
-    assert data | {"jobs/score.py"} <= carried
+    assert data | {"mnist_batch/jobs/score.py"} <= carried
     assert any(name.endswith("licenses/LICENSE") for name in carried)
+    top = {name.partition("/")[0] for name in carried}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"mnist_batch"}  # no package called jobs
+
+
+def test_the_installed_command_starts_every_job(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path / "installed")
+    [entry_points] = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
+    assert "mnist-batch = mnist_batch.__main__:main" in entry_points.read_text()
+    (tmp_path / "jobs.py").write_text("raise AssertionError('a module of the user was imported')")
+    names = sorted({path.stem for path in Path(__file__).parent.parent.glob("jobs/*.py")} - {"__init__", "session"})
+    code = """
+import contextlib, io, sys
+from mnist_batch.__main__ import main
+
+def told(*arguments):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            assert end.code == 0, printed.getvalue()
+    return printed.getvalue()
+
+page = told("--help")
+for name in sys.argv[1:]:
+    assert f"\\n  {name} " in page, page
+    help = told(name, "--help")
+    assert help.startswith(f"usage: mnist-batch {name} "), help
+    assert "python -m jobs" not in help, help
+    assert told(name, "--version") == told("--version") != ""
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_the_installed_ones() -> None:
+    assert mnist_batch.__version__ == metadata.version("mnist-batch")
+    with pytest.raises(AttributeError, match="no attribute 'version'"):
+        _ = mnist_batch.version
+
+
+@pytest.mark.parametrize(("says", "told"), [("Python 3.12.1", "is Python 3.12.1"), ("Python 3.11.9", None)])
+def test_make_says_in_a_sentence_which_python_it_needs(tmp_path: Path, says: str, told: str | None) -> None:
+    """With a program in the place of Python that says so, and counts what else is asked of it."""
+    root = Path(__file__).parent.parent
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(root / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo {says} || echo "$*" >> asked; exit 0\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", f"PYTHON={python}", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0  # here at the latest where .venv/bin/python is missing
+    assert (tmp_path / "asked").exists() == (told is None)
+    if told:
+        [sentence, *_] = done.stderr.splitlines()
+        assert sentence.startswith("mnist_batch needs Python 3.11")
+        assert told in sentence
+        assert "make PYTHON=" in sentence
 
 
 def test_plots_are_pictures() -> None:

@@ -1,0 +1,39 @@
+"""The command ``mnist-batch JOB ...``, also as ``python -m mnist_batch JOB ...``: each job by its name."""
+
+import argparse
+import ast
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+# Installed, the jobs are in the package; in a checkout they are beside it, as `ray job submit` sends them.
+JOBS = "mnist_batch.jobs" if find_spec("mnist_batch.jobs") else "jobs"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job that is named first with the arguments that follow; returns its exit code."""
+    session = import_module(f"{JOBS}.session")
+    summaries = _summaries()
+    width = max(map(len, summaries))
+    lines = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in summaries.items())
+    parser = session.parser(None, f"Recognise handwritten digits in batches on a Ray cluster. The jobs:\n\n{lines}")
+    parser.epilog = f"{parser.prog} JOB --help says what a job takes."
+    parser.add_argument("job", metavar="JOB", choices=summaries, help="what to do")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the job takes")
+    given = parser.parse_args(argv)
+    return int(import_module(f"{JOBS}.{given.job}").main(given.arguments))
+
+
+def _summaries() -> dict[str, str]:
+    """Each job's name and the first line of its docstring, read without importing what the job needs."""
+    [folder] = import_module(JOBS).__path__
+    names = [module.name for module in pkgutil.iter_modules([folder]) if module.name != "session"]
+    documents = {name: ast.get_docstring(ast.parse(Path(folder, f"{name}.py").read_text("utf-8"))) for name in names}
+    return {name: (document or "").partition("\n")[0] for name, document in documents.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
