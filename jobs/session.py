@@ -31,7 +31,14 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends on a wrong flag as every job ends: a line of JSON, exit code 2."""
+    """Ends on a wrong flag, or a blank value of any, as every job ends: a line of JSON, exit code 2."""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        # What an unset variable leaves of "$DAY" would otherwise be a path: the current directory.
+        if not arg_string.strip() and action.nargs != argparse.REMAINDER:
+            name = action.option_strings[-1] if action.option_strings else action.metavar or action.dest
+            self.error(f"{name} is empty; is a variable unset?")
+        return super()._get_value(action, arg_string)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage, the message and the summary, and exit."""

@@ -28,8 +28,11 @@ def is_uri(location: str) -> bool:
 def absolute(location: str) -> str:
     """The location as any other process on the cluster may name it, without a trailing slash.
 
-    ``file://`` URIs become plain paths, so that one folder has one name. Raises InputError where it holds a secret.
+    ``file://`` URIs become plain paths, so that one folder has one name. Raises InputError where it is blank, which
+    would mean the current directory, or holds a secret.
     """
+    if not location.strip():
+        raise InputError("a path is empty; is a variable unset? Write . for the current directory")
     if is_uri(location):
         _refuse_secrets(location)
     if location.startswith("file://"):

@@ -92,7 +92,7 @@ def open_run(
         **rule,
         "keep_images": keep_images,  # no answer changes, but what is published does
     }
-    first = run_id or f"{run_date}-{finding.fingerprint(identity)}"
+    first = run_id if run_id is not None else f"{run_date}-{finding.fingerprint(identity)}"
     with ExitStack() as locks:
         locks.enter_context(finding.locked(out, first))
         run, following = finding.find_run(out, run_date, finding.fingerprint(identity), first)

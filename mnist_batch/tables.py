@@ -91,7 +91,11 @@ PREDICTIONS = pa.schema(
             "the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
         ),
         _field("label", pa.int8(), "the true digit, where known"),
-        _field("decision", TEXT, "accept or review; a scan without a digit, and ink at an edge alone, is for review; null: no rule set"),
+        _field(
+            "decision",
+            TEXT,
+            "accept or review; a scan without a digit, and ink at an edge alone, is for review; null: no rule set",
+        ),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),

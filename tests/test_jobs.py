@@ -1,5 +1,6 @@
 """Each job's main, end to end: its exit code, its last line, what it leaves on disk."""
 
+import argparse
 import json
 import re
 import subprocess
@@ -12,11 +13,14 @@ import duckdb
 import pandas as pd
 import pytest
 
-from jobs import demo, inspect, report, score, train, verify
+from jobs import demo, inspect, report, score, session, train, verify
+from mnist_batch import scoring
+from mnist_batch.errors import InputError
 from tests.conftest import write_scan
 
 Make = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
+JOBS = [score, train, report, verify, inspect, demo]
 
 
 def ran(capsys: Capture, job: Any, *arguments: object) -> tuple[int, str, dict[str, Any]]:
@@ -162,7 +166,49 @@ def test_a_mistake_is_exit_2_and_a_sentence_and_publishes_nothing(
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("job", [score, train, report, verify, inspect, demo])
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("blank", ["", "  ", "\t\n"])
+def test_an_unset_variable_is_said_whatever_argument_it_was_for(
+    job: Any, blank: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parsers: list[argparse.ArgumentParser] = []
+    make = session.parser
+    monkeypatch.setattr(session, "parser", lambda *given: parsers.append(make(*given)) or parsers[-1])
+    with pytest.raises(SystemExit, match="0"):
+        job.main(["--help"])
+    taking = [action for action in parsers[0]._actions if action.nargs != 0]
+    assert len(taking) >= 2
+    for action in taking:
+        flags = action.option_strings[-1:]
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="2"):
+            job.main([*flags, blank])
+        said = json.loads(capsys.readouterr().out.splitlines()[-1])
+        name = flags[0] if flags else action.metavar
+        assert said == {"status": "failed", "exit_code": 2, "error": f"{name} is empty; is a variable unset?"}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("argument", ["sources", "out", "manifest", "labels", "model", "run_id"])
+def test_what_is_blank_is_not_the_current_directory_in_the_library_either(
+    ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str, blank: str
+) -> None:
+    write_scan(tmp_path / "in/a.png", 1)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    usual: dict[str, Any] = {"sources": [str(tmp_path / "in")], "out": str(tmp_path / "out"), "model": ruler}
+    usual |= {argument: [blank] if argument == "sources" else blank}
+    if argument == "manifest":
+        usual["sources"] = []
+    with pytest.raises(InputError), scoring.open_run(usual.pop("sources"), **usual):
+        pass
+    assert list((tmp_path / "cwd").iterdir()) == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("job", JOBS)
 def test_help_is_a_page_that_says_what_the_exit_codes_mean(job: Any, capsys: Capture) -> None:
     with pytest.raises(SystemExit, match="0"):
         job.main(["--help"])
