@@ -30,9 +30,9 @@ _TRIANGLE = 7.0 - np.abs(np.arange(-6, 7))
 class Look:
     """A part of a page, at the size in which its ink was looked for, and the ink there; masks are of 0 and 1.
 
-    ``page`` is the page's (width, height), ``part`` where on the page it was, ``work`` its pixels, ``strength`` how many grey levels each is from the
-    paper towards the ink. ``mask`` is all ink, of more than ``threshold`` levels: ``digit``, with its bounding
-    ``box``, ``lines`` (None where there are none) and specks.
+    ``page`` is the page's (width, height), ``part`` where on the page it was, ``work`` its pixels, ``strength`` how
+    many grey levels each is from the paper towards the ink. ``mask`` is all ink, of more than ``threshold`` levels:
+    ``digit``, with its bounding ``box``, ``lines`` (None where there are none) and specks.
     """
 
     page: tuple[int, int]
