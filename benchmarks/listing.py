@@ -47,10 +47,10 @@ def measure(top: str, way: str) -> dict[str, str | float]:
     ask = None
     if way == "tasks":
         from jobs import session
-        from mnist_batch import scoring
+        from mnist_batch import opening
 
         session.connect(None)
-        ask = scoring.by_tasks(lambda: None)
+        ask = opening.by_tasks(lambda: None)
     before = peak_megabytes()
     started, worked = time.monotonic(), time.process_time()
     listed = (

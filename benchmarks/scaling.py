@@ -28,8 +28,7 @@ from benchmarks import scoring
 from benchmarks.processes import measured, module
 from benchmarks.profile import kind_of
 from jobs import session
-from mnist_batch import bundle, listing, runs, scans
-from mnist_batch import scoring as scoring_on_ray
+from mnist_batch import bundle, listing, opening, runs, scans
 
 RESULTS = Path(__file__).parent / "scaling.json"
 SCANS = (10**6, 10**7, 10**8, 10**9)
@@ -102,7 +101,7 @@ def measure_listing(folder: Path) -> tuple[float, float]:
     alone = (time.process_time() - started) / LISTED
     session.connect(None)
     started = time.process_time()
-    listed = listing.list_scans([str(folder / "listed")], ask=scoring_on_ray.by_tasks(lambda: None))
+    listed = listing.list_scans([str(folder / "listed")], ask=opening.by_tasks(lambda: None))
     collecting = (time.process_time() - started - alone * listing.ALONE) / (LISTED - listing.ALONE)
     ray.shutdown()
     started = time.monotonic()

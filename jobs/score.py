@@ -102,11 +102,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import bundle, plots, reading, report, scoring  # after parsing: --help need not wait for Ray
+        # After parsing: --help need not wait for Ray.
+        from mnist_batch import bundle, command, opening, plots, reading, report, scoring
 
-        connect = partial(session.connect, given.address)
-        with scoring.open_run(
-            given.scans,
+        settings = scoring.Settings(
+            preprocessors=given.preprocessors,
+            classifiers=given.classifiers,
+            gpus_per_classifier=given.gpus_per_classifier,
+            max_unreadable=given.max_unreadable,
+            scan_timeout_seconds=given.scan_timeout,
+            no_progress_timeout_seconds=given.no_progress_timeout,
+        )
+        asked = command.Command(
+            sources=given.scans,
             manifest=given.manifest,
             labels=given.labels,
             model=given.model or bundle.SHIPPED,
@@ -114,25 +122,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             engine=given.engine,
             target_error=given.target_error,
             shard_size=given.shard_size,
-            run_date=given.run_date,
-            run_id=given.run_id,
             limits=reading.Limits(given.max_bytes, given.max_pixels),
             require_scans=given.require_scans,
             keep_images=given.keep_images,
-            connect=connect,
-        ) as run:
+            run_date=given.run_date,
+            run_id=given.run_id,
+        )
+        connect = partial(session.connect, given.address)
+        with opening.open_run(asked, connect) as run:
             if not run.published:
                 plots.import_ahead()
                 connect()
-            facts = scoring.score(
-                run,
-                preprocessors=given.preprocessors,
-                classifiers=given.classifiers,
-                gpus_per_classifier=given.gpus_per_classifier,
-                max_unreadable=given.max_unreadable,
-                no_progress_timeout_seconds=given.no_progress_timeout,
-                scan_timeout_seconds=given.scan_timeout,
-            )
+            facts = scoring.score(run, settings)
 
         totals = facts["totals"]
         if totals["rows"] <= FEW:

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -12,7 +12,6 @@ from typing import Any
 
 from mnist_batch import locations, locks
 from mnist_batch.errors import InputError
-from mnist_batch.inference import ENGINES
 from mnist_batch.runs import Run
 
 
@@ -39,11 +38,16 @@ def digest_of(location: str) -> str:
     return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
 
 
+def check_id(run_id: str) -> None:
+    """Raise InputError unless this may be the id of a run."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise InputError(f"--run-id {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
+
+
 @contextmanager
 def locked(out: str, run_id: str) -> Iterator[None]:
     """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
-        raise InputError(f"--run-id {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
+    check_id(run_id)
     filesystem, root = locations.resolve(out)
     with locks.locked(filesystem, f"{root}/_staging/{run_id}.lock", f"run {run_id}"):
         yield
@@ -97,18 +101,3 @@ def published_runs(out: str) -> list[str]:
     filesystem, root = locations.resolve(out)
     ids = locations.names(filesystem, f"{root}/runs")
     return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
-
-
-def check_arguments(
-    sources: Sequence[str], manifest: str | None, roots: Sequence[str], out: str, engine: str, shard_size: int | None
-) -> None:
-    """Raise InputError where what is to be scored, and where to, cannot be meant; ``roots`` are all sources."""
-    if bool(sources) == bool(manifest):
-        raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
-    if engine not in ENGINES:
-        raise InputError(f"--engine {engine!r}: choose from {', '.join(ENGINES)}")
-    if shard_size is not None and shard_size < 1:
-        raise InputError(f"--shard-size is {shard_size}; it has to be at least 1")
-    for root in roots:
-        if f"{locations.absolute(out)}/".startswith(root.rstrip("/") + "/"):
-            raise InputError(f"--out {out!r} is at or below {root!r}, whose files are scans; put it elsewhere")

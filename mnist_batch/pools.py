@@ -21,8 +21,11 @@ class Pools:
         for flag, value in (("--preprocessors", self.preprocessors), ("--classifiers", self.classifiers)):
             if value is not None and value < 1:
                 raise InputError(f"{flag} is {value}; it has to be at least 1")
-        if self.gpus_per_classifier < 0:
-            raise InputError(f"--gpus-per-classifier is {self.gpus_per_classifier:g}; it has to be 0 or more")
+        gpus = self.gpus_per_classifier
+        if not 0 <= gpus < 2**31 or (gpus > 1 and gpus != int(gpus)):
+            raise InputError(
+                f"--gpus-per-classifier is {gpus:g}; it has to be a share, from 0 to 1, or a number of whole GPUs"
+            )
 
     def fitted(self, resources: Mapping[str, float], shards: int) -> "Pools":
         """The pools with both their numbers, at most one actor a shard: half of the CPUs each unless given.

@@ -261,7 +261,7 @@ import json, logging, sys, threading, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
-from mnist_batch import scoring
+from mnist_batch import command, opening, scoring
 
 scans, model, out, points = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
@@ -279,8 +279,8 @@ def lose_a_node():
     Path(points, "read scan-0045.png.fired").unlink()
 
 threading.Thread(target=lose_a_node, daemon=True).start()
-with scoring.open_run([scans], model=model, out=out, shard_size=10, run_id="night") as run:
-    scoring.score(run, preprocessors=2, classifiers=2, no_progress_timeout_seconds=90)
+with opening.open_run(command.Command(sources=[scans], model=model, out=out, shard_size=10, run_id="night")) as run:
+    scoring.score(run, scoring.Settings(preprocessors=2, classifiers=2, no_progress_timeout_seconds=90))
 """
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_batch import finding, runs, scoring
+from mnist_batch import finding, opening, runs
+from mnist_batch.command import Command
 from mnist_batch.errors import InputError, Locked
 
 
@@ -97,10 +98,10 @@ def test_a_run_of_a_series_is_kept_from_a_job_that_names_it(
 ) -> None:
     """The second run of a command may also be named with --run-id: both must not be at work on it."""
     folder, out = scans_folder(3), tmp_path / "out"
-    plain = {"model": ruler, "out": str(out), "labels": "none", "run_id": "night"}
-    with scoring.open_run([str(folder)], **plain) as run:
+    plain = {"sources": [str(folder)], "model": ruler, "out": str(out), "run_id": "night"}
+    with opening.open_run(Command(**plain)) as run:
         assert run.run_id == "night"
-        with pytest.raises(Locked), scoring.open_run([str(folder)], **(plain | {"run_id": "night-2"})):
+        with pytest.raises(Locked), opening.open_run(Command(**(plain | {"run_id": "night-2"}))):
             pass
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, inference, locations, reading, runs, scoring
+from mnist_batch import bundle, inference, locations, opening, reading, runs, scoring
+from mnist_batch.command import Command
 
 Make = Callable[..., Path]
 
@@ -68,9 +69,15 @@ def test_killed_at_every_step_in_turn(
         monkeypatch.setattr(locations, name, mortal(name, getattr(locations, name)))
 
     def job(out: Path) -> runs.Run:
-        with scoring.open_run(
-            [str(folder)], model=ruler, out=f"{scheme}{out}", labels="parent", shard_size=10, run_id="night"
-        ) as run:
+        asked = Command(
+            sources=[str(folder)],
+            model=ruler,
+            out=f"{scheme}{out}",
+            labels="parent",
+            shard_size=10,
+            run_id="night",
+        )
+        with opening.open_run(asked) as run:
             scoring.score(run)
             return run
 

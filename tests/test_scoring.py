@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from mnist_batch import inference, listing, progress, report, runs, scoring, tables
+from mnist_batch import inference, listing, opening, progress, report, runs, scoring, tables
+from mnist_batch.command import Command
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.pools import Pools
+from mnist_batch.scoring import Settings
 from tests.conftest import calibrated
 
 Make = Callable[..., Path]
@@ -23,7 +25,9 @@ Make = Callable[..., Path]
 
 def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> runs.Run:
     options = {"labels": "parent", "shard_size": 20, "run_date": "2026-11-21"} | options
-    with scoring.open_run([str(source) for source in sources], model=model, out=str(out), **options) as run:
+    connect = options.pop("connect", lambda: None)
+    asked = Command(sources=[str(source) for source in sources], model=model, out=str(out), **options)
+    with opening.open_run(asked, connect) as run:
         return run
 
 
@@ -41,7 +45,7 @@ def test_a_long_listing_is_shared_by_the_cluster(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, called = scans_folder(40), []
-    monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 60)
+    monkeypatch.setattr(opening, "MISTAKE_SECONDS", 60)
     alone = opened([folder], ruler, tmp_path / "alone", connect=lambda: called.append("for few"))
     monkeypatch.setattr(listing, "ALONE", 5)
     shared = opened([folder], ruler, tmp_path / "shared", connect=lambda: called.append("for many"))
@@ -88,9 +92,9 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
 ) -> None:
     folder = scans_folder(110)
     one = opened([folder], ruler, tmp_path / "one")
-    facts = scoring.score(one, preprocessors=1, classifiers=1)
+    facts = scoring.score(one, Settings(preprocessors=1, classifiers=1))
     two = opened([folder], ruler, tmp_path / "two", shard_size=7)
-    scoring.score(two, preprocessors=2, classifiers=2)
+    scoring.score(two, Settings(preprocessors=2, classifiers=2))
     rows = predictions(one)
     assert rows.schema.equals(tables.PREDICTIONS)
     assert rows["scan"].to_pylist() == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
@@ -206,9 +210,13 @@ def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler:
     assert sorted(file["path"] for file in facts["files"]) == sorted(
         str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out/predictions").rglob("*.parquet")
     )
-    with scoring.open_run(
-        [f"fsspec+file://{folder}"], model=f"fsspec+file://{ruler}", out=str(tmp_path / "b"), labels="parent"
-    ) as remote:
+    asked = Command(
+        sources=[f"fsspec+file://{folder}"],
+        model=f"fsspec+file://{ruler}",
+        out=str(tmp_path / "b"),
+        labels="parent",
+    )
+    with opening.open_run(asked) as remote:
         scoring.score(remote)
     columns = ["scan", "status", "digit", "label", "confidence"]
     assert predictions(remote).select(columns).equals(predictions(run).select(columns))
@@ -334,11 +342,13 @@ def test_an_argument_that_breaks_a_rule_is_named(
     options: dict[str, Any],
     message: str,
 ) -> None:
-    monkeypatch.setattr(scoring, "MISTAKE_SECONDS", 60)
+    monkeypatch.setattr(opening, "MISTAKE_SECONDS", 60)
     arguments = {"sources": [str(scans_folder(1))], "model": ruler, "out": str(tmp_path / "out")} | options
     called: list[str] = []
-    arguments["connect"] = partial(called.append, "Ray")
-    with pytest.raises(InputError, match=message), scoring.open_run(**arguments):
+    with (
+        pytest.raises(InputError, match=message),
+        opening.open_run(Command(**arguments), partial(called.append, "Ray")),
+    ):
         pass
     assert called == []  # no Ray is started for a mistake
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
@@ -409,14 +419,36 @@ def test_classifiers_get_the_gpus_that_are_asked_for(
             (tmp_path / "given").write_text(f"{given} {os.environ['CUDA_VISIBLE_DEVICES']}")
 
     monkeypatch.setattr(scoring, "Classify", Classify)
-    facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), gpus_per_classifier=0.5)
+    facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), Settings(gpus_per_classifier=0.5))
     assert facts["totals"]["rows"] == 20
     assert (tmp_path / "given").read_text() == "0.5 0"
 
 
-def test_a_share_of_unreadable_scans_is_a_share(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--max-unreadable is 1.5; it has to be a share"):
-        scoring.score(runs.Run(str(tmp_path), "night", "2026-11-21"), max_unreadable=1.5)
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_unreadable": 1.5}, "--max-unreadable is 1.5; it has to be a share"),
+        ({"max_unreadable": NAN}, "--max-unreadable is nan; it has to be a share"),
+        ({"scan_timeout_seconds": 0}, "--scan-timeout is 0; it has to be above 0"),
+        ({"scan_timeout_seconds": NAN}, "--scan-timeout is nan; it has to be above 0"),
+        ({"scan_timeout_seconds": INFINITY}, "--scan-timeout is inf; it has to be above 0"),
+        ({"no_progress_timeout_seconds": 0}, "--no-progress-timeout is 0; it has to be above 60"),
+        ({"no_progress_timeout_seconds": NAN}, "--no-progress-timeout is nan; it has to be above 60"),
+        ({"no_progress_timeout_seconds": INFINITY}, "--no-progress-timeout is inf; it has to be above 60"),
+        ({"preprocessors": 0}, "--preprocessors is 0"),
+        ({"classifiers": -1}, "--classifiers is -1"),
+        ({"gpus_per_classifier": -1}, "--gpus-per-classifier is -1"),
+        ({"gpus_per_classifier": NAN}, "--gpus-per-classifier is nan"),
+        ({"gpus_per_classifier": INFINITY}, "--gpus-per-classifier is inf"),
+        ({"gpus_per_classifier": 1.5}, "--gpus-per-classifier is 1.5; .* whole GPUs"),
+    ],
+)
+def test_a_setting_that_breaks_a_rule_is_named(given: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings(**given)
 
 
 def test_progress_reads_well() -> None:

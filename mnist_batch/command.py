@@ -1,0 +1,127 @@
+"""What a command asks to be scored, with what, and where to: checked before anything is listed, opened or written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from mnist_batch import bundle, calibrating, finding, listing, locations, reading, scans, vetting
+from mnist_batch.errors import InputError
+from mnist_batch.inference import ENGINES
+
+Ask = Callable[[list[listing.Folder]], "Future[listing.Listed]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Whatever decides the rows of a run.
+
+    ``sources`` are folders and files, or ``manifest`` names a table of scans; with ``require_scans`` they may not be
+    empty. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of the model
+    certifies it; None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model saw, too.
+    ``run_date`` is today's where None. Raises InputError for an argument that breaks a rule.
+    """
+
+    model: str
+    out: str
+    sources: Sequence[str] = ()
+    manifest: str | None = None
+    labels: str = "none"
+    engine: str = "onnx"
+    target_error: float | None = None
+    shard_size: int | None = None
+    limits: reading.Limits = field(default_factory=reading.Limits)
+    require_scans: bool = False
+    keep_images: bool = False
+    run_date: str | None = None
+    run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.sources) == bool(self.manifest):
+            raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
+        if self.engine not in ENGINES:
+            raise InputError(f"--engine {self.engine!r}: choose from {', '.join(ENGINES)}")
+        if self.shard_size is not None and self.shard_size < 1:
+            raise InputError(f"--shard-size is {self.shard_size}; it has to be at least 1")
+        for root in self.roots:
+            if f"{locations.absolute(self.out)}/".startswith(root.rstrip("/") + "/"):
+                raise InputError(f"--out {self.out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
+        finding.check_id(self.first)  # which looks at the date, the model, its rule and the labels as well
+
+    @cached_property
+    def roots(self) -> list[str]:
+        """Where the scans come from: the sources, or the manifest, by their absolute locations."""
+        return [locations.absolute(source) for source in [*self.sources, *([self.manifest] if self.manifest else [])]]
+
+    @cached_property
+    def date(self) -> str:
+        """The date of a run that this command begins."""
+        return finding.date_of(self.run_date)
+
+    @cached_property
+    def bundle(self) -> bundle.Bundle:
+        """The model, looked at and found safe to open."""
+        opened = bundle.open_bundle(self.model)
+        vetting.vet(opened)
+        return opened
+
+    @cached_property
+    def rule(self) -> Mapping[str, Any]:
+        """What makes confidences of the model's outputs, and decides which answers are accepted."""
+        return calibrating.rule(self.bundle.info.get("calibration"), self.target_error, self.bundle.location)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Eight hex digits of what decides the rows; two commands that have the same mean the same runs."""
+        return finding.fingerprint(
+            {
+                "sources": sorted(self.roots),
+                "manifest": bool(self.manifest),
+                "labels": self.labels if self.labels in ("none", "parent") else finding.digest_of(self.labels),
+                "model": self.bundle.digest,
+                "engine": self.engine,
+                "limits": [self.limits.max_bytes, self.limits.max_pixels],
+                **self.rule,
+                "keep_images": self.keep_images,  # no answer changes, but what is published does
+            }
+        )
+
+    @cached_property
+    def first(self) -> str:
+        """The id of the first run of this command."""
+        date = self.date
+        return f"{date}-{self.fingerprint}" if self.run_id is None else self.run_id
+
+    def listed(self, ask: Ask | None = None) -> pa.Table:
+        """The scans that there are now, with their labels, as ``tables.MANIFEST``; ``ask`` as for list_scans."""
+        found = listing.read_manifest(self.manifest) if self.manifest else listing.list_scans(self.sources, ask=ask)
+        if self.require_scans and not found.num_rows:
+            raise InputError(
+                f"--require-scans: there is nothing to score in {', '.join(self.roots)}; see where scans go"
+            )
+        return found if self.labels == "none" else scans.attach_labels(found, self.labels)
+
+    def facts(self, listed: pa.Table) -> dict[str, Any]:
+        """What run.json will say of the command, and of what it ``listed``."""
+        return {
+            "fingerprint": self.fingerprint,
+            "listing": scans.digest(listed),
+            "sources": self.roots,
+            "report_labels": None,
+            "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
+            "engine": self.engine,
+            **self.rule,
+            "shard_size": self.shard_size,
+            "keep_images": self.keep_images,
+            "limits": {"max_bytes": self.limits.max_bytes, "max_pixels": self.limits.max_pixels},
+            "model": {
+                "location": self.bundle.location,
+                "digest": self.bundle.digest,
+                "architecture": self.bundle.info["architecture"],
+                "test_accuracy": self.bundle.info["test"]["accuracy"],
+            },
+            "scans": listed.num_rows,
+        }

@@ -1,0 +1,89 @@
+"""From a command to its run: the scans are listed and frozen, or the run that it began is found."""
+
+import datetime
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, nullcontext
+
+import ray
+
+from mnist_batch import failpoints, finding, listing, runs, scans
+from mnist_batch.command import Ask, Command
+from mnist_batch.errors import InputError, StorageError
+from mnist_batch.threads import beside
+
+log = logging.getLogger(__name__)
+
+MISTAKE_SECONDS = 0.2  # most mistakes are found by then, and told without a Ray that was started for them
+
+
+@contextmanager
+def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> Iterator[runs.Run]:
+    """List the scans of a command, with their labels, and freeze them as a run, or find the run that it began.
+
+    The run is locked inside the context; it is published already where its sources list the same as then.
+    ``connect`` has Ray there when it returns: it is called in a thread beside a listing that takes long, and before
+    Ray is needed to list more than ``listing.ALONE`` scans. Raises InputError for whatever argument or input breaks a
+    rule, and Locked where another process is at work on the run.
+    """
+    started = time.monotonic()
+    with ExitStack() as locks:
+        locks.enter_context(finding.locked(command.out, command.first))
+        run, following = finding.find_run(command.out, command.date, command.fingerprint, command.first)
+        for later in {run.run_id, following.run_id} - {command.first}:  # which may be named with --run-id, too
+            locks.enter_context(finding.locked(command.out, later))
+        if run.opened and not run.published:
+            log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
+            yield run
+            return
+        # Where the run is published there is most likely nothing to be done, and no Ray needed.
+        with nullcontext() if run.published else beside(connect, MISTAKE_SECONDS):
+            listed = command.listed(by_tasks(connect))
+            listing_seconds = time.monotonic() - started
+        failpoints.reach("listed")
+        if run.published:
+            run.clear_staging()  # of a process that was killed between publishing and clearing
+            if run.published["listing"] == scans.digest(listed):
+                log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
+                yield run
+                return
+            log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
+            run = following
+        facts = {
+            "run_id": run.run_id,
+            "run_date": run.run_date,
+            **command.facts(listed),
+            "opened_at": now(),
+            "listing_seconds": round(listing_seconds, 3),
+        }
+        try:
+            run.freeze(scans.cut(listed, command.shard_size), facts)
+        except StorageError as error:
+            if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            raise InputError(
+                f"--out {command.out}: cannot be written to ({error.__cause__}); choose a folder where this job may "
+                "write"
+            ) from None
+        log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
+        yield run
+
+
+def by_tasks(connect: Callable[[], object]) -> Ask:
+    """Has folders listed by tasks of the cluster; ``connect`` is called before each, and must have Ray there."""
+    listed = ray.remote(listing.list_some)
+
+    def ask(folders: list[listing.Folder]) -> "Future[listing.Listed]":
+        connect()
+        answer: Future[listing.Listed] = listed.remote(folders).future()
+        return answer
+
+    return ask
+
+
+def now() -> str:
+    """This moment, as run.json writes it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
