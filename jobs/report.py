@@ -6,7 +6,7 @@ from typing import Any
 
 from mnist_batch import report
 
-from . import session
+from . import printing, session
 
 DESCRIPTION = """\
 Rebuild the report of a published run from its predictions.
@@ -31,16 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> Mapping[str, Any]:
         run, totals = report.rebuild(given.out, given.run, given.labels)
-        print(report.per_class_text(run))
-        print(report.totals_text(totals))
-        page = f"{run.folder}/report.html"
-        print(f"report: {page}")
+        print(printing.run_text(run, totals))
         return {
             "run_id": run.run_id,
             "labelled": totals["labelled"],
             "accuracy": totals["accuracy"],
-            **report.decisions(totals),
-            "report": page,
+            **printing.decisions(totals),
+            "report": f"{run.folder}/report.html",
         }
 
     return session.run(work)

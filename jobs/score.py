@@ -17,8 +17,6 @@ The same command again finishes a run that was interrupted, and does nothing aft
 Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance
 or an internal fault, 75 another process is at work on the run."""
 
-FEW = 20
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, open the run, score it; returns the exit code."""
@@ -103,7 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> Mapping[str, Any]:
         # After parsing: --help need not wait for Ray.
-        from mnist_batch import bundle, command, opening, plots, reading, report, scoring
+        from mnist_batch import bundle, command, opening, plots, reading, scoring
+
+        from . import printing
 
         settings = scoring.Settings(
             preprocessors=given.preprocessors,
@@ -136,20 +136,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             facts = scoring.score(run, settings)
 
         totals = facts["totals"]
-        if totals["rows"] <= FEW:
-            print(report.answers_text(run))
-        else:
-            print(report.per_class_text(run))
-        print(report.totals_text(totals))
-        page = f"{run.folder}/report.html"
-        print(f"report: {page}")
+        print(printing.run_text(run, totals))
         return {
             "run_id": run.run_id,
             "scans": facts["scans"],
             **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
-            **report.decisions(totals),
+            **printing.decisions(totals),
             "predictions": run.table_folder("predictions"),
-            "report": page,
+            "report": f"{run.folder}/report.html",
         }
 
     return session.run(work)

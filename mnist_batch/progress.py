@@ -1,6 +1,7 @@
 """How far a run is, in a line that reads well on a terminal and in a log file."""
 
 import logging
+import shutil
 import sys
 import threading
 import time
@@ -51,8 +52,9 @@ class Progress:
     def _say(self, end: str) -> None:
         done, unreadable = self._count()
         line = progress_line(done, self.scans, unreadable, done - self.before, time.monotonic() - self.started)
-        if self.live:
-            sys.stderr.write(f"\r{line}\033[K{end}")
+        if self.live:  # a line that wraps would leave its first half behind each time
+            width = shutil.get_terminal_size().columns
+            sys.stderr.write(f"\r{line[: width - 1]}\033[K{end}")
             sys.stderr.flush()
         else:
             log.info("%s", line)

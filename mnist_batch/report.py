@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mnist_batch import counting, finding, images, normalising, plots, runs, scans, tables
 from mnist_batch.counting import Confidences, Counts
@@ -145,58 +143,3 @@ def rebuild(out: str, run_id: str, labels: str | None = None) -> tuple[runs.Run,
     run.publish()
     run.commit(facts)
     return run, facts["totals"]
-
-
-def answers_text(run: runs.Run) -> str:
-    """A line a scan for a terminal: its digit and confidence, or why it has none."""
-    lines = []
-    for part in run.parts(["scan", "page", "digit", "confidence", "decision", "status", "reason"]):
-        for row in part.to_pylist():
-            name = ascii(row["scan"])[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
-            if row["status"] == "ok":
-                decision = f", {row['decision']}" if row["decision"] else ""
-                lines.append(f"{name}: {row['digit']} (confidence {row['confidence']:.4f}{decision})")
-            else:
-                lines.append(f"{name}: {row['status']} ({row['reason']})")
-    return "\n".join(lines)
-
-
-def per_class_text(run: runs.Run) -> str:
-    """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
-    path = f"{run.table_folder('per_class')}/report.parquet"
-    table = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
-    if table["accepted"].null_count:
-        table = table.drop_columns(["accepted", "accepted_errors"])
-    rates = [column.name for column in table.schema if column.type == pa.float64()]
-
-    def shown(name: str, value: Any) -> str:
-        return "-" if value is None else f"{value:.4f}" if name in rates else f"{value:,}"
-
-    rows = [{name: shown(name, value) for name, value in row.items()} for row in table.to_pylist()]
-    return pd.DataFrame(rows).to_string(index=False)
-
-
-def decisions(totals: Mapping[str, Any]) -> dict[str, int]:
-    """How many rows are accepted and for review; nothing of a run without a rule."""
-    return {name: totals[name] for name in ("accepted", "review") if totals.get(name) is not None}
-
-
-def totals_text(totals: Mapping[str, Any]) -> str:
-    """The run's totals in a sentence or two."""
-    text = f"{totals['scored']:,} of {totals['rows']:,} rows scored"
-    if totals["blank"]:
-        text += f"; {totals['blank']:,} blank"
-    if totals.get("refused"):  # a run published by an earlier version has not counted them
-        text += f"; {totals['refused']:,} not one digit"
-    if totals["unreadable"]:
-        reasons = ", ".join(
-            f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in tables.READ
-        )
-        text += f"; {totals['unreadable']:,} could not be read: {reasons}"
-    if totals["labelled"]:
-        text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"
-    if totals.get("accepted") is not None:
-        text += f"; {totals['accepted']:,} accepted, {totals['review']:,} for review"
-    if totals.get("accepted_errors") is not None:
-        text += f"; {totals['accepted_errors']:,} of {totals['accepted_labelled']:,} accepted and labelled are wrong"
-    return text

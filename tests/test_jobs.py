@@ -11,10 +11,12 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from jobs import demo, inspect, report, score, session, train, verify
-from mnist_batch import scoring
+from jobs import demo, inspect, printing, report, score, session, train, verify
+from mnist_batch import runs, scoring
 from mnist_batch.errors import InputError
 from tests.conftest import write_scan
 
@@ -39,6 +41,8 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     code, printed, summary = ran(capsys, score, folder, "--model", ruler, "--out", out)
     assert (code, summary["status"], summary["accuracy"]) == (0, "done", None)
     assert "58 of 60 rows scored; 2 could not be read: 2 not_an_image" in printed
+    assert re.search(r"(?s)0/scan-0000.png: 0 \(confidence .*\n\(the first 5 of 60\)\nread as 0: \d, 1: ", printed)
+    assert "recall" not in printed  # nobody knows the truth
     run_id = summary["run_id"]
     page = (out / "runs" / run_id / "report.html").read_text()
     assert "accuracy: no labels" in page
@@ -63,6 +67,21 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     code, _, summary = ran(capsys, report, "--out", out, "--run", "another")
     assert (code, summary["status"]) == (2, "failed")
     assert run_id in summary["error"]
+
+
+def test_what_a_terminal_shows_of_answers(tmp_path: Path) -> None:
+    run = runs.Run(str(tmp_path), "night", "2026-11-21")
+    pages = {"source": ["/a", "/b", "/b", "/b"], "scan": ["x.png", "x.png", "y.tif", "y.tif"], "page": [0, 0, 0, 1]}
+    answered = {"digit": [3, 4, None, 5], "confidence": [1.0, 0.5, None, 0.75], "decision": [None, "review"] * 2}
+    read = {"status": ["ok", "ok", "blank", "ok"], "reason": [None, None, "no ink", None]}
+    folder = Path(run.table_folder("predictions"))
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(pages | answered | read), folder / "part-00000.parquet")
+    lines = ["/a/x.png: 3 (confidence 1.0000)", "/b/x.png: 4 (confidence 0.5000, review)", "/b/y.tif: blank (no ink)"]
+    assert printing.answers_text(run, 3).splitlines() == lines
+    assert printing.answers_text(run).splitlines() == [*lines, "/b/y.tif p. 2: 5 (confidence 0.7500, review)"]
+    assert printing.answers_text(run, 1) == "x.png: 3 (confidence 1.0000)"  # one source needs no name
+    assert printing.counts_text({"0": 1_200, "1": 0}) == "read as 0: 1,200, 1: 0"
 
 
 @pytest.mark.usefixtures("shared_ray")

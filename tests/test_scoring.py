@@ -1,7 +1,9 @@
 """The pipeline on a real Ray: every scan in comes out once, whatever the number of actors, and only once."""
 
+import io
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -459,3 +461,14 @@ def test_progress_reads_well() -> None:
     assert "time left not known yet" in progress.progress_line(0, 10, 0, 0, 1.0)
     # A resumed run counts its rate from what it did itself.
     assert "100 images/s, 1 s left" in progress.progress_line(900, 1_000, 0, 100, 1.0)
+
+
+def test_the_line_of_a_narrow_terminal_does_not_wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    with progress.Progress(runs.Run(str(tmp_path), "night", "2026-11-21"), 1_000, 10):
+        pass
+    [*_, line] = terminal.getvalue().rstrip("\n").split("\r")
+    assert line == "scored 0 of 1,000 scans (0 %), 0 images\033[K"

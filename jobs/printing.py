@@ -1,0 +1,95 @@
+"""What a terminal shows of a published run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mnist_batch import runs, tables
+
+FEW = 20  # rows that are shown one by one
+SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
+
+
+def run_text(run: runs.Run, totals: Mapping[str, Any]) -> str:
+    """A run for a terminal: the answers where they are few or nobody knows the truth, the classes, the totals."""
+    if totals["rows"] <= FEW:
+        pieces = [answers_text(run)]
+    elif totals["labelled"]:
+        pieces = [per_class_text(run)]
+    else:
+        first = 5
+        pieces = [
+            answers_text(run, first),
+            f"(the first {first} of {totals['rows']:,})",
+            counts_text(totals["answers"]),
+        ]
+    return "\n".join([*filter(None, pieces), totals_text(totals), f"report: {run.folder}/report.html"])
+
+
+def answers_text(run: runs.Run, most: int = FEW) -> str:
+    """A line a row of the first ``most``: its digit and confidence, or why it has none."""
+    rows: list[dict[str, Any]] = []
+    for part in run.parts(SHOWN):
+        rows += part.slice(0, most - len(rows)).to_pylist()
+        if len(rows) == most:
+            break
+    several = len({row["source"] for row in rows}) > 1
+    return "\n".join(_answer(row, several) for row in rows)
+
+
+def _answer(row: Mapping[str, Any], with_source: bool) -> str:
+    name = f"{row['source'].rstrip('/')}/{row['scan']}" if with_source else row["scan"]
+    name = ascii(name)[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
+    if row["status"] != "ok":
+        return f"{name}: {row['status']} ({row['reason']})"
+    decision = f", {row['decision']}" if row["decision"] else ""
+    return f"{name}: {row['digit']} (confidence {row['confidence']:.4f}{decision})"
+
+
+def counts_text(answers: Mapping[str, int]) -> str:
+    """How many scans were read as each digit, in one line."""
+    return "read as " + ", ".join(f"{digit}: {count:,}" for digit, count in answers.items())
+
+
+def per_class_text(run: runs.Run) -> str:
+    """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
+    path = f"{run.table_folder('per_class')}/report.parquet"
+    table = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
+    if table["accepted"].null_count:
+        table = table.drop_columns(["accepted", "accepted_errors"])
+    rates = [column.name for column in table.schema if column.type == pa.float64()]
+
+    def shown(name: str, value: Any) -> str:
+        return "-" if value is None else f"{value:.4f}" if name in rates else f"{value:,}"
+
+    rows = [{name: shown(name, value) for name, value in row.items()} for row in table.to_pylist()]
+    return pd.DataFrame(rows).to_string(index=False)
+
+
+def decisions(totals: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows are accepted and for review; nothing of a run without a rule."""
+    return {name: totals[name] for name in ("accepted", "review") if totals.get(name) is not None}
+
+
+def totals_text(totals: Mapping[str, Any]) -> str:
+    """The run's totals in a sentence or two."""
+    text = f"{totals['scored']:,} of {totals['rows']:,} rows scored"
+    if totals["blank"]:
+        text += f"; {totals['blank']:,} blank"
+    if totals.get("refused"):  # a run published by an earlier version has not counted them
+        text += f"; {totals['refused']:,} refused as not one digit"
+    if totals["unreadable"]:
+        reasons = ", ".join(
+            f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in tables.READ
+        )
+        text += f"; {totals['unreadable']:,} could not be read: {reasons}"
+    if totals["labelled"]:
+        text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"
+    if totals.get("accepted") is not None:
+        text += f"; {totals['accepted']:,} accepted, {totals['review']:,} for review"
+    if totals.get("accepted_errors") is not None:
+        text += f"; {totals['accepted_errors']:,} of {totals['accepted_labelled']:,} accepted and labelled are wrong"
+    return text
