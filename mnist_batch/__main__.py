@@ -30,9 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _summaries() -> dict[str, str]:
     """Each job's name and the first line of its docstring, read without importing what the job needs."""
     [folder] = import_module(JOBS).__path__
-    names = [module.name for module in pkgutil.iter_modules([folder]) if module.name != "session"]
-    documents = {name: ast.get_docstring(ast.parse(Path(folder, f"{name}.py").read_text("utf-8"))) for name in names}
-    return {name: (document or "").partition("\n")[0] for name, document in documents.items()}
+    names = [module.name for module in pkgutil.iter_modules([folder])]
+    modules = {name: ast.parse(Path(folder, f"{name}.py").read_text("utf-8")) for name in names}
+    return {
+        name: (ast.get_docstring(module) or "").partition("\n")[0]
+        for name, module in modules.items()
+        if any(isinstance(statement, ast.FunctionDef) and statement.name == "main" for statement in module.body)
+    }
 
 
 if __name__ == "__main__":
