@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import demo, inspect, printing, report, score, session, train, verify
-from mnist_batch import runs, scoring
+from mnist_batch import command, runs
 from mnist_batch.errors import InputError
 from tests.conftest import write_scan
 
@@ -221,8 +221,8 @@ def test_what_is_blank_is_not_the_current_directory_in_the_library_either(
     usual |= {argument: [blank] if argument == "sources" else blank}
     if argument == "manifest":
         usual["sources"] = []
-    with pytest.raises(InputError), scoring.open_run(usual.pop("sources"), **usual):
-        pass
+    with pytest.raises(InputError):
+        command.Command(**usual)
     assert list((tmp_path / "cwd").iterdir()) == []
     assert not (tmp_path / "out").exists()
 
