@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from jobs import session
-from mnist_batch import bundle, calibrating, counting, digits, inference, plots, training
+from mnist_batch import bundle, calibrating, counting, digits, inference, plots, shares
 from mnist_batch.errors import InputError
+from mnist_batch.models import LADDER
 from mnist_batch.normalising import SIDE, normalise
 
 Grey = NDArray[np.uint8]
@@ -255,8 +256,7 @@ def failures(reader: Reader) -> Grey:
 def held_out(model: str) -> tuple[Grey, NDArray[np.int8]]:
     """The MNIST digits that a model of the ladder is calibrated on, with their labels."""
     session.connect(None)
-    recipe = training.Recipe(model, epochs=1, batch_size=128, workers=2, seed=1)
-    validation = training.share_out(recipe, None)[0]["validation"]
+    validation = shares.embedded(LADDER[model].held_out, workers=2).datasets["validation"]
     return digits.arrays(validation.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 

@@ -18,11 +18,15 @@ SHIPPED = str(Path(__file__).parent / "data/ensemble")  # the bundle that comes 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: its location, what ``model.json`` says, and the digest of its two models."""
+    """A verified bundle: its location, what ``model.json`` says, and the digest of its two models.
+
+    ``argument`` is the flag that named it, for messages.
+    """
 
     location: str
     info: Mapping[str, Any]
     digest: str
+    argument: str = "--model"
 
     def read(self, name: str) -> bytes:
         """The bytes of ``model.keras`` or ``model.onnx``; InputError where they are not the ones recorded."""
@@ -31,16 +35,16 @@ class Bundle:
         found, recorded = hashlib.sha256(content).hexdigest(), self.info["sha256"][name]
         if found != recorded:
             raise InputError(
-                f"--model {self.location}: {name} has sha256 {found[:16]}..., model.json records "
+                f"{self.argument} {self.location}: {name} has sha256 {found[:16]}..., model.json records "
                 f"{recorded[:16]}...; it was changed after training, so train again or restore it"
             )
         return content
 
 
-def open_bundle(location: str) -> Bundle:
+def open_bundle(location: str, argument: str = "--model") -> Bundle:
     """Read ``model.json`` and verify both model files against it.
 
-    Raises InputError where the location holds no bundle or a file of it was changed.
+    Raises InputError, naming ``argument``, where the location holds no bundle or a file of it was changed.
     """
     location = locations.absolute(location)
     filesystem, folder = locations.resolve(location)
@@ -50,17 +54,17 @@ def open_bundle(location: str) -> Bundle:
         str(info["architecture"]), float(info["test"]["accuracy"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"--model {location}: no model bundle there ({type(error).__name__} reading model.json); "
+            f"{argument} {location}: no model bundle there ({type(error).__name__} reading model.json); "
             "give the folder that jobs.train wrote with --out"
         ) from None
     if info.get("format") != FORMAT:
-        raise InputError(f"--model {location}: bundle format {info.get('format')!r}; this version reads {FORMAT}")
-    bundle = Bundle(location, info, hashlib.sha256("".join(recorded).encode()).hexdigest()[:16])
+        raise InputError(f"{argument} {location}: bundle format {info.get('format')!r}; this version reads {FORMAT}")
+    bundle = Bundle(location, info, hashlib.sha256("".join(recorded).encode()).hexdigest()[:16], argument)
     for name in MODEL_FILES:
         try:
             bundle.read(name)
         except OSError:
-            raise InputError(f"--model {location}: {name} is missing; train again or restore it") from None
+            raise InputError(f"{argument} {location}: {name} is missing; train again or restore it") from None
     return bundle
 
 

@@ -165,14 +165,20 @@ def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, mo
     if found is not None:
         return float(found)
     needed = math.ceil(math.log(1 - level) / math.log1p(-target_error))
-    possible = (float(error) for error in ADVISED if _last_certified(thresholds, error, level) is not None)
-    advised = next((error for error in possible if error > target_error), None)
+    advised = least_certified(calibration, above=target_error)
     remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
     raise InputError(
         f"--target-error {target_error:g}: model {model_name} was calibrated on {calibration['digits']:,} digits, "
         f"which do not certify that at {100 * level:g} % ({needed:,} answers without one error would); {remedy}, or "
         "take a model that makes fewer errors or was calibrated on more digits"
     )
+
+
+def least_certified(calibration: Mapping[str, Any], above: float = 0) -> float | None:
+    """The smallest error above ``above``, of those that a message may advise, that is certified; None for none."""
+    thresholds, level = calibration["thresholds"], calibration["level"]
+    possible = (float(error) for error in ADVISED if _last_certified(thresholds, error, level) is not None)
+    return next((error for error in possible if error > above), None)
 
 
 def _last_certified(thresholds: Sequence[Mapping[str, Any]], target: float, level: float) -> float | None:

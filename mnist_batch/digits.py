@@ -1,23 +1,15 @@
-"""Labelled digits to train on: the embedded MNIST, or folders of labelled scans."""
+"""Labelled digits to train on, as arrays and as tables, and the embedded MNIST."""
 
 import csv
 import hashlib
-import logging
 from collections.abc import Iterable
 from importlib import resources
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch import inference, listing, reading, scans, tables
-from mnist_batch.errors import InputError
-
-if TYPE_CHECKING:
-    import ray.data
-
-log = logging.getLogger(__name__)
+from mnist_batch import inference, tables
 
 DIGITS = pa.schema(
     [
@@ -25,7 +17,6 @@ DIGITS = pa.schema(
         pa.field("label", pa.int8(), nullable=False),
     ]
 )
-BLOCK_SIZE = 5_000
 
 
 def mnist(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
@@ -64,55 +55,10 @@ def arrays(digits: Iterable[pa.Table]) -> tuple[NDArray[np.uint8], NDArray[np.in
     return inference.images_of(whole), whole["label"].to_numpy()
 
 
-def training_digits(data: str | None) -> "ray.data.Dataset":
-    """All labelled digits to train on, as a Ray dataset of ``DIGITS`` held in the object store.
-
-    ``data`` is a folder of scans, each in a folder named by its digit, read and normalised just as in
-    scoring; None is the embedded MNIST. Raises InputError where the folder has no labelled scan.
-    """
-    import ray.data
-
-    if data is None:
-        images, labels = mnist("train")
-        starts = range(0, len(images), BLOCK_SIZE)
-        blocks = [table(images[at : at + BLOCK_SIZE], labels[at : at + BLOCK_SIZE]) for at in starts]
-        return ray.data.from_arrow(blocks).materialize()
-
-    manifest = listing.list_scans([data], "--data")
-    manifest = manifest.set_column(manifest.schema.get_field_index("label"), "label", scans.parent_labels(manifest))
-    manifest = manifest.filter(manifest["label"].is_valid()).cast(tables.MANIFEST)
-    if not manifest.num_rows:
-        raise InputError(f"--data {data}: holds no scan in a folder named 0 to 9, so there is nothing to learn")
-    context = ray.data.DataContext.get_current().copy()
-    context.execution_options.preserve_order = True  # or the same seed would hold out other digits
-    with ray.data.DataContext.current(context):
-        rows = (
-            ray.data.from_arrow(scans.cut(manifest))
-            .map_batches(_read, batch_size=None, batch_format="pyarrow")
-            .materialize()
-        )
-        read = rows.map_batches(_readable, batch_size=None, batch_format="pyarrow").materialize()
-    if left_out := rows.count() - read.count():
-        log.warning("%d scans under %s could not be read and are left out", left_out, data)
-    return read
-
-
-def _read(manifest: pa.Table) -> pa.Table:
-    reader = reading.Reader()
-    try:
-        return reader.read(manifest)
-    finally:
-        reader.close()
-
-
-def _readable(rows: pa.Table) -> pa.Table:
-    return rows.filter(pa.compute.equal(rows["status"], "ok")).select(DIGITS.names).cast(DIGITS)
-
-
-def digest(dataset: Any) -> str:
-    """What a dataset of ``DIGITS`` holds, in 32 hex digits, whatever its order."""
+def digest(blocks: Iterable[pa.Table]) -> str:
+    """What tables of ``DIGITS`` hold, in 32 hex digits, whatever its order."""
     total = 0
-    for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+    for block in blocks:
         images, labels = arrays([block])
         for image, label in zip(images, labels, strict=True):
             row = hashlib.blake2b(image.tobytes() + bytes([label]), digest_size=16).digest()

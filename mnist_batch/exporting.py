@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch import bundle, calibrating, digits, models, plots, tables, versions
+from mnist_batch import bundle, calibrating, digits, fine_tuning, models, plots, tables, validating, versions
 from mnist_batch.models import LADDER, Model
-
-EMBEDDED = "embedded MNIST"
+from mnist_batch.shares import EMBEDDED
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,17 @@ class Member:
 
 def save_bundle(
     folder: Path,
-    recipe: Mapping[str, Any],
     members: Sequence[Member],
     validation: tuple[NDArray[np.uint8], NDArray[np.int8]],
-    about: Mapping[str, Any],
+    config: Mapping[str, Any],
 ) -> None:
     """Write the files of a bundle into a new folder: both models, the history, model.json with tests and calibration.
 
-    ``recipe`` and ``about`` are what decided the weights; ``validation`` are the digits held out, uint8 (N, 28, 28) and
-    int8 (N,), on which the confidence of the whole is calibrated, but for those of MNIST whose label is wrong.
+    ``validation`` are the digits held out, uint8 (N, 28, 28) and int8 (N,), on which the confidence of the whole is
+    calibrated, but for those of MNIST whose label is wrong. Of ``config``, ``recipe``, ``about`` and ``start`` are what
+    decided the weights, ``scans`` what there is to say of a user's own.
     """
+    recipe, about = config["recipe"], config["about"]
     folder.mkdir()
     nets = []
     for member in members:
@@ -54,6 +54,9 @@ def save_bundle(
     trusted = np.array([picture.tobytes() not in wrong for picture in validation[0]])
     calibration = calibrating.calibrate(held_out[trusted], validation[1][trusted])
     calibration["wrongly_labelled"] = int((~trusted).sum())
+    validated = validating.validate(held_out, validation[1])
+    if config["start"] is not None:
+        validated["before"] = _before(config["start"], *validation)
     images, labels = digits.mnist("test")
     outputs = [net.predict(images, batch_size=1000, verbose=0) for net in nets]
     mean = np.mean(outputs, axis=0)
@@ -73,8 +76,9 @@ def save_bundle(
                 "seeds": [member.seed for member in members],
                 "members": [member.model for member in members],
             },
+            **({"scans": config["scans"]} if config["scans"] else {}),
             "command": _command(recipe, about),
-            "validation": {"accuracy": _accuracy(held_out, validation[1]), "digits": len(validation[1])},
+            "validation": validated,
             "weights": weights_digest(model),
             "test": {
                 "data": "MNIST test",
@@ -90,6 +94,13 @@ def save_bundle(
             "packages": versions.packages(),
         },
     )
+
+
+def _before(start: fine_tuning.Start, images: NDArray[np.uint8], labels: NDArray[np.int8]) -> dict[str, Any]:
+    """What the bundle that a fine-tuning began with makes of the digits held out, but for the digits one by one."""
+    outputs = [net.predict(images, batch_size=1000, verbose=0) for net in fine_tuning.load_nets(start.archive)]
+    validated = validating.validate(np.mean(outputs, axis=0), labels)
+    return {name: value for name, value in validated.items() if name != "per_class"}
 
 
 def save_model(folder: Path, model: Model) -> None:
@@ -144,7 +155,8 @@ def _accuracy(outputs: NDArray[Any], labels: NDArray[np.int8]) -> float:
 def _command(recipe: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     flags = [f"--{name.replace('_', '-')} {value}" for name, value in recipe.items()]
     data = [] if about["data"] == EMBEDDED else [f"--data {shlex.quote(about['data'])}"]
-    return " ".join(["python -m jobs.train", *flags, *data, "--out FOLDER"])
+    start = [f"--from {shlex.quote(about['from']['bundle'])}"] if "from" in about else []
+    return " ".join(["python -m jobs.train", *flags, *data, *start, "--out FOLDER"])
 
 
 def weights_digest(model: Model) -> str:

@@ -165,6 +165,13 @@ def adam_with_cosine_decay(steps: int) -> Optimizer:
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
 
 
+def careful_adam(steps: int) -> Optimizer:
+    """Adam for a net that knows digits already: its learning rate falls from 0.001 to 0 along a cosine."""
+    import keras
+
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A model of the ladder and how it is trained; the loss is always the cross-entropy.
@@ -191,6 +198,7 @@ SCANNED = Architecture(
     augmented=True,
     held_out=10_000,  # its confidence is what scans are accepted by: the more digits, the smaller an error they certify
 )
+FINE_TUNED_EPOCHS = 10  # of a net that begins with a bundle's weights, whatever it is
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # what layers compute in, and Keras's policy for it
 LADDER = {
     "linear": Architecture(linear, epochs=5, batch_size=32),

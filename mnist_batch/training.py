@@ -5,8 +5,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,48 +21,20 @@ from mnist_batch import (
     digits,
     epochs,
     exporting,
+    fine_tuning,
+    labelled,
     locations,
     locks,
+    models,
+    shares,
 )
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.models import LADDER, PRECISIONS, members_of
+from mnist_batch.recipe import Recipe, at_least
 
 log = logging.getLogger(__name__)
 
 LOOKS_KEPT = 2  # epochs that an augmented digit is seen in one look: to draw one may take as long as to learn from it
-HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers has the same validation digits
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the weights, apart from the digits; ``batch_size`` is global, over all workers.
-
-    In ``precision`` "bfloat16" layers compute in that and keep their weights in float32.
-    Raises InputError where a value breaks a rule.
-    """
-
-    model: str
-    epochs: int
-    batch_size: int
-    workers: int
-    seed: int
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.model not in LADDER:
-            raise InputError(f"--model {self.model!r} is not on the ladder; choose from {', '.join(LADDER)}")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"--precision {self.precision!r} is not known; choose from {', '.join(PRECISIONS)}")
-        for name in ("epochs", "batch_size", "workers", "seed"):
-            at_least("--" + name.replace("_", "-"), getattr(self, name), 0 if name == "seed" else 1)
-        if self.workers > self.batch_size:
-            raise InputError(f"--workers {self.workers} cannot share --batch-size {self.batch_size}; lower it")
-
-
-def at_least(flag: str, value: float, least: int) -> None:
-    """Raise InputError where the value of a flag is below its least."""
-    if value < least:
-        raise InputError(f"{flag} is {value:g}; it has to be at least {least}")
 
 
 def train(
@@ -70,55 +42,75 @@ def train(
     out: str,
     *,
     data: str | None = None,
+    start: fine_tuning.Start | None = None,
+    connect: Callable[[], None] = lambda: None,
     cpus_per_worker: int = 1,
     gpus_per_worker: float = 0,
     max_failures: int = 2,
 ) -> bundle.Bundle:
     """Train one model of the ladder on ``workers`` Ray workers and save it as a bundle at ``out``.
 
-    ``data`` is a folder of labelled scans, None the embedded MNIST. Some thousand digits are held out for validation
-    and calibration; the MNIST test set is scored once, at the end. The members of an ensemble are trained one after
-    the other, each with the next seed. A worker that dies is replaced, and training goes on from the last epoch, up
-    to ``max_failures`` times; so it does where the same training was killed as a whole and is begun again.
-    Raises InputError where the recipe does not fit the ladder or the cluster.
+    ``data`` is a folder of labelled scans, None the embedded MNIST. A sixth of the digits, at most some thousand, is
+    held out for validation and calibration; the MNIST test set is scored once, at the end. With ``start`` the weights
+    of that bundle are where training on the scans begins. The members of an ensemble are trained one after the other,
+    each with the next seed. ``connect`` is called when all is checked that needs no Ray, and has to start or join one.
+    A worker that dies is replaced, and training goes on from the last epoch, up to ``max_failures`` times; so it does
+    where the same training was killed as a whole and is begun again.
+    Raises InputError where the recipe does not fit the ladder, the start, the scans or the cluster.
     """
     at_least("--cpus-per-worker", cpus_per_worker, 1)
     at_least("--gpus-per-worker", gpus_per_worker, 0)
     at_least("--max-failures", max_failures, 0)
+    if start is not None:
+        fine_tuning.check(start, recipe.model, data)
     bundle.check_free(out)
-    import ray
-
+    listed = None if data is None else labelled.list_scans(data)
+    connect()
     worker = {"CPU": cpus_per_worker, "GPU": gpus_per_worker}
-    for kind, each in worker.items():
-        needed, there = recipe.workers * each, ray.cluster_resources().get(kind, 0)
-        if needed > there:
-            raise InputError(
-                f"--workers {recipe.workers} with --{kind.lower()}s-per-worker {each:g} need {needed:g} {kind}s, "
-                f"but the cluster has {there:g}; lower one of them"
-            )
+    _check_cluster(recipe.workers, worker)
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
     with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
-        datasets, about = share_out(recipe, data)
+        most_held_out = LADDER[recipe.model].held_out
+        if listed is None:
+            dealt = shares.embedded(most_held_out, recipe.workers)
+        else:
+            dealt = shares.own(listed, start, most_held_out, recipe.workers)
         nets = members_of(recipe.model)
-        storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), nets, about)}"
+        storage = f"{folder}/.{name}.training-{checkpoints.mark(asdict(recipe), nets, dealt.about)}"
         members: list[exporting.Member] = []
         for number, net in enumerate(nets):
             member = replace(recipe, model=net, seed=recipe.seed + number)
             config = {
                 "recipe": asdict(recipe),
                 "member": asdict(member),
-                "about": about,
+                "number": number,
+                "start": start,
+                "about": dealt.about,
+                "scans": dealt.scans,
+                "sizes": dealt.sizes,
                 "worker": worker,
                 "earlier": members,
             }
-            finished = _train_member(config, datasets, filesystem, f"{storage}/seed-{member.seed}", max_failures)
+            finished = _train_member(config, dealt.datasets, filesystem, f"{storage}/seed-{member.seed}", max_failures)
             with finished.as_directory() as kept:
                 members.append(_member(member, Path(kept)))
                 if len(members) == len(nets):
                     trained = bundle.publish(Path(kept) / "bundle", out)
         locations.delete_folder(filesystem, storage)
         return trained
+
+
+def _check_cluster(workers: int, worker: Mapping[str, float]) -> None:
+    import ray
+
+    for kind, each in worker.items():
+        needed, there = workers * each, ray.cluster_resources().get(kind, 0)
+        if needed > there:
+            raise InputError(
+                f"--workers {workers} with --{kind.lower()}s-per-worker {each:g} need {needed:g} {kind}s, "
+                f"but the cluster has {there:g}; lower one of them"
+            )
 
 
 def _train_member(
@@ -174,24 +166,6 @@ def _member(recipe: Recipe, kept: Path) -> exporting.Member:
     return exporting.Member(recipe.model, recipe.seed, checkpoints.read_weights(kept), checkpoints.read_history(kept))
 
 
-def share_out(recipe: Recipe, data: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The digits for each rank and for validation, by name, and what model.json says about them."""
-    labelled = digits.training_digits(data)
-    total = labelled.count()
-    if total < 2 * recipe.workers:
-        raise InputError(f"--data {data}: {total} readable digits cannot be shared by {recipe.workers} workers")
-    held_out = min(LADDER[recipe.model].held_out, max(1, total // 6))
-    shares = epochs.share_sizes(total - held_out, recipe.workers)
-    cuts = np.cumsum([held_out, *shares])[:-1].tolist()
-    validation, *parts = labelled.random_shuffle(seed=HELD_OUT_SEED).split_at_indices(cuts)
-    return {"validation": validation, **{f"train-{rank}": part for rank, part in enumerate(parts)}}, {
-        "data": exporting.EMBEDDED if data is None else locations.absolute(data),
-        "data_digest": digits.digest(labelled),
-        "digits": total - held_out,
-        "held_out": held_out,
-    }
-
-
 def check_replicas(replicas: Mapping[int, str], workers: int) -> None:
     """Raise BooksError unless every rank has reported its digest of the weights and all are the same."""
     if len(replicas) != workers or len(set(replicas.values())) != 1:
@@ -224,30 +198,32 @@ def fit(config: Mapping[str, Any]) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(config["worker"]["CPU"])
     tf.config.threading.set_inter_op_parallelism_threads(1)
     recipe = Recipe(**config["member"])
+    start: fine_tuning.Start | None = config["start"]
     rank = ray.train.get_context().get_world_rank()
     images, labels = _share(f"train-{rank}")
     validation = tuple(array[rank :: recipe.workers] for array in _share("validation"))
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     keras.utils.set_random_seed(recipe.seed)
-    learned, held_out = config["about"]["digits"], config["about"]["held_out"]
+    sizes, held_out = config["sizes"], config["about"]["held_out"]
     architecture = LADDER[recipe.model]
-    shares = epochs.share_sizes(learned, recipe.workers)
     if architecture.augmented:
         labels = augmenting.with_strangers(labels)
-        shares = [share + sum(augmenting.strangers_among(share)) for share in shares]
-        learned = sum(shares)
+        sizes = [size + sum(augmenting.strangers_among(size)) for size in sizes]
+    learned = sum(sizes)
     steps = -(-learned // recipe.batch_size)
     with strategy.scope():
         keras.config.set_dtype_policy(PRECISIONS[recipe.precision])
         model = architecture.build()
         keras.config.set_dtype_policy("float32")  # what the bundle is made of is built later
         epochs.fuse_batch_norm(model)
-        optimizer = architecture.optimizer(steps * recipe.epochs)
+        optimizer = (models.careful_adam if start else architecture.optimizer)(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
+    if start:
+        fine_tuning.begin(model, start, config["number"])
     history = checkpoints.resume(model, optimizer)
     run_epoch = epochs.make_epoch(strategy, model, optimizer, labels, validation)
-    counts = epochs.step_counts(shares, steps)
+    counts = epochs.step_counts(sizes, steps)
 
     seen = images
     for epoch in range(len(history), recipe.epochs):
@@ -282,7 +258,7 @@ def fit(config: Mapping[str, Any]) -> None:
         checkpoints.save_weights(folder, model)
         members = [*config["earlier"], _member(recipe, folder)]
         if len(members) == len(members_of(config["recipe"]["model"])):
-            exporting.save_bundle(folder / "bundle", config["recipe"], members, _share("validation"), config["about"])
+            exporting.save_bundle(folder / "bundle", members, _share("validation"), config)
 
     _report(rank, {}, save_all)
 

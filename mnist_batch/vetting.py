@@ -53,7 +53,9 @@ def vet(model: Bundle) -> None:
             reason = f"it cannot be looked into ({type(error).__name__}: {error})"[:300]
         else:
             continue
-        raise InputError(f"--model {model.location}: {name} is refused: {reason}; use a bundle that jobs.train wrote")
+        raise InputError(
+            f"{model.argument} {model.location}: {name} is refused: {reason}; use a bundle that jobs.train wrote"
+        )
 
 
 def _examine_keras(content: bytes) -> None:

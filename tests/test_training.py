@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,21 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from benchmarks.processes import descendants
-from mnist_batch import bundle, calibrating, checkpoints, digits, epochs, images, inference, models, training
+from jobs import score, train
+from mnist_batch import (
+    bundle,
+    calibrating,
+    checkpoints,
+    digits,
+    epochs,
+    fine_tuning,
+    images,
+    inference,
+    labelled,
+    models,
+    training,
+    validating,
+)
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.normalising import normalise
 
@@ -466,7 +481,11 @@ def test_only_the_very_same_training_is_gone_on_with() -> None:
     marks.add(checkpoints.mark(asdict(training.Recipe(workers=3, **RECIPE)), ["hidden"], about))
     marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], about | {"data_digest": "01"}))
     marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden", "deep"], about))
-    assert len(marks) == 9
+    for digest in ("00", "01"):
+        start = fine_tuning.Start("models/mine", digest, "ff", "hidden", b"")
+        fine_tuned = about | {"rehearsed": 2_000, "from": start.told()}
+        marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], fine_tuned))
+    assert len(marks) == 11
     assert checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], dict(about)) in marks
 
 
@@ -519,15 +538,123 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
         training.train(recipe, str(tmp_path / "bundle"), gpus_per_worker=1)
 
 
+def commands_of(page: str) -> list[list[str]]:
+    """The arguments of the jobs in a page's first block of commands."""
+    text = (Path(__file__).parent.parent / "docs" / page).read_text()
+    lines = text.split("```")[1].splitlines()
+    return [shlex.split(line.removeprefix("python -m jobs.")) for line in lines if line.startswith("python -m jobs.")]
+
+
+def test_the_commands_for_scans_of_ones_own_work_and_begin_where_the_bundle_ended(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    begun, _ = two_workers
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundle, "SHIPPED", begun.location)
+    pictures, labels = labelled_scans(tmp_path / "my-scans", 120)
+    labelled_scans(tmp_path / "more-scans", 30)
+    fine_tune, judge, read = commands_of("training.md")
+    # One step over all digits: the first one of Adam moves no weight by more than its learning rate.
+    assert train.main([*fine_tune[1:], "--workers", "1", "--epochs", "1", "--batch-size", "3000"]) == 0
+    said = capsys.readouterr()
+    made = bundle.open_bundle("models/mine")
+    weights = [
+        [weight.numpy() for net in fine_tuning.load_nets(model.read("model.keras")) for weight in net.weights]
+        for model in (begun, made)
+    ]
+    moved = max(float(np.abs(after - before).max()) for before, after in zip(*weights, strict=True))
+    assert 0 < moved <= 0.001001
+
+    training_facts, validation = made.info["training"], made.info["validation"]
+    assert training_facts["from"] == {"bundle": "shipped", "digest": begun.digest, "weights": begun.info["weights"]}
+    assert training_facts["rehearsed"] == fine_tuning.REHEARSED
+    assert "--from shipped" in made.info["command"]
+    own = np.stack([normalise(picture) for picture in pictures])
+    kept, _ = labelled.distinct(own, labels)
+    held_out = kept[labelled.hold_out(labels[kept], 5_000)]
+    scans = made.info["scans"]
+    assert scans["held_out"] == np.bincount(labels[held_out], minlength=10).tolist()
+    assert (sum(scans["learned"]), sum(scans["held_out"])) == (training_facts["digits"], training_facts["held_out"])
+    for model, found in ((begun, validation["before"]), (made, validation)):
+        judged = validating.validate(inference.OnnxEngine(model)(own[held_out]), labels[held_out])
+        assert {name: judged[name] for name in found if name != "before"} == {
+            name: value for name, value in found.items() if name != "before"
+        }
+    summary = json.loads(said.out.splitlines()[-1])
+    assert summary["validation_accuracy"] == validation["accuracy"]
+    assert (summary["validation_correct"], summary["validation_digits"]) == (validation["correct"], len(held_out))
+    assert said.out.startswith(f"hidden: {validation['correct']} of {len(held_out)} held-out scans of ")
+    assert said.out.index("held-out scans") < said.out.index("MNIST test")
+
+    assert score.main(judge[1:]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["labelled"] == 30
+    assert score.main(read[1:]) == 0
+
+
 @pytest.mark.usefixtures("shared_ray")
 def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
     images, labels = labelled_scans(tmp_path / "scans", 60)
     (tmp_path / "scans/3/broken.png").write_bytes(b"")
     (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
-    read = digits.training_digits(str(tmp_path / "scans"))
-    assert read.count() == 60
-    memory = digits.table(np.stack([normalise(image) for image in images]), labels)
-    assert sorted(read.take_all(), key=str) == sorted(memory.to_pylist(), key=str)
-    (tmp_path / "none").mkdir()
-    with pytest.raises(InputError, match="holds no scan in a folder named 0 to 9"):
-        digits.training_digits(str(tmp_path / "none"))
+    read = labelled.read(labelled.list_scans(str(tmp_path / "scans")), 5_000)
+    assert read.found["unreadable"] == {"empty": 1}
+    assert read.found["ignored"] == {"": 1}
+    held_out = read.found["held_out"]
+    assert [one + other for one, other in zip(read.found["learned"], held_out, strict=True)] == np.bincount(
+        labels
+    ).tolist()
+    memory = {(normalise(image).tobytes(), label) for image, label in zip(images, labels, strict=True)}
+    assert {(image.tobytes(), label) for image, label in zip(read.images, read.labels, strict=True)} == memory
+    assert read.held_out.sum() == sum(held_out)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_more_workers_than_scans_to_learn_from_are_told_what_to_do(tmp_path: Path) -> None:
+    labelled_scans(tmp_path / "scans", 3)
+    recipe = training.Recipe(workers=3, **RECIPE)
+    with pytest.raises(InputError) as refused:
+        training.train(recipe, str(tmp_path / "bundle"), data=str(tmp_path / "scans"))
+    said = "3 scans can be learned from, 1 of them held out, and --workers 3 cannot share the other 2; lower --workers"
+    assert said in str(refused.value)
+
+
+@pytest.mark.long
+def test_the_bundle_of_the_package_is_taken_apart_into_its_nets() -> None:
+    start = fine_tuning.open_start("shipped")
+    pictures = digits.mnist("test")[0][:200]
+    nets = [models.LADDER[name].build() for name in models.members_of("ensemble")]
+    for number, net in enumerate(nets):
+        fine_tuning.begin(net, start, number)
+    outputs = np.mean([net.predict(pictures, verbose=0) for net in nets], axis=0)
+    shipped = inference.OnnxEngine(bundle.open_bundle(bundle.SHIPPED))
+    assert np.abs(outputs - shipped(pictures)).max() <= 1e-5
+    for number, wrong in ((0, "strided"), (1, "scanned"), (3, "scanned")):
+        with pytest.raises(InputError, match="its weights are not those of this version's 'ensemble'"):
+            fine_tuning.begin(models.LADDER[wrong].build(), start, number)
+
+
+@pytest.mark.slow
+def test_a_fine_tuning_that_was_killed_goes_on_when_begun_again(
+    two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    begun, _ = two_workers
+    labelled_scans(tmp_path / "scans", 120)
+    command = [sys.executable, "-m", "jobs.train", "--data", str(tmp_path / "scans"), "--from", begun.location]
+    command += ["--epochs", "4", "--out"]
+    whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
+    subprocess.run([*command, whole], capture_output=True, check=True)
+    job = subprocess.Popen([*command, killed], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert job.stderr is not None
+    for line in job.stderr:
+        if "epoch 3 of 4" in line:
+            break
+    os.killpg(job.pid, signal.SIGKILL)
+    job.communicate()
+    again = subprocess.run([*command, killed], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"it goes on after epoch [23]", again.stderr), again.stderr
+    made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
+    assert same.info["weights"] == made.info["weights"] != begun.info["weights"]
