@@ -65,6 +65,17 @@ def test_the_temperature_of_a_model_is_found(temperature: float) -> None:
     assert calibrating.LEAST < sigmoid < calibrating.MOST
 
 
+@pytest.mark.parametrize("digits", [10, 100, 1_000])
+def test_few_digits_without_a_mistake_make_no_model_sure_of_everything(digits: int) -> None:
+    labels = np.arange(digits) % 10
+    logits = np.random.default_rng(2).normal(0, 1, (digits, 10))
+    logits[np.arange(digits), labels] = logits.max(axis=1) + np.linspace(1, 9, digits)
+    outputs = softmax(logits)
+    found = calibrating.calibrate(outputs, labels)
+    confidence = calibrating.tempered(outputs, found["temperature"]).max(axis=1)
+    assert confidence.mean() == pytest.approx((digits + 1) / (digits + 2), abs=1e-4)
+
+
 def test_a_model_that_is_never_wrong_has_a_temperature() -> None:
     outputs = np.eye(10, dtype=np.float32)
     found = calibrating.calibrate(outputs, np.arange(10))
