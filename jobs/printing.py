@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mnist_batch import runs, tables
+from mnist_batch import runs, scans, tables
 
 FEW = 20  # rows that are shown one by one
 SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
@@ -17,7 +17,7 @@ def run_text(run: runs.Run, totals: Mapping[str, Any]) -> str:
     """A run for a terminal: the answers where they are few or nobody knows the truth, the classes, the totals."""
     if totals["rows"] <= FEW:
         pieces = [answers_text(run)]
-    elif totals["labelled"]:
+    elif totals["labelled"] or totals.get("none_answered"):
         pieces = [per_class_text(run)]
     else:
         first = 5
@@ -41,7 +41,7 @@ def answers_text(run: runs.Run, most: int = FEW) -> str:
 
 
 def _answer(row: Mapping[str, Any], with_source: bool) -> str:
-    name = f"{row['source'].rstrip('/')}/{row['scan']}" if with_source else row["scan"]
+    name = f"{row['source'].rstrip('/')}/{row['scan']}" if with_source and not scans.rooted(row["scan"]) else row["scan"]
     name = ascii(name)[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
     if row["status"] != "ok":
         return f"{name}: {row['status']} ({row['reason']})"
@@ -70,8 +70,9 @@ def per_class_text(run: runs.Run) -> str:
 
 
 def decisions(totals: Mapping[str, Any]) -> dict[str, int]:
-    """How many rows are accepted and for review; nothing of a run without a rule."""
-    return {name: totals[name] for name in ("accepted", "review") if totals.get(name) is not None}
+    """How many rows are accepted, for review and accepted wrongly: what of it is known without a rule or labels."""
+    names = ("accepted", "review", "accepted_labelled", "accepted_errors")
+    return {name: totals[name] for name in names if totals.get(name) is not None}
 
 
 def totals_text(totals: Mapping[str, Any]) -> str:
@@ -88,6 +89,13 @@ def totals_text(totals: Mapping[str, Any]) -> str:
         text += f"; {totals['unreadable']:,} could not be read: {reasons}"
     if totals["labelled"]:
         text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"
+    if totals.get("labelled_none"):  # which an earlier version did not count
+        text += f"; of {totals['labelled_none']:,} labelled none {totals['none_refused']:,} rightly without an answer"
+        text += f", {totals['none_answered']:,} answered"
+        if totals["none_accepted"]:
+            text += f" ({totals['none_accepted']:,} accepted)"
+        if totals["none_unreadable"]:
+            text += f", {totals['none_unreadable']:,} unreadable"
     if totals.get("accepted") is not None:
         text += f"; {totals['accepted']:,} accepted, {totals['review']:,} for review"
     if totals.get("accepted_errors") is not None:

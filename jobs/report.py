@@ -27,10 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="CSV or Parquet with columns scan,label that take the place of the labels in the rows",
     )
+    arguments.add_argument(
+        "--ignore-unlisted-labels",
+        action="store_true",
+        help="leave out the labels of scans that the run does not have, and count them",
+    )
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        run, totals = report.rebuild(given.out, given.run, given.labels)
+        run, totals = report.rebuild(given.out, given.run, given.labels, given.ignore_unlisted_labels)
         print(printing.run_text(run, totals))
         return {
             "run_id": run.run_id,

@@ -23,13 +23,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = session.parser("jobs.score", DESCRIPTION)
     what = arguments.add_argument_group("what to score")
     what.add_argument("scans", nargs="*", metavar="SCANS", help="folders and image files, by path or URI (s3://...)")
-    what.add_argument("--manifest", metavar="FILE", help="a Parquet file with a column scan, instead of SCANS")
+    what.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="a CSV or Parquet file that names the scans in a column scan, instead of SCANS; it may have columns "
+        "source and label, too",
+    )
     what.add_argument(
         "--labels",
         default="none",
         metavar="HOW",
         help="where the truth is: none; parent, the name of the folder a scan is in; or a CSV or Parquet file with "
-        "columns scan,label",
+        "columns scan,label. A label is 0 to 9, or none where no valid digit is written",
+    )
+    what.add_argument(
+        "--ignore-unlisted-labels",
+        action="store_true",
+        help="leave out the labels of scans that are not listed, such as those of other days, and count them",
     )
     how = arguments.add_argument_group("with what, and where to")
     how.add_argument(
@@ -117,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sources=given.scans,
             manifest=given.manifest,
             labels=given.labels,
+            ignore_unlisted_labels=given.ignore_unlisted_labels,
             model=given.model or bundle.SHIPPED,
             out=given.out,
             engine=given.engine,

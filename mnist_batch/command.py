@@ -20,7 +20,8 @@ class Command:
     """Whatever decides the rows of a run.
 
     ``sources`` are folders and files, or ``manifest`` names a table of scans; with ``require_scans`` they may not be
-    empty. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of the model
+    empty. ``labels`` are as for ``scans.attach_labels``; ``ignore_unlisted_labels`` leaves out those of scans that are
+    not listed. ``target_error`` is the share of accepted answers that may be wrong, if the calibration of the model
     certifies it; None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model saw, too.
     ``run_date`` is today's where None. Raises InputError for an argument that breaks a rule.
     """
@@ -30,6 +31,7 @@ class Command:
     sources: Sequence[str] = ()
     manifest: str | None = None
     labels: str = "none"
+    ignore_unlisted_labels: bool = False
     engine: str = "onnx"
     target_error: float | None = None
     shard_size: int | None = None
@@ -40,8 +42,12 @@ class Command:
     run_id: str | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.sources) == bool(self.manifest):
-            raise InputError("SCANS and --manifest: give one or more folders or files, or one manifest, not both")
+        if self.sources and self.manifest is not None:
+            raise InputError(
+                "SCANS and --manifest are both given; a manifest names its scans itself, so give one of them"
+            )
+        if not self.sources and self.manifest is None:
+            raise InputError("SCANS: nothing is given; give one or more folders or files, or --manifest FILE")
         if self.engine not in ENGINES:
             raise InputError(f"--engine {self.engine!r}: choose from {', '.join(ENGINES)}")
         if self.shard_size is not None and self.shard_size < 1:
@@ -54,7 +60,8 @@ class Command:
     @cached_property
     def roots(self) -> list[str]:
         """Where the scans come from: the sources, or the manifest, by their absolute locations."""
-        return [locations.absolute(source) for source in [*self.sources, *([self.manifest] if self.manifest else [])]]
+        given = self.sources if self.manifest is None else [self.manifest]
+        return [locations.absolute(source) for source in given]
 
     @cached_property
     def date(self) -> str:
@@ -79,7 +86,7 @@ class Command:
         return finding.fingerprint(
             {
                 "sources": sorted(self.roots),
-                "manifest": bool(self.manifest),
+                "manifest": self.manifest is not None,
                 "labels": self.labels if self.labels in ("none", "parent") else finding.digest_of(self.labels),
                 "model": self.bundle.digest,
                 "engine": self.engine,
@@ -97,12 +104,15 @@ class Command:
 
     def listed(self, ask: Ask | None = None) -> pa.Table:
         """The scans that there are now, with their labels, as ``tables.MANIFEST``; ``ask`` as for list_scans."""
-        found = listing.read_manifest(self.manifest) if self.manifest else listing.list_scans(self.sources, ask=ask)
+        if self.manifest is None:
+            found = listing.list_scans(self.sources, ask=ask)
+        else:
+            found = listing.read_manifest(self.manifest)
         if self.require_scans and not found.num_rows:
             raise InputError(
                 f"--require-scans: there is nothing to score in {', '.join(self.roots)}; see where scans go"
             )
-        return found if self.labels == "none" else scans.attach_labels(found, self.labels)
+        return scans.attach_labels(found, self.labels, self.ignore_unlisted_labels)
 
     def facts(self, listed: pa.Table) -> dict[str, Any]:
         """What run.json will say of the command, and of what it ``listed``."""

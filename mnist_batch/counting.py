@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mnist_batch import calibrating, tables
 
-NONE = tables.CLASSES  # the index of "no label" and "no answer" in a matrix of counts
+NONE = tables.CLASSES  # the index of "no digit" in a matrix of counts, as a label and as an answer
+UNKNOWN = NONE + 1  # and that of "label not known"
 # Confidences to accept from: the finer the nearer to 1, where most of the answers are.
 THRESHOLDS = np.concatenate(
     [
@@ -26,39 +27,48 @@ SCORED, LABELLED, WRONG = range(3)  # the kinds of answers of which Confidences 
 
 
 def _matrix() -> NDArray[np.int64]:
-    return np.zeros((NONE + 1, NONE + 1), np.int64)
+    return np.zeros((UNKNOWN + 1, NONE + 1), np.int64)
+
+
+def _places(labels: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The rows of a matrix that labels stand for."""
+    places: NDArray[np.int64] = labels.cast(pa.int64()).fill_null(UNKNOWN).to_numpy()
+    return np.where(places == tables.NO_DIGIT, NONE, places)
 
 
 @dataclass
 class Counts:
-    """What the rows of a run add up to; ``matrix`` is int64 (11, 11), label x answer, the last being none.
+    """What the rows of a run add up to; ``matrix`` is int64 (12, 11), label x answer.
 
-    ``accepted`` is the same of the rows whose decision is accept; ``ruled`` says whether the run has a rule.
+    The last answer is none. After the labels 0 to 9 come that of no valid digit, to which every answer is wrong, and
+    not known. ``accepted`` is the same of the rows whose decision is accept; ``no_digit`` are the statuses of the
+    rows with that label; ``ruled`` says whether the run has a rule.
     """
 
     ruled: bool = False
     matrix: NDArray[np.int64] = field(default_factory=_matrix)
     accepted: NDArray[np.int64] = field(default_factory=_matrix)
     statuses: Counter[str] = field(default_factory=Counter)
+    no_digit: Counter[str] = field(default_factory=Counter)
 
     def add(self, rows: pa.Table) -> None:
         """Count the rows of a table with the columns ``label``, ``digit``, ``status`` and ``decision``."""
-        label = rows["label"].fill_null(NONE).to_numpy()
-        digit = rows["digit"].fill_null(NONE).to_numpy()
+        label, digit = _places(rows["label"]), rows["digit"].fill_null(NONE).to_numpy()
         accept = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False).to_numpy()
         np.add.at(self.matrix, (label, digit), 1)
         np.add.at(self.accepted, (label[accept], digit[accept]), 1)
-        for found in rows["status"].value_counts().to_pylist():
-            self.statuses[found["values"]] += found["counts"]
+        for statuses, counted in ((self.statuses, rows), (self.no_digit, rows.filter(pa.array(label == NONE)))):
+            for found in counted["status"].value_counts().to_pylist():
+                statuses[found["values"]] += found["counts"]
 
     @property
     def labelled(self) -> NDArray[np.int64]:
-        """Label x answer of the scans that have both, int64 (10, 10)."""
-        return self.matrix[:NONE, :NONE]
+        """Label x answer of the scans that have both, int64 (11, 10); the last label is none."""
+        return self.matrix[:UNKNOWN, :NONE]
 
     def summary(self) -> dict[str, Any]:
-        """The run's totals; ``accuracy`` is None where no scored scan has a label."""
-        scored, labelled = int(self.matrix[:, :NONE].sum()), int(self.labelled.sum())
+        """The run's totals; ``accuracy`` is None where no scored scan is labelled with a digit."""
+        scored, labelled = int(self.matrix[:, :NONE].sum()), int(self.labelled[:NONE].sum())
         correct = int(np.trace(self.labelled))
         return {
             "rows": int(self.matrix.sum()),
@@ -71,7 +81,19 @@ class Counts:
             "labelled": labelled,
             "correct": correct if labelled else None,
             "accuracy": correct / labelled if labelled else None,
+            **self._no_digit(),
             **self._decisions(),
+        }
+
+    def _no_digit(self) -> dict[str, int | None]:
+        rows, answered = int(self.matrix[NONE].sum()), int(self.labelled[NONE].sum())
+        refused = sum(self.no_digit[name] for name in tables.READ) - answered
+        return {
+            "labelled_none": rows,
+            "none_refused": refused,
+            "none_answered": answered,
+            "none_unreadable": rows - refused - answered,
+            "none_accepted": int(self.accepted[NONE].sum()) if self.ruled else None,
         }
 
     def _decisions(self) -> dict[str, int | None]:
@@ -86,7 +108,7 @@ class Counts:
 
     @property
     def _sure(self) -> NDArray[np.int64]:
-        return self.accepted[:NONE, :NONE]
+        return self.accepted[:UNKNOWN, :NONE]
 
     def accepted_by_answer(self) -> tuple[pa.Array, pa.Array]:
         """How many accepted scans were answered with each digit, and how many of those wrongly; null where unknown."""
@@ -102,7 +124,7 @@ def per_class(counts: Counts) -> pa.Table:
     matrix = counts.labelled
     has_labels = bool(matrix.sum())
     predicted = matrix.sum(axis=0) if has_labels else counts.matrix[:, :NONE].sum(axis=0)
-    support, correct = matrix.sum(axis=1), np.diag(matrix)
+    support, correct = matrix[:NONE].sum(axis=1), np.diag(matrix)
     written = support > 0
     low, high = wilson(correct, support)
     accepted, accepted_errors = counts.accepted_by_answer()
@@ -142,12 +164,12 @@ def wilson(correct: NDArray[np.int64], total: NDArray[np.int64]) -> tuple[NDArra
 
 
 def confusion(counts: Counts) -> pa.Table:
-    """All 121 combinations of label and answer, null for none, as ``tables.CONFUSION``."""
-    label, digit = np.divmod(np.arange((NONE + 1) ** 2), NONE + 1)
+    """All 132 combinations of label and answer, null for not known and for none, as ``tables.CONFUSION``."""
+    label, digit = np.divmod(np.arange((UNKNOWN + 1) * (NONE + 1)), NONE + 1)
     return tables.table(
         tables.CONFUSION,
         {
-            "label": pa.array(label, pa.int8(), mask=label == NONE),
+            "label": pa.array(np.where(label == NONE, tables.NO_DIGIT, label), pa.int8(), mask=label == UNKNOWN),
             "digit": pa.array(digit, pa.int8(), mask=digit == NONE),
             "count": counts.matrix.ravel(),
         },
@@ -169,11 +191,11 @@ class Confidences:
     def add(self, rows: pa.Table) -> None:
         """Count the rows of a table with the columns ``label``, ``digit`` and ``confidence``."""
         scored = rows.filter(pc.is_valid(rows["digit"]))
-        label, digit = scored["label"].fill_null(NONE).to_numpy(), scored["digit"].to_numpy()
+        label, digit = _places(scored["label"]), scored["digit"].to_numpy()
         confidence = scored["confidence"].to_numpy().astype(np.float64)
         bins = calibrating.bin_of(confidence)
         steps = np.searchsorted(THRESHOLDS, confidence, side="right") - 1
-        labelled = label != NONE
+        labelled = label != UNKNOWN
         for kind, chosen in ((SCORED, slice(None)), (LABELLED, labelled), (WRONG, labelled & (label != digit))):
             self.bins[kind] += np.bincount(bins[chosen], minlength=calibrating.BINS)
             self.sums[kind] += np.bincount(bins[chosen], confidence[chosen], minlength=calibrating.BINS)

@@ -1,11 +1,12 @@
 """Which scans there are: everything below the sources, or what a manifest names."""
 
 import os
-import posixpath
+import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from itertools import chain, groupby, islice, pairwise
 
 import numpy as np
@@ -122,46 +123,67 @@ def _text(name: bytes) -> str:
 
 
 def read_manifest(location: str) -> pa.Table:
-    """The scans that a Parquet file names, as a table of ``tables.MANIFEST``, which lies in a file.
+    """The scans that a CSV or Parquet file names, as a table of ``tables.MANIFEST``, which lies in a file.
 
-    Columns: ``scan``, a path below ``source`` where the file has that column, else below the file's own
-    folder (or absolute); and ``label`` if there are any. Raises InputError where the file breaks a rule.
+    Columns: ``scan``, a path below ``source`` where the file has that column, else below the file's own folder, or a
+    full path or URI; and ``label`` if there are any. A relative ``source`` is below the file's folder, too. Scans keep
+    the names that the file gives them. Raises InputError where the file breaks a rule.
     """
     listed = _filed(_named(location))
     if repeated := _first_repeated(listed["path"]):
-        first, row = repeated
-        scan = listed["scan"][row].as_py()
-        raise InputError(f"--manifest {location}, row {row + 1}: {scan!r} stands in row {first + 1} already")
+        first, again = (_where(location, row) for row in repeated)
+        scan = listed["scan"][repeated[1]].as_py()
+        raise InputError(f"{again}: {scan!r} is named in {first.rpartition(', ')[2]} already; name each scan once")
     return listed
+
+
+def _where(location: str, row: int) -> str:
+    for rows in user_tables.read("--manifest", location, ["scan"]):
+        if row < len(rows.numbers):
+            return rows.where(row)
+        row -= len(rows.numbers)
+    return f"--manifest {location}"  # it has changed meanwhile
 
 
 def _named(location: str) -> Iterator[pa.Table]:
     folder = locations.absolute(location).rpartition("/")[0]
-    where = f"--manifest {location}"
-    for first, given in user_tables.read("--manifest", location, ["scan"], ["source", "label"]):
-        has = given.schema.names
-        names = user_tables.texts(where, first, given, "scan")
-        sources = user_tables.texts(where, first, given, "source") if "source" in has else [None] * len(names)
-        labels = user_tables.digits(where, first, given) if "label" in has else pa.nulls(len(names), pa.int8())
-        places: list[tuple[str, str]] = []
-        for row, (scan, source) in enumerate(zip(names, sources, strict=True), start=first):
-            if ".." in scan.split("/") or "\0" in scan:
-                raise InputError(f"{where}, row {row}: {scan!r} leaves its source; name it directly")
-            places.append(_place(scan, source and locations.absolute(source), folder))
-        paths = [scans.path_of(source, posixpath.normpath(scan)) for source, scan in places]
-        sizes, times = zip(*_examine_all([source for source, _ in places], paths), strict=True)
-        yield _table(*zip(*places, strict=True), paths, sizes, times, labels)
+    for rows in user_tables.read("--manifest", location, ["scan"], ["source", "label"]):
+        names = rows.texts("scan")
+        given = rows.texts("source") if "source" in rows.columns else [folder] * len(names)
+        labels = rows.digits() if "label" in rows.columns else [None] * len(names)
+        sources, paths = [], []
+        for at, (scan, source) in enumerate(zip(names, given, strict=True)):
+            _check_name(rows.where(at), scan, source)
+            sources.append(_source(scan, source, folder))
+            paths.append(_path(sources[-1], scan))
+        sizes, times = zip(*_examine_all(sources, paths), strict=True)
+        yield _table(sources, names, paths, sizes, times, labels)
 
 
-def _place(scan: str, source: str | None, folder: str) -> tuple[str, str]:
-    """The source of a scan that a manifest names, and its path below it."""
-    if "://" in scan and locations.is_uri(scan):
-        scheme, _, rest = scan.partition("://")
-        bucket, _, path = rest.partition("/")
-        return f"{scheme}://{bucket or '/'}", path
-    if scan.startswith("/"):
-        return "/", scan.lstrip("/")
-    return source or folder, scan
+def _check_name(where: str, scan: str, source: str) -> None:
+    if ".." in scan.split("/") or "\0" in scan:
+        raise InputError(f"{where}: {scan!r} leaves its source; name it directly")
+    for name in (scan, source):
+        if re.match(r"[A-Za-z]:[\\/]|\\\\", name):
+            raise InputError(f"{where}: {name!r} is a path of Windows; give the one that this machine has for it")
+
+
+def _source(scan: str, source: str, folder: str) -> str:
+    """Where a scan that a manifest names is: at the root that its name begins with, or below its source."""
+    root = scans.rooted(scan)
+    return root[0] if root else _absolute(folder, source)
+
+
+@lru_cache(1_000)  # asked for every scan
+def _absolute(folder: str, source: str) -> str:
+    return locations.absolute(locations.below(folder, source))
+
+
+def _path(source: str, scan: str) -> bytes:
+    path = scans.path_of(source, scan)
+    if "\\" in scan and not locations.is_uri(source) and not os.path.lexists(path):
+        return scans.path_of(source, scan.replace("\\", "/"))  # as Windows writes folders
+    return path
 
 
 def _first_repeated(paths: pa.ChunkedArray) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """Where things are: a plain path, or any URI that pyarrow.fs understands (s3://, gs://, fsspec+...)."""
 
 import os
+import posixpath
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -40,6 +41,13 @@ def absolute(location: str) -> str:
     if is_uri(location):
         return re.sub(r"(?<=[^:/])/+$", "", location)  # but not those of hdfs:///
     return os.path.abspath(os.path.expanduser(location))
+
+
+def below(folder: str, location: str) -> str:
+    """A relative path taken from a folder, which may be a URI; an absolute one, or one from ~, as it is."""
+    if location.startswith(("/", "~")) or is_uri(location):
+        return location
+    return f"{folder}/{posixpath.normpath(location)}".removesuffix("/.")
 
 
 def _refuse_secrets(location: str) -> None:

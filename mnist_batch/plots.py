@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mnist_batch.counting import wilson
-from mnist_batch.tables import CLASSES, READ, STATUSES
+from mnist_batch.tables import CLASSES, NO_DIGIT, READ, STATUSES
 
 BLUE, RED = "#1f4e79", "#b42318"
 
@@ -40,13 +40,14 @@ def as_png(figure: Any) -> bytes:
 
 
 def confusion(matrix: NDArray[np.int64]) -> bytes:
-    """A heatmap, as PNG, of counts label x answer, int64 (10, 10).
+    """A heatmap, as PNG, of counts label x answer, int64 (11, 10), the last label being none.
 
     Colour is the share of the label's scans, so that a rare digit shows as well as a common one; the number
-    in a cell is the count, left out where it is 0.
+    in a cell is the count, left out where it is 0. The row of none is left out where nothing in it was answered.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
+    matrix = matrix if matrix[CLASSES:].any() else matrix[:CLASSES]
     # The diagonal would drown every mistake: colour follows the square root.
     shade = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
     figure = new_figure(6.2, 6.4)
@@ -58,7 +59,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
         axes.text(answer + 0.5, label + 0.5, str(matrix[label, answer]), ha="center", va="center", color=ink)
     axes.set(xlabel="answer", ylabel="label", title="What was written, and what was read", aspect="equal")
     axes.set(xticks=np.arange(CLASSES) + 0.5, xticklabels=range(CLASSES))
-    axes.set(yticks=np.arange(CLASSES) + 0.5, yticklabels=range(CLASSES))
+    axes.set(yticks=np.arange(len(matrix)) + 0.5, yticklabels=[*range(CLASSES), "none"][: len(matrix)])
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -128,8 +129,8 @@ def risk(curve: pa.Table, totals: Mapping[str, Any], target_error: float | None)
     if target_error is not None:
         axes.axhline(target_error, color=RED, lw=1, ls="--")
     if totals["accepted_labelled"]:
-        accepted = totals["accepted_labelled"]
-        axes.plot(accepted / totals["labelled"], totals["accepted_errors"] / accepted, "o", ms=8, color=RED)
+        accepted, labelled = totals["accepted_labelled"], rows[0]["accepted"]
+        axes.plot(accepted / labelled, totals["accepted_errors"] / accepted, "o", ms=8, color=RED)
     axes.set(xlabel="accepted, % of the labelled answers", ylabel="wrong, % of the accepted", xlim=(None, 1.01))
     axes.set_ylim(0, max(axes.get_ylim()[1], 0.001))
     return _rates(figure, axes.xaxis, axes.yaxis)
@@ -229,4 +230,5 @@ def page(
         meanings=STATUSES,
         read=READ,
         classes=CLASSES,
+        no_digit=NO_DIGIT,
     )

@@ -90,7 +90,7 @@ def _pictures(
 ) -> dict[str, bytes]:
     # Without labels, what the answers are and how sure they are; nothing about how many are right.
     bins, curve = staged["calibration"], staged["risk_coverage"]
-    if summary["labelled"]:
+    if counts.labelled.any():
         return {
             "heatmap": plots.confusion(counts.labelled),
             "reliability": plots.reliability(bins),
@@ -124,7 +124,9 @@ def _picture(row: Mapping[str, Any]) -> bytes | None:
         return None
 
 
-def rebuild(out: str, run_id: str, labels: str | None = None) -> tuple[runs.Run, dict[str, Any]]:
+def rebuild(
+    out: str, run_id: str, labels: str | None = None, ignore_unlisted_labels: bool = False
+) -> tuple[runs.Run, dict[str, Any]]:
     """Write the report of a published run again from its predictions, and its totals into run.json.
 
     ``labels`` is a CSV or Parquet file whose labels take the place of those in the rows. Raises InputError for
@@ -137,7 +139,7 @@ def rebuild(out: str, run_id: str, labels: str | None = None) -> tuple[runs.Run,
     truth = None
     if labels is not None:
         listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
-        truth = scans.match_labels(listed, labels)
+        truth = scans.match_labels(listed, labels, ignore_unlisted_labels)
     facts["report_labels"] = labels
     facts["totals"] = stage(run, facts, truth)
     run.publish()

@@ -1,89 +1,130 @@
 """What is said of listed scans: their labels, their shards, their digest."""
 
 import hashlib
+import logging
 import os
-from collections import defaultdict
-from collections.abc import Collection, Iterator
+import posixpath
+import re
+from collections.abc import Collection, Mapping
 from functools import lru_cache
+from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
 
-from mnist_batch import locations, tables, user_tables
+from mnist_batch import locations, scan_names, tables, user_tables
 from mnist_batch.errors import InputError
 
 SHARD_SIZE = 5_000
 MAX_SHARDS = 2_000  # analysts never meet a million small files
 CHUNK = 50_000  # scans that are held as Python's objects at once
+DIGITS = {str(digit): digit for digit in range(tables.CLASSES)}  # the labels of folders, by their names
+
+log = logging.getLogger(__name__)
 
 
-def attach_labels(manifest: pa.Table, labels: str) -> pa.Table:
+def attach_labels(manifest: pa.Table, labels: str, ignore_unlisted: bool = False) -> pa.Table:
     """The manifest with its ``label`` column filled.
 
-    ``none`` leaves it as it is, ``parent`` takes the name of the folder a scan is in, where that is 0 to 9,
+    ``none`` leaves it as it is, ``parent`` takes the name of the folder a scan is in, where that is 0 to 9 or none,
     anything else is a CSV or Parquet file with columns ``scan,label``. Raises InputError where the labels
     contradict each other or the listing.
     """
     if labels == "none":
         return manifest
     if labels == "parent":
-        found = parent_labels(manifest)
+        found = parent_labels(manifest, {**DIGITS, "none": tables.NO_DIGIT})
         if len(found) and found.null_count == len(found):
-            raise InputError("--labels parent: no scan is in a folder named 0 to 9; give a label file, or none")
+            [path] = manifest["path"].slice(0, 1).to_pylist()
+            raise InputError(
+                f"--labels parent: no scan is in a folder named 0 to 9, or none; one is {os.fsdecode(path)!r}. Leave "
+                "--labels out where the truth is not known, or give a file with columns scan,label"
+            )
     else:
         listed = identities(manifest)
-        truth = match_labels(listed, labels)
+        truth = match_labels(listed, labels, ignore_unlisted)
         found = pa.array([truth.get(key) for key in listed], pa.int8())
     return manifest.set_column(manifest.schema.get_field_index("label"), tables.MANIFEST.field("label"), found)
 
 
-def parent_labels(manifest: pa.Table) -> pa.ChunkedArray:
-    """The name of the folder each scan is in where that is 0 to 9, else null, as int8."""
+def parent_labels(manifest: pa.Table, names: Mapping[str, int] = DIGITS) -> pa.ChunkedArray:
+    """The label that the folder each scan is in stands for by its name, in any case of letters, else null, as int8."""
     labels = []
     for chunk in manifest["path"].chunks:  # not all of them as Python's objects at once
-        folders = (os.path.basename(os.path.dirname(path)) for path in chunk.to_pylist())
-        labels.append([int(name) if len(name) == 1 and name.isdigit() else None for name in folders])
+        folders = (os.fsdecode(os.path.basename(os.path.dirname(path))) for path in chunk.to_pylist())
+        labels.append([names.get(folder.lower()) for folder in folders])
     return pa.chunked_array(labels, pa.int8())
 
 
-def match_labels(listed: Collection[tuple[str, str]], labels: str) -> dict[tuple[str, str], int]:
+def match_labels(
+    listed: Collection[tuple[str, str]], labels: str, ignore_unlisted: bool = False
+) -> dict[tuple[str, str], int]:
     """The label of each scan that a file names; ``listed`` and the keys are (source, scan).
 
-    ``labels`` is a CSV or Parquet file with columns ``scan,label``, a scan being its path below its source or
-    ``source/scan``. Raises InputError, naming the first offending row, for an unknown or ambiguous scan, a
-    second label for a scan and a label outside 0 to 9.
+    ``labels`` is a CSV or Parquet file with columns ``scan,label``, where a scan may have any name of ``ScanNames``.
+    A scan without a label is left out; so, with ``ignore_unlisted``, is one that is not listed: the log counts them.
+    Raises InputError, naming the first offending line, for an unknown or ambiguous scan, a second label for a scan
+    and a label that is none, and where no row has a label.
     """
-    by_name: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for source, scan in listed:
-        by_name[scan].add((source, scan))
-        by_name[f"{source.rstrip('/')}/{scan}"].add((source, scan))
-    truth: dict[tuple[str, str], int] = {}
-    for row, name, digit in _labelled(labels):
-        where = f"--labels {labels}, row {row}"
-        if digit is None:
-            raise InputError(f"{where}: {name!r} has no label; leave the row out")
-        if name not in by_name:
-            raise InputError(f"{where}: no scan {name!r} is listed; give its path below its source")
-        if len(by_name[name]) > 1:
-            raise InputError(f"{where}: several sources have a scan {name!r}; give its full path")
-        [key] = by_name[name]
-        if key in truth:
-            also = f"labelled {truth[key]} and {digit}" if truth[key] != digit else f"labelled {digit} twice"
-            raise InputError(f"{where}: {name!r} is {also}; keep one row, the true one")
-        truth[key] = digit
+    named, truth = scan_names.ScanNames(listed), dict[tuple[str, str], int]()
+    rows_read = unlisted = 0
+    for rows in user_tables.read("--labels", labels, ["scan", "label"]):
+        for at, (name, digit) in enumerate(zip(rows.texts("scan"), rows.digits(), strict=True)):
+            key = named.scan_of(rows.where(at), name)
+            rows_read += 1
+            if key is None:
+                if not ignore_unlisted:
+                    raise InputError(_unlisted(rows.where(at), name, named))
+                unlisted += 1
+            elif key in truth and digit is not None:
+                named.check()
+                raise InputError(f"{rows.where(at)}: {name!r} is labelled {_both(truth[key], digit)}; keep one row")
+            elif digit is not None:
+                truth[key] = digit
+    named.check()
+    if unlisted:
+        log.log(
+            logging.INFO if truth else logging.WARNING,
+            "--labels %s: %s of its %s rows name scans that are not listed; they are ignored",
+            labels, f"{unlisted:,}", f"{rows_read:,}",
+        )  # fmt: skip
+    elif not truth:
+        raise InputError(f"--labels {labels}: no row has a label; fill in the column, or leave the argument out")
     return truth
 
 
-def _labelled(labels: str) -> Iterator[tuple[int, str, int | None]]:
-    where = f"--labels {labels}"
-    for first, rows in user_tables.read("--labels", labels, ["scan", "label"]):
-        names, digits = user_tables.texts(where, first, rows, "scan"), user_tables.digits(where, first, rows)
-        yield from zip(range(first, first + len(rows)), names, digits, strict=True)
+def _unlisted(where: str, name: str, named: scan_names.ScanNames) -> str:
+    example = named.example(name)
+    message = f"{where}: no scan {name!r} is listed; give its path below its source"
+    if example:
+        message += f", as {example!r} is one"
+    if re.search(r"\\x[0-9a-f]{2}", name):
+        message += "; where letters are \\xNN, the file is not UTF-8: save it so"
+    return f"{message}. With --ignore-unlisted-labels such rows are ignored and counted"
+
+
+def _both(first: int, second: int) -> str:
+    one, other = ("none" if digit == tables.NO_DIGIT else str(digit) for digit in (first, second))
+    return f"{one} twice" if one == other else f"{one} and {other}"
 
 
 def path_of(source: str, scan: str) -> bytes:
-    """The path to open for a scan below its source, inside the source's file system."""
-    return f"{_inside(source)}/{scan}".encode()
+    """The path to open for a scan, inside the file system of its source: below it, unless it is ``rooted``."""
+    source, scan = rooted(scan) or (source, scan)
+    return f"{_inside(source)}/{posixpath.normpath(scan)}".encode()
+
+
+def rooted(scan: str) -> tuple[str, str] | None:
+    """The root of a scan that is named by its full path or URI, and its path below that; None of any other."""
+    if scan.startswith("/"):
+        return "/", scan.lstrip("/")
+    if scan.startswith("file:///"):
+        return "/", unquote(scan.removeprefix("file://")).lstrip("/")
+    if "://" in scan and locations.is_uri(scan):
+        scheme, _, rest = scan.partition("://")
+        bucket, _, path = rest.partition("/")
+        return f"{scheme}://{bucket or '/'}", path
+    return None
 
 
 @lru_cache(1_000)  # asked for every scan

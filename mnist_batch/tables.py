@@ -7,6 +7,7 @@ import pyarrow as pa
 
 CLASSES = 10
 IMAGE_BYTES = 28 * 28
+NO_DIGIT = -1  # as a label: no valid digit is written there
 REFUSALS = ("not_a_digit", "several")  # what the outputs of a model after its ten digits stand for
 READ = ("ok", "blank", *REFUSALS)  # the statuses of scans that could be read
 
@@ -29,6 +30,14 @@ STATUSES: Mapping[str, str] = {
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = True) -> pa.Field:
     return pa.field(name, kind, nullable, {"description": description})
+
+
+LABEL = _field("label", pa.int8(), f"the true digit, where known; {NO_DIGIT}: no valid digit is written there")
+
+
+def is_own_label(field: pa.Field) -> bool:
+    """Whether a column is ``label`` as these tables have it, whose -1 means ``NO_DIGIT``: others mean other things."""
+    return bool(field.metadata) and field.metadata.get(b"description") == LABEL.metadata[b"description"]
 
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -55,7 +64,7 @@ MANIFEST = pa.schema(
         _field("path", pa.binary(), "the exact path to open, as bytes", nullable=False),
         _field("size", pa.int64(), "bytes when listed; null where the file could not be examined"),
         _field("modified_ns", pa.int64(), "time of last change when listed, ns since 1970, UTC"),
-        _field("label", pa.int8(), "the true digit, where known"),
+        LABEL,
     ]
 )
 
@@ -90,7 +99,7 @@ PREDICTIONS = pa.schema(
             pa.list_(pa.field("element", pa.float32()), CLASSES),
             "the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
         ),
-        _field("label", pa.int8(), "the true digit, where known"),
+        LABEL,
         _field(
             "decision",
             TEXT,
@@ -107,7 +116,11 @@ PER_CLASS = pa.schema(
     [
         _field("digit", pa.int8(), "the class, 0 to 9; always ten rows", nullable=False),
         _field("support", pa.int64(), "scored scans whose label is this digit; null in a run without labels"),
-        _field("predicted", pa.int64(), "scored scans answered with this digit; of the labelled, where any are"),
+        _field(
+            "predicted",
+            pa.int64(),
+            "scored scans answered with this digit; of the labelled, those labelled none too, where any are",
+        ),
         _field("correct", pa.int64(), "scored scans with this label and this answer; null without labels"),
         _field("precision", pa.float64(), "correct / predicted; null where support or predicted is 0"),
         _field("recall", pa.float64(), "correct / support; null where support is 0"),
@@ -122,14 +135,14 @@ PER_CLASS = pa.schema(
         _field(
             "accepted_errors",
             pa.int64(),
-            "of accepted, those whose label is another digit; null without labels or rule",
+            "of accepted, those whose label is another digit or none; null without labels or rule",
         ),
     ]
 )
 
 CONFUSION = pa.schema(
     [
-        _field("label", pa.int8(), "the true digit; null: not known"),
+        _field("label", pa.int8(), f"the true digit; {NO_DIGIT}: no valid digit; null: not known"),
         _field("digit", pa.int8(), "the answer; null: not scored"),
         _field("count", pa.int64(), "rows of predictions with this label and answer; they sum to all rows", False),
     ]
@@ -156,7 +169,7 @@ RISK_COVERAGE = pa.schema(
         _field("threshold", pa.float64(), "least confidence to accept", nullable=False),
         _field("accepted", pa.int64(), "scored scans at least as sure; of the labelled, where any are", nullable=False),
         _field("coverage", pa.float64(), "accepted / all scored (labelled) scans; null where there are none"),
-        _field("errors", pa.int64(), "of accepted, those whose label is another digit; null without labels"),
+        _field("errors", pa.int64(), "of accepted, those whose label is another digit or none; null without labels"),
         _field("risk", pa.float64(), "errors / accepted; null where accepted is 0 or without labels"),
     ]
 )

@@ -1,60 +1,195 @@
-"""Tables that users give, a manifest or labels, as CSV or Parquet: read in batches, checked row by row."""
+"""Tables that users give, a manifest or labels, as CSV or Parquet: told by their content, checked row by row."""
 
+import codecs
+import csv
+import gzip
+import io
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.dataset as ds
+from pyarrow import fs
 
-from mnist_batch import locations
+from mnist_batch import locations, tables
 from mnist_batch.errors import InputError
 
 BATCH = 50_000  # rows
+SEPARATORS = ",;\t"
+NO_SEPARATOR = "\x1f"  # of a file of one column, whose names may have commas
+UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}  # what programs write where there is no value
+READ_BYTES = 1 << 20  # from a store: small reads are a request each
 
 
-def read(
-    argument: str, location: str, needed: Sequence[str], others: Sequence[str] = ()
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The number of its first row, from 1, and the rows of each batch: the columns ``needed`` and ``others`` it has.
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a user's table, as Python's values, and where they are: ``unit`` is line or row, from 1.
 
-    Raises InputError, naming ``argument``, where the file cannot be read, has no row or lacks a column.
+    Lines are counted as a spreadsheet shows them: the header is line 1.
     """
+
+    file: str
+    unit: str
+    numbers: Sequence[int]
+    columns: Mapping[str, list[Any]]
+
+    def where(self, at: int) -> str:
+        """The file and the line or row of the ``at``-th of these, to begin a message with."""
+        return f"{self.file}, {self.unit} {self.numbers[at]}"
+
+    def texts(self, name: str) -> list[str]:
+        """A column of texts. Raises InputError for one that is empty or no text."""
+        for at, value in enumerate(self.columns[name]):
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"{self.where(at)}: {name} is {value!r}; it has to be a text")
+        return self.columns[name]
+
+    def digits(self) -> list[int | None]:
+        """The column ``label``: 0 to 9, ``tables.NO_DIGIT`` for none, None where it is empty.
+
+        Raises InputError for anything else.
+        """
+        return [self._digit(at, value) for at, value in enumerate(self.columns["label"])]
+
+    def _digit(self, at: int, value: object) -> int | None:
+        text = "" if value is None else str(value).strip().lower()
+        if text in UNKNOWN:
+            return None
+        if text == "none":
+            return tables.NO_DIGIT
+        # pandas writes an integer column with gaps as 3.0, spreadsheets of many countries 3,0
+        if not re.fullmatch(r"0*[0-9]([.,]0*)?", text):
+            raise InputError(
+                f"{self.where(at)}: label is {value!r}; it has to be 0 to 9, none (no valid digit is written there), "
+                "or empty (not known)"
+            )
+        return int(re.split("[.,]", text)[0])
+
+
+def read(argument: str, location: str, needed: Sequence[str], others: Sequence[str] = ()) -> Iterator[Rows]:
+    """The rows in batches: the columns ``needed``, and those of ``others`` that the table has.
+
+    CSV may be separated by commas, semicolons or tabs, be UTF-8 or UTF-16, and gzipped. Raises InputError, naming
+    ``argument``, where the table cannot be read, has no row or lacks a column.
+    """
+    file = f"{argument} {location}"
     filesystem, path = locations.resolve(location)
-    csv = ds.CsvFileFormat(convert_options=pyarrow.csv.ConvertOptions(column_types={"scan": pa.string()}))
-    row = 1
+    found = False
     try:
-        given = ds.dataset(
-            path, filesystem=filesystem, format=csv if path.endswith(".csv") else "parquet", partitioning=None
-        )
-        for name in needed:
-            if name not in given.schema.names:
-                raise InputError(f"{argument} {location}: needs a column {name!r}; it has {given.schema.names}")
-        columns = [name for name in [*needed, *others] if name in given.schema.names]
-        for batch in given.to_batches(columns=columns, batch_size=BATCH):
-            if len(batch):
-                yield row, batch
-            row += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{argument} {location}: not a readable CSV or Parquet file ({error})") from None
-    if row == 1:
-        raise InputError(f"{argument} {location}: has no row; leave the argument out, or see who made the file")
+        if not locations.exists(filesystem, path):
+            raise InputError(f"{file}: no such file; check the path")
+        for rows in _read(file, filesystem, path, [*needed], [*others]):
+            found = True
+            yield rows
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{file}: not a readable CSV or Parquet file ({error})") from None
+    if not found:
+        raise InputError(f"{file}: has no row; leave the argument out, or see who made the file")
 
 
-def texts(where: str, first: int, rows: pa.RecordBatch, name: str) -> list[str]:
-    """A column of texts. Raises InputError, with ``where`` and the row, for one that is empty or no text."""
-    values: list[str] = rows[name].to_pylist()
-    for row, value in enumerate(values, start=first):
-        if not isinstance(value, str) or not value:
-            raise InputError(f"{where}, row {row}: {name} is {value!r}; it has to be a text")
-    return values
+def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], others: list[str]) -> Iterator[Rows]:
+    if locations.is_folder(filesystem, path):
+        yield from _of_parquet(file, filesystem, path, needed, others)
+        return
+    with filesystem.open_input_stream(path, compression=None, buffer_size=READ_BYTES) as stream:
+        content = io.BufferedReader(stream)
+        if content.peek(4)[:4] == b"PAR1":
+            yield from _of_parquet(file, filesystem, path, needed, others)
+        elif content.peek(2)[:2] == b"\x1f\x8b":
+            yield from _of_csv(file, io.BufferedReader(gzip.GzipFile(fileobj=content)), needed, others)
+        else:
+            yield from _of_csv(file, content, needed, others)
 
 
-def digits(where: str, first: int, rows: pa.RecordBatch) -> list[int | None]:
-    """The column ``label``. Raises InputError, with ``where`` and the row, for one that is not 0 to 9."""
-    values = rows["label"].to_pylist()
-    for row, value in enumerate(values, start=first):
-        # pandas writes an integer column with gaps as 3.0
-        if value is not None and not re.fullmatch(r"[0-9](\.0)?", str(value)):
-            raise InputError(f"{where}, row {row}: label is {value!r}; it has to be 0 to 9")
-    return [None if value is None else int(float(value)) for value in values]
+def _of_parquet(
+    file: str, filesystem: fs.FileSystem, path: str, needed: list[str], others: list[str]
+) -> Iterator[Rows]:
+    given = ds.dataset(path, filesystem=filesystem, format="parquet", partitioning=None)
+    at = _places(file, given.schema.names, needed, others)
+    columns = {name: given.schema.names[place] for name, place in at.items()}
+    first = 1
+    for batch in given.to_batches(columns=[*columns.values()], batch_size=BATCH):
+        values = {name: batch[column].to_pylist() for name, column in columns.items()}
+        if "label" in columns and tables.is_own_label(given.schema.field(columns["label"])):
+            values["label"] = ["none" if label == tables.NO_DIGIT else label for label in values["label"]]
+        if len(batch):
+            yield Rows(file, "row", range(first, first + len(batch)), values)
+        first += len(batch)
+
+
+def _of_csv(file: str, content: io.BufferedReader, needed: list[str], others: list[str]) -> Iterator[Rows]:
+    lines = io.TextIOWrapper(content, _encoding(file, content), "backslashreplace", newline="")
+    line, header = 1, lines.readline()
+    if header.lower().startswith("sep="):  # an instruction to Excel, which does not show it
+        header = lines.readline()
+    while header and not header.strip():
+        line, header = line + 1, lines.readline()
+    separator, names = _header(header, needed)
+    at = _places(file, names, needed, others)
+    records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
+    written = ((number, row) for number, row in records if any(map(str.strip, row)))  # Excel ends some with a line ,
+    while batch := list(islice(written, BATCH)):
+        for number, row in batch:
+            if len(row) <= max(at.values()) or any(map(str.strip, row[len(names) :])):
+                raise InputError(
+                    f"{file}, line {number}: has {len(row)} of {len(names)} columns; a value that holds the separator "
+                    "has to be in quotes"
+                )
+        numbers, rows = zip(*batch, strict=True)
+        yield Rows(file, "line", numbers, {name: [row[place] for row in rows] for name, place in at.items()})
+
+
+def _encoding(file: str, content: io.BufferedReader) -> str:
+    head = content.peek(1024)
+    if not head:
+        raise InputError(f"{file}: is empty")
+    if head.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
+        raise InputError(f"{file}: is a workbook of a spreadsheet, or an archive; save it as CSV (UTF-8)")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in head:
+        raise InputError(f"{file}: holds zero bytes, so it is neither CSV nor Parquet; save it as CSV (UTF-8)")
+    return "utf-8-sig"
+
+
+def _header(header: str, needed: list[str]) -> tuple[str, list[str]]:
+    """The separator of a CSV file and the names of its columns: the separator under which it has those needed."""
+    splits = {separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS}
+    for separator, names in splits.items():
+        if {*needed} <= {_plain(name) for name in names}:
+            return (separator if len(names) > 1 else NO_SEPARATOR), names
+    most = max(splits, key=lambda separator: len(splits[separator]))
+    return most, splits[most]
+
+
+def _places(file: str, names: list[str], needed: list[str], others: list[str]) -> dict[str, int]:
+    """Where the columns are that are wanted, by name."""
+    there = [_plain(name) for name in names]
+    for name in needed:
+        if name not in there:
+            raise InputError(
+                f"{file}: needs a column {name!r}; it has {names}. The first line of a CSV file names the columns, "
+                "between commas, semicolons or tabs"
+            )
+    for name in (wanted := [name for name in [*needed, *others] if name in there]):
+        if there.count(name) > 1:
+            raise InputError(f"{file}: has {there.count(name)} columns called {name!r}; leave one")
+    return {name: there.index(name) for name in wanted}
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _records(file: str, reader: Iterator[list[str]], first: int) -> Iterator[tuple[int, list[str]]]:
+    for line in count(first):
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(f"{file}, line {line}: is not CSV ({error}); look at the quotes there") from None

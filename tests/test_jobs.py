@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jobs import demo, inspect, printing, report, score, session, train, verify
-from mnist_batch import command, runs
+from mnist_batch import command, images, runs
 from mnist_batch.errors import InputError
-from tests.conftest import write_scan
+from tests.conftest import calibrated, write_scan
 
 Make = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -162,15 +163,51 @@ def test_report_html_opens_offline_and_shows_names_as_text(
     assert "is 3, read" in page
 
 
+@pytest.mark.usefixtures("shared_ray")
+def test_answers_where_no_valid_digit_is_written_are_mistakes(ruler: str, tmp_path: Path, capsys: Capture) -> None:
+    for number in range(20):
+        write_scan(tmp_path / f"in/{number:02d}.png", number % 10, confidence=0.95 if number % 2 else 0.5)
+    (tmp_path / "in/blank.png").write_bytes(images.encode(np.full((40, 40), 255, np.uint8)))
+    (tmp_path / "in/torn.png").write_bytes(b"no image")
+    none = [f"{number:02d}.png" for number in range(6)] + ["blank.png", "torn.png"]
+    lines = [f"{name};NONE" for name in none] + [f"./in/{number:02d}.png;{number % 10}" for number in range(6, 20)]
+    (tmp_path / "Truth.CSV").write_text("\r\n".join(["Scan;Label", *lines, ";", ""]))
+    model, out = calibrated(ruler, tmp_path / "calibrated"), tmp_path / "out"
+    arguments = [tmp_path / "in", "--labels", tmp_path / "Truth.CSV", "--model", model, "--out", out]
+    code, printed, summary = ran(capsys, score, *arguments, "--target-error", 0.005)
+    assert (code, summary["accuracy"], summary["accepted_errors"]) == (0, 1.0, 3)
+    assert "of 8 labelled none 1 rightly without an answer, 6 answered (3 accepted), 1 unreadable" in printed
+    totals = json.loads((out / "runs" / summary["run_id"] / "run.json").read_text())["totals"]
+    assert [totals[f"none_{what}"] for what in ("refused", "answered", "accepted", "unreadable")] == [1, 6, 3, 1]
+    assert (totals["labelled"], totals["labelled_none"], totals["correct"]) == (14, 8, 14)
+    assert (totals["accepted"], totals["accepted_labelled"], totals["accepted_errors"]) == (10, 10, 3)
+    mistakes = duckdb.sql(f"FROM read_parquet('{out}/predictions/**/*.parquet') WHERE digit <> label").df()
+    assert sorted(mistakes["scan"]) == none[:6]
+    assert set(mistakes["label"]) == {-1}
+    confusion = pd.read_parquet(out / "confusion")
+    assert confusion["count"].sum() == 22
+    assert confusion[confusion["label"] == -1]["count"].sum() == 8
+    per_class = pd.read_parquet(out / "per_class").set_index("digit")
+    assert per_class.loc[1, ["support", "predicted", "correct", "precision"]].tolist() == [1, 2, 1, 0.5]
+    assert per_class["accepted_errors"].sum() == 3
+    curve = pd.read_parquet(out / "risk_coverage")
+    assert (curve["accepted"][0], curve["errors"][0]) == (20, 6)
+    assert pd.read_parquet(out / "calibration")["correct"].sum() == 14
+    page = Path(summary["report"]).read_text()
+    assert "answered of 8 labelled none, 3 accepted" in page
+    surest = page.split("Surest mistakes")[1].split("Least certain")[0]
+    assert surest.count('is no digit, read <span class="wrong">') == 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere"], "SCANS: there is no file or folder"),
-        ([], "SCANS and --manifest"),
+        ([], "SCANS: nothing is given; give one or more folders or files, or --manifest FILE"),
         (["in", "--labels", "parent"], "no scan is in a folder named 0 to 9"),
         (["in", "--labels", "nowhere.csv"], "no such file"),
-        (["in", "--manifest", "x.parquet"], "SCANS and --manifest"),
-        (["--manifest", "x.parquet"], "--manifest x.parquet: not a readable"),
+        (["in", "--manifest", "x.parquet"], "SCANS and --manifest are both given"),
+        (["--manifest", "x.parquet"], "--manifest x.parquet: no such file"),
         (["in", "--run-date", "soon"], "--run-date 'soon'"),
     ],
 )

@@ -13,7 +13,8 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from mnist_batch import calibrating, counting, tables
 
-ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=200)
+NO_DIGIT = tables.NO_DIGIT
+ROWS = st.lists(st.tuples(st.integers(NO_DIGIT, 9), st.integers(0, 9)), min_size=1, max_size=200)
 
 
 def counted(rows: list[tuple[int | None, int | None]]) -> counting.Counts:
@@ -55,23 +56,56 @@ def test_confusion_equals_scikit_learn(rows: list[tuple[int, int]]) -> None:
     labels, digits = zip(*rows, strict=True)
     table = counting.confusion(counted(list(rows)))
     assert table.schema.equals(tables.CONFUSION)
+    order = [*range(10), NO_DIGIT]  # nobody answers that there is none, so the last column of theirs is empty
     both = [row["count"] for row in table.to_pylist() if row["label"] is not None and row["digit"] is not None]
-    assert both == confusion_matrix(labels, digits, labels=range(10)).ravel().tolist()
+    assert both == confusion_matrix(labels, digits, labels=order)[:, :10].ravel().tolist()
 
 
 DIGIT = st.none() | st.integers(0, 9)
+LABEL = DIGIT | st.just(NO_DIGIT)
 
 
-@given(st.lists(st.tuples(DIGIT, DIGIT), max_size=200))
+@given(st.lists(st.tuples(LABEL, DIGIT), max_size=200))
 def test_the_books_balance_whatever_is_missing(rows: list[tuple[int | None, int | None]]) -> None:
     counts = counted(rows)
     summary = counts.summary()
     assert sum(counting.confusion(counts)["count"].to_pylist()) == summary["rows"] == len(rows)
     assert summary["scored"] + summary["unreadable"] == sum(summary["statuses"].values()) == len(rows)
     assert sum(summary["answers"].values()) == summary["scored"]
-    assert summary["labelled"] == sum(None not in row for row in rows)
+    assert summary["labelled"] == sum(None not in row and row[0] != NO_DIGIT for row in rows)
     assert (summary["accuracy"] is None) == (summary["labelled"] == 0)
     assert len(counting.per_class(counts)) == 10
+
+
+STATUS = st.sampled_from(["ok", "blank", "not_a_digit", "several", "missing", "undecodable"])
+
+
+@given(st.lists(st.tuples(LABEL, STATUS, st.integers(0, 9)), max_size=100))
+def test_cells_labelled_none_are_right_where_read_and_not_answered(rows: list[tuple[int | None, str, int]]) -> None:
+    digits = [digit if status == "ok" else None for _, status, digit in rows]
+    counts = counting.Counts(ruled=True)
+    counts.add(
+        pa.table(
+            {
+                "label": pa.array([label for label, _, _ in rows], pa.int8()),
+                "digit": pa.array(digits, pa.int8()),
+                "status": pa.array([status for _, status, _ in rows], tables.TEXT),
+                "decision": pa.array(["accept" if digit == 7 else "review" for digit in digits], tables.TEXT),
+            }
+        )
+    )
+    totals, per_class = counts.summary(), counting.per_class(counts)
+    none = [(status, digit) for label, status, digit in rows if label == NO_DIGIT]
+    assert totals["labelled_none"] == len(none)
+    assert totals["none_refused"] == sum(status in tables.READ and status != "ok" for status, _ in none)
+    assert totals["none_answered"] == sum(status == "ok" for status, _ in none)
+    assert totals["none_accepted"] == none.count(("ok", 7))
+    assert totals["none_refused"] + totals["none_answered"] + totals["none_unreadable"] == len(none)
+    if not (totals["labelled"] or totals["none_answered"]):
+        return
+    assert sum(per_class["support"].to_pylist()) == totals["labelled"]
+    assert sum(per_class["predicted"].to_pylist()) == totals["labelled"] + totals["none_answered"]
+    assert sum(per_class["accepted_errors"].to_pylist()) == totals["accepted_errors"] >= totals["none_accepted"]
 
 
 def test_without_labels_there_are_answers_and_no_accuracy() -> None:
@@ -120,7 +154,7 @@ def added(
     return whole, counts, confidences
 
 
-@given(st.lists(st.tuples(DIGIT, DIGIT, SURE), max_size=200))
+@given(st.lists(st.tuples(LABEL, DIGIT, SURE), max_size=200))
 def test_bins_and_thresholds_count_the_rows(rows: list[Row]) -> None:
     whole, _, confidences = added(rows)
     scored = [(row["label"], row["digit"], row["confidence"]) for row in whole if row["status"] == "ok"]
@@ -151,14 +185,15 @@ def test_bins_and_thresholds_count_the_rows(rows: list[Row]) -> None:
         assert confidences.error() is None
 
 
-@given(st.lists(st.tuples(DIGIT, DIGIT, SURE), max_size=200), st.none() | st.sampled_from([0.5, 0.9]))
+@given(st.lists(st.tuples(LABEL, DIGIT, SURE), max_size=200), st.none() | st.sampled_from([0.5, 0.9]))
 def test_accepted_and_for_review_are_all_rows(rows: list[Row], threshold: float | None) -> None:
     whole, counts, _ = added(rows, threshold)
     totals, per_class = counts.summary(), counting.per_class(counts)
     assert per_class.schema.equals(tables.PER_CLASS)
     accept = [row for row in whole if row["decision"] == "accept"]
     known = [row for row in accept if row["label"] is not None]
-    shown = known if totals["labelled"] else accept
+    truth = bool(totals["labelled"] or totals["none_answered"])
+    shown = known if truth else accept
     wrong = [row for row in known if row["label"] != row["digit"]]
     if threshold is None:
         names = ("accepted", "review", "accepted_labelled", "accepted_errors")
@@ -166,8 +201,11 @@ def test_accepted_and_for_review_are_all_rows(rows: list[Row], threshold: float 
         assert per_class["accepted"].null_count == per_class["accepted_errors"].null_count == 10
         return
     assert (totals["accepted"], totals["accepted"] + totals["review"]) == (len(accept), len(rows))
-    assert totals["accepted_errors"] == (len(wrong) if totals["labelled"] else None)
+    assert totals["accepted_labelled"] == (len(known) if truth else None)
+    assert totals["accepted_errors"] == (len(wrong) if truth else None)
+    nothing_there = [row for row in accept if row["label"] == NO_DIGIT]
+    assert totals["none_accepted"] == len(nothing_there) <= (totals["accepted_errors"] or 0)
     for row in per_class.to_pylist():
         assert row["accepted"] == sum(one["digit"] == row["digit"] for one in shown)
         errors = sum(one["digit"] == row["digit"] for one in wrong)
-        assert row["accepted_errors"] == (errors if totals["labelled"] else None)
+        assert row["accepted_errors"] == (errors if truth else None)
