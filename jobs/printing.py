@@ -41,7 +41,9 @@ def answers_text(run: runs.Run, most: int = FEW) -> str:
 
 
 def _answer(row: Mapping[str, Any], with_source: bool) -> str:
-    name = f"{row['source'].rstrip('/')}/{row['scan']}" if with_source and not scans.rooted(row["scan"]) else row["scan"]
+    name = (
+        f"{row['source'].rstrip('/')}/{row['scan']}" if with_source and not scans.rooted(row["scan"]) else row["scan"]
+    )
     name = ascii(name)[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
     if row["status"] != "ok":
         return f"{name}: {row['status']} ({row['reason']})"

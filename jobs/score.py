@@ -29,6 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a CSV or Parquet file that names the scans in a column scan, instead of SCANS; it may have columns "
         "source and label, too",
     )
+    for flag, which in (
+        ("--include", "only files that match this, such as '*.png'"),
+        ("--exclude", "no file that does"),
+    ):
+        what.add_argument(
+            flag,
+            action="append",
+            metavar="PATTERN",
+            help=f"{which}: by name, path below its source, or a folder's; may be given again",
+        )
     what.add_argument(
         "--labels",
         default="none",
@@ -126,6 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = command.Command(
             sources=given.scans,
             manifest=given.manifest,
+            include=given.include or (),
+            exclude=given.exclude or (),
             labels=given.labels,
             ignore_unlisted_labels=given.ignore_unlisted_labels,
             model=given.model or bundle.SHIPPED,

@@ -6,6 +6,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, groupby, islice, pairwise
 
@@ -16,6 +17,7 @@ from pyarrow import fs
 
 from mnist_batch import locations, scans, tables, user_tables
 from mnist_batch.errors import InputError
+from mnist_batch.selecting import EVERYTHING, Selection, Tally
 
 CHUNK = 50_000  # scans that are held as Python's objects at once
 ALONE = 500_000  # scans that are listed by one process, which takes as long as having others begin
@@ -24,19 +26,25 @@ LISTERS = 64
 
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
 Folder = tuple[str, bytes]  # its source, and its path inside the source's file system
-Listed = tuple[pa.Table, list[Folder]]  # scans, and the folders that come after them
+Listed = tuple[pa.Table, list[Folder], Tally]  # scans, the folders that come after them, and what was left out
+Ask = Callable[[list[Folder], Selection], "Future[Listed]"]
 
 
 def list_scans(
-    sources: Sequence[str], argument: str = "SCANS", ask: Callable[[list[Folder]], "Future[Listed]"] | None = None
+    sources: Sequence[str],
+    argument: str = "SCANS",
+    ask: Ask | None = None,
+    selection: Selection = EVERYTHING,
+    tally: Tally | None = None,
 ) -> pa.Table:
-    """Every file at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
+    """Every scan at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
 
     The table lies in a file, and no more of it than is looked at in memory. A source is a folder or a file, by path
-    or URI. Whatever is not a folder is listed, links and pipes included, so that it ends as a row; no link is
-    followed. Where there are more than ``ALONE`` scans, ``ask`` has others do ``list_some`` of the folders left,
-    many at once; the table is the same. Raises InputError, naming ``argument``, for a source that is not there, or
-    is listed twice, and StorageError where a remote store does not answer.
+    or URI. Whatever is not a folder is listed, links and pipes included, so that it ends as a row, but for what the
+    ``selection`` leaves out, which is counted in ``tally``; no link is followed. Where there are more than ``ALONE``
+    scans, ``ask`` has others do ``list_some`` of the folders left, many at once; the table is the same. Raises
+    InputError, naming ``argument``, for a source that is not there, or is listed twice, and StorageError where a
+    remote store does not answer.
     """
     roots = sorted((locations.absolute(source) for source in sources), key=lambda root: root.rstrip("/") + "/")
     for outer, inner in pairwise(roots):
@@ -49,73 +57,96 @@ def list_scans(
             raise InputError(f"{argument}: there is no file or folder {root!r}; check the path")
         left.append((root, os.fsencode(path)))
     left.reverse()
+    walk = _Walk(left, selection, tally or Tally())
     if ask is None:
-        return _filed(_tables(_walk(left)))
-    return _filed(chain(_tables(_walk(left, ALONE)), _shared(left, ask)))
+        return _filed(_tables(walk.rows()))
+    return _filed(chain(_tables(walk.rows(ALONE)), _shared(walk, ask)))
 
 
-def list_some(folders: Sequence[Folder]) -> Listed:
+def list_some(folders: Sequence[Folder], selection: Selection = EVERYTHING) -> Listed:
     """The scans of folders and of those below them, in order; after ``SHARE`` of them, the folders left, in order."""
-    left = [*reversed(folders)]
-    rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(_walk(left, SHARE))])
-    return rows, left[::-1]
+    walk = _Walk([*reversed(folders)], selection, Tally())
+    rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(walk.rows(SHARE))])
+    return rows, walk.left[::-1], walk.tally
 
 
-def _shared(left: list[Folder], ask: Callable[[list[Folder]], "Future[Listed]"]) -> Iterator[pa.Table]:
-    rest, asked = left[::-1], deque["Future[Listed]"]()
+@dataclass
+class _Walk:
+    """Through the folders ``left``, the last one first; what is not a scan is counted in ``tally``."""
+
+    left: list[Folder]
+    selection: Selection
+    tally: Tally
+
+    def rows(self, most: int | None = None) -> Iterator[Row]:
+        """The scans below the folders; from ``most`` on, ``left`` is what was not begun."""
+        listed = 0
+        while self.left and (most is None or listed < most):
+            source, folder = self.left.pop()
+            look = self._remote_folder if locations.is_uri(source) else self._local_folder
+            rows, below = look(source, folder)
+            self.left.extend((source, name) for name in reversed(below))
+            for row in rows:
+                listed += 1
+                yield row
+
+    def _takes(self, source: str, path: bytes, below: str) -> bool:
+        return self.selection.takes(source, path, below, self.tally)
+
+    def _local_folder(self, source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
+        top = os.fsencode(source)
+        if folder == top and not os.path.isdir(top):
+            parent, name = os.path.split(top)
+            taken = self._takes(source, top, _text(name))
+            return [(_text(parent), _text(name), top, *_examine(top))] if taken else [], []
+        files: list[bytes] = []  # names alone: the entries of a large folder are many times their size
+        folders: list[bytes] = []
+        named = _text(top)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+        except OSError:
+            return [(named, _text(os.path.relpath(folder, top)) + "/", folder, None, None)], []
+        inside, start = os.path.join(folder, b""), len(os.path.join(top, b""))
+        paths = (inside + name for name in sorted(files))
+        rows = (
+            (named, below, path, *_examine(path))
+            for path in paths
+            if self._takes(source, path, below := _text(path[start:]))
+        )
+        entered = (inside + name for name in sorted(folders))
+        return rows, [path for path in entered if self.selection.enters(_text(path[start:]), self.tally)]
+
+    def _remote_folder(self, source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
+        filesystem, top = locations.resolve(source)
+        path = folder.decode()
+        with locations.told(f"{source}, {path}"):
+            if path == top and not locations.is_folder(filesystem, path):
+                [info] = filesystem.get_file_info([path])
+                taken = self._takes(source, folder, info.base_name)
+                row = (source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)
+                return [row] if taken else [], []
+            found = sorted(filesystem.get_file_info(fs.FileSelector(path)), key=lambda entry: entry.path)
+        start = len(top.rstrip("/")) + 1
+        folders = [entry.path for entry in found if entry.type == fs.FileType.Directory]
+        rows = (
+            (source, entry.path[start:], entry.path.encode(), entry.size, entry.mtime_ns)
+            for entry in found
+            if entry.type != fs.FileType.Directory and self._takes(source, entry.path.encode(), entry.path[start:])
+        )
+        return rows, [name.encode() for name in folders if self.selection.enters(name[start:], self.tally)]
+
+
+def _shared(walk: _Walk, ask: Ask) -> Iterator[pa.Table]:
+    rest, asked = walk.left[::-1], deque["Future[Listed]"]()
     while rest or asked:
         share = -(-len(rest) // LISTERS)
-        shares = [ask(rest[start : start + share]) for start in range(0, len(rest), share or 1)]
+        shares = [ask(rest[start : start + share], walk.selection) for start in range(0, len(rest), share or 1)]
         asked.extendleft(reversed(shares))  # what somebody left comes before what others were asked for
-        rows, rest = asked.popleft().result()
+        rows, rest, counted = asked.popleft().result()
+        walk.tally.add(counted)
         yield rows
-
-
-def _walk(left: list[Folder], most: int | None = None) -> Iterator[Row]:
-    """The scans below the folders ``left``, the last one first; from ``most`` on, ``left`` is what was not begun."""
-    listed = 0
-    while left and (most is None or listed < most):
-        source, folder = left.pop()
-        rows, below = _remote_folder(source, folder) if locations.is_uri(source) else _local_folder(source, folder)
-        left.extend((source, name) for name in reversed(below))
-        for row in rows:
-            listed += 1
-            yield row
-
-
-def _local_folder(source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
-    top = os.fsencode(source)
-    if folder == top and not os.path.isdir(top):
-        parent, name = os.path.split(top)
-        return [(_text(parent), _text(name), top, *_examine(top))], []
-    files: list[bytes] = []  # names alone: the entries of a large folder are many times their size
-    below: list[bytes] = []
-    named = _text(top)
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                (below if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
-    except OSError:
-        return [(named, _text(os.path.relpath(folder, top)) + "/", folder, None, None)], []
-    inside, start = os.path.join(folder, b""), len(os.path.join(top, b""))
-    paths = (inside + name for name in sorted(files))
-    return ((named, _text(path[start:]), path, *_examine(path)) for path in paths), [
-        inside + name for name in sorted(below)
-    ]
-
-
-def _remote_folder(source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
-    filesystem, top = locations.resolve(source)
-    path = folder.decode()
-    with locations.told(f"{source}, {path}"):
-        if path == top and not locations.is_folder(filesystem, path):
-            [info] = filesystem.get_file_info([path])
-            return [(source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)], []
-        found = sorted(filesystem.get_file_info(fs.FileSelector(path)), key=lambda entry: entry.path)
-    start = len(top.rstrip("/")) + 1
-    below = [entry.path.encode() for entry in found if entry.type == fs.FileType.Directory]
-    files = (entry for entry in found if entry.type != fs.FileType.Directory)
-    return ((source, entry.path[start:], entry.path.encode(), entry.size, entry.mtime_ns) for entry in files), below
 
 
 def _text(name: bytes) -> str:

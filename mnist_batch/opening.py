@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 import ray
 
 from mnist_batch import failpoints, finding, listing, runs, scans
-from mnist_batch.command import Ask, Command
+from mnist_batch.command import Command
 from mnist_batch.errors import InputError, StorageError
+from mnist_batch.selecting import Selection
 from mnist_batch.threads import beside
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             return
         # Where the run is published there is most likely nothing to be done, and no Ray needed.
         with nullcontext() if run.published else beside(connect, MISTAKE_SECONDS):
-            listed = command.listed(by_tasks(connect))
+            listed, left_out = command.listed(by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
         if run.published:
@@ -55,7 +56,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         facts = {
             "run_id": run.run_id,
             "run_date": run.run_date,
-            **command.facts(listed),
+            **command.facts(listed, left_out),
             "opened_at": now(),
             "listing_seconds": round(listing_seconds, 3),
         }
@@ -68,17 +69,17 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
                 f"--out {command.out}: cannot be written to ({error.__cause__}); choose a folder where this job may "
                 "write"
             ) from None
-        log.info("run %s: %s scans listed", run.run_id, f"{listed.num_rows:,}")
+        log.info("run %s: %s listed", run.run_id, f"{listed.num_rows:,} scan{'' if listed.num_rows == 1 else 's'}")
         yield run
 
 
-def by_tasks(connect: Callable[[], object]) -> Ask:
+def by_tasks(connect: Callable[[], object]) -> listing.Ask:
     """Has folders listed by tasks of the cluster; ``connect`` is called before each, and must have Ray there."""
     listed = ray.remote(listing.list_some)
 
-    def ask(folders: list[listing.Folder]) -> "Future[listing.Listed]":
+    def ask(folders: list[listing.Folder], selection: Selection) -> "Future[listing.Listed]":
         connect()
-        answer: Future[listing.Listed] = listed.remote(folders).future()
+        answer: Future[listing.Listed] = listed.remote(folders, selection).future()
         return answer
 
     return ask

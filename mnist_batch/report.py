@@ -145,3 +145,14 @@ def rebuild(
     run.publish()
     run.commit(facts)
     return run, facts["totals"]
+
+
+def unreadable_text(run: runs.Run, most: int = 3) -> str:
+    """The first scans of a run that could not be read, each with its reason, in a line."""
+    told: list[str] = []
+    for part in run.parts(["scan", "status", "reason"]):
+        unread = part.filter(pc.invert(pc.is_in(part["status"].cast(pa.string()), pa.array(tables.READ))))
+        told += [f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in unread[: most + 1].to_pylist()]
+        if len(told) > most:
+            return ", ".join([*told[:most], "..."])
+    return ", ".join(told)

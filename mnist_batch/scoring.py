@@ -93,8 +93,9 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     if totals["unreadable"] > settings.max_unreadable * totals["rows"]:
         raise TooManyUnreadable(
             f"{totals['unreadable']:,} of {totals['rows']:,} rows could not be read, more than --max-unreadable "
-            f"{settings.max_unreadable:g} allows; nothing is published. See {run.staging}/pages/report.html, then "
-            "mend the scans and choose a new --run-id, or give the same command a higher --max-unreadable"
+            f"{settings.max_unreadable:g} allows: {report.unreadable_text(run)}. Nothing is published. See "
+            f"{run.staging}/pages/report.html, then mend the scans or --exclude what is none, and choose a new "
+            "--run-id; or give the same command a higher --max-unreadable"
         )
     facts["files"] = run.publish()
     facts["arguments"] = {

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import demo, inspect, printing, report, score, session, train, verify
-from mnist_batch import command, images, runs
+from mnist_batch import command, images, opening, runs
 from mnist_batch.errors import InputError
 from tests.conftest import calibrated, write_scan
 
@@ -105,6 +105,7 @@ def test_too_many_unreadable_scans_are_exit_3_and_not_published(
     arguments = [folder, "--model", ruler, "--out", out]
     code, printed, summary = ran(capsys, score, *arguments, "--max-unreadable", 0.02)
     assert (code, printed) == (3, "")
+    assert "allows: '2/scan-0022.png' is not_an_image (" in summary["error"]
     page = re.search(r"See (\S+/report.html)", summary["error"])
     assert page
     assert "not_an_image" in Path(page[1]).read_text()
@@ -171,13 +172,16 @@ def test_answers_where_no_valid_digit_is_written_are_mistakes(ruler: str, tmp_pa
     (tmp_path / "in/torn.png").write_bytes(b"no image")
     none = [f"{number:02d}.png" for number in range(6)] + ["blank.png", "torn.png"]
     lines = [f"{name};NONE" for name in none] + [f"./in/{number:02d}.png;{number % 10}" for number in range(6, 20)]
-    (tmp_path / "Truth.CSV").write_text("\r\n".join(["Scan;Label", *lines, ";", ""]))
+    (tmp_path / "in/.DS_Store").write_bytes(b"of macOS")
+    (tmp_path / "in/Truth.CSV").write_text("\r\n".join(["Scan;Label", *lines, ";", ""]))
     model, out = calibrated(ruler, tmp_path / "calibrated"), tmp_path / "out"
-    arguments = [tmp_path / "in", "--labels", tmp_path / "Truth.CSV", "--model", model, "--out", out]
+    arguments = [tmp_path / "in", "--labels", tmp_path / "in/Truth.CSV", "--model", model, "--out", out]
     code, printed, summary = ran(capsys, score, *arguments, "--target-error", 0.005)
     assert (code, summary["accuracy"], summary["accepted_errors"]) == (0, 1.0, 3)
     assert "of 8 labelled none 1 rightly without an answer, 6 answered (3 accepted), 1 unreadable" in printed
-    totals = json.loads((out / "runs" / summary["run_id"] / "run.json").read_text())["totals"]
+    facts = json.loads((out / "runs" / summary["run_id"] / "run.json").read_text())
+    totals = facts["totals"]
+    assert (facts["scans"], facts["left_out"]) == (22, {"labels": 1, "desktop": 1})
     assert [totals[f"none_{what}"] for what in ("refused", "answered", "accepted", "unreadable")] == [1, 6, 3, 1]
     assert (totals["labelled"], totals["labelled_none"], totals["correct"]) == (14, 8, 14)
     assert (totals["accepted"], totals["accepted_labelled"], totals["accepted_errors"]) == (10, 10, 3)
@@ -199,9 +203,37 @@ def test_answers_where_no_valid_digit_is_written_are_mistakes(ruler: str, tmp_pa
     assert surest.count('is no digit, read <span class="wrong">') == 6
 
 
+def test_patterns_decide_which_run_a_command_means_and_are_written_down(
+    ruler: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.png", "b.tif", "old/c.png", "Thumbs.db"):
+        write_scan(tmp_path / "in" / name, 1)
+    caplog.set_level("INFO")
+
+    def opened(**patterns: list[str]) -> tuple[str, dict[str, Any]]:
+        asked = command.Command(sources=[str(tmp_path / "in")], model=ruler, out=str(tmp_path / "out"), **patterns)
+        with opening.open_run(asked) as run:
+            return run.run_id, dict(run.opened or {})
+
+    plain, facts = opened()
+    assert (facts["scans"], facts["left_out"], "include" in facts) == (3, {"desktop": 1}, False)
+    chosen, facts = opened(include=["*.png", "*.png"], exclude=["old/"])
+    assert (facts["scans"], facts["left_out"]) == (1, {"desktop": 1, "excluded": 1, "not_included": 1})
+    assert (facts["include"], facts["exclude"]) == (["*.png"], ["old"])
+    assert "not scans: 1 files of desktops" in caplog.text
+    assert "matches nothing" not in caplog.text
+    assert opened(include=["./*.png"], exclude=["old"])[0] == chosen != plain
+    _, facts = opened(include=["*.gif"])
+    assert facts["scans"] == 0
+    assert "--include '*.gif' matches nothing" in caplog.text
+    assert "is this the right folder?" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["in", "--require-scans", "--include", "*.gif"], "nothing to score in"),
+        (["--manifest", "x.csv", "--include", "*.png"], "--include and --exclude choose among the files of SCANS"),
         (["nowhere"], "SCANS: there is no file or folder"),
         ([], "SCANS: nothing is given; give one or more folders or files, or --manifest FILE"),
         (["in", "--labels", "parent"], "no scan is in a folder named 0 to 9"),
