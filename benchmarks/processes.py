@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -55,7 +56,7 @@ def descendants(job: int) -> list[tuple[int, str]]:
 def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
     """Run a command and look at its processes until it ends; RuntimeError, with what it said, where it fails.
 
-    ``first_seconds`` is when there was a Parquet file below ``out`` that is no manifest. A process that ends between
+    ``first_seconds`` is when there was a Parquet file, or a staged part, below ``out``. A process that ends between
     two looks is missed.
     """
     started, looks, first_seconds = time.monotonic(), 0, None
@@ -76,7 +77,7 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
                         together += size
                         driver = max(driver, size) if process.pid == job.pid else driver
             peak = max(peak, together)
-            if first_seconds is None and any("manifest" not in path.parts for path in out.rglob("*.parquet")):
+            if first_seconds is None and any(chain(out.rglob("*.parquet"), out.rglob("parts/part-*"))):
                 first_seconds = time.monotonic() - started
             looks += 1
             time.sleep(EVERY_SECONDS)  # looking without a pause would take a core from what is measured

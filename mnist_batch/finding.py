@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from mnist_batch import locations, locks
+from mnist_batch import locations, locks, tables
 from mnist_batch.errors import InputError
 from mnist_batch.runs import Run
 
@@ -58,7 +58,7 @@ def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
 
     ``mark`` is the fingerprint, ``first`` the name of the first run of the series. A run whose sources changed
     after it was published is followed by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to
-    another fingerprint.
+    another fingerprint, or the run to be resumed was begun by a version whose tables are others.
     """
     out = locations.absolute(out)
     run = _dated(Run(out, first, run_date))
@@ -72,10 +72,20 @@ def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
         following = Run(out, f"{first}-{number}", run_date)
         known = following.published or following.opened
         if known is None:
-            return run, following
+            return _resumable(run), following
         if known["fingerprint"] == mark:
             run = _dated(following)
     raise AssertionError("unreachable: count() does not end")
+
+
+def _resumable(run: Run) -> Run:
+    opened = run.opened
+    if opened and not run.published and opened.get("schema_version") != tables.VERSION:
+        raise InputError(
+            f"run {run.run_id} was begun by another version of this program, which stages its files in another way; "
+            f"nothing of it is published: remove {run.staging}, then give the same command again"
+        )
+    return run
 
 
 def _dated(run: Run) -> Run:

@@ -213,11 +213,12 @@ def _answers(
     else:
         sure = (confidence >= np.float32(threshold)) & ~calibrating.doubted(outputs) & ~stray[rows]
         decisions[rows[sure]] = "accept"
+    ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
     kind = tables.PREDICTIONS.field("probabilities").type
     found = {
         "digit": pa.array(probabilities.argmax(axis=1), pa.int8()),
         "confidence": pa.array(confidence, pa.float32()),
-        "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel(), pa.float32()), type=kind),
+        "probabilities": pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float32()), type=kind),
     }
     return {name: _spread(values, rows, count) for name, values in found.items()} | {
         "decision": pa.array(decisions, pa.string())

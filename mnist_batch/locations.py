@@ -142,21 +142,28 @@ def move_file(filesystem: fs.FileSystem, source: str, target: str) -> None:
             filesystem.move(source, target)
 
 
-def move_folder(filesystem: fs.FileSystem, source: str, target: str) -> None:
-    """Move a folder of files to its final name; a second call finishes what a first one left.
+def move_folder(filesystem: fs.FileSystem, source: str, target: str, suffix: str = "") -> None:
+    """Move a folder of files to its final name, where ``suffix`` ends their names; a second call finishes a first one.
 
-    One rename on a local disk. Elsewhere file by file, since object stores have no rename of folders.
+    On a local disk the folder appears in one rename. Elsewhere it is moved file by file, since object stores have no
+    rename of folders.
     """
+
+    def final(name: str) -> str:
+        return name if name.startswith(".") else name.removesuffix(suffix) + suffix
+
     with told(target):
         if not exists(filesystem, source):
             return
         if isinstance(filesystem, fs.LocalFileSystem):
             filesystem.create_dir(target.rpartition("/")[0])
+            for name in names(filesystem, source):
+                filesystem.move(f"{source}/{name}", f"{source}/{final(name)}")
             filesystem.move(source, target)
             return
         filesystem.create_dir(target)
         for name in names(filesystem, source):
-            filesystem.move(f"{source}/{name}", f"{target}/{name}")
+            filesystem.move(f"{source}/{name}", f"{target}/{final(name)}")
         filesystem.delete_dir(source)
 
 

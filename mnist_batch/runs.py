@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from mnist_batch import failpoints, locations, tables
 from mnist_batch.errors import BooksError
 
+PARQUET = ".parquet"  # ends the names of published files only: who reads OUT/**/*.parquet meets nothing that is staged
+
 
 @dataclass(frozen=True)
 class Run:
@@ -79,7 +81,7 @@ class Run:
         for number, shard in enumerate(shards):
             path = f"{self.staging}/manifest/{part_name(number)}"
             locations.write_whole(self.filesystem, path, parquet(shard))
-        opened = {**facts, "shards": [shard.num_rows for shard in shards]}
+        opened = {"schema_version": tables.VERSION, **facts, "shards": [shard.num_rows for shard in shards]}
         locations.write_whole(self.filesystem, f"{self.staging}/opened.json", _as_json(opened))
 
     def shard(self, number: int) -> pa.Table:
@@ -129,7 +131,7 @@ class Run:
     def part_paths(self) -> dict[str, str]:
         """Name -> path of every part that is there, staged or, while publishing goes on, already moved."""
         return {
-            name: f"{folder}/{name}"
+            name.removesuffix(PARQUET): f"{folder}/{name}"
             for folder in (f"{self.staging}/parts", self.table_folder("predictions"))
             for name in locations.names(self.filesystem, folder)
             if not name.startswith(".")
@@ -159,30 +161,34 @@ class Run:
         first_pages = rows.filter(pc.equal(rows["page"], 0)).select(["source", "scan"])
         if not first_pages.cast(listed.schema).equals(listed):
             raise BooksError(f"shard {shards[0]}: {len(first_pages)} scans came back for {len(listed)} listed")
-        self._write_part(part_name(shards[0]), rows.select(tables.PREDICTIONS.names))
+        self._write_part(part_name(shards[0]), rows)
 
     def write_empty_part(self) -> None:
         """The one part of a run that found no scan: no rows, and every column of its type."""
         if not self.part_paths():
             self._write_part(part_name(0), tables.PREDICTIONS.empty_table())
 
-    def _write_part(self, name: str, rows: pa.Table) -> None:
-        typed = tables.table(tables.PREDICTIONS, {column: rows[column] for column in rows.column_names})
-        content = parquet(typed)
+    def _write_part(self, part: str, rows: pa.Table) -> None:
+        typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
+        content = self._parquet(typed)
         # The digest first: a part without one, or not like it, is written again.
-        locations.write_whole(self.filesystem, f"{self.staging}/digests/{name}", _digest(content).encode())
-        locations.write_whole(self.filesystem, f"{self.staging}/parts/{name}", content, self._check_attempt)
+        locations.write_whole(self.filesystem, f"{self.staging}/digests/{part}", _digest(content).encode())
+        locations.write_whole(self.filesystem, f"{self.staging}/parts/{part}", content, self._check_attempt)
+
+    def _parquet(self, rows: pa.Table) -> pa.Buffer:
+        return parquet(tables.of_run(rows, self.run_date, self.run_id))
 
     def discard_damaged_parts(self) -> list[str]:
         """Delete the staged parts that are not what was written, and return their names."""
         folder, damaged = f"{self.staging}/parts", []
         written = set(locations.names(self.filesystem, f"{self.staging}/digests"))
         for name in locations.names(self.filesystem, folder):
-            digest = locations.read(self.filesystem, f"{self.staging}/digests/{name}") if name in written else b""
+            part = name.removesuffix(PARQUET)
+            digest = locations.read(self.filesystem, f"{self.staging}/digests/{part}") if part in written else b""
             if digest.decode() != _digest(locations.read(self.filesystem, f"{folder}/{name}")):
                 self.filesystem.delete_file(f"{folder}/{name}")
                 if not name.startswith("."):  # a temporary file of a write that was killed is no part
-                    damaged.append(name)
+                    damaged.append(part)
         return damaged
 
     def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -231,8 +237,8 @@ class Run:
     def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> None:
         """Write the report tables and the files that people open, where nobody reads them yet."""
         for table, rows in tables_of_report.items():
-            path = f"{self.staging}/{table}/report.parquet"
-            locations.write_whole(self.filesystem, path, parquet(rows))
+            path = f"{self.staging}/{table}/report"
+            locations.write_whole(self.filesystem, path, self._parquet(rows))
         for name, content in pages.items():
             locations.write_whole(self.filesystem, f"{self.staging}/pages/{name}", content)
 
@@ -241,11 +247,11 @@ class Run:
 
         Each table appears whole. Done again after a kill, it finishes.
         """
-        locations.move_folder(self.filesystem, f"{self.staging}/parts", self.table_folder("predictions"))
+        locations.move_folder(self.filesystem, f"{self.staging}/parts", self.table_folder("predictions"), PARQUET)
         failpoints.reach("predictions published")
         for table in tables.REPORT:
-            report = f"{self.table_folder(table)}/report.parquet"
-            locations.move_file(self.filesystem, f"{self.staging}/{table}/report.parquet", report)
+            report = f"{self.table_folder(table)}/report{PARQUET}"
+            locations.move_file(self.filesystem, f"{self.staging}/{table}/report", report)
         for name in locations.names(self.filesystem, f"{self.staging}/pages"):
             locations.move_file(self.filesystem, f"{self.staging}/pages/{name}", f"{self.folder}/{name}")
         return self._published_files()
@@ -261,8 +267,8 @@ class Run:
 
 
 def part_name(shard: int) -> str:
-    """The name of a shard's manifest file and of its part of ``predictions``."""
-    return f"part-{shard:05d}.parquet"
+    """The name of a shard's manifest file and of its part; where it is published, ``PARQUET`` follows."""
+    return f"part-{shard:05d}"
 
 
 def parquet(rows: pa.Table) -> pa.Buffer:

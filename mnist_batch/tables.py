@@ -1,5 +1,6 @@
 """Every Parquet schema, declared once; each field's metadata describes it to whoever opens the file."""
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,14 @@ def is_own_label(field: pa.Field) -> bool:
 
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
+
+VERSION = 2  # of the published tables: it grows when a column is added or changes its type
+# The first columns of every published table. Their names are not those of the folders run_date= and run_id=, whose
+# types readers guess: pandas cannot read a column that is both in the folders' names and in the files.
+RUN = (
+    _field("night", pa.date32(), "the date of the run, the same in all its rows", nullable=False),
+    _field("run", pa.string(), "the id of the run, the same in all its rows", nullable=False),
+)
 
 NORMALISATION = pa.struct(
     [
@@ -96,8 +105,8 @@ PREDICTIONS = pa.schema(
         _field("confidence", pa.float32(), "the model's probability for digit; null where status is not ok"),
         _field(
             "probabilities",
-            pa.list_(pa.field("element", pa.float32()), CLASSES),
-            "the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
+            pa.list_(pa.field("element", pa.float32())),
+            "always ten: the model's outputs for 0 to 9, tempered by its calibration, divided by their sum",
         ),
         LABEL,
         _field(
@@ -181,6 +190,18 @@ REPORT: Mapping[str, pa.Schema] = {
     "calibration": CALIBRATION,
     "risk_coverage": RISK_COVERAGE,
 }
+
+
+def published(schema: pa.Schema) -> pa.Schema:
+    """The schema of a published table's files: the columns of ``RUN``, then its own; the metadata has the version."""
+    return pa.schema([*RUN, *schema], {"mnist_batch.schema": str(VERSION)})
+
+
+def of_run(rows: pa.Table, run_date: str, run_id: str) -> pa.Table:
+    """The rows of a table as a run publishes them, with the schema ``published``."""
+    night = pa.array([datetime.date.fromisoformat(run_date)] * len(rows), pa.date32())
+    run = pa.array([run_id] * len(rows), pa.string())
+    return pa.table([night, run, *rows.columns], schema=published(rows.schema))
 
 
 def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:

@@ -100,7 +100,7 @@ def test_the_tree_of_the_readme_is_the_tree() -> None:
 
 def test_every_column_and_status_is_described() -> None:
     page = (ROOT / "docs/tables.md").read_text()
-    for schema in (tables.PREDICTIONS, *tables.REPORT.values()):
+    for schema in (tables.RUN, tables.PREDICTIONS, *tables.REPORT.values()):
         for field in schema:
             assert (
                 f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |".replace(

@@ -108,7 +108,7 @@ def test_the_driver_killed_at_every_stage_in_turn(night: Night) -> None:
     for point, in_driver in [
         ("listed", True),
         ("write night/opened.json", True),
-        ("write parts/part-00001.parquet", False),
+        ("write parts/part-00001", False),
         ("part written", False),
         ("scored", True),
         ("write pages/report.html", True),
@@ -122,7 +122,7 @@ def test_the_driver_killed_at_every_stage_in_turn(night: Night) -> None:
             assert job.wait() == -signal.SIGKILL
         end(job)
         assert readers_see(night.out) in [(0, 0), (SCANS, 0), (SCANS, 10)], point
-        parts = {path.name: path.stat().st_mtime_ns for path in night.out.rglob("part-*.parquet")
+        parts = {path.stem: path.stat().st_mtime_ns for path in night.out.rglob("part-*.parquet")
                  if path.parent.name in ("parts", "run_id=night")}  # fmt: skip
         assert safe.items() <= parts.items(), point
         safe = parts
@@ -130,7 +130,7 @@ def test_the_driver_killed_at_every_stage_in_turn(night: Night) -> None:
     code, summary, stderr = night.run()
     assert (code, summary["rows"]) == (0, SCANS), stderr
     assert night.statuses() == CLEAN
-    assert safe == {path.name: path.stat().st_mtime_ns for path in (night.out / "predictions").rglob("part-*")}
+    assert safe == {path.stem: path.stat().st_mtime_ns for path in (night.out / "predictions").rglob("part-*")}
 
 
 def test_poison_files_cost_their_own_rows_and_nothing_else(night: Night) -> None:
@@ -148,7 +148,7 @@ def test_poison_files_cost_their_own_rows_and_nothing_else(night: Night) -> None
     [
         ("read scan-0045.png", "ray::MapWorker(MapBatches(Preprocess))"),
         ("read scan-0045.png", "ray::MapWorker(MapBatches(Classify))"),
-        ("write parts/part-00002.parquet", "ray::MapWorker(MapBatches(Classify))"),
+        ("write parts/part-00002", "ray::MapWorker(MapBatches(Classify))"),
     ],
 )
 def test_an_actor_killed_changes_nothing(night: Night, point: str, victim: str) -> None:
@@ -171,8 +171,8 @@ NO_SPACE, IO_ERROR = ("no_space", "No space left on device"), ("io_error", "Inpu
 @pytest.mark.parametrize(
     ("point", "fault"),
     [
-        ("write parts/part-00001.parquet", NO_SPACE),
-        pytest.param("write per_class/report.parquet", NO_SPACE, marks=pytest.mark.slow),
+        ("write parts/part-00001", NO_SPACE),
+        pytest.param("write per_class/report", NO_SPACE, marks=pytest.mark.slow),
         pytest.param("write night/run.json", IO_ERROR, marks=pytest.mark.slow),
     ],
 )
@@ -205,10 +205,10 @@ def test_a_process_of_a_killed_run_that_wakes_up_late_writes_nothing(night: Nigh
     night.arm("scored", "kill")
     job = night.start()
     job.communicate()
-    [part] = night.out.rglob("parts/part-00002.parquet")
+    [part] = night.out.rglob("parts/part-00002")
     part.unlink()
     opened = json.loads((night.out / "_staging/night/opened.json").read_text())
-    night.arm("write parts/part-00002.parquet", "hold")
+    night.arm("write parts/part-00002", "hold")
     stale = subprocess.Popen(
         [sys.executable, "-c", STALE, str(night.out), opened["run_date"], night.ruler],
         env=os.environ | {"MNIST_BATCH_FAILPOINTS": str(night.points)},
@@ -216,11 +216,11 @@ def test_a_process_of_a_killed_run_that_wakes_up_late_writes_nothing(night: Nigh
         stderr=subprocess.PIPE,
         text=True,
     )
-    night.wait_for("write parts/part-00002.parquet", stale)
+    night.wait_for("write parts/part-00002", stale)
     night.arm("predictions published", "hold")
     job = night.start()
     night.wait_for("predictions published", job)
-    night.fired("write parts/part-00002.parquet").unlink()  # the stale process goes on while the other publishes
+    night.fired("write parts/part-00002").unlink()  # the stale process goes on while the other publishes
     _, complaint = stale.communicate()
     assert "another process has taken this run over" in complaint
     night.fired("predictions published").unlink()
@@ -231,7 +231,7 @@ def test_a_process_of_a_killed_run_that_wakes_up_late_writes_nothing(night: Nigh
 
 
 def test_a_run_of_which_nothing_comes_ends_with_exit_5_and_not_never(night: Night) -> None:
-    night.arm("write parts/part-00002.parquet", "hold")
+    night.arm("write parts/part-00002", "hold")
     started = time.monotonic()
     code, summary, stderr = night.run("--no-progress-timeout", "8", "--scan-timeout", "2")
     assert (code, summary["exit_code"]) == (5, 5), stderr

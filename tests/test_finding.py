@@ -55,6 +55,13 @@ def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
         pass
 
 
+def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    run = runs.Run(str(tmp_path), "night", "2026-11-21")
+    run.freeze([], {"fingerprint": "cafe0123", "run_date": "2026-11-21", "schema_version": 1})
+    with pytest.raises(InputError, match=r"begun by another version .* remove .*/_staging/night, then give the same"):
+        finding.find_run(str(tmp_path), "2026-11-21", "cafe0123", "night")
+
+
 HOLDER = """
 import sys
 from mnist_batch import finding

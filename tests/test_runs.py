@@ -1,5 +1,6 @@
 """A run's life: frozen, resumed, its parts whole, published at once."""
 
+import datetime
 import pickle
 import threading
 import time
@@ -33,7 +34,7 @@ def answered(run: runs.Run, ruler: str, shard: int) -> pa.Table:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -> None:
     run = opened(tmp_path, scheme)
-    assert run.opened == {**FACTS, "shards": [2, 2, 1]}
+    assert run.opened == {"schema_version": 2, **FACTS, "shards": [2, 2, 1]}
     assert run.pending(3) == [0, 1, 2]
     run.write_part(answered(run, ruler, 1))
     assert run.pending(3) == [0, 2]
@@ -64,7 +65,7 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
     assert list((tmp_path / "out/_staging").iterdir()) == []
     for file in files:
         part = pq.read_table(tmp_path / "out" / file["path"], partitioning=None)
-        assert part.schema.equals(tables.PREDICTIONS)
+        assert part.schema.equals(tables.published(tables.PREDICTIONS), check_metadata=True)
         assert part.schema.field("digit").metadata == tables.PREDICTIONS.field("digit").metadata
         assert (tmp_path / "out" / file["path"]).stat().st_size == file["bytes"]
 
@@ -92,16 +93,55 @@ def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: s
         run.write_part(answered(run, ruler, shard))
     target = tmp_path / "out/predictions/run_date=2026-11-21/run_id=night"
     target.mkdir(parents=True)
-    (tmp_path / "out/_staging/night/parts/part-00000.parquet").rename(target / "part-00000.parquet")
+    (tmp_path / "out/_staging/night/parts/part-00000").rename(target / "part-00000.parquet")
     assert run.pending(3) == []
     assert [file["rows"] for file in run.publish()] == [2, 2, 1]
+
+
+def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Path, ruler: str) -> None:
+    run = opened(tmp_path)
+    for shard in range(3):
+        run.write_part(answered(run, ruler, shard))
+    parts = tmp_path / "out/_staging/night/parts"
+    (parts / "part-00001").rename(parts / "part-00001.parquet")
+    assert run.pending(3) == []
+    assert run.discard_damaged_parts() == []
+    run.check_books(run.opened)
+    assert [Path(file["path"]).name for file in run.publish()] == [f"part-{n:05d}.parquet" for n in range(3)]
+    (parts.parent / "parts").mkdir()
+    (parts / "part-00001.parquet").write_bytes(b"damaged")  # and one that is not what was written is found
+    assert run.discard_damaged_parts() == ["part-00001"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, ruler: str, scheme: str) -> None:
+    """Who reads OUT/**/*.parquet would meet files that are no Parquet, or that are gone when they are opened."""
+    run = opened(tmp_path, scheme).begin_attempt()
+    for shard in range(3):
+        run.write_part(answered(run, ruler, shard))
+    run.note_fatal(0, 1, "crashed", "why")
+    run.beat(0, 1)
+    run.stage_report({name: schema.empty_table() for name, schema in tables.REPORT.items()}, {"report.html": b""})
+    staged = [path for path in (tmp_path / "out/_staging").rglob("*") if path.is_file()]
+    assert len(staged) >= 3 + 3 + 3 + len(tables.REPORT)  # the manifest, the parts, their digests, the report
+    assert [path for path in staged if path.suffix == ".parquet"] == []
+    run.publish()
+    published = list((tmp_path / "out").rglob("*.parquet"))
+    assert len(published) == 3 + len(tables.REPORT)
+    for path in published:
+        part = pq.read_table(path, partitioning=None)
+        assert part.schema.metadata[b"mnist_batch.schema"] == b"2"
+        assert part.schema.names[:2] == ["night", "run"]
+    rows = pq.read_table(run.table_folder("predictions"), partitioning=None)
+    assert set(rows["night"].to_pylist()) == {datetime.date(2026, 11, 21)}
+    assert set(rows["run"].to_pylist()) == {"night"}
 
 
 def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path)
     run.write_part(answered(run, ruler, 0))
     parts = tmp_path / "out/_staging/night/parts"
-    (parts / ".part-00001.parquet.0badcafe.tmp").write_bytes(b"half of it")
+    (parts / ".part-00001.0badcafe.tmp").write_bytes(b"half of it")
     assert run.pending(3) == [1, 2]
     run.write_part(answered(run, ruler, 1))
     run.write_part(answered(run, ruler, 2))
@@ -144,7 +184,7 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     """The stale attempt is held in the middle of its part's write while another scores and publishes the run."""
     run = opened(tmp_path)
     (tmp_path / "points").mkdir()
-    (tmp_path / "points/write parts_part-00001.parquet").write_text("hold")
+    (tmp_path / "points/write parts_part-00001").write_text("hold")
     monkeypatch.setattr(failpoints, "FOLDER", str(tmp_path / "points"))
     rows = [answered(run, ruler, shard) for shard in range(3)]
     stale, errors = run.begin_attempt(), []
@@ -157,7 +197,7 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
 
     late = threading.Thread(target=write_late)
     late.start()
-    while not (held := tmp_path / "points/write parts_part-00001.parquet.fired").exists():
+    while not (held := tmp_path / "points/write parts_part-00001.fired").exists():
         time.sleep(0.01)  # until the stale writer stands between its part and its rename
     newer = run.begin_attempt()
     for part in rows:
