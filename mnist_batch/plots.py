@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -108,12 +109,14 @@ def confidences(bins: pa.Table) -> bytes:
 
 
 def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    # By the logarithm: nearly all answers are in the last bin.
     edges = [row["low"] for row in rows], [row["count"] for row in rows], [row["high"] - row["low"] for row in rows]
     axes.bar(*edges, align="edge", color=BLUE, edgecolor="white")
-    axes.set(xlabel="confidence", ylabel="scans", xlim=(0, 1.01), ylim=(0.7, None))
-    if any(row["count"] for row in rows):
+    axes.set(xlabel="confidence", ylabel="scans", xlim=(0, 1.01))
+    if max(row["count"] for row in rows) < 10:
+        axes.yaxis.get_major_locator().set_params(integer=True)
+    else:  # by the logarithm: nearly all answers are in the last bin
         axes.set_yscale("log")
+        axes.set_ylim(0.7, None)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -196,12 +199,19 @@ def _template() -> jinja2.Template:
     )
     environment.filters["data_uri"] = lambda content: "data:image/png;base64," + base64.b64encode(content).decode()
     environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
+    environment.filters["sure"] = _sure
     environment.filters["rate"] = lambda value: "–" if value is None else f"{100 * value:.2f}"
     return environment.get_template("report.html.j2")
 
 
+def _sure(confidence: float) -> str:
+    # Never rounded up to 100: what is not certain is not shown as certain.
+    return f"{min(int(confidence * 10_000), 9_999) / 100:.4g}"
+
+
 def page(
     *,
+    out: str,
     facts: Mapping[str, Any],
     summary: Mapping[str, Any],
     per_class: Sequence[Mapping[str, Any]],
@@ -213,9 +223,10 @@ def page(
     refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
 ) -> str:
-    """``report.html``: one self-contained page that opens offline."""
+    """``report.html``, of a run in ``out``: one self-contained page that opens offline."""
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
     return _template().render(
+        out=shlex.quote(out),
         facts=facts,
         summary=summary,
         per_class=per_class,

@@ -11,7 +11,7 @@ from mnist_batch import counting, finding, images, normalising, plots, runs, sca
 from mnist_batch.counting import Confidences, Counts
 
 GALLERY = 24
-EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "status", "reason", "content"]
+EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status", "reason", "content"]
 
 
 def _none() -> pa.Table:
@@ -21,10 +21,11 @@ def _none() -> pa.Table:
 
 @dataclass
 class Examples:
-    """The rows worth looking at: confident mistakes, doubtful answers, scans refused, scans that could not be read."""
+    """The rows worth looking at: confident mistakes, doubtful answers, answers for review, scans that have none."""
 
     mistakes: pa.Table = field(default_factory=_none)
     doubtful: pa.Table = field(default_factory=_none)
+    review: pa.Table = field(default_factory=_none)
     refused: pa.Table = field(default_factory=_none)
     unreadable: pa.Table = field(default_factory=_none)
 
@@ -37,6 +38,7 @@ class Examples:
         unreadable = new.filter(pc.invert(pc.is_in(new["status"], pa.array(tables.READ))))
         self.mistakes = _first(self.mistakes, wrong, "descending")
         self.doubtful = _first(self.doubtful, scored, "ascending")
+        self.review = _first(self.review, scored.filter(pc.equal(scored["decision"], "review")), "ascending")
         self.refused = pa.concat_tables([self.refused, refused]).slice(0, GALLERY)
         self.unreadable = pa.concat_tables([self.unreadable, unreadable]).slice(0, GALLERY * 2)
 
@@ -56,7 +58,7 @@ def stage(
     Returns the totals, from ``Counts.summary``, with ``expected_calibration_error``.
     """
     counts, confidences, examples = Counts(facts.get("threshold") is not None), Confidences(), Examples()
-    for part in run.parts([*EXAMPLE_COLUMNS, "decision"]):
+    for part in run.parts(EXAMPLE_COLUMNS):
         rows = part if truth is None else relabel(part, truth)
         counts.add(rows)
         confidences.add(rows)
@@ -70,12 +72,13 @@ def stage(
     }
     pictures = _pictures(counts, staged, summary, facts)
     page = plots.page(
+        out=run.out,
         facts=facts,
         summary=summary,
         per_class=staged["per_class"].to_pylist(),
         **pictures,
         mistakes=_pictured(examples.mistakes),
-        doubtful=_pictured(examples.doubtful),
+        doubtful=_pictured(examples.doubtful if summary["accepted"] is None else examples.review),
         refused=_pictured(examples.refused),
         unreadable=examples.unreadable.to_pylist(),
     )

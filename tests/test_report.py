@@ -1,17 +1,22 @@
 """Counts equal scikit-learn's, divided once; a class nobody wrote has null rates."""
 
+import html
+import re
+import shlex
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
-from mnist_batch import calibrating, counting, tables
+from mnist_batch import calibrating, counting, report, runs, tables
 
 NO_DIGIT = tables.NO_DIGIT
 ROWS = st.lists(st.tuples(st.integers(NO_DIGIT, 9), st.integers(0, 9)), min_size=1, max_size=200)
@@ -209,3 +214,67 @@ def test_accepted_and_for_review_are_all_rows(rows: list[Row], threshold: float 
         assert row["accepted"] == sum(one["digit"] == row["digit"] for one in shown)
         errors = sum(one["digit"] == row["digit"] for one in wrong)
         assert row["accepted_errors"] == (errors if truth else None)
+
+
+FACTS: dict[str, Any] = {
+    "run_id": "night",
+    "run_date": "2026-11-21",
+    "scans": 4,
+    "sources": ["/in"],
+    "labels": "none",
+    "report_labels": None,
+    "model": {"location": "/m", "digest": "d", "architecture": "a", "test_accuracy": 0.99},
+    "engine": "onnx",
+    "opened_at": "now",
+    "shards": 1,
+    "versions": {},
+    "threshold": 0.99,
+    "target_error": 0.001,
+}
+
+
+def page_of(rows: list[dict[str, Any]], out: Path, **facts: Any) -> str:
+    """The report page of a run whose part has these rows of predictions."""
+    run = runs.Run(str(out), "night", "2026-11-21")
+    schema = pa.schema([item.with_nullable(True) for item in tables.PREDICTIONS])
+    whole = [{"source": "/in", "page": 0, "content": bytes(16), "model": "d"} | row for row in rows]
+    Path(run.table_folder("predictions")).mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(whole, schema), f"{run.table_folder('predictions')}/part-00000.parquet")
+    report.stage(run, FACTS | {"scans": len(rows)} | facts)
+    return Path(f"{run.staging}/pages/report.html").read_text()
+
+
+def test_the_page_of_a_run_with_a_rule_lists_what_is_for_review(tmp_path: Path) -> None:
+    answers = [("sure.png", 1.0, "accept"), ("doubted.png", 0.999999, "review"), ("unsure.png", 0.5, "review")]
+    rows = [
+        {"scan": scan, "status": "ok", "digit": 3, "confidence": confidence, "decision": decision}
+        for scan, confidence, decision in answers
+    ]
+    rows.append({"scan": "torn.png", "status": "undecodable", "reason": "truncated PNG", "decision": "review"})
+    out = tmp_path / "o'ut"
+    page = page_of(rows, out)
+    review = page[page.index('<h2 id="review">') : page.index("How this run was made")]
+    assert re.findall(r'title="/in/(\w+).png"', review) == ["unsure", "doubted"]
+    assert "3 rows" in review
+    [command] = re.findall(r"<code>(python -m jobs.export .*?)</code>", review)
+    command = [*shlex.split(html.unescape(command)[len("python -m jobs.export ") :])]
+    assert command[:6] == ["--out", str(out), "--run", "night", "--rows", "review"]
+    assert "99.99 % sure" in review
+    assert "100 % sure" not in page
+    assert "torn.png" in review
+
+
+def test_the_page_shows_nothing_about_what_is_not_there(tmp_path: Path) -> None:
+    nothing = page_of([], tmp_path / "nothing")
+    assert "no scan was listed" in nothing
+    unread = page_of([{"scan": "a", "status": "empty", "reason": "0 bytes"}], tmp_path / "unread", threshold=None)
+    assert "1</b>scan listed" in unread
+    for page in (nothing, unread):
+        assert not re.search("<img|Answers</h2>|Class by class|id=.review", page)
+    read = {"scan": "a", "status": "ok", "digit": 3, "confidence": 0.5}
+    plain = page_of([read], tmp_path / "plain", threshold=None)
+    assert "Least certain answers" in plain
+    assert not re.search("Could not be read</h2>|id=.review|<table|recall", plain)
+    assert re.search(
+        "Class by class.*Surest mistakes", page_of([read | {"label": 4}], tmp_path / "labelled"), re.DOTALL
+    )

@@ -1,0 +1,45 @@
+"""Export the rows of a published run as CSV, for spreadsheets."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import session
+
+DESCRIPTION = """\
+Export the rows of a published run as CSV, for spreadsheets.
+
+  python -m jobs.export --out out --run 2026-11-21-1a2b3c4d --rows review --csv review.csv
+
+What the model saw, its ten probabilities and what normalisation did are in the Parquet files only.
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, write the file; returns the exit code."""
+    arguments = session.parser("jobs.export", DESCRIPTION)
+    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where the run was published")
+    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
+    arguments.add_argument("--csv", required=True, metavar="FILE", help="the file to write, or to replace")
+    arguments.add_argument(
+        "--rows",
+        choices=("all", "review", "mistakes", "unread"),
+        default="all",
+        help="review: those whose decision is review; mistakes: the answer is not the label; unread: could not be read",
+    )
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch import finding, spreadsheet
+
+        run = finding.published_run(given.out, given.run)
+        written = spreadsheet.write(run, Path(given.csv), given.rows)
+        print(f"{written:,} rows: {given.csv}")
+        return {"run_id": run.run_id, "rows": written, "csv": given.csv}
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""A run as CSV: every row once, with what a spreadsheet would make of its texts in mind."""
+
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mnist_batch import runs, spreadsheet, tables
+from mnist_batch.errors import InputError
+
+ROWS = [
+    ("=1+1.png", "ok", 3, 0.5, 3, "review"),
+    ('a "b", c\n.png', "ok", 4, 0.999, 5, "accept"),
+    ("é/-x.png", "ok", 4, 1.0, None, "accept"),
+    ("d.png", "blank", None, None, 7, "review"),
+    ("e.png", "empty", None, None, None, "review"),
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> runs.Run:
+    """A run of two parts with ``ROWS``."""
+    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    folder = Path(run.table_folder("predictions"))
+    folder.mkdir(parents=True)
+    for number, rows in enumerate((ROWS[:2], ROWS[2:])):
+        columns: dict[str, object] = {name: [None] * len(rows) for name in tables.PREDICTIONS.names}
+        names = ("scan", "status", "digit", "confidence", "label", "decision")
+        columns |= dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        columns |= {
+            "source": ["/in"] * len(rows),
+            "page": [0] * len(rows),
+            "content": [b"0123456789abcdef"] * len(rows),
+        }
+        columns |= {"model": ["m"] * len(rows)}
+        schema = [item.with_nullable(True) for item in tables.PREDICTIONS]
+        pq.write_table(pa.table(columns, schema=pa.schema(schema)), folder / f"part-{number:05}.parquet")
+    return run
+
+
+def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: runs.Run, tmp_path: Path) -> None:
+    path = tmp_path / "night.csv"
+    assert spreadsheet.write(run, path) == len(ROWS)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfscan,source,")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["scan"] for row in found] == ["'=1+1.png", *(row[0] for row in ROWS[1:])]
+    assert [row["digit"] for row in found] == ["3", "4", "4", "", ""]
+    assert [row["label"] for row in found] == ["3", "5", "", "7", ""]
+    assert found[0]["content"] == b"0123456789abcdef".hex()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["night.csv"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "scans"),
+    [("review", ["'=1+1.png", "d.png", "e.png"]), ("mistakes", [ROWS[1][0]]), ("unread", ["e.png"])],
+)
+def test_some_of_the_rows(run: runs.Run, tmp_path: Path, rows: str, scans: list[str]) -> None:
+    path = tmp_path / "some.csv"
+    path.write_text("what was there")
+    assert spreadsheet.write(run, path, rows) == len(scans)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        assert [row["scan"] for row in csv.DictReader(file)] == scans
+
+
+def test_a_file_that_cannot_be_written_is_said(run: runs.Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--csv '.*nowhere/x.csv': cannot be written \(No such file or directory\)"):
+        spreadsheet.write(run, tmp_path / "nowhere/x.csv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        spreadsheet.write(run, tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out"]
