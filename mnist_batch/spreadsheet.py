@@ -29,19 +29,19 @@ ROWS: Mapping[str, pc.Expression | None] = {
 def write(run: runs.Run, path: Path, rows: str = "all") -> int:
     """Write the rows of a published run to a CSV file, whole or not at all, and return how many they are.
 
-    ``rows`` is one of ``ROWS``. The file has the columns ``COLUMNS`` and is UTF-8 with the mark by which Excel knows
-    it. A text that a spreadsheet would run as a formula begins with an apostrophe. Raises InputError for a
-    file that cannot be written.
+    ``rows`` is one of ``ROWS``. The columns are night, run and ``COLUMNS``. The file is UTF-8 with the mark by which
+    Excel knows it. A text that a spreadsheet would run as a formula begins with an apostrophe. Raises InputError for
+    a file that cannot be written.
     """
     chosen, written = ROWS[rows], 0
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(b"\xef\xbb\xbf" + ",".join(COLUMNS).encode() + b"\r\n")
+            file.write(b"\xef\xbb\xbf" + ",".join(["night", "run", *COLUMNS]).encode() + b"\r\n")
             for part in run.parts(COLUMNS):
                 found = part if chosen is None else part.filter(chosen)
                 written += len(found)
-                csv.write_csv(_plain(found), file, csv.WriteOptions(include_header=False, eol="\r\n"))
+                csv.write_csv(_plain(run, found), file, csv.WriteOptions(include_header=False, eol="\r\n"))
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -51,7 +51,11 @@ def write(run: runs.Run, path: Path, rows: str = "all") -> int:
     return written
 
 
-def _plain(rows: pa.Table) -> pa.Table:
+def _plain(run: runs.Run, rows: pa.Table) -> pa.Table:
+    of_run = {
+        name: pa.array([value] * len(rows), pa.string())
+        for name, value in (("night", run.run_date), ("run", run.run_id))
+    }
     hexadecimal = [None if value is None else value.hex() for value in rows["content"].to_pylist()]
     columns = {name: rows[name] for name in rows.column_names} | {"content": pa.array(hexadecimal, pa.string())}
     for name, column in columns.items():
@@ -60,4 +64,4 @@ def _plain(rows: pa.Table) -> pa.Table:
         if pa.types.is_string(column.type):
             formula = pc.match_substring_regex(column, r"^[=+\-@\t\r]")
             columns[name] = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
-    return pa.table(columns)
+    return pa.table(of_run | columns)

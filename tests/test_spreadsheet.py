@@ -43,12 +43,13 @@ def run(tmp_path: Path) -> runs.Run:
 def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: runs.Run, tmp_path: Path) -> None:
     path = tmp_path / "night.csv"
     assert spreadsheet.write(run, path) == len(ROWS)
-    assert path.read_bytes().startswith(b"\xef\xbb\xbfscan,source,")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfnight,run,scan,source,")
     with path.open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
     assert [row["scan"] for row in found] == ["'=1+1.png", *(row[0] for row in ROWS[1:])]
     assert [row["digit"] for row in found] == ["3", "4", "4", "", ""]
     assert [row["label"] for row in found] == ["3", "5", "", "7", ""]
+    assert {(row["night"], row["run"]) for row in found} == {("2026-11-21", "night")}
     assert found[0]["content"] == b"0123456789abcdef".hex()
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["night.csv"]
 
