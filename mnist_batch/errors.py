@@ -41,3 +41,12 @@ class Stalled(JobError):
     """Nothing has come out of the run for longer than it may take, or its processes keep dying."""
 
     exit_code = 5
+
+
+class Unreadable(Exception):
+    """A scan or page that is not scored: ``status`` is one of ``tables.STATUSES``, ``reason`` says what was wrong."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status = status
+        self.reason = reason

@@ -1,46 +1,25 @@
 """From a file to its grey pages. No Ray in here.
 
-The order for one scan is ``read_scan`` -> ``decode``, then ``normalising.normalise``; whatever cannot be read
+The order for one scan is ``read_scan`` -> ``pages``, then ``normalising.examine`` for each; whatever cannot be read
 raises ``Unreadable`` with one of the statuses in ``tables.STATUSES``.
 """
 
 import errno
 import hashlib
 import os
-import re
 import stat
-import struct
-import zlib
-from collections.abc import Iterator
-from io import BytesIO
-from typing import Any
-
-# OpenCV reads its limit when it is imported. 40 million pixels are more than an A4 page at 600 dpi.
-MAX_PIXELS = int(os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "40000000"))
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a corrupt scan is a row with a reason, not a log line
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from mnist_batch import locations
+from mnist_batch import decoding, locations, pnm, signatures, tiff_pages
+from mnist_batch.decoding import MAX_PIXELS as MAX_PIXELS
+from mnist_batch.decoding import Grey as Grey
+from mnist_batch.errors import Unreadable as Unreadable
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 1000
-
-cv2.setNumThreads(1)  # an actor is one CPU; OpenCV would otherwise take them all
-
-Grey = NDArray[np.uint8]
-
-
-class Unreadable(Exception):
-    """A scan that cannot be scored: ``status`` is one of ``tables.STATUSES``, ``reason`` says what was wrong."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(f"{status}: {reason}")
-        self.status = status
-        self.reason = reason
 
 
 def read_scan(
@@ -147,110 +126,46 @@ def encode(picture: Grey, suffix: str = ".png") -> bytes:
     return bytes(cv2.imencode(suffix, picture)[1])
 
 
-def decode(data: bytes) -> Iterator[Grey]:
-    """The pages of an image file as grey uint8 arrays, one at a time: one, or as many as a TIFF has.
+def pages(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Grey]]:
+    """What reads each page of an image file, in order; called, it gives the page or raises Unreadable.
 
-    EXIF orientation is applied, transparency is laid over white paper, 16 bits become 8. Raises
-    Unreadable (``not_an_image``, ``undecodable``, ``too_large``), also where only some pages can be decoded.
+    A TIFF or PNM may have several, of which each is read or not by itself; one more where there is something
+    wrong after them, which says what. Pages are upright, with square pixels; transparency is laid over paper,
+    16 bits become 8. Raises Unreadable (``not_an_image``, ``undecodable``, ``too_large``) where there is no page.
     """
-    kind = _signature(data)
-    buffer = np.frombuffer(data, np.uint8)
+    kind, fault = signatures.kind_of(data), None
+    reads: list[Callable[[], Grey]] = [partial(decoding.picture, kind, data, max_pixels)]
+    if kind == "TIFF":
+        reads, fault = tiff_pages.readers(data, MAX_PAGES, max_pixels)
+    elif kind == "PNM":
+        found, fault = pnm.images(data, MAX_PAGES)
+        reads = [partial(decoding.pnm, image, maximum) for image, maximum in found]
+    if len(reads) == 1 and fault is None:
+        return [partial(_page, reads[0], max_pixels)]
+    named: list[Callable[[], Grey]] = [
+        partial(_page, read, max_pixels, f"page {number}: ") for number, read in enumerate(reads, 1)
+    ]
+    return named if fault is None else [*named, partial(_refuse, fault)]
+
+
+def _page(read: Callable[[], Grey], max_pixels: int, name: str = "") -> Grey:
     try:
-        if kind == "TIFF":
-            for number in range(_tiff_pages(data)):
-                decoded, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(number, number + 1))
-                if not decoded or len(pages) != 1:
-                    raise Unreadable("undecodable", f"truncated or corrupt TIFF, at page {number + 1}")
-                yield _grey(pages[0])
-            return
-        page = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        if "MAX_IMAGE" in str(error):
-            raise Unreadable("too_large", f"more than {MAX_PIXELS:,} pixels a page") from None
-        raise Unreadable("undecodable", f"corrupt {kind}: {error.err}") from None
-    if page is None:
-        raise Unreadable("undecodable", f"truncated or corrupt {kind}")
-    if _may_be_transparent(kind, data):
-        page = _with_alpha(data)
-    yield _grey(page, _pnm_maximum(data) if kind == "PNM" else 65535)
+        page = read()
+        if page.size > max_pixels:
+            raise decoding.too_large(max_pixels)
+        return page
+    except Unreadable as error:
+        raise Unreadable(error.status, name + error.reason) from None
 
 
-def _tiff_pages(data: bytes) -> int:
-    # OpenCV ends at a page it cannot reach and says nothing; the chain of directories says how many there are.
-    order = "<" if data[:1] == b"I" else ">"
-    seen: set[int] = set()
-    try:
-        (at,) = struct.unpack_from(order + "I", data, 4)
-        while at:
-            if at in seen:
-                raise Unreadable("undecodable", "corrupt TIFF: its directories run in a circle")
-            seen.add(at)
-            if len(seen) > MAX_PAGES:
-                raise Unreadable("too_large", f"more than {MAX_PAGES:,} pages")
-            (entries,) = struct.unpack_from(order + "H", data, at)
-            (at,) = struct.unpack_from(order + "I", data, at + 2 + 12 * entries)
-    except struct.error:
-        raise Unreadable("undecodable", f"truncated TIFF, after {len(seen)} directories") from None
-    if not seen:
-        raise Unreadable("undecodable", "a TIFF without a page")
-    return len(seen)
+def _refuse(error: Unreadable) -> Grey:
+    raise error
 
 
-def _pnm_maximum(data: bytes) -> int:
-    # The sample that means white stands in the header: 255, 4095, 65535...
-    header = re.match(rb"P[2356](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)", data[:4096])
-    return int(header[1]) if header else 65535
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Grey]:
+    """The pages of an image file as grey uint8 arrays, one at a time.
 
-
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"BM", "BMP"),
-)
-
-
-def _signature(data: bytes) -> str:
-    # Only these reach a decoder: a file's name says nothing, and OpenCV knows formats with open flaws.
-    for start, kind in _SIGNATURES:
-        if data.startswith(start):
-            return kind
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
-        return "PNM"
-    raise Unreadable("not_an_image", f"starts with {data[:8]!r}, which is no supported image format")
-
-
-def _may_be_transparent(kind: str, data: bytes) -> bool:
-    if kind == "PNG":
-        colour, bits = data[25:26], data[24:25]
-        has_clear_entry = b"tRNS" in data[: data.find(b"IDAT")] and bits != b"\x10"  # 16 bits: Pillow clips them
-        return colour in (b"\x04", b"\x06") or has_clear_entry
-    return kind == "WebP" and data[12:16] in (b"VP8X", b"VP8L")
-
-
-def _with_alpha(data: bytes) -> NDArray[np.uint8]:
-    # OpenCV either keeps the alpha channel or turns by EXIF orientation, not both; Pillow does both.
-    try:
-        with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
-            rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError) as error:
-        raise Unreadable("undecodable", f"corrupt transparent image: {error}") from None
-    return rgba[:, :, [2, 1, 0, 3]]
-
-
-def _grey(page: NDArray[Any], maximum: int = 65535) -> Grey:
-    if page.dtype == np.uint16:
-        page = (page >> 8 if maximum == 65535 else np.minimum(page.astype(np.uint32) * 255 // maximum, 255)).astype(
-            np.uint8
-        )
-    if page.dtype != np.uint8:
-        raise Unreadable("undecodable", f"samples of type {page.dtype}; only 1, 8 and 16 bit integers are read")
-    if page.ndim == 3 and page.shape[2] == 4:
-        alpha = page[:, :, 3:].astype(np.uint16)
-        page = ((page[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    if page.ndim == 3:
-        page = cv2.cvtColor(page, cv2.COLOR_BGR2GRAY)
-    return np.ascontiguousarray(page, np.uint8)
+    Raises Unreadable as ``pages`` does, and at the first page that cannot be read.
+    """
+    for read in pages(data, max_pixels):
+        yield read()

@@ -22,12 +22,12 @@ def page_of(scan: str, number: int) -> Grey:
         raise InputError(f"SCAN {scan!r} is a folder; give one image file")
     [listed] = listing.list_scans([scan], "SCAN").to_pylist()
     try:
-        pages = list(images.decode(images.read_scan(listed["source"], listed["path"])))
+        pages = images.pages(images.read_scan(listed["source"], listed["path"]))
+        if not 0 <= number < len(pages):
+            raise InputError(f"--page is {number}; {scan!r} has {len(pages)}, from 0")
+        return pages[number]()
     except images.Unreadable as error:
         raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
-    if not 0 <= number < len(pages):
-        raise InputError(f"--page is {number}; {scan!r} has {len(pages)}, from 0")
-    return pages[number]
 
 
 def answer(picture: Grey, model: str) -> tuple[str, NDArray[np.float32]]:

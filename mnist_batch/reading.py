@@ -99,7 +99,7 @@ class Reader:
                 except Died as death:
                     known[row] = death.status, death.reason
                     note(row, *known[row])
-            answers.append(_table(scan, shard, [(0, 0, *known[row], None, _BLANK, None, False)]))
+            answers.append(_table(scan, shard, [(0, 0, *known[row], *_NOTHING, None)]))
         return pa.concat_tables(answers)
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-_BLANK = bytes(tables.IMAGE_BYTES)
+_NOTHING = bytes(tables.IMAGE_BYTES), None, False  # the picture of a page that was not read, and what was done to it
 _REFUSED = b"refused: "
 _AT_ROW = b"at row "
 
@@ -205,19 +205,32 @@ def preprocess(
             failpoints.reach("read", path)
             data = read()
             content = images.content_digest(data)
-            found = [normalising.examine(page) for page in images.decode(data)]
-        except images.Unreadable as error:
-            rows.append((row, 0, error.status, str(error.reason), content, _BLANK, None, False))
-            continue
-        except (InputError, MemoryError):
+            pages = images.pages(data, limits.max_pixels)
+        except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
-            rows.append((row, 0, "crashed", f"{type(error).__name__}: {error}"[:200], content, _BLANK, None, False))
+            rows.append((row, 0, *_why_not(error), *_NOTHING, content))
             continue
-        for page, seen in enumerate(found):
-            status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
-            rows.append((row, page, *status, content, seen.picture.tobytes(), normalisation_of(seen), seen.stray))
+        rows += ((row, page, *_seen(read_page), content) for page, read_page in enumerate(pages))
     return _table(manifest, shard, rows)
+
+
+def _seen(read_page: Callable[[], images.Grey]) -> tuple[Any, ...]:
+    """Status and reason of a page, its picture and what was done to it; one that cannot be read moves no other."""
+    try:
+        seen = normalising.examine(read_page())
+    except Exception as error:  # noqa: BLE001 - whatever a strange page brings up is that page's own
+        return *_why_not(error), *_NOTHING
+    status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
+    return *status, seen.picture.tobytes(), normalisation_of(seen), seen.stray
+
+
+def _why_not(error: Exception) -> tuple[str, str]:
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, images.Unreadable):
+        return error.status, str(error.reason)
+    return "crashed", f"{type(error).__name__}: {error}"[:200]
 
 
 def _read_ahead(
@@ -256,7 +269,7 @@ def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
 def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Table:
     """``rows`` of (row of the manifest, and the columns ``names``) with what the manifest says of them."""
     at, *read = zip(*rows, strict=True) if rows else ([],) * 8
-    names = ("page", "status", "reason", "content", "picture", "normalisation", "stray")
+    names = ("page", "status", "reason", "picture", "normalisation", "stray", "content")
     taken = manifest.take(pa.array(at, pa.int64()))
     carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
     columns = {**dict(zip(names, read, strict=True)), **carried, "shard": np.full(len(taken), shard, np.int32)}

@@ -122,7 +122,7 @@ def _picture(row: Mapping[str, Any]) -> bytes | None:
         data = images.read_scan(row["source"], scans.path_of(row["source"], row["scan"]))
         if images.content_digest(data) != row["content"]:
             return None
-        return images.encode(normalising.normalise(list(images.decode(data))[row["page"]]))
+        return images.encode(normalising.normalise(images.pages(data)[row["page"]]()))
     except images.Unreadable:
         return None
 

@@ -21,8 +21,8 @@ STATUSES: Mapping[str, str] = {
     "changed": "not the file that was listed: its size or time of change is another",
     "not_a_file": "a link, pipe, socket, device or a folder that could not be listed; never opened",
     "empty": "a file of zero bytes",
-    "not_an_image": "no signature of a supported format: PNG, JPEG, TIFF, BMP, PGM/PPM/PBM, WebP",
-    "undecodable": "an image by its signature, but truncated, corrupt or of an unsupported kind",
+    "not_an_image": "no picture by its first bytes: text, a document, an archive, or of no known kind",
+    "undecodable": "a picture by its first bytes, but truncated, corrupt or of a kind that is not read",
     "too_large": "more bytes, pixels or pages than a digit scan can sensibly have",
     "crashed": "it kills the process that decodes it, or fills its memory: tried three times",
     "timeout": "not read and decoded within the time a scan may take: tried three times",
@@ -55,7 +55,7 @@ NORMALISATION = pa.struct(
     [
         _field("polarity", pa.string(), "dark_on_light or light_on_dark"),
         _field("threshold", pa.float32(), "grey levels between paper and what counts as ink"),
-        _field("x", pa.int32(), "left edge of the ink's box, in pixels of the page as it is stored"),
+        _field("x", pa.int32(), "left edge of the ink's box, in pixels of the page, upright and with square pixels"),
         _field("y", pa.int32(), "upper edge of the ink's box"),
         _field("width", pa.int32(), "width of the ink's box"),
         _field("height", pa.int32(), "height of the ink's box"),
@@ -98,7 +98,9 @@ PREDICTIONS = pa.schema(
     [
         _field("scan", pa.string(), "path of the file below its source", nullable=False),
         _field("source", TEXT, "the root this scan was listed under", nullable=False),
-        _field("page", pa.int16(), "page of a multi-page TIFF, from 0; 0 elsewhere", nullable=False),
+        _field(
+            "page", pa.int16(), "page of a TIFF, or image of a PGM, PPM or PBM, from 0; 0 elsewhere", nullable=False
+        ),
         _field("status", TEXT, "ok, or why there is no digit: " + ", ".join(list(STATUSES)[1:]), nullable=False),
         _field("reason", pa.string(), "what was wrong with this scan; null where status is ok"),
         _field("digit", pa.int8(), "the answer, 0 to 9; null where status is not ok"),

@@ -9,8 +9,10 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pyarrow as pa
 import pytest
+import tifffile
 from PIL import Image
 
 from mnist_batch import images, listing, reading, scoring, tables
@@ -35,6 +37,17 @@ def clear() -> Image.Image:
     return image
 
 
+def heic() -> bytes:
+    pillow_heif.register_heif_opener()
+    return encoded(COLOUR, "HEIF")
+
+
+def in_tiff(compression: str | None = None, **options: bool) -> bytes:
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, np.asarray(GREY), photometric="minisblack", compression=compression, **options)
+    return buffer.getvalue()
+
+
 def rotated() -> bytes:
     exif = Image.Exif()
     exif[274] = 6
@@ -44,7 +57,18 @@ def rotated() -> bytes:
 CONTENTS: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "zero bytes": ("zero.png", b"", "empty"),
     "text with an image's name": ("text.png", b"this is no image", "not_an_image"),
-    "GIF": ("a.gif", encoded(GREY.convert("P"), "GIF"), "not_an_image"),
+    "GIF": ("a.gif", encoded(GREY.convert("P"), "GIF"), "ok"),
+    "HEIC of a phone": ("a.heic", lambda: heic(), "ok"),
+    "AVIF": ("a.avif", encoded(COLOUR, "AVIF"), "ok"),
+    "JPEG 2000": ("a.jp2", encoded(GREY, "JPEG2000"), "ok"),
+    "PDF": ("a.pdf", encoded(GREY, "PDF"), "not_an_image"),
+    "ZIP archive, Office document": ("a.zip", b"PK\x03\x04", "not_an_image"),
+    "web page": ("a.html", b"<!DOCTYPE html><html>", "not_an_image"),
+    "JPEG XL, PSD and other pictures that are not read": ("a.jxl", b"\xff\x0a\xfa\x1f", "undecodable"),
+    "TIFF in a compression that is not read": ("jp2.tif", lambda: in_tiff("jpeg2000"), "undecodable"),
+    "TIFF in Zstandard": ("zstd.tif", lambda: in_tiff("zstd"), "ok"),
+    "BigTIFF": ("big.tif", lambda: in_tiff(bigtiff=True), "ok"),
+    "PGM whose white is 7": ("seven.pgm", b"P5 30 40 7\n" + (np.asarray(GREY) >> 5).tobytes(), "ok"),
     "PNG cut after its header": ("header.png", PNG[:33], "undecodable"),
     "PNG cut in its data": ("half.png", PNG[: len(PNG) // 2], "undecodable"),
     "PNG 20 bytes short": ("short.png", PNG[:-20], "undecodable"),
@@ -207,7 +231,7 @@ def test_a_disk_that_cannot_read_a_scan_costs_that_row(tmp_path: Path, monkeypat
     assert rows["reason"][1].as_py() == "could not be read: Input/output error"
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF"])
 def test_no_format_decodes_a_page_above_the_limit(kind: str) -> None:
     side = int(images.MAX_PIXELS**0.5) + 1
     image = Image.fromarray(np.zeros((side, side), np.uint8))

@@ -193,9 +193,9 @@ def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: re
 def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         write_scan(tmp_path / f"{number}.png", number)
-    decode = reading.images.decode
+    pages = reading.images.pages
     odd = (tmp_path / "1.png").read_bytes()
-    monkeypatch.setattr(reading.images, "decode", lambda data: 1 / 0 if data == odd else decode(data))
+    monkeypatch.setattr(reading.images, "pages", lambda data, most: 1 / 0 if data == odd else pages(data, most))
     rows = reading.preprocess(listed(tmp_path))
     assert rows["status"].to_pylist() == ["ok", "crashed", "ok"]
     assert rows["reason"][1].as_py() == "ZeroDivisionError: division by zero"

@@ -1,0 +1,55 @@
+"""The images of a PBM, PGM or PPM file, told apart. Bytes only, nothing is decoded here."""
+
+import re
+
+from mnist_batch.errors import Unreadable
+
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_HEADER = re.compile(rb"P([1-6])" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
+_MAXIMUM = re.compile(_GAP + rb"(\d+)")
+_NEXT = re.compile(rb"[^P#]*(?:#[^\n]*\n?[^P#]*)*")  # up to a P that stands in no comment
+
+
+def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable | None]:
+    """Each image of a file as its bytes and its maximum, the sample that means white; and what is wrong after them.
+
+    A plain image ends where the next begins; after a raw one there may be white space. What follows and is no
+    image is left alone. Raises Unreadable (``undecodable``) where there is none.
+    """
+    found: list[tuple[bytes, int]] = []
+    at = 0
+    while re.match(rb"P[1-7]\s", data[at : at + 3]):
+        if len(found) == most:
+            return found, Unreadable("too_large", f"more than {most:,} images")
+        try:
+            end, maximum = _end(data, at)
+        except Unreadable as error:
+            if not found:
+                raise
+            return found, error
+        found.append((data[at:end], maximum))
+        at = end + len(data[end : end + 4096]) - len(data[end : end + 4096].lstrip())
+    return found, None
+
+
+def _end(data: bytes, at: int) -> tuple[int, int]:
+    """Where the image that begins at ``at`` ends, and its maximum."""
+    if data[at : at + 2] == b"P7":
+        raise Unreadable("undecodable", "a PAM image, which is not read; save it as PNG or TIFF")
+    header = _HEADER.match(data, at)
+    form = header[1] if header else b""
+    maximum = _MAXIMUM.match(data, header.end()) if header and form not in b"14" else header
+    if header is None or maximum is None:
+        raise Unreadable("undecodable", "truncated or corrupt PNM: its header has no size")
+    width, height = int(header[2]), int(header[3])
+    white = int(maximum[1]) if form not in b"14" else 1
+    if not 0 < white < 65536:
+        raise Unreadable("undecodable", f"corrupt PNM: its maximum is {white}")
+    if form in b"123":
+        rest = _NEXT.match(data, maximum.end())
+        return rest.end() if rest else len(data), white
+    row = (width + 7) // 8 if form == b"4" else width * (3 if form == b"6" else 1) * (1 if white < 256 else 2)
+    end = maximum.end() + 1 + row * height
+    if end > len(data):
+        raise Unreadable("undecodable", f"truncated PNM: {len(data) - at:,} of its {end - at:,} bytes are there")
+    return end, white
