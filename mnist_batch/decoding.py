@@ -51,6 +51,11 @@ def pnm(data: bytes, maximum: int) -> Grey:
     return np.minimum(page.astype(np.uint32) * 255 // maximum, 255).astype(np.uint8)
 
 
+def encode(picture: Grey, suffix: str = ".png") -> bytes:
+    """A grey picture as the bytes of an image file of this kind."""
+    return bytes(cv2.imencode(suffix, picture)[1])
+
+
 def with_opencv(kind: str, data: Any, flags: int) -> Samples:
     """What OpenCV makes of a file's bytes: samples (height, width) or (height, width, 3 or 4), BGR."""
     try:

@@ -11,11 +11,10 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import cv2
-
 from mnist_batch import decoding, locations, pnm, signatures, tiff_pages
 from mnist_batch.decoding import MAX_PIXELS as MAX_PIXELS
 from mnist_batch.decoding import Grey as Grey
+from mnist_batch.decoding import encode as encode
 from mnist_batch.errors import Unreadable as Unreadable
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -119,11 +118,6 @@ def _read_remote(source: str, path: bytes, most: int) -> Found:
 def content_digest(data: bytes) -> bytes:
     """BLAKE2b-128 of a file's bytes, as ``predictions.content`` has it."""
     return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def encode(picture: Grey, suffix: str = ".png") -> bytes:
-    """A grey picture as the bytes of an image file of this kind."""
-    return bytes(cv2.imencode(suffix, picture)[1])
 
 
 def pages(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Grey]]:

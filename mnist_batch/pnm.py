@@ -27,7 +27,8 @@ def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable 
             if not found:
                 raise
             return found, error
-        found.append((data[at:end], maximum))
+        plain = data[at + 1 : at + 2] in b"123"
+        found.append((data[at:end] + b"\n" * plain, maximum))  # OpenCV wants one behind the last number
         at = end + len(data[end : end + 4096]) - len(data[end : end + 4096].lstrip())
     return found, None
 

@@ -7,7 +7,9 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +31,11 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def heic(image: Image.Image) -> bytes:
+    pillow_heif.register_heif_opener()
+    return encoded(image, "HEIF", quality=95)
 
 
 GREY = Image.fromarray(drawing())
@@ -126,7 +133,7 @@ def test_every_page_of_a_tiff_is_read_in_order() -> None:
 
 
 @pytest.mark.parametrize("short", [100, 200, 1_000, 3_000])
-def test_a_tiff_that_lost_pages_is_not_read_in_part(short: int) -> None:
+def test_a_tiff_that_lost_pages_is_not_decoded_as_if_it_were_whole(short: int) -> None:
     pages = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 30), np.uint8)) for seed in range(3)]
     whole = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:], compression="tiff_lzw")
     assert len(list(images.decode(whole))) == 3
@@ -153,6 +160,186 @@ def test_a_16_bit_png_with_a_clear_grey_keeps_its_greys() -> None:
     samples = Image.fromarray((np.array([[0, 64, 128, 255]], np.uint16)) * 257)
     [page] = images.decode(encoded(samples, "PNG", transparency=0))
     assert page.tolist() == [[0, 64, 128, 255]]
+
+
+@pytest.mark.parametrize("maximum", [1, 7, 15, 100, 200, 255, 1000, 4095])
+@pytest.mark.parametrize("form", ["P2", "P3", "P5", "P6"])
+def test_the_white_of_every_form_is_the_one_in_its_header(form: str, maximum: int) -> None:
+    samples = np.array([[0, maximum]] if form in ("P2", "P5") else [[0, 0, 0, maximum, maximum, maximum]])
+    raw = samples.astype(">u2" if maximum > 255 else "u1").tobytes()
+    plain = " ".join(map(str, samples.ravel())).encode()
+    [page] = images.decode(b"%s 2 1 %d\n" % (form.encode(), maximum) + (raw if form in ("P5", "P6") else plain))
+    assert page.tolist() == [[0, 255]]
+
+
+def test_every_image_of_a_pnm_is_a_page() -> None:
+    plain = b"P2\n# P5 in a comment\n2 1\n7\n0 7\n"
+    parts = [
+        encoded(GREY, "PPM"),
+        encoded(COLOUR, "PPM"),
+        plain,
+        b"P1 2 1 10\n",
+        encoded(BITS, "PPM"),
+        SUPPORTED["pgm"],
+    ]
+    pages = list(images.decode(b"".join(parts) + b"\n\n"))
+    alone = [next(images.decode(part)) for part in parts]
+    assert len(pages) == len(parts)
+    assert all(np.array_equal(page, expected) for page, expected in zip(pages, alone, strict=True))
+    assert pages[2].tolist() == [[0, 255]]
+
+
+def test_a_pnm_that_ends_early_keeps_the_images_before() -> None:
+    first, second = images.pages(SUPPORTED["pgm"] + SUPPORTED["pgm"][:-1])
+    assert np.array_equal(first(), drawing())
+    with pytest.raises(images.Unreadable, match="undecodable: truncated PNM: 1,212 of its 1,213 bytes are there"):
+        second()
+    with pytest.raises(images.Unreadable, match="undecodable: truncated PNM"):
+        images.pages(SUPPORTED["pgm"][:-1])
+
+
+def test_what_follows_an_image_and_is_none_is_left_alone() -> None:
+    for data in (
+        SUPPORTED["pgm"] + b"\n",
+        SUPPORTED["pgm"] + b"trailer",
+        SUPPORTED["png"] + b"x",
+        SUPPORTED["jpeg"] + b"x",
+    ):
+        assert len(list(images.decode(data))) == 1
+
+
+def test_a_pam_behind_a_pgm_is_told() -> None:
+    _, second = images.pages(SUPPORTED["pgm"] + b"P7\nWIDTH 3")
+    with pytest.raises(images.Unreadable, match="undecodable: a PAM image"):
+        second()
+
+
+def of(width: int, height: int) -> Image.Image:
+    return Image.new("L", (width, height), 200)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_pixels_that_are_not_square_are_made_so(kind: str) -> None:
+    assert next(images.decode(encoded(of(40, 20), kind, dpi=(204, 98)))).shape == (42, 40)
+    assert next(images.decode(encoded(of(40, 20), kind, dpi=(100, 200)))).shape == (20, 80)
+    assert next(images.decode(encoded(of(40, 20), kind, dpi=(204, 196)))).shape == (20, 40)
+    assert next(images.decode(encoded(of(40, 20), kind, dpi=(1000, 100)))).shape == (20, 40)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_the_density_is_that_of_the_page_before_it_is_turned(kind: str) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    options = {} if kind == "TIFF" else {"dpi": (200, 100)}
+    if kind == "TIFF":
+        exif[282], exif[283] = 200.0, 100.0
+    assert next(images.decode(encoded(of(40, 20), kind, exif=exif, **options))).shape == (40, 40)
+    assert next(
+        images.decode(encoded(of(40, 20).convert("LA" if kind != "JPEG" else "L"), kind, exif=exif, **options))
+    ).shape == (40, 40)
+
+
+def strokes(colour: int, opaque: int = 255) -> Image.Image:
+    """A stroke of one colour and cover on a page that is clear and black elsewhere."""
+    page = Image.new("LA", (30, 40), (0, 0))
+    page.paste((colour, opaque), (10, 5, 16, 35))
+    return page
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})])
+def test_white_strokes_on_a_clear_page_are_seen(kind: str, options: dict[str, bool]) -> None:
+    for colour in (255, 200):
+        [page] = images.decode(encoded(strokes(colour).convert("RGBA"), kind, **options))
+        assert abs(int(page[20, 12]) - colour) <= 1
+        assert page[0, 0] == 0
+    for colour in (0, 120):
+        [page] = images.decode(encoded(strokes(colour).convert("RGBA"), kind, **options))
+        assert abs(int(page[20, 12]) - colour) <= 1
+        assert page[0, 0] == 255
+
+
+def test_white_paper_with_a_clear_edge_stays_white() -> None:
+    page = Image.new("LA", (30, 40), (0, 0))
+    page.paste((255, 255), (2, 2, 28, 38))
+    assert (next(images.decode(encoded(page, "PNG"))) == 255).all()
+
+
+def test_a_label_with_ink_on_a_clear_page_lies_on_white() -> None:
+    page = Image.new("LA", (60, 80), (0, 0))
+    page.paste((255, 255), (20, 20, 40, 50))
+    page.paste((0, 255), (28, 25, 32, 45))
+    [seen] = images.decode(encoded(page, "PNG"))
+    assert (seen[0, 0], seen[21, 21], seen[30, 30]) == (255, 255, 0)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_16_bits_with_alpha_may_hold_fewer(bits: int) -> None:
+    white = 2**bits - 1
+    grey = (drawing().astype(np.uint32) * white // 255).astype(np.uint16)
+    data = imagecodecs.png_encode(np.dstack([grey, grey, grey, np.full_like(grey, 65535)]))
+    [page] = images.decode(data)
+    assert np.abs(page.astype(int) - drawing()).max() <= 1
+
+
+def bmp_with_alpha(samples: NDArray[np.uint8]) -> bytes:
+    """A BMP of 32 bits with a header of version 5; samples are (height, width, 4), BGRA."""
+    height, width, _ = samples.shape
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 124, width, -height, 1, 32, 3, samples.size, 0, 0, 0, 0) + masks
+    header = header.ljust(124, b"\0")
+    size = 14 + len(header)
+    return struct.pack("<2sIHHI", b"BM", size + samples.size, 0, 0, size) + header + samples.tobytes()
+
+
+def test_ink_in_the_alpha_of_a_bmp_is_seen_and_alpha_of_zeros_is_none() -> None:
+    ink = 255 - drawing()
+    nothing = np.zeros_like(ink)
+    [page] = images.decode(bmp_with_alpha(np.dstack([nothing, nothing, nothing, ink])))
+    assert np.array_equal(page, drawing())
+    [page] = images.decode(bmp_with_alpha(np.dstack([drawing()] * 3 + [nothing])))
+    assert np.array_equal(page, drawing())
+
+
+MORE = {
+    "gif": (encoded(GREY, "GIF"), 0),
+    "gif of frames": (encoded(GREY, "GIF", save_all=True, append_images=[GREY.rotate(180)]), 0),
+    "jpeg 2000": (encoded(COLOUR, "JPEG2000"), 1),
+    "jpeg 2000 without a box": (encoded(COLOUR, "JPEG2000", no_jp2=True), 1),
+    "jpeg 2000 of 16 bits": (encoded(SIXTEEN, "JPEG2000"), 0),
+    "avif": (encoded(COLOUR, "AVIF", quality=95), 12),
+    "heic": (heic(COLOUR), 12),
+}
+
+
+@pytest.mark.parametrize("kind", MORE)
+def test_formats_of_phones_and_archives_are_read(kind: str) -> None:
+    data, tolerance = MORE[kind]
+    coloured = not kind.startswith("gif") and "16" not in kind
+    expected = np.asarray(COLOUR.convert("L") if coloured else GREY).astype(int)
+    [page] = images.decode(data)
+    assert np.abs(page - expected).max() <= tolerance
+    with pytest.raises(images.Unreadable, match="too_large: more than 1,199 pixels a page"):
+        list(images.decode(data, 1_199))
+    with pytest.raises(images.Unreadable, match="undecodable"):
+        list(images.decode(data[: len(data) // 4]))
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_picture_of_a_phone_is_turned_once(kind: str) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    pillow_heif.register_heif_opener()
+    [page] = images.decode(encoded(COLOUR, kind, quality=95, exif=exif.tobytes()))
+    expected = np.rot90(np.asarray(COLOUR.convert("L")), -1).astype(int)
+    assert page.shape == expected.shape
+    assert np.abs(page - expected).max() <= 12
+
+
+@pytest.mark.parametrize("kind", SUPPORTED)
+def test_a_lower_limit_of_pixels_holds_in_the_same_process(kind: str) -> None:
+    assert len(list(images.decode(SUPPORTED[kind], 1_200))) == 1
+    with pytest.raises(images.Unreadable, match="too_large: more than 1,199 pixels a page"):
+        list(images.decode(SUPPORTED[kind], 1_199))
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pillow_heif
 import pyarrow as pa
 import pytest
 import tifffile
@@ -17,7 +16,7 @@ from PIL import Image
 
 from mnist_batch import images, listing, reading, scoring, tables
 from tests.conftest import picture_of, write_scan
-from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, png_header
+from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
 from tests.test_scoring import opened, predictions
 
 PNG, JPEG = encoded(GREY, "PNG"), encoded(GREY, "JPEG")
@@ -37,11 +36,6 @@ def clear() -> Image.Image:
     return image
 
 
-def heic() -> bytes:
-    pillow_heif.register_heif_opener()
-    return encoded(COLOUR, "HEIF")
-
-
 def in_tiff(compression: str | None = None, **options: bool) -> bytes:
     buffer = BytesIO()
     tifffile.imwrite(buffer, np.asarray(GREY), photometric="minisblack", compression=compression, **options)
@@ -58,7 +52,7 @@ CONTENTS: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "zero bytes": ("zero.png", b"", "empty"),
     "text with an image's name": ("text.png", b"this is no image", "not_an_image"),
     "GIF": ("a.gif", encoded(GREY.convert("P"), "GIF"), "ok"),
-    "HEIC of a phone": ("a.heic", lambda: heic(), "ok"),
+    "HEIC of a phone": ("a.heic", heic(COLOUR), "ok"),
     "AVIF": ("a.avif", encoded(COLOUR, "AVIF"), "ok"),
     "JPEG 2000": ("a.jp2", encoded(GREY, "JPEG2000"), "ok"),
     "PDF": ("a.pdf", encoded(GREY, "PDF"), "not_an_image"),
