@@ -60,6 +60,7 @@ def per_class_text(run: runs.Run) -> str:
     """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
     path = f"{run.table_folder('per_class')}/report.parquet"
     table = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
+    table = table.select([name for name in tables.PER_CLASS.names if name in table.column_names])
     if table["accepted"].null_count:
         table = table.drop_columns(["accepted", "accepted_errors"])
     rates = [column.name for column in table.schema if column.type == pa.float64()]

@@ -31,6 +31,12 @@ class BooksError(JobError):
     exit_code = 5
 
 
+class DamagedRun(JobError):
+    """What a run says of itself, in run.json or opened.json, cannot be read."""
+
+    exit_code = 5
+
+
 class StorageError(JobError, OSError):
     """The disk or store did not take what was written; nothing is lost, and the rerun finishes."""
 

@@ -4,15 +4,16 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from mnist_batch import locations, locks, tables
 from mnist_batch.errors import InputError
 from mnist_batch.runs import Run
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -38,10 +39,10 @@ def digest_of(location: str) -> str:
     return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
 
 
-def check_id(run_id: str) -> None:
+def check_id(run_id: str, argument: str = "--run-id") -> None:
     """Raise InputError unless this may be the id of a run."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
-        raise InputError(f"--run-id {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
+    if not _ID.fullmatch(run_id):
+        raise InputError(f"{argument} {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
 
 
 @contextmanager
@@ -68,14 +69,20 @@ def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
                 f"--run-id {run.run_id}: that run had other sources, model or parameters "
                 f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
             )
-    for number in count(2):
-        following = Run(out, f"{first}-{number}", run_date)
-        known = following.published or following.opened
-        if known is None:
-            return _resumable(run), following
+    last = 1
+    for number in _numbers(known_runs(out), first):  # one of them may have been discarded
+        later = Run(out, f"{first}-{number}", run_date)
+        if (known := later.published or later.opened) is None:
+            continue
+        last = number
         if known["fingerprint"] == mark:
-            run = _dated(following)
-    raise AssertionError("unreachable: count() does not end")
+            run = _dated(later)
+    return _resumable(run), Run(out, f"{first}-{last + 1}", run_date)
+
+
+def _numbers(ids: Sequence[str], first: str) -> list[int]:
+    found = (re.fullmatch(rf"{re.escape(first)}-([1-9][0-9]{{0,8}})", run_id) for run_id in ids)
+    return sorted(int(match[1]) for match in found if match and match[1] != "1")
 
 
 def _resumable(run: Run) -> Run:
@@ -83,7 +90,8 @@ def _resumable(run: Run) -> Run:
     if opened and not run.published and opened.get("schema_version") != tables.VERSION:
         raise InputError(
             f"run {run.run_id} was begun by another version of this program, which stages its files in another way; "
-            f"nothing of it is published: remove {run.staging}, then give the same command again"
+            "nothing of it is published: throw it away with python -m jobs.discard --out "
+            f"{run.out} --run {run.run_id}, then give the same command again"
         )
     return run
 
@@ -96,14 +104,19 @@ def _dated(run: Run) -> Run:
 
 def published_run(out: str, run_id: str) -> Run:
     """The published run of this id; InputError, naming those there are, where there is none."""
+    check_id(run_id, "--run")
     out = locations.absolute(out)
     run = _dated(Run(out, run_id, ""))
     if run.published is None:
-        known = published_runs(out)
         raise InputError(
-            f"--run {run_id!r}: no published run of that id in {out}; there are {', '.join(known[-5:]) or 'none'}"
+            f"--run {run_id!r}: no published run of that id in {out}; there are {some_of(published_runs(out))}"
         )
     return run
+
+
+def some_of(ids: Sequence[str]) -> str:
+    """The last few of some runs, for a message."""
+    return ", ".join(ids[-5:]) or "none"
 
 
 def published_runs(out: str) -> list[str]:
@@ -111,3 +124,11 @@ def published_runs(out: str) -> list[str]:
     filesystem, root = locations.resolve(out)
     ids = locations.names(filesystem, f"{root}/runs")
     return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
+
+
+def known_runs(out: str) -> list[str]:
+    """The ids of all runs that have a folder, published or not, sorted."""
+    filesystem, root = locations.resolve(out)
+    staged = [name for name in locations.names(filesystem, f"{root}/_staging") if not name.endswith(".lock")]
+    names = {*locations.names(filesystem, f"{root}/runs"), *staged}
+    return sorted(name for name in names if _ID.fullmatch(name))

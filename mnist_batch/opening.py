@@ -4,13 +4,15 @@ import datetime
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
 
 import ray
 
-from mnist_batch import failpoints, finding, listing, runs, scans
+from mnist_batch import discarding, failpoints, finding, listing, runs, scans
 from mnist_batch.command import Command
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.selecting import Selection
@@ -34,9 +36,15 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
     with ExitStack() as locks:
         locks.enter_context(finding.locked(command.out, command.first))
         run, following = finding.find_run(command.out, command.date, command.fingerprint, command.first)
-        for later in {run.run_id, following.run_id} - {command.first}:  # which may be named with --run-id, too
+        refused = ((run.published or run.opened) or {}).get("refused_before", [])
+        for later in {run.run_id, following.run_id, *refused} - {command.first}:  # which --run-id may name, too
             locks.enter_context(finding.locked(command.out, later))
-        if run.opened and not run.published:
+        for each in (run, following):
+            if discarding.interrupted(each):
+                log.warning("run %s was being discarded when that was interrupted: it is finished first", each.run_id)
+                discarding.finish(each.out, each.run_id)
+        opened = None if run.published else run.opened
+        if opened and not run.refused:
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
@@ -45,23 +53,33 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             listed, left_out = command.listed(by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
+        facts = command.facts(listed, left_out)
+        before = run.published or opened
         if run.published:
-            run.clear_staging()  # of a process that was killed between publishing and clearing
-            if run.published["listing"] == scans.digest(listed):
+            clear(run, run.published)  # after a process that was killed between publishing and clearing
+        if before and before["listing"] == facts["listing"]:
+            if run.published:
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
-                yield run
-                return
+            else:
+                log.info("run %s was refused and its sources list the same: what may pass is tried again", run.run_id)
+                run.discard_passing()
+            yield run
+            return
+        if before:
             log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
-            run = following
-        facts = {
+        if opened:
+            facts["refused_before"] = [*opened.get("refused_before", []), run.run_id]
+        run = following if before else run
+        shards = scans.cut(listed, command.shard_size)
+        run.check_place(facts["listing"], len(shards))
+        facts |= {
             "run_id": run.run_id,
             "run_date": run.run_date,
-            **command.facts(listed, left_out),
             "opened_at": now(),
             "listing_seconds": round(listing_seconds, 3),
         }
         try:
-            run.freeze(scans.cut(listed, command.shard_size), facts)
+            run.freeze(shards, facts)
         except StorageError as error:
             if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
@@ -71,6 +89,12 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             ) from None
         log.info("run %s: %s listed", run.run_id, f"{listed.num_rows:,} scan{'' if listed.num_rows == 1 else 's'}")
         yield run
+
+
+def clear(run: runs.Run, facts: Mapping[str, Any]) -> None:
+    """Delete what a published run no longer needs: its staging, and that of the refused runs which it replaces."""
+    for run_id in [*facts.get("refused_before", []), run.run_id]:
+        replace(run, run_id=run_id).clear_staging()
 
 
 def by_tasks(connect: Callable[[], object]) -> listing.Ask:
@@ -87,4 +111,4 @@ def by_tasks(connect: Callable[[], object]) -> listing.Ask:
 
 def now() -> str:
     """This moment, as run.json writes it."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

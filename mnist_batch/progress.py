@@ -64,7 +64,6 @@ def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: fl
     """One line of progress: ``here`` of the ``done`` scans were scored in the last ``seconds``."""
     rate = here / seconds if seconds > 0 else 0.0
     left = f"{(scans - done) / rate:,.0f} s left" if rate else "time left not known yet"
+    pace = f"{rate:.1f}" if 0 < rate < 10 else f"{rate:,.0f}"  # few are more than none
     share = 100 * done / scans if scans else 100
-    return (
-        f"scored {done:,} of {scans:,} scans ({share:.0f} %), {rate:,.0f} images/s, {left}, {unreadable:,} unreadable"
-    )
+    return f"scored {done:,} of {scans:,} scans ({share:.0f} %), {pace} images/s, {left}, {unreadable:,} unreadable"

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mnist_batch import counting, finding, images, normalising, plots, runs, scans, tables
+from mnist_batch import counting, finding, images, normalising, plots, runs, scans, tables, verifying
 from mnist_batch.counting import Confidences, Counts
 
 GALLERY = 24
@@ -137,8 +137,13 @@ def rebuild(
     those that were published.
     """
     run = finding.published_run(out, run_id)
+    with finding.locked(out, run_id):  # against another report, and against being discarded
+        return _rebuilt(run, labels, ignore_unlisted_labels)
+
+
+def _rebuilt(run: runs.Run, labels: str | None, ignore_unlisted_labels: bool) -> tuple[runs.Run, dict[str, Any]]:
     facts = dict(run.published or {})
-    run.check_files(facts["files"])
+    verifying.check_predictions(run, facts["files"])
     truth = None
     if labels is not None:
         listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
@@ -146,7 +151,9 @@ def rebuild(
     facts["report_labels"] = labels
     facts["totals"] = stage(run, facts, truth)
     run.publish()
+    facts |= verifying.record(run)
     run.commit(facts)
+    run.clear_staging()
     return run, facts["totals"]
 
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mnist_batch import failpoints, locations, tables
-from mnist_batch.errors import BooksError
+from mnist_batch.errors import BooksError, DamagedRun, InputError
+
+_PUBLISHED = {"fingerprint": str, "run_date": str, "listing": str, "files": list, "totals": dict}
+_OPENED = {"fingerprint": str, "run_date": str, "scans": int, "shards": list}
+_LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
 
 PARQUET = ".parquet"  # ends the names of published files only: who reads OUT/**/*.parquet meets nothing that is staged
 
@@ -61,18 +66,36 @@ class Run:
 
     @property
     def published(self) -> Mapping[str, Any] | None:
-        """What run.json says; None while the run is not published."""
-        return self._json(f"{self.folder}/run.json")
+        """What run.json says; None while the run is not published. Raises DamagedRun where it cannot be read."""
+        path = f"{self.folder}/run.json"
+        return self._json(path, _PUBLISHED, "restore it from a backup, or withdraw the run with")
 
     @property
     def opened(self) -> Mapping[str, Any] | None:
-        """What was frozen when the run was opened; None before that and after it is published."""
-        return self._json(f"{self.staging}/opened.json")
+        """What was frozen when the run was opened; None before that and after it is published.
 
-    def _json(self, path: str) -> Mapping[str, Any] | None:
+        Raises DamagedRun where it cannot be read.
+        """
+        return self._json(f"{self.staging}/opened.json", _OPENED, "throw the unfinished run away with")
+
+    @property
+    def refused(self) -> Mapping[str, Any] | None:
+        """What ``refuse`` was told, of a run that was not published since too many scans could not be read."""
+        return self._json(f"{self.staging}/refused.json", {}, "throw the unfinished run away with")
+
+    def _json(self, path: str, needed: Mapping[str, type], remedy: str) -> Mapping[str, Any] | None:
         if not locations.exists(self.filesystem, path):
             return None
-        content: Mapping[str, Any] = json.loads(locations.read(self.filesystem, path))
+        try:
+            content = json.loads(locations.read(self.filesystem, path))
+            wrong = [name for name, kind in needed.items() if not isinstance(content[name], kind)]
+        except (ValueError, LookupError, TypeError) as error:
+            wrong = [f"{type(error).__name__}: {error}"]
+        if wrong or not isinstance(content, dict):
+            raise DamagedRun(
+                f"run {self.run_id}: {path} is damaged ({', '.join(wrong) or 'no object'}); {remedy} "
+                f"python -m jobs.discard --out {self.out} --run {self.run_id}"
+            )
         return content
 
     def freeze(self, shards: Sequence[pa.Table], facts: Mapping[str, Any]) -> None:
@@ -102,6 +125,40 @@ class Run:
             or locations.read(self.filesystem, path).decode() != self.attempt
         ):
             raise BooksError(f"run {self.run_id}: another process has taken this run over; this one's part is left out")
+
+    @cached_property
+    def _listing(self) -> str:
+        return str((self.opened or {}).get("listing", ""))
+
+    def check_place(self, listing: str, shards: int) -> None:
+        """Raise InputError where another run's predictions lie in the place of those of this run, not yet opened.
+
+        That is what is left where a run.json was deleted. Those of all the same scans, by the digest of what was
+        listed, are taken for this run's.
+        """
+        folder = self.table_folder("predictions")
+        there = [name for name in locations.names(self.filesystem, folder) if not name.startswith(".")]
+        if not there or (
+            there == [part_name(number) + PARQUET for number in range(shards or 1)]
+            and all(self._listing_of(f"{folder}/{name}") == listing for name in there)
+        ):
+            return
+        raise InputError(
+            f"{folder}: predictions of an earlier run {self.run_id} lie there, and its run.json is gone. Restore "
+            f"{self.folder}/run.json from a backup; or remove them with python -m jobs.discard --out {self.out} "
+            f"--run {self.run_id}, then give the same command again"
+        )
+
+    def _listing_of(self, path: str) -> str:
+        try:
+            with self.filesystem.open_input_file(path) as file:
+                return str((pq.read_schema(file).metadata or {}).get(_LISTING.encode(), b"").decode())
+        except (pa.ArrowException, OSError):  # not, or no longer, a part of ours
+            return ""
+
+    def refuse(self, counts: Mapping[str, Any]) -> None:
+        """Write down that too many scans could not be read for this run to be published."""
+        locations.write_whole(self.filesystem, f"{self.staging}/refused.json", _as_json(counts))
 
     # ---------------------------------------------------------------- parts
 
@@ -170,13 +227,14 @@ class Run:
 
     def _write_part(self, part: str, rows: pa.Table) -> None:
         typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
-        content = self._parquet(typed)
+        content = self._parquet(typed, {_LISTING: self._listing})
         # The digest first: a part without one, or not like it, is written again.
         locations.write_whole(self.filesystem, f"{self.staging}/digests/{part}", _digest(content).encode())
         locations.write_whole(self.filesystem, f"{self.staging}/parts/{part}", content, self._check_attempt)
 
-    def _parquet(self, rows: pa.Table) -> pa.Buffer:
-        return parquet(tables.of_run(rows, self.run_date, self.run_id))
+    def _parquet(self, rows: pa.Table, metadata: Mapping[str, str] = MappingProxyType({})) -> pa.Buffer:
+        published = tables.of_run(rows, self.run_date, self.run_id)
+        return parquet(published.replace_schema_metadata(published.schema.metadata | metadata))
 
     def discard_damaged_parts(self) -> list[str]:
         """Delete the staged parts that are not what was written, and return their names."""
@@ -190,6 +248,16 @@ class Run:
                 if not name.startswith("."):  # a temporary file of a write that was killed is no part
                     damaged.append(part)
         return damaged
+
+    def discard_passing(self) -> None:
+        """Delete the staged parts that have rows of a status that may pass, and the notes on scans that kill."""
+        self.discard_damaged_parts()
+        for name in locations.names(self.filesystem, f"{self.staging}/parts"):
+            path = f"{self.staging}/parts/{name}"
+            statuses = pq.read_table(path, columns=["status"], filesystem=self.filesystem, partitioning=None)["status"]
+            if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(tables.PASSING))).as_py():
+                self.filesystem.delete_file(path)
+        locations.delete_folder(self.filesystem, f"{self.staging}/fatal")
 
     def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """These columns of the parts that are there, in order, one table each."""
@@ -214,26 +282,6 @@ class Run:
         if scans != opened["scans"]:
             raise BooksError(f"run {self.run_id}: {opened['scans']} scans listed, {scans} in the parts")
 
-    def check_files(self, files: Sequence[Mapping[str, Any]]) -> None:
-        """Raise BooksError unless the published parts are byte for byte the files that run.json lists."""
-        listed = {file["path"]: dict(file) for file in files}
-        found = {file["path"]: file for file in self._published_files()}
-        if found != listed:
-            changed = sorted(path for path in listed.keys() | found.keys() if listed.get(path) != found.get(path))
-            was, now = (side.get(changed[0], "not there") for side in (listed, found))
-            raise BooksError(f"run {self.run_id}: {changed[0]} was published as {was}, and is {now}; restore it")
-
-    def _published_files(self) -> list[dict[str, Any]]:
-        folder = self.table_folder("predictions")
-        files = []
-        for name in locations.names(self.filesystem, folder):
-            if name.startswith("."):  # nobody's: tables are read without them
-                continue
-            content = locations.read(self.filesystem, f"{folder}/{name}")
-            path = f"{folder}/{name}".removeprefix(f"{self.root}/")
-            files.append({"path": path, "bytes": len(content), "blake2b": _digest(content), "rows": _rows(content)})
-        return files
-
     def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> None:
         """Write the report tables and the files that people open, where nobody reads them yet."""
         for table, rows in tables_of_report.items():
@@ -242,8 +290,8 @@ class Run:
         for name, content in pages.items():
             locations.write_whole(self.filesystem, f"{self.staging}/pages/{name}", content)
 
-    def publish(self) -> list[dict[str, Any]]:
-        """Move the parts, then the report, to where they are read, and list the files of ``predictions``.
+    def publish(self) -> None:
+        """Move the parts, then the report, to where they are read.
 
         Each table appears whole. Done again after a kill, it finishes.
         """
@@ -254,12 +302,10 @@ class Run:
             locations.move_file(self.filesystem, f"{self.staging}/{table}/report", report)
         for name in locations.names(self.filesystem, f"{self.staging}/pages"):
             locations.move_file(self.filesystem, f"{self.staging}/pages/{name}", f"{self.folder}/{name}")
-        return self._published_files()
 
     def commit(self, facts: Mapping[str, Any]) -> None:
-        """Write run.json, which makes the run published, and clear its staging."""
+        """Write run.json, which makes the run published."""
         locations.write_whole(self.filesystem, f"{self.folder}/run.json", _as_json(facts))
-        self.clear_staging()
 
     def clear_staging(self) -> None:
         """Delete what only an unfinished run needs."""
@@ -280,13 +326,6 @@ def parquet(rows: pa.Table) -> pa.Buffer:
 
 def _digest(content: bytes | pa.Buffer) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _rows(content: bytes) -> int | None:
-    try:
-        return int(pq.read_metadata(pa.BufferReader(content)).num_rows)
-    except (pa.ArrowException, OSError):  # no longer a Parquet file, which its digest will say
-        return None
 
 
 def _as_json(facts: Mapping[str, Any]) -> bytes:

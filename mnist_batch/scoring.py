@@ -17,7 +17,7 @@ import ray
 import ray.data
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import failpoints, opening, reading, report, runs, versions
+from mnist_batch import failpoints, opening, reading, report, runs, verifying, versions
 from mnist_batch.errors import BooksError, InputError, Stalled, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
 from mnist_batch.pools import Pools
@@ -91,13 +91,15 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     facts: dict[str, Any] = {**opened, "shards": len(opened["shards"]), "versions": versions.versions()}
     totals = facts["totals"] = report.stage(run, facts)
     if totals["unreadable"] > settings.max_unreadable * totals["rows"]:
+        run.refuse(totals)
         raise TooManyUnreadable(
             f"{totals['unreadable']:,} of {totals['rows']:,} rows could not be read, more than --max-unreadable "
-            f"{settings.max_unreadable:g} allows: {report.unreadable_text(run)}. Nothing is published. See "
-            f"{run.staging}/pages/report.html, then mend the scans or --exclude what is none, and choose a new "
-            "--run-id; or give the same command a higher --max-unreadable"
+            f"{settings.max_unreadable:g} allows: {report.unreadable_text(run)}. Nothing is published. Mend these "
+            "scans, take them away or --exclude what is none, then give the same command again; or publish them as "
+            f"they are with a higher --max-unreadable. {run.staging}/pages/report.html shows them all"
         )
-    facts["files"] = run.publish()
+    run.publish()
+    facts |= verifying.record(run)
     facts["arguments"] = {
         **asdict(settings.pools),
         "max_unreadable": settings.max_unreadable,
@@ -107,6 +109,7 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     facts["publishing_seconds"] = round(time.monotonic() - scored, 3)
     facts["published_at"] = opening.now()
     run.commit(facts)
+    opening.clear(run, facts)
     return facts
 
 
@@ -115,7 +118,8 @@ def score_shards(run: runs.Run, opened: Mapping[str, Any], settings: Settings) -
     shards, kept = len(opened["shards"]), None
     for _ in range(ATTEMPTS):
         for name in run.discard_damaged_parts():
-            log.warning("%s is not what was written: it is scored again", name)
+            ours = name in map(runs.part_name, range(shards))
+            log.warning("%s: %s", name, "not what was written, it is scored again" if ours else "no part, removed")
         pending = run.pending(shards)
         kept = shards - len(pending) if kept is None else kept
         if not pending:

@@ -12,6 +12,8 @@ NO_DIGIT = -1  # as a label: no valid digit is written there
 REFUSALS = ("not_a_digit", "several")  # what the outputs of a model after its ten digits stand for
 READ = ("ok", "blank", *REFUSALS)  # the statuses of scans that could be read
 
+PASSING = ("missing", "changed", "crashed", "timeout")  # a disk, a network or a busy machine may be the reason
+
 STATUSES: Mapping[str, str] = {
     "ok": "read and scored",
     "blank": "read, and no ink found on it",

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hypothesis
@@ -45,6 +46,28 @@ def shared_ray() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
+    from mnist_batch import inference, plots, reading, report, scoring
+
+    def in_process(run: Any, opened: Any, pending: Any, *_: object) -> None:
+        model = opened["model"]
+        classify = inference.Classify(run, model["location"], model["digest"], opened["engine"], opened["threshold"])
+        for number in pending:
+            classify(reading.preprocess(run.shard(number), number))
+
+    monkeypatch.setattr(scoring, "run_pipeline", in_process)
+    monkeypatch.setattr(plots, "import_ahead", lambda: None)
+    drawn = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
+    monkeypatch.setattr(report, "_pictures", lambda *_: drawn)
+    monkeypatch.setattr(report, "_picture", lambda _: None)
+    monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
+    from jobs import session
+
+    monkeypatch.setattr(session, "connect", lambda _: None)
 
 
 @pytest.fixture(scope="session")

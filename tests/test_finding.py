@@ -12,11 +12,13 @@ from mnist_batch import finding, opening, runs
 from mnist_batch.command import Command
 from mnist_batch.errors import InputError, Locked
 
+FACTS = {"run_date": "2026-11-21", "listing": "x", "scans": 0}
+
 
 def publish(out: Path, run_id: str, mark: str) -> None:
     folder = out / "runs" / run_id
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"fingerprint": mark, "run_date": "2026-11-21"}))
+    (folder / "run.json").write_text(json.dumps(FACTS | {"fingerprint": mark, "files": [], "totals": {"rows": 0}}))
 
 
 def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
@@ -28,7 +30,7 @@ def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
     publish(tmp_path, following.run_id, mark)
     newest, third = finding.find_run(out, "2026-11-21", mark, first)
     assert (newest, third.run_id) == (following, "2026-11-21-cafe0123-3")
-    third.freeze([], {"fingerprint": mark, "run_date": "2026-11-21"})
+    third.freeze([], FACTS | {"fingerprint": mark})
     assert finding.find_run(out, "2026-11-21", mark, first)[0] == third
 
 
@@ -39,7 +41,7 @@ def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path
     assert (run.run_id, run.run_date) == ("form", "2026-11-21")
     assert (following.run_id, following.run_date) == ("form-3", "2026-11-25")
     other = runs.Run(str(tmp_path), "unfinished", "2026-11-21")
-    other.freeze([], {"fingerprint": "cafe0123", "run_date": "2026-11-21"})
+    other.freeze([], FACTS | {"fingerprint": "cafe0123"})
     assert finding.find_run(str(tmp_path), "2026-11-22", "cafe0123", "unfinished")[0] == other
 
 
@@ -57,8 +59,10 @@ def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
 
 def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_do(tmp_path: Path) -> None:
     run = runs.Run(str(tmp_path), "night", "2026-11-21")
-    run.freeze([], {"fingerprint": "cafe0123", "run_date": "2026-11-21", "schema_version": 1})
-    with pytest.raises(InputError, match=r"begun by another version .* remove .*/_staging/night, then give the same"):
+    run.freeze([], FACTS | {"fingerprint": "cafe0123", "schema_version": 1})
+    with pytest.raises(
+        InputError, match=r"begun by another version .* throw it away with .*--run night, then give the same"
+    ):
         finding.find_run(str(tmp_path), "2026-11-21", "cafe0123", "night")
 
 

@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import demo, inspect, printing, report, score, session, train, verify
+from jobs import demo, discard, inspect, printing, report, score, session, train, verify
+from jobs import list as list_job
 from mnist_batch import command, images, opening, runs
 from mnist_batch.errors import InputError
 from tests.conftest import calibrated, write_scan
 
 Make = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
-JOBS = [score, train, report, verify, inspect, demo]
+JOBS = [score, train, report, verify, inspect, list_job, discard, demo]
 
 
 def ran(capsys: Capture, job: Any, *arguments: object) -> tuple[int, str, dict[str, Any]]:
@@ -106,7 +107,7 @@ def test_too_many_unreadable_scans_are_exit_3_and_not_published(
     code, printed, summary = ran(capsys, score, *arguments, "--max-unreadable", 0.02)
     assert (code, printed) == (3, "")
     assert "allows: '2/scan-0022.png' is not_an_image (" in summary["error"]
-    page = re.search(r"See (\S+/report.html)", summary["error"])
+    page = re.search(r"(\S+/report.html) shows", summary["error"])
     assert page
     assert "not_an_image" in Path(page[1]).read_text()
     assert not (out / "predictions").exists()
@@ -122,17 +123,15 @@ def test_verify_finds_what_was_altered_after_publishing(
     out = tmp_path / "out"
     _, _, summary = ran(capsys, score, scans_folder(30), "--model", ruler, "--out", out)
     code, printed, _ = ran(capsys, verify, "--out", out)
-    assert (code, printed) == (0, f"{summary['run_id']}: 1 files, 30 rows, as published")
+    assert (code, printed) == (0, f"{summary['run_id']}: 7 files, 30 rows, as published")
     [part] = Path(summary["predictions"]).iterdir()
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
     for arguments in ([], ["--run", summary["run_id"]]):
-        code, _, found = ran(capsys, verify, "--out", out, *arguments)
-        assert code == 5
-        assert "part-00000.parquet was published as" in found["error"]
-    assert ran(capsys, verify, "--out", out, "--run", "another")[0] == 2
-    assert ran(capsys, verify, "--out", tmp_path / "nowhere")[2]["runs"] == 0
+        code, printed, found = ran(capsys, verify, "--out", out, *arguments)
+        assert (code, found["faults"]) == (5, 1)
+        assert f"{summary['run_id']}: {part}: changed since it was published" in printed
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, inference, locations, opening, reading, runs, scoring
+from mnist_batch import bundle, locations, opening, runs, scoring
 from mnist_batch.command import Command
 
 Make = Callable[..., Path]
@@ -22,13 +22,6 @@ Make = Callable[..., Path]
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing in the project may catch it."""
-
-
-def in_process(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], *_: object) -> None:
-    """The pipeline without Ray: what the actors do, one shard after the other."""
-    classify = inference.Classify(run, opened["model"]["location"], opened["model"]["digest"])
-    for number in pending:
-        classify(reading.preprocess(run.shard(number), number))
 
 
 def readers_see(out: Path) -> tuple[int, int]:
@@ -41,13 +34,12 @@ def readers_see(out: Path) -> tuple[int, int]:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("scheme", ["", "fsspec+file://"])
 def test_killed_at_every_step_in_turn(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     folder = scans_folder(25)
-    monkeypatch.setattr(scoring, "run_pipeline", in_process)
-    monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
     steps = 0
     fatal: int | None = None
 

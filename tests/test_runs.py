@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, failpoints, inference, listing, runs, scans, tables
+from mnist_batch import bundle, failpoints, inference, listing, runs, scans, tables, verifying
 from mnist_batch.errors import BooksError
 from tests.conftest import write_scan
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
-FACTS = {"fingerprint": "cafe0123", "scans": 5, "listing": "x"}
+FACTS = {"fingerprint": "cafe0123", "run_date": "2026-11-21", "scans": 5, "listing": "x"}
 
 
 def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
@@ -47,14 +47,18 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
     assert run.published is None
     run.stage_report({"per_class": tables.PER_CLASS.empty_table()}, {"report.html": b"<p>"})
     assert not (tmp_path / "out/per_class").exists()
-    files = run.publish()
-    assert run.publish() == files
+    run.publish()
+    files = verifying.record(run)["files"]
+    run.publish()
+    assert verifying.record(run)["files"] == files
     assert [file["rows"] for file in files] == [2, 2, 1]
     assert run.pending(3) == []
     run.check_books(run.opened)  # a run killed here goes on from where its parts are now
-    run.check_files(files)
-    run.commit({"fingerprint": "cafe0123"})
-    assert run.published == {"fingerprint": "cafe0123"}
+    verifying.check_predictions(run, files)
+    said = FACTS | {"files": files, "totals": {}}
+    run.commit(said)
+    assert run.published == said
+    run.clear_staging()
     assert run.opened is None
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "_staging",
@@ -63,9 +67,11 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
         "runs",
     ]
     assert list((tmp_path / "out/_staging").iterdir()) == []
+    schema = tables.published(tables.PREDICTIONS)
+    schema = schema.with_metadata(schema.metadata | {b"mnist_batch.listing": b"x"})
     for file in files:
         part = pq.read_table(tmp_path / "out" / file["path"], partitioning=None)
-        assert part.schema.equals(tables.published(tables.PREDICTIONS), check_metadata=True)
+        assert part.schema.equals(schema, check_metadata=True)
         assert part.schema.field("digit").metadata == tables.PREDICTIONS.field("digit").metadata
         assert (tmp_path / "out" / file["path"]).stat().st_size == file["bytes"]
 
@@ -95,7 +101,8 @@ def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: s
     target.mkdir(parents=True)
     (tmp_path / "out/_staging/night/parts/part-00000").rename(target / "part-00000.parquet")
     assert run.pending(3) == []
-    assert [file["rows"] for file in run.publish()] == [2, 2, 1]
+    run.publish()
+    assert [file["rows"] for file in verifying.record(run)["files"]] == [2, 2, 1]
 
 
 def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Path, ruler: str) -> None:
@@ -107,7 +114,9 @@ def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Pat
     assert run.pending(3) == []
     assert run.discard_damaged_parts() == []
     run.check_books(run.opened)
-    assert [Path(file["path"]).name for file in run.publish()] == [f"part-{n:05d}.parquet" for n in range(3)]
+    run.publish()
+    files = verifying.record(run)["files"]
+    assert [Path(file["path"]).name for file in files] == [f"part-{n:05d}.parquet" for n in range(3)]
     (parts.parent / "parts").mkdir()
     (parts / "part-00001.parquet").write_bytes(b"damaged")  # and one that is not what was written is found
     assert run.discard_damaged_parts() == ["part-00001"]
@@ -146,7 +155,8 @@ def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: st
     run.write_part(answered(run, ruler, 1))
     run.write_part(answered(run, ruler, 2))
     assert run.discard_damaged_parts() == []
-    assert [file["rows"] for file in run.publish()] == [2, 2, 1]
+    run.publish()
+    assert [file["rows"] for file in verifying.record(run)["files"]] == [2, 2, 1]
     assert len(list((tmp_path / "out/predictions").rglob("*.*"))) == 3
 
 
@@ -154,14 +164,15 @@ def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler
     run = opened(tmp_path)
     for shard in range(3):
         run.write_part(answered(run, ruler, shard))
-    files = run.publish()
+    run.publish()
+    files = verifying.record(run)["files"]
     part = tmp_path / "out" / files[1]["path"]
     pq.write_table(pq.read_table(part, partitioning=None).slice(1), part)
-    with pytest.raises(BooksError, match=r"part-00001.parquet was published as"):
-        run.check_files(files)
+    with pytest.raises(BooksError, match=r"part-00001.parquet: changed since it was published"):
+        verifying.check_predictions(run, files)
     part.unlink()
-    with pytest.raises(BooksError, match=r"part-00001.parquet was published as"):
-        run.check_files(files)
+    with pytest.raises(BooksError, match=r"part-00001.parquet: missing"):
+        verifying.check_predictions(run, files)
 
 
 def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
@@ -169,7 +180,8 @@ def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
     run.freeze([], FACTS)
     for _ in range(2):
         run.write_empty_part()
-        assert [file["rows"] for file in run.publish()] == [0]
+        run.publish()
+        assert [file["rows"] for file in verifying.record(run)["files"]] == [0]
 
 
 def test_a_run_travels_to_another_process(tmp_path: Path) -> None:
@@ -206,10 +218,12 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     late.join()
     assert len(errors) == 1
     assert "another process has taken this run over" in errors[0]
-    files = newer.publish()
-    newer.commit(FACTS)
+    newer.publish()
+    files = verifying.record(newer)["files"]
+    newer.commit(FACTS | {"files": files, "totals": {}})
+    newer.clear_staging()
     with pytest.raises(BooksError, match="another process has taken this run over"):
         stale.write_part(rows[1])  # and later still, when all is published
     assert [file["rows"] for file in files] == [2, 2, 1]
-    run.check_files(files)
+    verifying.check_predictions(run, files)
     assert not list((tmp_path / "out").rglob("parts/part-*"))

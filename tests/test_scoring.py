@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from mnist_batch import inference, listing, opening, progress, report, runs, scoring, tables
+from mnist_batch import inference, listing, opening, progress, report, runs, scoring, tables, verifying
 from mnist_batch.command import Command
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.pools import Pools
@@ -238,7 +238,7 @@ def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make,
     assert [file["rows"] for file in facts["files"]] == [20, 20, 10]
     first, *_ = sorted((out / "predictions").rglob("*.parquet"))
     assert first.stat().st_mtime_ns == safe
-    run.check_files(facts["files"])
+    verifying.check_predictions(run, facts["files"])
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -321,7 +321,7 @@ def test_what_decides_the_rows_decides_the_run(scans_folder: Make, ruler: str, t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sources": []}, "SCANS and --manifest"),
+        ({"sources": []}, "SCANS: nothing is given"),
         ({"manifest": "list.parquet"}, "SCANS and --manifest"),
         ({"engine": "abacus"}, "--engine 'abacus': choose from onnx, keras"),
         ({"shard_size": 0}, "--shard-size is 0"),
@@ -459,6 +459,9 @@ def test_progress_reads_well() -> None:
         == "scored 12,000 of 70,000 scans (17 %), 4,800 images/s, 12 s left, 3 unreadable"
     )
     assert "time left not known yet" in progress.progress_line(0, 10, 0, 0, 1.0)
+    # Few scans are more than none.
+    few = "scored 3 of 10 scans (30 %), 0.1 images/s, 47 s left, 0 unreadable"
+    assert progress.progress_line(3, 10, 0, 3, 20.0) == few
     # A resumed run counts its rate from what it did itself.
     assert "100 images/s, 1 s left" in progress.progress_line(900, 1_000, 0, 100, 1.0)
 

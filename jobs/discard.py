@@ -1,0 +1,39 @@
+"""Withdraw a published run, or throw an unfinished one away."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import session
+
+DESCRIPTION = """\
+Withdraw a published run, or throw an unfinished one away: all that it has in OUT is deleted, scans are not.
+
+  python -m jobs.discard --out out --run 2026-11-21-1a2b3c4d --dry-run
+  python -m jobs.discard --out out --run 2026-11-21-1a2b3c4d
+
+It does not ask. The command that made the run makes it anew. No Ray is needed.
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault, 75 another process is at work on the run."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, discard the run; returns the exit code."""
+    arguments = session.parser("jobs.discard", DESCRIPTION)
+    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where the run is")
+    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, as jobs.list shows it")
+    arguments.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch import discarding  # after parsing: --help need not wait
+
+        folders = discarding.discard(given.out, given.run, given.dry_run)
+        for folder in folders:
+            print(f"{'would be deleted' if given.dry_run else 'deleted'}: {folder}")
+        return {"status": "dry_run" if given.dry_run else "done", "run_id": given.run, "folders": folders}
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

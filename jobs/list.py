@@ -1,0 +1,46 @@
+"""List the runs of an output: their state, counts and accuracy."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import session
+
+DESCRIPTION = """\
+List the runs of an output, the newest last: their state, counts and accuracy.
+
+  python -m jobs.list --out out
+
+A run is published, unfinished (its command finishes it), refused (too many of its scans could not be read; mend them
+and give its command again) or damaged (its run.json is gone or cannot be read). No Ray is needed.
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, print the runs; returns the exit code."""
+    arguments = session.parser("jobs.list", DESCRIPTION)
+    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where runs were published")
+    arguments.add_argument("--last", type=int, default=100, metavar="N", help="only so many, the newest")
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch import overview  # after parsing: --help need not wait
+        from mnist_batch.errors import InputError
+
+        if given.last < 1:
+            raise InputError(f"--last is {given.last}; it has to be at least 1")
+        runs = overview.overview(given.out)
+        if not runs:
+            raise InputError(f"--out {given.out!r}: no run is there; check the path, and that its disk is mounted")
+        shown = runs[-given.last :]
+        if len(shown) < len(runs):
+            print(f"the newest {len(shown):,} of {len(runs):,} runs:")
+        print(overview.text(shown))
+        states = {state: sum(run["state"] == state for run in runs) for state in sorted({run["state"] for run in runs})}
+        return {"runs": len(runs), "states": states, "newest": shown}
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
