@@ -69,9 +69,9 @@ def keep(file: Path, results: list[dict[str, object]]) -> None:
 
 def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:
     """One training of its own, on two workers of one thread each."""
-    with session.quiet_stderr():
-        session.connect(None)
-        from mnist_batch import training
+    session.connect(None)
+    from mnist_batch import training
+
     precision = "bfloat16" if LADDER[model].augmented else "float32"
     recipe = training.Recipe(model, epochs, LADDER[model].batch_size, workers=2, seed=seed, precision=precision)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""What you submit: ``python -m jobs.train``, ``jobs.score``, ``jobs.report`` and ``jobs.demo``."""
+"""What you submit: ``python -m jobs.score`` and the others, each a module; installed, ``mnist-batch score``."""

@@ -2,8 +2,9 @@
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,23 +31,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--scans", type=int, default=3000, metavar="N", help="digits to write as scans")
     arguments.add_argument("--epochs", type=int, default=5, metavar="N", help="times through the training digits")
     given = arguments.parse_args(argv)
-    folder = Path(given.folder).absolute()
+    return session.run(lambda: tell(Path(given.folder).absolute(), given.scans, given.epochs))
+
+
+def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
+    """The whole story below ``folder``, on one Ray; it ends with the first job that does not end well."""
     forms, truth, model, out = (str(folder / name) for name in ("forms", "truth.csv", "models/hidden", "out"))
 
-    print(f"1. Writing {given.scans:,} MNIST test digits as scanned forms to {forms}")
+    print(f"1. Writing {scans:,} MNIST test digits as scanned forms to {forms}", flush=True)
     pictures, labels = digits.mnist("test")
-    write_forms(folder, pictures[: given.scans], labels[: given.scans])
+    write_forms(folder, pictures[:scans], labels[:scans])
 
     session.connect(None)  # one Ray for both jobs
     print(f"2. Training the model «hidden» on 2 Ray workers, into {model}", flush=True)
-    code = train.main(["--model", "hidden", "--workers", "2", "--epochs", str(given.epochs), "--out", model])
+    code = train.main(["--model", "hidden", "--workers", "2", "--epochs", str(epochs), "--out", model])
     if code:
-        return code
+        return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
     print(f"3. Scoring the forms, into {out}", flush=True)
     code = score.main([forms, "--model", model, "--labels", truth, "--out", out])
     if code:
-        return code
+        return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
     print(
         f"4. Scoring them with the bundle that comes with the package, accepting what is sure enough, into {out}",
@@ -54,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     code = score.main([forms, "--labels", truth, "--target-error", TARGET_ERROR, "--out", out])
     if code:
-        return code
+        return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
     print("\n5. Read the predictions, in one line each:")
     print(f"""   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') WHERE status = 'ok' LIMIT 5;""")
@@ -63,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     newest = max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
     print(f"\nNow open {newest}")
-    return 0
+    return {"report": str(newest)}
 
 
 def write_forms(folder: Path, pictures: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:

@@ -4,22 +4,20 @@ import argparse
 import json
 import logging
 import os
-import re
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from io import TextIOWrapper
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, NoReturn
 
 import mnist_batch
 from mnist_batch.errors import InputError, JobError
 
+from . import cluster
+
 log = logging.getLogger("mnist_batch")
-_connecting = threading.Lock()
+connect = cluster.connect
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -43,7 +41,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage, the message and the summary, and exit."""
         self.print_usage(sys.stderr)
-        print(message, file=sys.stderr)
+        if not _one_place():
+            print(message, file=sys.stderr)
         print(json.dumps({"status": "failed", "exit_code": 2, "error": message}), flush=True)
         sys.exit(2)
 
@@ -79,130 +78,138 @@ def add_address(arguments: argparse._ActionsContainer) -> None:
     arguments.add_argument(
         "--address",
         metavar="WHERE",
-        help="auto joins the Ray cluster this machine belongs to, host:port another; left out, a Ray of its own "
-        "is started here and stopped at the end",
+        type=_address,
+        default=os.environ.get("RAY_ADDRESS") or None,
+        help="auto joins the Ray cluster this machine belongs to, host:port another; left out, it is RAY_ADDRESS, "
+        "and where that is not set, a Ray of its own is started here and removed at the end",
     )
 
 
-def connect(address: str | None) -> None:
-    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is there already is kept.
-
-    Of two threads the second one waits for the first.
-    """
-    with _connecting:
-        _connect(address)
-
-
-def _connect(address: str | None) -> None:
-    import ray
-    import ray.data
-
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it has to say of an error, the error says
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    if ray.is_initialized():
-        return
-    # Under `ray job submit` the job runs inside the cluster that took it.
-    address = address or os.environ.get("RAY_ADDRESS")
-    # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if not address:
-        _start()
-        return
+def _address(given: str) -> str:
     try:
-        if found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
-            socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself tries for minutes
-        with quiet_stderr():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
-        raise InputError(
-            f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
-        ) from None
-
-
-def _start() -> None:
-    """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token."""
-    import ray
-    from ray._private import ray_constants
-
-    clusters = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False  # without clusters Ray stays on loopback: there is no argument for it
-    try:
-        with quiet_stderr():
-            ray.init(
-                "local",  # or Ray would join whatever cluster was started on this machine
-                num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = clusters
-    token = Path("~/.ray/auth_token").expanduser()
-    with suppress(OSError):
-        token.chmod(0o600)  # Ray makes it readable for everybody
-
-
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Nothing reaches the terminal's stderr inside, not even from C++, which sys.stderr does not govern."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        return cluster.checked(given)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(work: Callable[[], Mapping[str, Any]]) -> int:
     """Do a job's work and return its exit code; the last line printed is one JSON summary.
 
     0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books that do not balance or an internal
-    fault, 75 another process is at work on the run, 130 or 143 interrupted.
+    fault, 75 another process is at work on the run, 130 or 143 interrupted. The line is printed before Ray is left,
+    which takes seconds and heeds no signal; after an interrupt none is heeded any more.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
-    joined = _ray_runs()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
+    joined = cluster.is_there()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("mnist_batch").setLevel(logging.INFO)
+    signals = _Signals()
     try:
-        summary = {"status": "done", "exit_code": 0, **work()}
-    except JobError as error:
-        log.error("%s", error)
-        summary = {"status": "failed", "exit_code": error.exit_code, "error": str(error)}
-    except KeyboardInterrupt:
-        summary = {"status": "interrupted", "exit_code": 130}
-    except SystemExit:  # from the handler of SIGTERM, Ray's or ours
-        summary = {"status": "interrupted", "exit_code": 143}
-    except Exception as error:  # whatever it is, the last line is JSON, and what is known is told without a trace
-        if (known := _cause(error)) is not None:
-            log.error("%s", known)
-            summary = {"status": "failed", "exit_code": known.exit_code, "error": str(known)}
-        else:
-            log.exception("internal fault")
-            summary = {"status": "failed", "exit_code": 5, "error": f"{type(error).__name__}: {error}"[:500]}
-    if _ray_runs() and not joined:
-        sys.modules["ray"].shutdown()  # or a late message of Ray's would follow the last line
+        summary = _outcome(work, signals)
+    except (KeyboardInterrupt, SystemExit):  # a second signal, just when the first one was being obeyed
+        summary = signals.summary(signals.first)
+    signals.ignore()
+    logs = cluster.logs_to_keep() if summary["exit_code"] == JobError.exit_code else None
+    if logs:
+        log.error("what Ray's processes have logged is kept in %s for a week", logs)
     print(json.dumps(summary), flush=True)
+    if not joined:
+        with cluster.quiet(1, 2):  # or a late message of Ray's would follow the last line
+            cluster.stop(logs)
+    if not signals.first:
+        signals.restore()
     return int(summary["exit_code"])
 
 
-def _ray_runs() -> bool:
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+def _outcome(work: Callable[[], Mapping[str, Any]], signals: "_Signals") -> dict[str, Any]:
+    try:
+        return {"status": "done", "exit_code": 0, **work()}
+    except KeyboardInterrupt:
+        return signals.summary(signal.SIGINT)
+    except SystemExit:
+        return signals.summary(signal.SIGTERM)
+    except Exception as error:  # whatever it is, the last line is JSON, and what is known is told without a trace
+        if signals.first:  # which came out of a library as something else
+            return signals.summary(signals.first)
+        if (known := _known(error)) is None:
+            log.exception("internal fault")
+            return {"status": "failed", "exit_code": 5, "error": f"{type(error).__name__}: {error}"[:500]}
+        if not _one_place():
+            log.error("%s", known)
+        return {"status": "failed", "exit_code": known.exit_code, "error": str(known)}
 
 
-def _cause(error: BaseException | None) -> JobError | None:
-    # What an actor or a write task raised arrives wrapped in Ray's own errors.
+def _known(error: BaseException | None) -> JobError | None:
+    """The JobError that all this is about, if it is: as it was raised, and not as Ray hands it on.
+
+    What an actor, a task or a worker of a training raises arrives wrapped, maybe more than once; some wrappers are
+    JobErrors, too, whose text is a whole trace.
+    """
     while error is not None:
-        error = getattr(error, "cause", None) or error.__cause__
-        if isinstance(error, JobError):
+        inside = [getattr(error, name, None) for name in ("cause", "controller_failure", "_base_exc")]
+        inside += getattr(error, "worker_failures", {}).values()
+        wrapped = next((one for one in inside if isinstance(one, BaseException)), None)
+        if isinstance(error, JobError) and wrapped is None:
             return error
+        error = wrapped or error.__cause__
     return None
+
+
+def _one_place() -> bool:
+    """Whether stdout and stderr are one terminal or log, where an error told on both would stand there twice."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+
+
+class _Signals:
+    """SIGINT and SIGTERM while a job runs: the ``first`` decides how it ends. In other threads it does nothing."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        in_main = threading.current_thread() is threading.main_thread()
+        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if in_main}
+        for number, handler in self.before.items():
+            if handler is not signal.SIG_IGN:  # as nohup and shells in the background want it
+                signal.signal(number, self._obey)
+
+    def _obey(self, number: int, _: object) -> NoReturn:
+        self.first = self.first or number
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def summary(self, number: int) -> dict[str, Any]:
+        return {"status": "interrupted", "exit_code": 128 + (self.first or number)}
+
+    def ignore(self) -> None:
+        for number in self.before:
+            signal.signal(number, signal.SIG_IGN)
+
+    def restore(self) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+class _Outlet(FileIO):
+    """A stream that drops what nobody reads any more, as after ``| head -1``: the job goes on and tells its end."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            return len(content)
+
+
+def _lasting(stream: Any) -> Any:
+    """The same stream, if it is this process's own, such that no path is too strange for it and no pipe too short."""
+    if stream not in (sys.__stdout__, sys.__stderr__) or not isinstance(stream, TextIOWrapper):
+        return stream
+    stream.flush()
+    outlet = BufferedWriter(_Outlet(stream.fileno(), "w", closefd=False))
+    return TextIOWrapper(
+        outlet,
+        encoding=stream.encoding,
+        errors="backslashreplace",  # a path need not be UTF-8
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )

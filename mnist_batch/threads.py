@@ -33,8 +33,8 @@ def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> No
 
 @contextmanager
 def beside(work: Callable[[], object], after_seconds: float) -> Iterator[None]:
-    """Have the work done beside a context that lasts so long, wait for it at its end."""
-    over, done = threading.Event(), Future[object]()
+    """Have the work done beside a context that lasts so long; wait for it at the end, unless that is an interrupt."""
+    over, done, interrupted = threading.Event(), Future[object](), False
 
     def do() -> None:
         over.wait(after_seconds)
@@ -46,10 +46,13 @@ def beside(work: Callable[[], object], after_seconds: float) -> Iterator[None]:
     threading.Thread(target=do, daemon=True).start()
     try:
         yield
+    except (KeyboardInterrupt, SystemExit):
+        interrupted = True
+        raise
     finally:
         begun = not done.cancel()
         over.set()
-        if begun:
+        if begun and not interrupted:
             wait([done])
     if begun:
         done.result()

@@ -17,10 +17,10 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 
 class Trainer(DataParallelTrainer):
-    """Ray Train's, without an actor that asks Ray's dashboard every second whether the training is still there.
+    """Ray Train's, but what an interrupt does is the job's affair, and no actor asks Ray's dashboard every second.
 
-    It removes the workers where the dashboard does not know them, and asks that of another Ray where there is one
-    on this machine. It is for controllers that die while their job goes on: here a job ends with its training, and
+    That actor removes the workers of a training that the dashboard does not know, and asks another Ray where there is
+    one on this machine. It is for controllers that die while their job goes on: here a job ends with its training, and
     so does what it has set aside. Without a dashboard, each training ends seconds later for it.
     """
 
@@ -28,6 +28,9 @@ class Trainer(DataParallelTrainer):
         return [
             one for one in super()._create_default_callbacks() if not isinstance(one, PlacementGroupCleanerCallback)
         ]
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Ray Train's would wait for the training to stop, and end the process as if all were well."""
 
 
 @dataclass

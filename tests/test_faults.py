@@ -183,7 +183,11 @@ def test_a_disk_that_fails_is_said_and_the_rerun_finishes(night: Night, point: s
     assert (code, summary["exit_code"]) == (5, 5)
     assert what in summary["error"]
     assert "give the same command again" in summary["error"]
-    assert "Traceback" not in stderr
+    assert len(summary["error"]) < 400
+    for trace in ("Traceback", "ray::", "\x1b", "StorageError"):
+        assert trace not in summary["error"] + stderr
+    assert summary["error"].isprintable()  # one line
+    assert stderr.count(summary["error"]) == 1
     assert not list(night.out.rglob("run.json"))
     code, _, stderr = night.run()
     assert code == 0, stderr

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mnist_batch has it; read when it is imported
 import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -1,0 +1,254 @@
+"""The Ray that a job runs on: a cluster that it joins, or a Ray of its own, of which nothing is left at its end."""
+
+import atexit
+import fcntl
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+from mnist_batch.errors import InputError, JobError
+
+# Read when Ray is imported: a thread that uses it after the job's end would join, or start, another one.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+
+FOLDER, LOGS = "mnist-batch-ray-", "mnist-batch-logs-"  # what folders in the folder for temporary files begin with
+LOGS_KEPT_SECONDS = 7 * 24 * 3600
+# A socket's path may have 107 bytes, of which Ray takes these.
+SOCKET_BYTES = 107 - len(f"/{FOLDER}12345678/session_4194304/sockets/plasma_store")
+
+_connecting = threading.Lock()
+_own: tuple[Path, int] | None = None  # the folder of this job's own Ray, and the descriptor that locks it
+
+
+def checked(address: str) -> str:
+    """The address as it is; raises InputError unless it is auto, local or host:port."""
+    if re.fullmatch(r"auto|local|(ray://)?([^/:\s]+|\[[0-9a-fA-F:]+\]):\d+", address):
+        return address
+    if address.startswith(("http://", "https://")):
+        raise InputError(
+            f"{address} (from --address or RAY_ADDRESS) is where jobs are submitted to, and none that a job joins. "
+            f"Submit this one, ray job submit --address {address} ..., or give --address auto on a machine of the "
+            "cluster or --address HOST:PORT, the port being that of ray start, such as 6379"
+        )
+    raise InputError(f"{address!r} (from --address or RAY_ADDRESS) is no address; give auto, or HOST:PORT")
+
+
+def connect(address: str | None) -> None:
+    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is there already is kept.
+
+    Left out, it is the address in RAY_ADDRESS, where ``ray job submit`` tells a job which cluster took it. Of two
+    threads the second one waits for the first. Raises InputError where no cluster answers.
+    """
+    with _connecting:
+        import ray
+        import ray.data
+
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it has to say of an error, the error says
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        if ray.is_initialized():
+            return
+        # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        address = checked(address or os.environ.get("RAY_ADDRESS") or "local")
+        with _own_sigterm(), quiet():
+            _start() if address == "local" else _join(address)
+
+
+def _join(address: str) -> None:
+    import ray
+
+    if os.environ.get("RAY_ADDRESS", "").startswith("http"):
+        del os.environ["RAY_ADDRESS"]  # auto would be taken for it
+    try:
+        if found := re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address):
+            socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself tries for minutes
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        raise InputError(
+            f"--address {address}: no Ray cluster answers there ({error}); start one, or leave it out"
+        ) from None
+
+
+def _start() -> None:
+    """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token."""
+    import ray
+    from ray._private import node, parameter, ray_constants
+
+    folder = _own_folder()
+    # Without clusters Ray stays on loopback; its agent would take a port that a cluster begun on this machine needs;
+    # and without a dashboard its server is there to report usage only, and asks the network in which cloud it is even
+    # where that is switched off. ray.init has arguments for none of these.
+    arguments = partial(
+        parameter.RayParams,
+        dashboard_agent_listen_port=0,
+        session_name=_session(),
+    )
+    with (
+        patch.object(ray_constants, "ENABLE_RAY_CLUSTER", False),
+        patch.object(parameter, "RayParams", arguments),
+        patch.object(node.Node, "start_api_server", lambda *_, **__: None),
+        _environment_of_own(folder),
+    ):
+        try:
+            ray.init(
+                "local",  # or Ray would join whatever cluster was started on this machine
+                num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+        except Exception as error:  # Ray gives its processes 30 seconds, and raises what it likes
+            raise JobError(
+                f"Ray does not start on this machine ({str(error).partition('. ')[0]}); look whether it is too busy or "
+                "its memory or disk is full, then give the same command again"
+            ) from error
+    token = Path("~/.ray/auth_token").expanduser()
+    with suppress(OSError):
+        token.chmod(0o600)  # Ray makes it readable for everybody
+
+
+@contextmanager
+def _environment_of_own(folder: Path) -> Iterator[None]:
+    """What the processes of this job's own Ray inherit: their temporary files lie in its folder.
+
+    They are killed in the end, and leave these, such as TensorFlow's, behind.
+    """
+    # What speaks gRPC, also in this process, would ask a proxy for this very machine.
+    no_proxy = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, no_proxy))
+    before = os.environ.get("TMPDIR")
+    tempfile.gettempdir()  # which this process keeps
+    os.environ["TMPDIR"] = str(folder / "tmp")
+    (folder / "tmp").mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
+def is_there() -> bool:
+    """Whether this process has a Ray."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def logs_to_keep() -> Path | None:
+    """Where the logs of this job's own Ray will be when it has ended; None where it has none."""
+    return _own[0].with_name(_own[0].name.replace(FOLDER, LOGS)) if _own else None
+
+
+def stop(logs: Path | None = None) -> None:
+    """Leave the Ray of this process; one that the job started ends, its logs go to ``logs`` and all else is removed."""
+    global _own
+    with _connecting:  # or a Ray that is starting in another thread would be left behind
+        if is_there():
+            sys.modules["ray"].shutdown()
+        if _own:
+            folder, lock = _own
+            if logs:
+                with suppress(OSError):
+                    written = folder / _session() / "logs"
+                    written.chmod(0o700)  # what is beside it nobody else could enter either
+                    written.rename(logs)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+            _own = None
+
+
+def _session() -> str:
+    return f"session_{os.getpid()}"  # shorter than Ray's own
+
+
+def _own_folder() -> Path:
+    """A new folder for this job's own Ray, locked as long as the process lives."""
+    global _own
+    if _own is None:
+        parent = _short_folder()
+        _remove_left_behind(parent)
+        unlocked = Path(tempfile.mkdtemp(prefix=f".{FOLDER}", dir=parent))
+        lock = os.open(unlocked, os.O_RDONLY)
+        with suppress(OSError):  # where there are no locks, nobody removes what was left behind
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _own = unlocked.rename(unlocked.with_name(unlocked.name[1:])), lock
+        atexit.register(stop)
+    return _own[0]
+
+
+def _short_folder() -> Path:
+    """The folder for temporary files, or /tmp where the names of Ray's sockets in it would be too long."""
+    if chosen := os.environ.get("RAY_TMPDIR"):
+        folder = Path(chosen).absolute()
+        if len(os.fsencode(folder)) > SOCKET_BYTES:
+            raise InputError(
+                f"RAY_TMPDIR is {folder}, {len(os.fsencode(folder))} bytes long; Ray's sockets lie below it and it may "
+                f"have {SOCKET_BYTES}: choose a shorter one"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    folder = Path(tempfile.gettempdir()).absolute()
+    return folder if len(os.fsencode(folder)) <= SOCKET_BYTES else Path("/tmp")  # noqa: S108 - mkdtemp is safe there
+
+
+def _remove_left_behind(parent: Path) -> None:
+    """Remove the folders of this user's jobs that were killed, and logs that were kept long enough."""
+    for folder in [*parent.glob(f"{FOLDER}*"), *parent.glob(f"{LOGS}*")]:
+        with suppress(OSError):  # it is locked, so its job lives; or another job is removing it, too
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                about = os.fstat(lock)
+                old = folder.name.startswith(FOLDER) or time.time() - about.st_mtime > LOGS_KEPT_SECONDS
+                if old and about.st_uid == os.geteuid():
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray's own handler of SIGTERM does not stay."""
+    in_main = threading.current_thread() is threading.main_thread()
+    kept = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if in_main and kept is not None:
+            signal.signal(signal.SIGTERM, kept)
+
+
+@contextmanager
+def quiet(*descriptors: int) -> Iterator[None]:
+    """Nothing reaches stderr inside, or these descriptors, not even from C++, which sys.stderr does not govern."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptors = descriptors or (2,)
+    kept, nowhere = [os.dup(descriptor) for descriptor in descriptors], os.open(os.devnull, os.O_WRONLY)
+    try:
+        for descriptor in descriptors:
+            os.dup2(nowhere, descriptor)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, before in zip(descriptors, kept, strict=True):
+            os.dup2(before, descriptor)
+            os.close(before)
+        os.close(nowhere)
