@@ -109,7 +109,7 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     except (KeyboardInterrupt, SystemExit):  # a second signal, just when the first one was being obeyed
         summary = signals.summary(signals.first)
     signals.ignore()
-    logs = cluster.logs_to_keep() if summary["exit_code"] == JobError.exit_code else None
+    logs = cluster.logs_to_keep() if summary["exit_code"] == JobError.exit_code and not joined else None
     if logs:
         log.error("what Ray's processes have logged is kept in %s for a week", logs)
     print(json.dumps(summary), flush=True)
@@ -134,9 +134,10 @@ def _outcome(work: Callable[[], Mapping[str, Any]], signals: "_Signals") -> dict
         if (known := _known(error)) is None:
             log.exception("internal fault")
             return {"status": "failed", "exit_code": 5, "error": f"{type(error).__name__}: {error}"[:500]}
+        told = str(known).partition("\nFailed to ")[0]  # what follows is Ray Data's, on how to have it tried again
         if not _one_place():
-            log.error("%s", known)
-        return {"status": "failed", "exit_code": known.exit_code, "error": str(known)}
+            log.error("%s", told)
+        return {"status": "failed", "exit_code": known.exit_code, "error": told}
 
 
 def _known(error: BaseException | None) -> JobError | None:
