@@ -65,8 +65,9 @@ _PICTURES = (
 _SAVE = "save it as PNG or TIFF"
 
 # What is no picture.
+_PDF = "a PDF; save its pages as PNG or TIFF images"
 _OTHERS = (
-    (0, b"%PDF-", "a PDF; save its pages as PNG or TIFF images"),
+    (0, b"%PDF-", _PDF),
     (0, b"%!PS", "a PostScript file; save its pages as PNG or TIFF images"),
     (0, b"PK\x03\x04", "a ZIP archive or an Office document; unpack it, or save its pages as images"),
     (0, b"PK\x05\x06", "an empty ZIP archive"),
@@ -128,7 +129,7 @@ def _unknown(data: bytes) -> Unreadable:
     picture = _found(_PICTURES, data)
     if picture:
         return Unreadable("undecodable", f"{picture}, which is not read; {_SAVE}")
-    other = _found(_OTHERS, data)
+    other = _found(_OTHERS, data) or (_PDF if b"%PDF-" in data[:1024] else None)  # where readers of PDF look for it
     if other:
         return Unreadable("not_an_image", other)
     if data[:1] == b"\x0a" and data[1:2] in (b"\0", b"\x02", b"\x03", b"\x04", b"\x05") and data[2:3] == b"\x01":

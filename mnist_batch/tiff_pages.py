@@ -54,14 +54,14 @@ def _page(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
 
 def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
     bits, samples = page.first(tiff.BITS, 1), page.first(tiff.SAMPLES, 1)
-    photometric = page.first(tiff.PHOTOMETRIC, _RGB if samples > 2 else _GREY)
+    photometric = page.first(tiff.PHOTOMETRIC, _unsaid(page, samples))
     _refuse(page, max_pixels, bits, samples, photometric)
     orientation, planes = page.first(tiff.ORIENTATION, 1), page.first(tiff.PLANAR, 1) == 2 and samples > 1
     if page.first(tiff.COMPRESSION, 1) in _PILLOW or bits == 2 or (bits == 4 and photometric != _PALETTE):
-        read = decoding.grey(*_by_pillow(file, page, photometric, max_pixels))
+        read = _by_pillow(file, page, photometric, bits, max_pixels)
     elif samples > 4 or (bits == 16 and (planes or photometric == _CMYK)) or (photometric < _RGB and samples > 1):
         read = _by_sample(file, page, samples, photometric, planes)
-    elif bits == 8 and (page.first(tiff.TILE_WIDTH) | page.first(tiff.TILE_HEIGHT)) % 32:
+    elif bits <= 8 and _tile_bits(page, bits, 1 if planes else samples) % 8192:  # plain ones of OpenCV are whole KiB
         read = _coloured(
             _untiled(_described(file, page, _strips(page) | {tiff.PHOTOMETRIC: _short(page, photometric)}), page),
             page,
@@ -74,6 +74,12 @@ def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
         described = _described(file, page, {tiff.PHOTOMETRIC: _short(page, photometric)})
         read = _coloured(described, page, photometric)
     return decoding.turned(read, orientation)
+
+
+def _unsaid(page: Directory, samples: int) -> int:
+    """The kind of colours of a page that does not say it, as libtiff has it."""
+    is_fax = page.first(tiff.COMPRESSION, 1) in (2, 3, 4)
+    return _RGB if samples > 2 else _LIGHT_IS_0 if is_fax else _GREY
 
 
 def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometric: int) -> None:
@@ -93,6 +99,10 @@ def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometr
         wrong = f"{bits}-bit {_FORMATS[kind]} samples"
     elif photometric not in _COLOURS:
         wrong = f"colours of kind {photometric} (PhotometricInterpretation)"
+    elif compression == 6 and samples == 1:
+        wrong = "an old-style JPEG in grey"
+    elif compression in _PILLOW and samples == 2 and page.first(tiff.PLANAR, 1) == 2:
+        wrong = f"2 planes in {NAMES[compression]}"
     elif bits not in _bits(photometric, samples) or (samples > 1 and len(set(page.numbers(tiff.BITS))) > 1):
         wrong = f"{'+'.join(map(str, dict.fromkeys(page.numbers(tiff.BITS))))} bits a sample"
     elif samples < _COLOURS[photometric]:
@@ -116,6 +126,8 @@ def _described(file: tiff.Pointer, page: Directory, changes: Changes) -> Samples
 
 
 def _coloured(samples: Samples, page: Directory, photometric: int) -> Grey:
+    if samples.ndim == 2 and samples.dtype == np.uint16 and photometric == _LIGHT_IS_0:
+        return 255 - decoding.grey(samples)  # OpenCV inverts what has 8 bits and less
     if samples.ndim == 2 or samples.shape[2] < 4:
         return decoding.grey(samples)
     kind = page.first(tiff.EXTRA) if photometric == _RGB else 0
@@ -125,12 +137,14 @@ def _coloured(samples: Samples, page: Directory, photometric: int) -> Grey:
     return decoding.grey(samples[:, :, :3], samples[:, :, 3], multiplied)
 
 
-def _by_pillow(file: tiff.Pointer, page: Directory, photometric: int, max_pixels: int) -> tuple[Samples, Grey | None]:
-    changes: Changes = {tiff.PHOTOMETRIC: _short(page, photometric)}
+def _by_pillow(file: tiff.Pointer, page: Directory, photometric: int, bits: int, max_pixels: int) -> Grey:
+    inverted = photometric == _LIGHT_IS_0 and bits > 8  # Pillow knows these as dark is 0 only
+    changes: Changes = {tiff.PHOTOMETRIC: _short(page, _GREY if inverted else photometric)}
     colours = page.numbers(tiff.COLOURS)
     if colours and max(colours) < 256:  # of 8 bits, which Pillow takes for black
         changes[tiff.COLOURS] = _short(page, *(257 * value for value in colours))
-    return decoding.with_pillow("TIFF", file.at_changed(page, changes), max_pixels)
+    read = decoding.grey(*decoding.with_pillow("TIFF", file.at_changed(page, changes), max_pixels))
+    return 255 - read if inverted else read
 
 
 def _by_sample(file: tiff.Pointer, page: Directory, samples: int, photometric: int, planes: bool) -> Grey:
@@ -201,6 +215,10 @@ def _strips(page: Directory, sample: int = 0, planes: int = 1) -> Changes:
             tiff.ROWS_A_STRIP: _long(page, height),
         }
     return changes
+
+
+def _tile_bits(page: Directory, bits: int, samples: int) -> int:
+    return page.first(tiff.TILE_WIDTH) * page.first(tiff.TILE_HEIGHT) * bits * samples
 
 
 def _tiles(page: Directory) -> tuple[int, int]:
