@@ -13,7 +13,8 @@ Rebuild the report of a published run from its predictions.
 
   python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --labels truth.csv
 
-Its report tables, confusion.png and report.html are replaced; predictions stay as they are.
+Its report tables, among them labels, which joins to predictions, confusion.png and report.html are replaced;
+predictions stay as they are.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -24,8 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
     arguments.add_argument(
         "--labels",
-        metavar="FILE",
-        help="CSV or Parquet with columns scan,label that take the place of the labels in the rows",
+        metavar="HOW",
+        help="labels that take the place of those in the rows: a CSV or Parquet file with columns scan,label, or "
+        "parent, the names of folders; none goes back to those in the rows; left out, the last report's are kept",
     )
     arguments.add_argument(
         "--ignore-unlisted-labels",

@@ -6,9 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from mnist_batch import counting, finding, images, normalising, plots, runs, scans, tables, verifying
+from mnist_batch import counting, finding, images, locations, normalising, plots, runs, scans, tables, verifying
 from mnist_batch.counting import Confidences, Counts
+from mnist_batch.errors import InputError
 
 GALLERY = 24
 EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status", "reason", "content"]
@@ -58,17 +60,20 @@ def stage(
     Returns the totals, from ``Counts.summary``, with ``expected_calibration_error``.
     """
     counts, confidences, examples = Counts(facts.get("threshold") is not None), Confidences(), Examples()
+    labels = [tables.LABELS.empty_table()]
     for part in run.parts(EXAMPLE_COLUMNS):
         rows = part if truth is None else relabel(part, truth)
         counts.add(rows)
         confidences.add(rows)
         examples.add(rows)
+        labels.append(_labels(rows))
     summary = {**counts.summary(), "expected_calibration_error": confidences.error()}
     staged = {
         "per_class": counting.per_class(counts),
         "confusion": counting.confusion(counts),
         "calibration": confidences.calibration(),
         "risk_coverage": confidences.risk_coverage(),
+        "labels": pa.concat_tables(labels),
     }
     pictures = _pictures(counts, staged, summary, facts)
     page = plots.page(
@@ -106,6 +111,11 @@ def _pictures(
     }
 
 
+def _labels(rows: pa.Table) -> pa.Table:
+    known = rows.filter(rows["label"].is_valid())
+    return tables.table(tables.LABELS, {name: known[name] for name in tables.LABELS.names})
+
+
 def relabel(rows: pa.Table, truth: Mapping[tuple[str, str], int]) -> pa.Table:
     """The rows with the labels of ``truth``, by (source, scan), in place of their own."""
     labels = pa.array([truth.get(key) for key in scans.identities(rows)], pa.int8())
@@ -132,9 +142,10 @@ def rebuild(
 ) -> tuple[runs.Run, dict[str, Any]]:
     """Write the report of a published run again from its predictions, and its totals into run.json.
 
-    ``labels`` is a CSV or Parquet file whose labels take the place of those in the rows. Raises InputError for
-    a run that is not there, or labels that do not fit its scans, and BooksError where its predictions are not
-    those that were published.
+    ``labels`` take the place of those in the rows: a CSV or Parquet file, or ``parent``, the names of folders;
+    ``none`` goes back to those in the rows, and None keeps those of the last report. Raises InputError for a run that
+    is not there, or labels that do not fit its scans, and BooksError where its predictions are not those that were
+    published.
     """
     run = finding.published_run(out, run_id)
     with finding.locked(out, run_id):  # against another report, and against being discarded
@@ -144,17 +155,30 @@ def rebuild(
 def _rebuilt(run: runs.Run, labels: str | None, ignore_unlisted_labels: bool) -> tuple[runs.Run, dict[str, Any]]:
     facts = dict(run.published or {})
     verifying.check_predictions(run, facts["files"])
-    truth = None
-    if labels is not None:
+    if labels == "none":
+        facts["report_labels"], truth = None, None
+    elif labels is not None:
         listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
-        truth = scans.match_labels(listed, labels, ignore_unlisted_labels)
-    facts["report_labels"] = labels
+        facts["report_labels"], truth = labels, scans.truth_of(dict.fromkeys(listed), labels, ignore_unlisted_labels)
+    else:
+        given = facts.get("report_labels")
+        truth = None if given is None else _labels_of_last_report(run, given)
     facts["totals"] = stage(run, facts, truth)
     run.publish()
     facts |= verifying.record(run)
     run.commit(facts)
     run.clear_staging()
     return run, facts["totals"]
+
+
+def _labels_of_last_report(run: runs.Run, given: str) -> dict[tuple[str, str], int]:
+    path = f"{run.table_folder('labels')}/report.parquet"
+    if not locations.exists(run.filesystem, path):  # an earlier version did not keep them
+        raise InputError(
+            f"--labels: the last report had those of {given}, which are not kept in {path}; give them again"
+        )
+    kept = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
+    return dict(zip(scans.identities(kept), kept["label"].to_pylist(), strict=True))
 
 
 def unreadable_text(run: runs.Run, most: int = 3) -> str:

@@ -18,7 +18,8 @@ from mnist_batch.errors import InputError
 SHARD_SIZE = 5_000
 MAX_SHARDS = 2_000  # analysts never meet a million small files
 CHUNK = 50_000  # scans that are held as Python's objects at once
-DIGITS = {str(digit): digit for digit in range(tables.CLASSES)}  # the labels of folders, by their names
+DIGITS = {str(digit): digit for digit in range(tables.CLASSES)}  # the labels of folders to learn from, by their names
+FOLDERS = {**DIGITS, "none": tables.NO_DIGIT}  # and of those that are scored
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +34,35 @@ def attach_labels(manifest: pa.Table, labels: str, ignore_unlisted: bool = False
     if labels == "none":
         return manifest
     if labels == "parent":
-        found = parent_labels(manifest, {**DIGITS, "none": tables.NO_DIGIT})
+        found = parent_labels(manifest, FOLDERS)
         if len(found) and found.null_count == len(found):
-            [path] = manifest["path"].slice(0, 1).to_pylist()
-            raise InputError(
-                f"--labels parent: no scan is in a folder named 0 to 9, or none; one is {os.fsdecode(path)!r}. Leave "
-                "--labels out where the truth is not known, or give a file with columns scan,label"
-            )
+            raise InputError(_no_parent(manifest["path"][0].as_py()))
     else:
         listed = identities(manifest)
         truth = match_labels(listed, labels, ignore_unlisted)
         found = pa.array([truth.get(key) for key in listed], pa.int8())
     return manifest.set_column(manifest.schema.get_field_index("label"), tables.MANIFEST.field("label"), found)
+
+
+def _no_parent(path: bytes) -> str:
+    return (
+        f"--labels parent: no scan is in a folder named 0 to 9, or none; one is {os.fsdecode(path)!r}. Leave --labels "
+        "out where the truth is not known, or give a file with columns scan,label"
+    )
+
+
+def truth_of(
+    listed: Collection[tuple[str, str]], labels: str, ignore_unlisted: bool = False
+) -> dict[tuple[str, str], int]:
+    """The label of each (source, scan) that has one, from a file or, with ``parent``, its folder's name."""
+    if labels != "parent":
+        return match_labels(listed, labels, ignore_unlisted)
+    paths = [path_of(*key) for key in listed]
+    digits = parent_labels(pa.table({"path": pa.chunked_array([pa.array(paths, pa.binary())])}), FOLDERS).to_pylist()
+    truth = {key: digit for key, digit in zip(listed, digits, strict=True) if digit is not None}
+    if paths and not truth:
+        raise InputError(_no_parent(paths[0]))
+    return truth
 
 
 def parent_labels(manifest: pa.Table, names: Mapping[str, int] = DIGITS) -> pa.ChunkedArray:

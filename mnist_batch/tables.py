@@ -98,7 +98,7 @@ PREPROCESSED = pa.schema(
 
 PREDICTIONS = pa.schema(
     [
-        _field("scan", pa.string(), "path of the file below its source", nullable=False),
+        _field("scan", pa.string(), "path of the file below its source; of a manifest, as it names it", nullable=False),
         _field("source", TEXT, "the root this scan was listed under", nullable=False),
         _field(
             "page", pa.int16(), "page of a TIFF, or image of a PGM, PPM or PBM, from 0; 0 elsewhere", nullable=False
@@ -187,12 +187,22 @@ RISK_COVERAGE = pa.schema(
     ]
 )
 
+LABELS = pa.schema(
+    [
+        _field("scan", pa.string(), "path of the file below its source, as in predictions", nullable=False),
+        _field("source", TEXT, "the root this scan was listed under", nullable=False),
+        _field("page", pa.int16(), "page of a multi-page TIFF, from 0; 0 elsewhere", nullable=False),
+        LABEL.with_nullable(False),
+    ]
+)
+
 # The report tables of a run, each one file.
 REPORT: Mapping[str, pa.Schema] = {
     "per_class": PER_CLASS,
     "confusion": CONFUSION,
     "calibration": CALIBRATION,
     "risk_coverage": RISK_COVERAGE,
+    "labels": LABELS,
 }
 
 

@@ -24,6 +24,7 @@ from tests.conftest import calibrated, write_scan
 
 Make = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parent.parent
 JOBS = [score, train, report, verify, inspect, list_job, discard, demo]
 
 
@@ -62,6 +63,25 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     assert (run["labels"], run["report_labels"], run["totals"]["correct"]) == ("none", str(truth), len(right))
     per_class = pd.read_parquet(out / "per_class")
     assert per_class["correct"].sum() == len(right)
+
+    join = re.search(r"```sql\n(SELECT .*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
+    assert join
+    query = join[1].replace("'out/", f"'{out}/")
+    wrong = {f"{number % 10}/scan-{number:04d}.png": number % 10 for number in set(read) - set(right)}
+    assert wrong
+    for labels in ([], ["--labels", truth], []):  # those of the last report are kept
+        code, _, summary = ran(capsys, report, "--out", out, "--run", run_id, *labels)
+        assert (code, summary["labelled"], summary["accuracy"]) == (0, len(read), len(right) / len(read))
+        found = duckdb.sql(query).df()
+        assert dict(zip(found["scan"], found["truth"], strict=True)) == wrong
+    assert len(pd.read_parquet(out / "labels")) == 40
+    code, _, summary = ran(capsys, report, "--out", out, "--run", run_id, "--labels", "parent")
+    assert (code, summary["labelled"], len(pd.read_parquet(out / "labels"))) == (0, 58, 60)
+    code, printed, summary = ran(capsys, report, "--out", out, "--run", run_id, "--labels", "none")
+    assert (code, summary["labelled"], summary["accuracy"]) == (0, 0, None)
+    assert json.loads((out / "runs" / run_id / "run.json").read_text())["report_labels"] is None
+    assert pd.read_parquet(out / "labels").empty
+    assert ran(capsys, verify, "--out", out)[0] == 0
 
     code, _, summary = ran(capsys, report, "--out", out, "--run", run_id)
     assert (code, summary["labelled"]) == (0, 0)
