@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=float,
         metavar="SECONDS",
         default=20,
-        help="seconds to read and decode it, thrice",
+        help="seconds to read and decode it; it is tried three times",
     )
     where = arguments.add_argument_group("on what")
     session.add_address(where)

@@ -20,9 +20,11 @@ def page_of(scan: str, number: int) -> Grey:
     filesystem, path = locations.resolve(scan)
     if locations.is_folder(filesystem, path):
         raise InputError(f"SCAN {scan!r} is a folder; give one image file")
-    [listed] = listing.list_scans([scan], "SCAN").to_pylist()
+    found = listing.list_scans([scan], "SCAN").to_pylist()
+    if not found:
+        raise InputError(f"SCAN {scan!r} is called as files of desktops are, which are no scans; give an image file")
     try:
-        pages = images.pages(images.read_scan(listed["source"], listed["path"]))
+        pages = images.pages(images.read_scan(found[0]["source"], found[0]["path"]))
         if not 0 <= number < len(pages):
             raise InputError(f"--page is {number}; {scan!r} has {len(pages)}, from 0")
         return pages[number]()

@@ -62,6 +62,7 @@ def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: C
         (".", "is a folder; give one image file"),
         ("text.png", "cannot be read: not_an_image"),
         ("empty.png", "cannot be read: empty"),
+        ("Thumbs.db", "called as files of desktops are"),
     ],
 )
 def test_a_mistake_is_exit_2_and_a_sentence(
@@ -70,6 +71,7 @@ def test_a_mistake_is_exit_2_and_a_sentence(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.png").write_bytes(b"this is no image")
     (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "Thumbs.db").write_bytes(b"of Windows")
     code, printed, summary = inspected(capsys, scan, "--model", ruler)
     assert (code, printed) == (2, "")
     assert message in summary["error"]
