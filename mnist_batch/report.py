@@ -161,8 +161,7 @@ def _rebuilt(run: runs.Run, labels: str | None, ignore_unlisted_labels: bool) ->
         listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
         facts["report_labels"], truth = labels, scans.truth_of(dict.fromkeys(listed), labels, ignore_unlisted_labels)
     else:
-        given = facts.get("report_labels")
-        truth = None if given is None else _labels_of_last_report(run, given)
+        truth = late_labels(run)
     facts["totals"] = stage(run, facts, truth)
     run.publish()
     facts |= verifying.record(run)
@@ -171,7 +170,14 @@ def _rebuilt(run: runs.Run, labels: str | None, ignore_unlisted_labels: bool) ->
     return run, facts["totals"]
 
 
-def _labels_of_last_report(run: runs.Run, given: str) -> dict[tuple[str, str], int]:
+def late_labels(run: runs.Run) -> dict[tuple[str, str], int] | None:
+    """The label of each (source, scan) that the last report brought to a published run; None where it brought none.
+
+    Raises InputError where they were not kept.
+    """
+    given = (run.published or {}).get("report_labels")
+    if given is None:
+        return None
     path = f"{run.table_folder('labels')}/report.parquet"
     if not locations.exists(run.filesystem, path):  # an earlier version did not keep them
         raise InputError(

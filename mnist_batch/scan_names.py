@@ -32,6 +32,10 @@ class ScanNames:
         self.from_above: tuple[str, str] | None = None  # where a name began with the end of a source, and that name
         self.either: tuple[str, str] | None = None  # where one could be read both ways
 
+    def has(self, source: object, scan: str) -> bool:
+        """Whether a scan of exactly this source and name is listed."""
+        return source is not None and source in self.sources.get(scan, ())
+
     def scan_of(self, where: str, name: str) -> Key | None:
         """The scan that ``name`` means, None where none is listed by it.
 

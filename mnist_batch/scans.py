@@ -79,16 +79,18 @@ def match_labels(
 ) -> dict[tuple[str, str], int]:
     """The label of each scan that a file names; ``listed`` and the keys are (source, scan).
 
-    ``labels`` is a CSV or Parquet file with columns ``scan,label``, where a scan may have any name of ``ScanNames``.
+    ``labels`` is a CSV or Parquet file with columns ``scan,label``, where a scan may have any name of ``ScanNames``;
+    a column ``source`` tells scans of the same name apart, as in the tables that a run publishes.
     A scan without a label is left out; so, with ``ignore_unlisted``, is one that is not listed: the log counts them.
     Raises InputError, naming the first offending line, for an unknown or ambiguous scan, a second label for a scan
     and a label that is none, and where no row has a label.
     """
     named, truth = scan_names.ScanNames(listed), dict[tuple[str, str], int]()
     rows_read = unlisted = 0
-    for rows in user_tables.read("--labels", labels, ["scan", "label"]):
-        for at, (name, digit) in enumerate(zip(rows.texts("scan"), rows.digits(), strict=True)):
-            key = named.scan_of(rows.where(at), name)
+    for rows in user_tables.read("--labels", labels, ["scan", "label"], ["source"]):
+        sources = rows.columns.get("source", [None] * len(rows.numbers))
+        for at, (name, source, digit) in enumerate(zip(rows.texts("scan"), sources, rows.digits(), strict=True)):
+            key = (source, name) if named.has(source, name) else named.scan_of(rows.where(at), name)
             rows_read += 1
             if key is None:
                 if not ignore_unlisted:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from mnist_batch import runs, tables
+from mnist_batch import report, runs, tables
 from mnist_batch.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -29,16 +29,18 @@ ROWS: Mapping[str, pc.Expression | None] = {
 def write(run: runs.Run, path: Path, rows: str = "all") -> int:
     """Write the rows of a published run to a CSV file, whole or not at all, and return how many they are.
 
-    ``rows`` is one of ``ROWS``. The columns are night, run and ``COLUMNS``. The file is UTF-8 with the mark by which
-    Excel knows it. A text that a spreadsheet would run as a formula begins with an apostrophe. Raises InputError for
-    a file that cannot be written.
+    ``rows`` is one of ``ROWS``. Labels are those of the last report, written as a label file has them. The columns
+    are night, run and ``COLUMNS``. The file is UTF-8 with the mark by which Excel knows it. A text that a
+    spreadsheet would run as a formula begins with an apostrophe. Raises InputError for a file that cannot be
+    written.
     """
-    chosen, written = ROWS[rows], 0
+    chosen, written, late = ROWS[rows], 0, report.late_labels(run)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(b"\xef\xbb\xbf" + ",".join(["night", "run", *COLUMNS]).encode() + b"\r\n")
             for part in run.parts(COLUMNS):
+                part = part if late is None else report.relabel(part, late)
                 found = part if chosen is None else part.filter(chosen)
                 written += len(found)
                 csv.write_csv(_plain(run, found), file, csv.WriteOptions(include_header=False, eol="\r\n"))
@@ -57,7 +59,9 @@ def _plain(run: runs.Run, rows: pa.Table) -> pa.Table:
         for name, value in (("night", run.run_date), ("run", run.run_id))
     }
     hexadecimal = [None if value is None else value.hex() for value in rows["content"].to_pylist()]
-    columns = {name: rows[name] for name in rows.column_names} | {"content": pa.array(hexadecimal, pa.string())}
+    said = pc.if_else(pc.equal(rows["label"], tables.NO_DIGIT), "none", rows["label"].cast(pa.string()))
+    columns = {name: rows[name] for name in rows.column_names}
+    columns |= {"content": pa.array(hexadecimal, pa.string()), "label": said}
     for name, column in columns.items():
         if pa.types.is_dictionary(column.type):
             columns[name] = column = column.cast(pa.string())

@@ -131,16 +131,20 @@ def _of_csv(file: str, content: io.BufferedReader, needed: list[str], others: li
     separator, names = _header(header, needed)
     at = _places(file, names, needed, others)
     records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
-    written = ((number, row) for number, row in records if any(map(str.strip, row)))  # Excel ends some with a line ,
+    written = ((number, row) for number, row in records if any(map(_value, row)))  # Excel ends some with a line ,
     while batch := list(islice(written, BATCH)):
         for number, row in batch:
-            if len(row) <= max(at.values()) or any(map(str.strip, row[len(names) :])):
+            if len(row) <= max(at.values()) or any(map(_value, row[len(names) :])):
                 raise InputError(
                     f"{file}, line {number}: has {len(row)} of {len(names)} columns; a value that holds the separator "
                     "has to be in quotes"
                 )
         numbers, rows = zip(*batch, strict=True)
         yield Rows(file, "line", numbers, {name: [row[place] for row in rows] for name, place in at.items()})
+
+
+def _value(text: str) -> str:
+    return text.strip(f"{SEPARATORS} \r\n")
 
 
 def _encoding(file: str, content: io.BufferedReader) -> str:

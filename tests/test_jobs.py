@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import demo, discard, inspect, printing, report, score, session, train, verify
+from jobs import demo, discard, export, inspect, printing, report, score, session, train, verify
 from jobs import list as list_job
 from mnist_batch import command, images, opening, runs
 from mnist_batch.errors import InputError
@@ -25,7 +25,7 @@ from tests.conftest import calibrated, write_scan
 Make = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parent.parent
-JOBS = [score, train, report, verify, inspect, list_job, discard, demo]
+JOBS = [score, train, report, verify, inspect, list_job, discard, export, demo]
 
 
 def ran(capsys: Capture, job: Any, *arguments: object) -> tuple[int, str, dict[str, Any]]:
@@ -74,6 +74,9 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
         assert (code, summary["labelled"], summary["accuracy"]) == (0, len(read), len(right) / len(read))
         found = duckdb.sql(query).df()
         assert dict(zip(found["scan"], found["truth"], strict=True)) == wrong
+        mistakes = tmp_path / "mistakes.csv"
+        assert ran(capsys, export, "--out", out, "--run", run_id, "--csv", mistakes, "--rows", "mistakes")[0] == 0
+        assert pd.read_csv(mistakes).set_index("scan")["label"].to_dict() == wrong
     assert len(pd.read_parquet(out / "labels")) == 40
     code, _, summary = ran(capsys, report, "--out", out, "--run", run_id, "--labels", "parent")
     assert (code, summary["labelled"], len(pd.read_parquet(out / "labels"))) == (0, 58, 60)

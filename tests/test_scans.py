@@ -469,6 +469,10 @@ def test_a_label_that_two_sources_could_mean_is_refused(tmp_path: Path) -> None:
         scans.attach_labels(listed, str(file))
     file.write_text(f"scan,label\n{tmp_path}/two/a.png,1\n")
     assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [None, 1]
+    file.write_text(f"source,scan,label\n{tmp_path}/two,a.png,1\n{tmp_path}/one,a.png,none\n")
+    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [NO_DIGIT, 1]
+    file.write_text("source,scan,label\nscanner 7,two/a.png,1\n")  # to others a source may be something else
+    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [None, 1]
 
 
 def test_a_manifest_names_scans_below_its_folder_its_source_or_the_root(tmp_path: Path) -> None:
@@ -515,7 +519,7 @@ def test_a_manifest_finds_its_names_again_exactly(tmp_path: Path, monkeypatch: p
 
 def test_a_csv_manifest_of_one_column_may_have_commas_in_its_names(tmp_path: Path) -> None:
     touch(tmp_path, "a,b.png", "c;d.png")
-    (tmp_path / "list.csv").write_text('Scan\na,b.png\n"c;d.png"\n\n')
+    (tmp_path / "list.csv").write_text('Scan\na,b.png\n"c;d.png"\n\n;\n')
     listed = listing.read_manifest(str(tmp_path / "list.csv"))
     assert listed["size"].to_pylist() == [1, 1]
     (tmp_path / "list.csv").write_text("scan\n\na,b.png\n./a,b.png\n")

@@ -16,6 +16,7 @@ ROWS = [
     ("é/-x.png", "ok", 4, 1.0, None, "accept"),
     ("d.png", "blank", None, None, 7, "review"),
     ("e.png", "empty", None, None, None, "review"),
+    ("f.png", "ok", 6, 0.7, tables.NO_DIGIT, "review"),
 ]
 
 
@@ -47,8 +48,8 @@ def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: runs.Run, tmp_pa
     with path.open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
     assert [row["scan"] for row in found] == ["'=1+1.png", *(row[0] for row in ROWS[1:])]
-    assert [row["digit"] for row in found] == ["3", "4", "4", "", ""]
-    assert [row["label"] for row in found] == ["3", "5", "", "7", ""]
+    assert [row["digit"] for row in found] == ["3", "4", "4", "", "", "6"]
+    assert [row["label"] for row in found] == ["3", "5", "", "7", "", "none"]
     assert {(row["night"], row["run"]) for row in found} == {("2026-11-21", "night")}
     assert found[0]["content"] == b"0123456789abcdef".hex()
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["night.csv"]
@@ -56,7 +57,11 @@ def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: runs.Run, tmp_pa
 
 @pytest.mark.parametrize(
     ("rows", "scans"),
-    [("review", ["'=1+1.png", "d.png", "e.png"]), ("mistakes", [ROWS[1][0]]), ("unread", ["e.png"])],
+    [
+        ("review", ["'=1+1.png", "d.png", "e.png", "f.png"]),
+        ("mistakes", [ROWS[1][0], "f.png"]),
+        ("unread", ["e.png"]),
+    ],
 )
 def test_some_of_the_rows(run: runs.Run, tmp_path: Path, rows: str, scans: list[str]) -> None:
     path = tmp_path / "some.csv"
