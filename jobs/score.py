@@ -1,5 +1,6 @@
 """Score scanned digits on a Ray cluster and publish predictions and per-class accuracy reports as Parquet."""
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ Score scanned digits and publish predictions and reports as Parquet.
 
   python -m jobs.score forms/ --labels parent --out out
   python -m jobs.score digit.png --model models/hidden --out out
+  python -m jobs.score --retry 2026-11-21-1a2b3c4d --out out
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
 Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance
@@ -51,12 +53,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="leave out the labels of scans that are not listed, such as those of other days, and count them",
     )
+    what.add_argument(
+        "--retry",
+        metavar="RUN_ID",
+        help="the scans of a published run that failed for a passing reason (missing, changed, crashed, timeout), "
+        "instead of SCANS: scored again as that run was, and published as run RUN_ID-retry",
+    )
+    what.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check all arguments, list the scans, say what would be done, and do nothing of it",
+    )
     how = arguments.add_argument_group("with what, and where to")
     how.add_argument(
         "--model", metavar="FOLDER", help="model bundle, as jobs.train writes it; the one of this package if left out"
     )
     how.add_argument("--out", default="out", metavar="FOLDER", help="where tables and reports are published")
-    how.add_argument("--engine", choices=("onnx", "keras"), default="onnx", help="keras is the slower reference")
+    how.add_argument("--engine", choices=("onnx", "keras"), help="keras is the slower reference; onnx if left out")
     how.add_argument(
         "--target-error",
         type=float,
@@ -80,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     how.add_argument("--require-scans", action="store_true", help="finding nothing to score is a mistake, exit 2")
     most = arguments.add_argument_group("what one scan may take, or be a row that says so")
-    most.add_argument("--max-bytes", type=int, metavar="N", default=64 * 1024**2, help="bytes of its file")
-    most.add_argument("--max-pixels", type=int, metavar="N", default=40_000_000, help="pixels of a page")
+    most.add_argument("--max-bytes", type=int, metavar="N", help="bytes of its file; 67108864 if left out")
+    most.add_argument("--max-pixels", type=int, metavar="N", help="pixels of a page; 40000000 if left out")
     most.add_argument(
         "--scan-timeout",
         type=float,
@@ -121,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> Mapping[str, Any]:
         # After parsing: --help need not wait for Ray.
-        from mnist_batch import bundle, command, opening, plots, reading, scoring
+        from mnist_batch import opening, plots, previewing, scoring
 
         from . import printing
 
@@ -133,24 +146,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             scan_timeout_seconds=given.scan_timeout,
             no_progress_timeout_seconds=given.no_progress_timeout,
         )
-        asked = command.Command(
-            sources=given.scans,
-            manifest=given.manifest,
-            include=given.include or (),
-            exclude=given.exclude or (),
-            labels=given.labels,
-            ignore_unlisted_labels=given.ignore_unlisted_labels,
-            model=given.model or bundle.SHIPPED,
-            out=given.out,
-            engine=given.engine,
-            target_error=given.target_error,
-            shard_size=given.shard_size,
-            limits=reading.Limits(given.max_bytes, given.max_pixels),
-            require_scans=given.require_scans,
-            keep_images=given.keep_images,
-            run_date=given.run_date,
-            run_id=given.run_id,
-        )
+        asked = _asked(given)
+        if given.retry is not None and not asked.failed.num_rows:
+            print(f"run {given.retry}: no scan failed for a passing reason, there is nothing to retry")
+            return {"retries": given.retry, "rows": 0}
+        if given.dry_run:
+            found = previewing.preview(asked)
+            print(previewing.text(found))
+            return {"status": "dry_run", **found}
         connect = partial(session.connect, given.address)
         with opening.open_run(asked, connect) as run:
             if not run.published:
@@ -162,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(printing.run_text(run, totals))
         return {
             "run_id": run.run_id,
+            **({"retries": given.retry} if given.retry is not None else {}),
             "scans": facts["scans"],
             **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
             **printing.decisions(totals),
@@ -170,6 +174,58 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
 
     return session.run(work)
+
+
+def _asked(given: argparse.Namespace) -> Any:
+    from mnist_batch import bundle, command, images, reading, retrying
+    from mnist_batch.errors import InputError
+
+    if given.retry is None:
+        return command.Command(
+            sources=given.scans,
+            manifest=given.manifest,
+            include=given.include or (),
+            exclude=given.exclude or (),
+            labels=given.labels,
+            ignore_unlisted_labels=given.ignore_unlisted_labels,
+            model=given.model or bundle.SHIPPED,
+            out=given.out,
+            engine=given.engine or "onnx",
+            target_error=given.target_error,
+            shard_size=given.shard_size,
+            limits=reading.Limits(
+                images.MAX_BYTES if given.max_bytes is None else given.max_bytes,
+                images.MAX_PIXELS if given.max_pixels is None else given.max_pixels,
+            ),
+            require_scans=given.require_scans,
+            keep_images=given.keep_images,
+            run_date=given.run_date,
+            run_id=given.run_id,
+        )
+    for flag, value in (
+        ("SCANS", given.scans),
+        ("--manifest", given.manifest),
+        ("--include", given.include),
+        ("--exclude", given.exclude),
+        ("--labels", given.labels != "none"),
+        ("--ignore-unlisted-labels", given.ignore_unlisted_labels),
+        ("--require-scans", given.require_scans),
+    ):
+        if value:
+            raise InputError(f"--retry {given.retry} has its scans and labels from that run; leave {flag} out")
+    return retrying.command(
+        given.out,
+        given.retry,
+        model=given.model,
+        max_bytes=given.max_bytes,
+        max_pixels=given.max_pixels,
+        new_id=given.run_id,
+        shard_size=given.shard_size,
+        engine=given.engine,
+        target_error=given.target_error,
+        keep_images=given.keep_images or None,
+        run_date=given.run_date,
+    )
 
 
 if __name__ == "__main__":

@@ -187,8 +187,7 @@ def _named(location: str) -> Iterator[pa.Table]:
             _check_name(rows.where(at), scan, source)
             sources.append(_source(scan, source, folder))
             paths.append(_path(sources[-1], scan))
-        sizes, times = zip(*_examine_all(sources, paths), strict=True)
-        yield _table(sources, names, paths, sizes, times, labels)
+        yield examined(sources, names, paths, labels)
 
 
 def _check_name(where: str, scan: str, source: str) -> None:
@@ -226,6 +225,19 @@ def _first_repeated(paths: pa.ChunkedArray) -> tuple[int, int] | None:
         if (first := seen.setdefault(paths[row].as_py(), row)) != row:
             return first, row
     return None
+
+
+def examined(
+    sources: Sequence[str], names: Sequence[str], paths: Sequence[bytes], labels: Sequence[int | None]
+) -> pa.Table:
+    """Scans whose paths are known, as ``tables.MANIFEST``, with their sizes and times as they are now."""
+    sizes, times = zip(*_examine_all(sources, paths), strict=True) if paths else ((), ())
+    return _table(sources, names, paths, sizes, times, labels)
+
+
+def is_there(path: bytes) -> bool:
+    """True where this machine has something of this path, be it a link that leads nowhere."""
+    return _examine(path) != (None, None)
 
 
 def _examine_all(sources: Sequence[str], paths: Sequence[bytes]) -> Iterator[tuple[int | None, int | None]]:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -68,6 +69,23 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     from jobs import session
 
     monkeypatch.setattr(session, "connect", lambda _: None)
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Scans of these names, while they are in the set, are on a disk that cannot be read; together with without_ray."""
+    from mnist_batch import reading
+
+    names: set[str] = set()
+    read = reading.images.read_scan
+
+    def read_scan(source: str, path: bytes, *rest: Any) -> bytes:
+        if Path(os.fsdecode(path)).name in names:
+            raise reading.images.Unreadable("missing", "[Errno 5] Input/output error")
+        return read(source, path, *rest)
+
+    monkeypatch.setattr(reading.images, "read_scan", read_scan)
+    return names
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import discard, score, verify
-from mnist_batch import finding, reading
+from mnist_batch import finding
 from tests.conftest import write_scan
 from tests.test_jobs import Capture, ran
 
@@ -72,21 +72,14 @@ def test_a_refused_run_is_published_as_it_is_with_a_higher_share(
 
 
 def test_what_may_pass_is_tried_again_in_a_refused_run(
-    night: list[Any], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    night: list[Any], tmp_path: Path, capsys: Capture, away: set[str]
 ) -> None:
     """A disk that was away: the sources list the same, and all the same the command succeeds once it is back."""
     for name in ("bad-1.png", "bad-2.png"):
         write_scan(tmp_path / "in" / name, 3)
-    read = reading.images.read_scan
-
-    def away(source: str, path: bytes, *rest: Any) -> bytes:
-        if path.endswith(b"/0.png"):
-            raise reading.images.Unreadable("missing", "[Errno 5] Input/output error")
-        return read(source, path, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(reading.images, "read_scan", away)
-        assert ran(capsys, score, *night)[0] == 3
+    away.add("0.png")
+    assert ran(capsys, score, *night)[0] == 3
+    away.clear()
     safe = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "out/_staging").rglob("parts/part-*")}
     code, _, summary = ran(capsys, score, *night)
     assert (code, summary["unreadable"]) == (0, 0)
