@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
 
+_AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 cv2.setNumThreads(1)  # an actor is one CPU; OpenCV would otherwise take them all
 
 Grey = NDArray[np.uint8]
@@ -36,16 +37,18 @@ def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
     if _may_be_transparent(kind, data):
         page = _with_alpha(kind, data, max_pixels)
     else:
-        page = grey(with_opencv(kind, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH))
+        page = grey(with_opencv(kind, data, _AS_GREY))
+    if page.size > max_pixels:
+        raise too_large(max_pixels)
     density = _density(kind, data)
-    if not _is_square(density):
-        page = square(page, density, _orientation(kind, data), max_pixels)
-    return page
+    return page if _is_square(density) else square(page, density, _orientation(kind, data), max_pixels)
 
 
-def pnm(data: bytes, maximum: int) -> Grey:
+def pnm(data: bytes, maximum: int, max_pixels: int = MAX_PIXELS) -> Grey:
     """The page of one PBM, PGM or PPM image, whose white is ``maximum``."""
-    page = with_opencv("PNM", data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    page = with_opencv("PNM", data, _AS_GREY)
+    if page.size > max_pixels:
+        raise too_large(max_pixels)
     if maximum in (255, 65535) or data[1:2] in b"14" or (maximum < 255 and data[1:2] in b"23"):  # OpenCV scales these
         return grey(page)
     return np.minimum(page.astype(np.uint32) * 255 // maximum, 255).astype(np.uint8)
@@ -169,7 +172,7 @@ def _with_alpha(kind: str, data: bytes, max_pixels: int) -> Grey:
 
 def _turned_16_bits(data: bytes) -> Grey:
     if data[25:26] not in (b"\x04", b"\x06"):  # one grey or colour is said to be clear: OpenCV leaves it as it is
-        return grey(with_opencv("PNG", data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH))
+        return grey(with_opencv("PNG", data, _AS_GREY))
     samples = with_opencv("PNG", data, cv2.IMREAD_UNCHANGED)
     if samples.ndim == 3 and samples.shape[2] == 4:
         return turned(grey(samples[:, :, :3], samples[:, :, 3]), _orientation("PNG", data))
@@ -207,7 +210,9 @@ def square(page: Grey, density: tuple[float, float], orientation: int, max_pixel
 
 def _is_square(density: tuple[float, float]) -> bool:
     across, down = density
-    return min(across, down) <= 0 or not LEAST_RATIO <= max(across, down) / min(across, down) <= MOST_RATIO
+    if across == down or min(across, down) <= 0:
+        return True
+    return not LEAST_RATIO <= max(across, down) / min(across, down) <= MOST_RATIO
 
 
 def _density(kind: str, data: bytes) -> tuple[float, float]:

@@ -128,28 +128,25 @@ def pages(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Grey]]
     16 bits become 8. Raises Unreadable (``not_an_image``, ``undecodable``, ``too_large``) where there is no page.
     """
     kind, fault = signatures.kind_of(data), None
-    reads: list[Callable[[], Grey]] = [partial(decoding.picture, kind, data, max_pixels)]
+    reads: list[Callable[[], Grey]]
     if kind == "TIFF":
         reads, fault = tiff_pages.readers(data, MAX_PAGES, max_pixels)
     elif kind == "PNM":
         found, fault = pnm.images(data, MAX_PAGES)
-        reads = [partial(decoding.pnm, image, maximum) for image, maximum in found]
+        reads = [partial(decoding.pnm, image, maximum, max_pixels) for image, maximum in found]
+    else:
+        reads = [partial(decoding.picture, kind, data, max_pixels)]
     if len(reads) == 1 and fault is None:
-        return [partial(_page, reads[0], max_pixels)]
-    named: list[Callable[[], Grey]] = [
-        partial(_page, read, max_pixels, f"page {number}: ") for number, read in enumerate(reads, 1)
-    ]
+        return reads
+    named: list[Callable[[], Grey]] = [partial(_page, number, read) for number, read in enumerate(reads, 1)]
     return named if fault is None else [*named, partial(_refuse, fault)]
 
 
-def _page(read: Callable[[], Grey], max_pixels: int, name: str = "") -> Grey:
+def _page(number: int, read: Callable[[], Grey]) -> Grey:
     try:
-        page = read()
-        if page.size > max_pixels:
-            raise decoding.too_large(max_pixels)
-        return page
+        return read()
     except Unreadable as error:
-        raise Unreadable(error.status, name + error.reason) from None
+        raise Unreadable(error.status, f"page {number}: {error.reason}") from None
 
 
 def _refuse(error: Unreadable) -> Grey:

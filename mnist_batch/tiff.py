@@ -33,19 +33,19 @@ _FORMS = {
 _MOST_DIRECTORIES = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Directory:
-    """One directory of ``data``: its entries by tag, as (type, count, the field with the value or where it is)."""
+    """One directory of ``data``: its entries by tag, as (tag, type, count, the field with the value or where it is)."""
 
     data: bytes
     order: str
     big: bool
     offset: int
-    entries: Mapping[int, tuple[int, int, bytes]]
+    entries: Mapping[int, tuple[int, int, int, bytes]]
 
     def raw(self, tag: int) -> bytes:
         """The bytes of a tag's value, empty where there is none or they lie outside the file."""
-        kind, count, field = self.entries.get(tag, (0, 0, b""))
+        _, kind, count, field = self.entries.get(tag, (0, 0, 0, b""))
         size = _WIDTHS.get(kind, 0) * count
         if size <= len(field):
             return field[:size]
@@ -54,7 +54,7 @@ class Directory:
 
     def numbers(self, tag: int) -> tuple[int, ...]:
         """The whole numbers of a tag's value, a fraction as two of them."""
-        kind, raw = self.entries.get(tag, (0, 0, b""))[0], self.raw(tag)
+        kind, raw = self.entries.get(tag, (0, 0, 0, b""))[1], self.raw(tag)
         if kind not in _LETTERS:
             return ()
         return struct.unpack(
@@ -66,7 +66,7 @@ class Directory:
         entry = self.entries.get(tag)
         if entry is None:
             return default
-        kind, count, field = entry
+        _, kind, count, field = entry
         if count == 1 and kind in (3, 4):
             return int.from_bytes(field[: 2 * kind - 4], "little" if self.order == "<" else "big")
         return next(iter(self.numbers(tag)), default)
@@ -132,7 +132,7 @@ def _chain(data: bytes) -> Iterator[Directory]:
                 raise struct.error
             table = entry_form.iter_unpack(data[start:end])
             if count:
-                yield Directory(data, order, big, at, {tag: (kind, n, value) for tag, kind, n, value in table})
+                yield Directory(data, order, big, at, {entry[0]: entry for entry in table})
             (at,) = next_form.unpack_from(data, end)
     except (struct.error, OverflowError):
         raise Unreadable("undecodable", f"truncated TIFF, after {len(seen)} directories") from None
@@ -181,7 +181,7 @@ class Pointer:
 
 
 def _classic(page: Directory, tag: int) -> tuple[int, bytes] | None:
-    kind, raw = page.entries[tag][0], page.raw(tag)
+    kind, raw = page.entries[tag][1], page.raw(tag)
     if kind in (16, 18):  # BigTIFF's long ones; a file that is read is never that large
         numbers = page.numbers(tag)
         if max(numbers, default=0) >= 2**32:

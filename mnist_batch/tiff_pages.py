@@ -49,6 +49,8 @@ def _page(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
         read = _upright(file, page, max_pixels)
     except struct.error as error:
         raise Unreadable("undecodable", f"corrupt TIFF: {error}") from None
+    if tiff.X_RESOLUTION not in page.entries:
+        return read
     return decoding.square(read, page.density, page.first(tiff.ORIENTATION, 1), max_pixels)
 
 
