@@ -27,6 +27,10 @@ LEAST_RATIO, MOST_RATIO = 1.15, 4.0
 _LIGHT = 192  # strokes at least as light as this cannot be read on white paper
 
 
+class Unsupported(Unreadable):
+    """A picture that Pillow does not take for one that it reads."""
+
+
 def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
     """The page of a file of one picture, upright, with square pixels.
 
@@ -96,7 +100,7 @@ def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Gre
     except Image.DecompressionBombError:
         raise too_large(max_pixels) from None
     except UnidentifiedImageError:
-        raise Unreadable("undecodable", f"corrupt {kind}, or a variant of it that is not read") from None
+        raise Unsupported("undecodable", f"corrupt {kind}, or a variant of it that is not read") from None
     except Exception as error:  # noqa: BLE001 - what its decoders raise at a damaged file is not told anywhere
         raise Unreadable("undecodable", f"corrupt {kind}: {error}"[:200]) from None
 

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from mnist_batch import failpoints, images, locations, normalising, tables
 from mnist_batch.errors import InputError, JobError
@@ -294,6 +296,8 @@ def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")  # what a decoder finds odd in a scan is no line in a log
+    Image.MAX_IMAGE_PIXELS = None  # ``limits`` has the one that holds
 
     beaten = time.monotonic()
 

@@ -7,6 +7,7 @@ alpha, 16-bit planes and turned tiles scrambled, a page of a compression it does
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import cv2
@@ -29,8 +30,10 @@ _OPENCV = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 _PILLOW = (6, 34925, 50000)
 READ = frozenset(_OPENCV + _PILLOW)
 _BYTE_BY_BYTE = (1, 5, 8, 32773, 32946)  # compressions that do not care what the bytes mean
+_PACKED = (5, 8, 32773, 32946)
 _FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
 _LIGHT_IS_0, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
+_MOST_SAMPLES = 16
 _COLOURS = {_LIGHT_IS_0: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3}
 
 
@@ -71,11 +74,27 @@ def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
         )
     elif orientation in (0, 1) and tiff.PHOTOMETRIC in page.entries:
         with file.at(page) as data:
-            return _coloured(decoding.with_opencv("TIFF", data, cv2.IMREAD_UNCHANGED), page, photometric)
+            stored = decoding.with_opencv("TIFF", data, cv2.IMREAD_UNCHANGED)
+        _need_unpacked(file, page, stored, photometric, max_pixels)
+        return _coloured(stored, page, photometric)
     else:
-        described = _described(file, page, {tiff.PHOTOMETRIC: _short(page, photometric)})
-        read = _coloured(described, page, photometric)
+        stored = _described(file, page, {tiff.PHOTOMETRIC: _short(page, photometric)})
+        _need_unpacked(file, page, stored, photometric, max_pixels)
+        read = _coloured(stored, page, photometric)
     return decoding.turned(read, orientation)
+
+
+def _need_unpacked(file: tiff.Pointer, page: Directory, stored: Samples, photometric: int, max_pixels: int) -> None:
+    """Raise Unreadable where a strip cannot be unpacked to its end: OpenCV does not say so, and fills it with 0."""
+    packed = page.first(tiff.COMPRESSION, 1) in _PACKED and page.first(tiff.PLANAR, 1) == 1
+    if not packed or stored.dtype != np.uint8 or photometric > _RGB or tiff.TILE_WIDTH in page.entries:
+        return
+    rows = page.first(tiff.ROWS_A_STRIP, len(stored))
+    ends = [stored[-1], *(stored[rows - 1 :: rows] if 0 < rows < len(stored) else ())]
+    if photometric == _LIGHT_IS_0 or not all(end.any() for end in ends):
+        described = file.at_changed(page, {tiff.PHOTOMETRIC: _short(page, photometric)})
+        with suppress(decoding.Unsupported):
+            decoding.with_pillow("TIFF", described, max_pixels)
 
 
 def _unsaid(page: Directory, samples: int) -> int:
@@ -107,7 +126,7 @@ def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometr
         wrong = f"2 planes in {NAMES[compression]}"
     elif bits not in _bits(photometric, samples) or (samples > 1 and len(set(page.numbers(tiff.BITS))) > 1):
         wrong = f"{'+'.join(map(str, dict.fromkeys(page.numbers(tiff.BITS))))} bits a sample"
-    elif samples < _COLOURS[photometric]:
+    elif not _COLOURS[photometric] <= samples <= _MOST_SAMPLES:
         wrong = f"{samples} samples a pixel for {_COLOURS[photometric]} colours"
     if wrong:
         raise Unreadable("undecodable", f"a TIFF with {wrong}, which is not read; save it as PNG, or as plain TIFF")

@@ -220,6 +220,30 @@ def test_what_is_not_read_of_a_page_is_named(samples: NDArray[Any], options: dic
     assert row.startswith(f"undecodable: a TIFF with {named}")
 
 
+@pytest.mark.parametrize("compression", ["lzw", "zlib"])
+@pytest.mark.parametrize("rows", [40, 8])
+def test_a_strip_that_cannot_be_unpacked_is_no_black_or_white_band(compression: str, rows: int) -> None:
+    noise = np.random.default_rng(0).integers(1, 5, (40, 30), np.uint8) * 50
+    for samples, options in (
+        (noise, BLACK),
+        (noise, {"photometric": "miniswhite"}),
+        (interleaved(noise, noise, noise), RGB),
+        (noise > 50, {"photometric": "miniswhite"}),
+    ):
+        data = tiff_of(samples, compression=compression, rowsperstrip=rows, **options)
+        assert len(list(images.decode(data))) == 1
+        with tifffile.TiffFile(BytesIO(data)) as file:
+            start, size = file.pages[0].dataoffsets[-1], file.pages[0].databytecounts[-1]
+        damaged = data[:start] + b"\xff" * size + data[start + size :]
+        [row] = refusals(damaged)
+        assert row.startswith("undecodable: corrupt TIFF: decoder error")
+
+
+def test_what_is_not_there_of_a_page_is_told_as_truncated() -> None:
+    data = tiff_of(GREY, **BLACK)
+    assert refusals(data[:-1]) == ["undecodable: truncated or corrupt TIFF"]
+
+
 SMALL = {"subfiletype": 1, **BLACK}
 
 
