@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="publish what the model saw of each scan, 28x28 as PNG, in the column image; a run of its own",
     )
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
-    how.add_argument("--run-id", metavar="ID", help="the run's name; date and fingerprint if left out")
+    how.add_argument("--run-id", metavar="ID", help="the run's name, such as night-7; date and fingerprint if left out")
     how.add_argument(
         "--max-unreadable",
         type=float,

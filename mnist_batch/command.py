@@ -62,7 +62,7 @@ class Command:
         for root in self.roots:
             if f"{locations.absolute(self.out)}/".startswith(root.rstrip("/") + "/"):
                 raise InputError(f"--out {self.out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
-        finding.check_id(self.first)  # which looks at all that decides rows: patterns, labels, the model and its rule
+        finding.check_new_id(self.first)  # which looks at all that decides rows: patterns, labels, model and rule
 
     @cached_property
     def roots(self) -> list[str]:

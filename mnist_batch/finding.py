@@ -45,6 +45,22 @@ def check_id(run_id: str, argument: str = "--run-id") -> None:
         raise InputError(f"{argument} {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
 
 
+# Readers guess the type of run_id= from its text: 0012, 1e5 or 20261121 become numbers, 2026-11-21 a date, in some of
+# them. What begins with a letter stays a text, but for these words, and so does a date with more behind a dash.
+TEXT_ID = re.compile(r"[A-Za-z].*|\d{4}-\d\d-\d\d-.+")
+WORDS = {"epoch", "false", "inf", "infinity", "nan", "true"}
+
+
+def check_new_id(run_id: str) -> None:
+    """Raise InputError unless a run may be begun under this id: a plain name, and no reader's number, date or flag."""
+    check_id(run_id)
+    if not TEXT_ID.fullmatch(run_id) or run_id.lower() in WORDS:
+        raise InputError(
+            f"--run-id {run_id!r}: programs that read the tables may take it for a number, a date or a flag; begin "
+            f"with a letter, as in 'night-{run_id}', or with a date and a dash, as in '2026-11-21-forms'"
+        )
+
+
 @contextmanager
 def locked(out: str, run_id: str) -> Iterator[None]:
     """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work."""

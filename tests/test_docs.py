@@ -61,7 +61,11 @@ def test_the_readmes_commands_and_reads_work(
     by_pandas, by_polars = (eval(line, {"pandas": pandas, "polars": polars}) for line in blocks("python"))
     assert set(wrong["scan"]) == set(by_pandas["scan"]) == set(by_polars["scan"])
     assert len(wrong) == len(by_pandas) == len(by_polars) > 0
-    assert {"run_date", "run_id"} <= set(wrong.columns)
+    published = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").glob("*/run.json")]
+    runs = {(run["run_id"], run["run_date"]) for run in published}
+    for rows in (wrong, by_pandas, by_polars.to_pandas()):  # each has what the README says to filter by
+        nights = (str(pandas.Timestamp(night).date()) for night in rows["night"])
+        assert set(zip(rows["run"], nights, strict=True)) <= runs
     scans = ["scans", "--model", "models/hidden", "--labels", "parent"]
     assert score.main([*scans, "--engine", "keras", "--out", "keras"]) == 0  # the reference gives the same answers
     columns = ["scan", "status", "digit", "label", "content"]

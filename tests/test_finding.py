@@ -57,6 +57,16 @@ def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    "run_id",
+    ["0012", "7", "1e5", "1.5", "20261121", "2026-11-21", "2026-1-1", "21-11-2026", "20261121T101010", "0x1f", "0b1",
+     "NaN", "nan", "inf", "Infinity", "true", "FALSE", "epoch"],
+)  # fmt: skip
+def test_an_id_that_reads_as_a_number_a_date_or_a_flag_is_refused_with_what_to_write(run_id: str) -> None:
+    with pytest.raises(InputError, match=rf"--run-id '{run_id}'.* begin with a letter, as in 'night-{run_id}'"):
+        Command(sources=["in"], model="model", out="out", run_id=run_id)
+
+
 def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_do(tmp_path: Path) -> None:
     run = runs.Run(str(tmp_path), "night", "2026-11-21")
     run.freeze([], FACTS | {"fingerprint": "cafe0123", "schema_version": 1})
