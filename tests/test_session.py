@@ -419,6 +419,33 @@ def test_a_job_that_is_interrupted_says_so_and_leaves_nothing_behind(
 
 @pytest.mark.ray
 @pytest.mark.slow
+def test_a_training_that_is_interrupted_says_so_and_goes_on_when_begun_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.train", "--model", "linear", "--epochs", "30", "--workers", "1"]
+    with short_folder() as temporary:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+        job = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "model")],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert job.stderr is not None
+        first = next(line for line in job.stderr if "epoch 2 of 30" in line)
+        job.send_signal(signal.SIGINT)
+        stdout, stderr = job.communicate()
+        assert (job.returncode, stdout.splitlines()) == (130, ['{"status": "interrupted", "exit_code": 130}']), stderr
+        assert [line for line in stderr.splitlines() if not re.search(r" epoch \d+ of 30: ", line)] == [], first
+        assert list(temporary.iterdir()) == []
+        again = subprocess.run(
+            [*command, "--out", str(tmp_path / "model")], env=environment, capture_output=True, text=True, check=False
+        )
+        assert again.returncode == 0, again.stderr
+        assert "epoch 1 of 30" not in again.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("process", ["gcs_server", "raylet/raylet"])
 def test_an_interrupt_while_ray_starts_is_obeyed(
