@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from mnist_batch import locations, locks, tables
 from mnist_batch.errors import InputError
-from mnist_batch.runs import Run
+from mnist_batch.runs import LISTING, PARQUET, Run, part_name
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -106,10 +109,36 @@ def _resumable(run: Run) -> Run:
     if opened and not run.published and opened.get("schema_version") != tables.VERSION:
         raise InputError(
             f"run {run.run_id} was begun by another version of this program, which stages its files in another way; "
-            "nothing of it is published: throw it away with python -m jobs.discard --out "
-            f"{run.out} --run {run.run_id}, then give the same command again"
+            f"nothing of it is published: throw it away ({run.discarding}), then give the same command again"
         )
     return run
+
+
+def check_place(run: Run, listing: str, shards: int) -> None:
+    """Raise InputError where another run's predictions lie in the place of those of ``run``, which is not yet opened.
+
+    That is what is left where a run.json was deleted. Those of all the same scans, by the digest of what was listed,
+    are taken for this run's.
+    """
+    folder = run.table_folder("predictions")
+    there = [name for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
+    if not there or (
+        there == [part_name(number) + PARQUET for number in range(shards or 1)]
+        and all(_listing_of(run, f"{folder}/{name}") == listing for name in there)
+    ):
+        return
+    raise InputError(
+        f"{folder}: predictions of an earlier run {run.run_id} lie there, and its run.json is gone. Restore "
+        f"{run.folder}/run.json from a backup; or remove them ({run.discarding}), then give the same command again"
+    )
+
+
+def _listing_of(run: Run, part: str) -> str:
+    try:
+        with run.filesystem.open_input_file(part) as file:
+            return str((pq.read_schema(file).metadata or {}).get(LISTING.encode(), b"").decode())
+    except (pa.ArrowException, OSError):  # not, or no longer, a part of ours
+        return ""
 
 
 def _dated(run: Run) -> Run:

@@ -4,12 +4,13 @@ import datetime
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import ray
 
 from mnist_batch import discarding, failpoints, finding, listing, runs, scans
@@ -70,25 +71,22 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         if opened:
             facts["refused_before"] = [*opened.get("refused_before", []), run.run_id]
         run = following if before else run
-        shards = scans.cut(listed, command.shard_size)
-        run.check_place(facts["listing"], len(shards))
-        facts |= {
-            "run_id": run.run_id,
-            "run_date": run.run_date,
-            "opened_at": now(),
-            "listing_seconds": round(listing_seconds, 3),
-        }
-        try:
-            run.freeze(shards, facts)
-        except StorageError as error:
-            if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            raise InputError(
-                f"--out {command.out}: cannot be written to ({error.__cause__}); choose a folder where this job may "
-                "write"
-            ) from None
+        facts |= {"opened_at": now(), "listing_seconds": round(listing_seconds, 3)}
+        _freeze(run, facts, scans.cut(listed, command.shard_size))
         log.info("run %s: %s listed", run.run_id, f"{listed.num_rows:,} scan{'' if listed.num_rows == 1 else 's'}")
         yield run
+
+
+def _freeze(run: runs.Run, facts: Mapping[str, Any], shards: Sequence[pa.Table]) -> None:
+    finding.check_place(run, facts["listing"], len(shards))
+    try:
+        run.freeze(shards, {"run_id": run.run_id, "run_date": run.run_date, **facts})
+    except StorageError as error:
+        if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise InputError(
+            f"--out {run.out}: cannot be written to ({error.__cause__}); choose a folder where this job may write"
+        ) from None
 
 
 def clear(run: runs.Run, facts: Mapping[str, Any]) -> None:

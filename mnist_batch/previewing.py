@@ -35,7 +35,7 @@ def preview(command: Command) -> dict[str, Any]:
     would = "begin" if before is None or before["listing"] != listing else "nothing" if published else "try_again"
     if would == "begin":
         run = following if before else run
-        run.check_place(listing, shards)
+        finding.check_place(run, listing, shards)
     return {
         "run_id": run.run_id,
         "would": would,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -13,12 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mnist_batch import failpoints, locations, tables
-from mnist_batch.errors import BooksError, DamagedRun, InputError
+from mnist_batch import failpoints, locations, records, tables
+from mnist_batch.errors import BooksError
 
-_PUBLISHED = {"fingerprint": str, "run_date": str, "listing": str, "files": list, "totals": dict}
-_OPENED = {"fingerprint": str, "run_date": str, "scans": int, "shards": list}
-_LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
+LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
 
 PARQUET = ".parquet"  # ends the names of published files only: who reads OUT/**/*.parquet meets nothing that is staged
 
@@ -67,8 +66,8 @@ class Run:
     @property
     def published(self) -> Mapping[str, Any] | None:
         """What run.json says; None while the run is not published. Raises DamagedRun where it cannot be read."""
-        path = f"{self.folder}/run.json"
-        return self._json(path, _PUBLISHED, "restore it from a backup, or withdraw the run with")
+        remedy = f"restore it from a backup, or withdraw the run: {self.discarding}"
+        return records.read(self.filesystem, f"{self.folder}/run.json", records.RUN, remedy)
 
     @property
     def opened(self) -> Mapping[str, Any] | None:
@@ -76,27 +75,19 @@ class Run:
 
         Raises DamagedRun where it cannot be read.
         """
-        return self._json(f"{self.staging}/opened.json", _OPENED, "throw the unfinished run away with")
+        remedy = f"throw the unfinished run away: {self.discarding}"
+        return records.read(self.filesystem, f"{self.staging}/opened.json", records.OPENED, remedy)
 
     @property
     def refused(self) -> Mapping[str, Any] | None:
         """What ``refuse`` was told, of a run that was not published since too many scans could not be read."""
-        return self._json(f"{self.staging}/refused.json", {}, "throw the unfinished run away with")
+        remedy = f"throw the unfinished run away: {self.discarding}"
+        return records.read(self.filesystem, f"{self.staging}/refused.json", records.REFUSED, remedy)
 
-    def _json(self, path: str, needed: Mapping[str, type], remedy: str) -> Mapping[str, Any] | None:
-        if not locations.exists(self.filesystem, path):
-            return None
-        try:
-            content = json.loads(locations.read(self.filesystem, path))
-            wrong = [name for name, kind in needed.items() if not isinstance(content[name], kind)]
-        except (ValueError, LookupError, TypeError) as error:
-            wrong = [f"{type(error).__name__}: {error}"]
-        if wrong or not isinstance(content, dict):
-            raise DamagedRun(
-                f"run {self.run_id}: {path} is damaged ({', '.join(wrong) or 'no object'}); {remedy} "
-                f"python -m jobs.discard --out {self.out} --run {self.run_id}"
-            )
-        return content
+    @property
+    def discarding(self) -> str:
+        """The command that discards this run."""
+        return f"python -m mnist_batch discard --out {shlex.quote(self.out)} --run {self.run_id}"
 
     def freeze(self, shards: Sequence[pa.Table], facts: Mapping[str, Any]) -> None:
         """Write the manifest, one file per shard, and then ``opened.json``: from here on the run resumes."""
@@ -129,32 +120,6 @@ class Run:
     @cached_property
     def _listing(self) -> str:
         return str((self.opened or {}).get("listing", ""))
-
-    def check_place(self, listing: str, shards: int) -> None:
-        """Raise InputError where another run's predictions lie in the place of those of this run, not yet opened.
-
-        That is what is left where a run.json was deleted. Those of all the same scans, by the digest of what was
-        listed, are taken for this run's.
-        """
-        folder = self.table_folder("predictions")
-        there = [name for name in locations.names(self.filesystem, folder) if not name.startswith(".")]
-        if not there or (
-            there == [part_name(number) + PARQUET for number in range(shards or 1)]
-            and all(self._listing_of(f"{folder}/{name}") == listing for name in there)
-        ):
-            return
-        raise InputError(
-            f"{folder}: predictions of an earlier run {self.run_id} lie there, and its run.json is gone. Restore "
-            f"{self.folder}/run.json from a backup; or remove them with python -m jobs.discard --out {self.out} "
-            f"--run {self.run_id}, then give the same command again"
-        )
-
-    def _listing_of(self, path: str) -> str:
-        try:
-            with self.filesystem.open_input_file(path) as file:
-                return str((pq.read_schema(file).metadata or {}).get(_LISTING.encode(), b"").decode())
-        except (pa.ArrowException, OSError):  # not, or no longer, a part of ours
-            return ""
 
     def refuse(self, counts: Mapping[str, Any]) -> None:
         """Write down that too many scans could not be read for this run to be published."""
@@ -227,7 +192,7 @@ class Run:
 
     def _write_part(self, part: str, rows: pa.Table) -> None:
         typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
-        content = self._parquet(typed, {_LISTING: self._listing})
+        content = self._parquet(typed, {LISTING: self._listing})
         # The digest first: a part without one, or not like it, is written again.
         locations.write_whole(self.filesystem, f"{self.staging}/digests/{part}", _digest(content).encode())
         locations.write_whole(self.filesystem, f"{self.staging}/parts/{part}", content, self._check_attempt)
@@ -251,10 +216,13 @@ class Run:
 
     def discard_passing(self) -> None:
         """Delete the staged parts that have rows of a status that may pass, and the notes on scans that kill."""
-        self.discard_damaged_parts()
         for name in locations.names(self.filesystem, f"{self.staging}/parts"):
             path = f"{self.staging}/parts/{name}"
-            statuses = pq.read_table(path, columns=["status"], filesystem=self.filesystem, partitioning=None)["status"]
+            try:
+                part = pq.read_table(path, columns=["status"], filesystem=self.filesystem, partitioning=None)
+            except (pa.ArrowException, OSError):  # discard_damaged_parts says so
+                continue
+            statuses = part["status"]
             if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(tables.PASSING))).as_py():
                 self.filesystem.delete_file(path)
         locations.delete_folder(self.filesystem, f"{self.staging}/fatal")

@@ -29,8 +29,8 @@ def check_predictions(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
     """Raise BooksError unless the published parts are byte for byte the ``files`` that run.json lists."""
     if faults := _compared(run, files, [run.table_folder("predictions")]):
         raise BooksError(
-            f"run {run.run_id}: {faults[0]}; restore it from a backup, or withdraw the run with python -m jobs.discard "
-            "and score it again"
+            f"run {run.run_id}: {faults[0]}; restore it from a backup, or withdraw the run ({run.discarding}) and "
+            "score it again"
         )
 
 
@@ -62,6 +62,10 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
         except DamagedRun as damage:
             yield Verified(each, [str(damage)])
             continue
+        except InputError:
+            if run_id is None:  # it was discarded meanwhile
+                continue
+            raise
         yield _verified(run, run.published or {})
     if run_id is None:
         yield from (Verified(each, faults) for each, faults in _unpublished(out))

@@ -71,7 +71,7 @@ def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_
     run = runs.Run(str(tmp_path), "night", "2026-11-21")
     run.freeze([], FACTS | {"fingerprint": "cafe0123", "schema_version": 1})
     with pytest.raises(
-        InputError, match=r"begun by another version .* throw it away with .*--run night, then give the same"
+        InputError, match=r"begun by another version .* throw it away .*--run night.*, then give the same"
     ):
         finding.find_run(str(tmp_path), "2026-11-21", "cafe0123", "night")
 

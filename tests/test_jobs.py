@@ -18,7 +18,7 @@ import pytest
 
 from jobs import demo, discard, export, inspect, printing, report, score, session, train, verify
 from jobs import list as list_job
-from mnist_batch import command, images, opening, runs
+from mnist_batch import command, images, opening, runs, tables
 from mnist_batch.errors import InputError
 from tests.conftest import calibrated, write_scan
 
@@ -146,7 +146,7 @@ def test_verify_finds_what_was_altered_after_publishing(
     out = tmp_path / "out"
     _, _, summary = ran(capsys, score, scans_folder(30), "--model", ruler, "--out", out)
     code, printed, _ = ran(capsys, verify, "--out", out)
-    assert (code, printed) == (0, f"{summary['run_id']}: 7 files, 30 rows, as published")
+    assert (code, printed) == (0, f"{summary['run_id']}: {3 + len(tables.REPORT)} files, 30 rows, as published")
     [part] = Path(summary["predictions"]).iterdir()
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1

@@ -97,9 +97,9 @@ def test_a_damaged_run_json_is_a_sentence_and_blocks_its_own_run_only(
     damaged.write_text(content)
     code, _, summary = ran(capsys, score, *night, "--run-id", "night")
     assert code == 5
-    assert f"run night: {damaged} is damaged" in summary["error"]
+    assert f"{damaged} is damaged (" in summary["error"]
     assert (
-        f"restore it from a backup, or withdraw the run with python -m jobs.discard --out {tmp_path}/out --run "
+        f"restore it from a backup, or withdraw the run: python -m mnist_batch discard --out {tmp_path}/out --run "
         in (summary["error"])
     )
     assert "Traceback" not in caplog.text
@@ -116,7 +116,7 @@ def test_a_damaged_opened_json_is_a_sentence(night: list[Any], tmp_path: Path, c
     code, _, summary = ran(capsys, score, *night, "--run-id", "night")
     assert code == 5
     assert f"{damaged} is damaged" in summary["error"]
-    assert "throw the unfinished run away with python -m jobs.discard" in summary["error"]
+    assert "throw the unfinished run away: python -m mnist_batch discard" in summary["error"]
     assert ran(capsys, discard, "--out", tmp_path / "out", "--run", "night")[0] == 0
     assert ran(capsys, score, *night, "--run-id", "night", "--max-unreadable", 1)[0] == 0
 
@@ -140,7 +140,7 @@ def test_where_run_json_was_deleted_the_same_scans_heal_and_others_are_told(
     assert f"{out}/predictions/" in summary["error"]
     assert "predictions of an earlier run night lie there, and its run.json is gone" in summary["error"]
     assert {path: path.stat().st_mtime_ns for path in (out / "predictions").rglob("part-*")} == before
-    command = re.search(r"python -m (jobs.discard .*? --run night)", summary["error"])
+    command = re.search(r"python -m mnist_batch (discard .*? --run night)", summary["error"])
     assert command
     assert ran(capsys, discard, *command[1].split()[1:])[0] == 0
     code, _, summary = ran(capsys, score, *night)
@@ -174,3 +174,4 @@ def test_a_part_that_never_belonged_there_is_removed_and_said_so(
     stray.write_bytes(b"what is this")
     assert ran(capsys, score, *night, "--run-id", "night", "--max-unreadable", 1)[0] == 0
     assert not list((tmp_path / "out").rglob("part-99999*"))
+    assert "part-99999: no part, removed" in caplog.text

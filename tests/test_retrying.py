@@ -17,9 +17,10 @@ from PIL import Image
 
 from jobs import list as list_job
 from jobs import score, verify
-from mnist_batch import bundle, finding, images, reading
+from mnist_batch import bundle, finding, images, reading, scoring
 from tests.conftest import picture_of, write_scan
 from tests.test_jobs import Capture, ran
+from tests.test_kills import Killed
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 PAGE = Path(__file__).parent.parent / "docs/tables.md"
@@ -107,6 +108,25 @@ def test_scans_that_are_others_since_are_the_next_of_the_series(night: Any, away
     write_scan(tmp_path / "in/1/1.png", 1, confidence=0.7)
     assert night()[2]["run_id"] == "night-retry-2"
     assert night("--run-id", "by-hand")[2]["run_id"] == "by-hand"
+
+
+def test_a_retry_that_was_killed_is_finished_by_the_same_command(
+    night: Any, away: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away.clear()
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring.report, "stage", killed)
+        with pytest.raises(Killed):
+            night("--shard-size", 1)
+    safe = {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "out/_staging").rglob("parts/part-*")}
+    assert len(safe) == 3
+    assert night()[2]["run_id"] == "night-retry"
+    [folder] = (tmp_path / "out").glob("predictions/*/run_id=night-retry")
+    assert {path.stem: path.stat().st_mtime_ns for path in folder.iterdir()} == safe
 
 
 def test_a_name_that_is_not_utf_8_is_found_again(

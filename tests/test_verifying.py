@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from jobs import report, score, verify
+from mnist_batch import tables
 from tests.test_jobs import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
+FILES = 2 + len(tables.REPORT) + 2  # parts, report tables, report.html and confusion.png
 Make = Callable[..., Path]
 
 
@@ -31,9 +33,9 @@ def part_of(out: Path, run_id: str, number: int) -> Path:
 def test_what_is_as_published_is_said_run_by_run(out: Path, capsys: Capture) -> None:
     code, printed, summary = ran(capsys, verify, "--out", out)
     assert code == 0
-    assert printed.splitlines() == [f"{run}: 8 files, 30 rows, as published" for run in ("one", "two")]
+    assert printed.splitlines() == [f"{run}: {FILES} files, 30 rows, as published" for run in ("one", "two")]
     assert summary | {"status": "done"} == {
-        "status": "done", "exit_code": 0, "runs": 2, "files": 16, "rows": 60, "faults": 0,
+        "status": "done", "exit_code": 0, "runs": 2, "files": 2 * FILES, "rows": 60, "faults": 0,
     }  # fmt: skip
     assert ran(capsys, verify, "--out", out, "--run", "two")[2]["runs"] == 1
 
@@ -99,9 +101,9 @@ def test_a_damaged_run_json_is_a_line_and_the_others_are_verified(out: Path, cap
     code, printed, summary = ran(capsys, verify, "--out", out)
     lines = printed.splitlines()
     assert (code, summary["runs"], summary["faults"], summary["faulty"]) == (5, 2, 1, ["one"])
-    assert lines[0].startswith(f"one: run one: {damaged} is damaged (")
-    assert f"jobs.discard --out {out} --run one" in lines[0]
-    assert lines[1] == "two: 8 files, 30 rows, as published"
+    assert lines[0].startswith(f"one: {damaged} is damaged (")
+    assert f"python -m mnist_batch discard --out {out} --run one" in lines[0]
+    assert lines[1] == f"two: {FILES} files, 30 rows, as published"
     code, printed, _ = ran(capsys, verify, "--out", out, "--run", "two")
     assert code == 0
 
