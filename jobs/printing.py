@@ -5,9 +5,8 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mnist_batch import runs, scans, tables
+from mnist_batch import locations, runs, scans, tables
 
 FEW = 20  # rows that are shown one by one
 SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
@@ -26,7 +25,8 @@ def run_text(run: runs.Run, totals: Mapping[str, Any]) -> str:
             f"(the first {first} of {totals['rows']:,})",
             counts_text(totals["answers"]),
         ]
-    return "\n".join([*filter(None, pieces), totals_text(totals), f"report: {run.folder}/report.html"])
+    page = run.location(f"{run.folder}/report.html")
+    return "\n".join([*filter(None, pieces), totals_text(totals), f"report: {page}"])
 
 
 def answers_text(run: runs.Run, most: int = FEW) -> str:
@@ -59,7 +59,7 @@ def counts_text(answers: Mapping[str, int]) -> str:
 def per_class_text(run: runs.Run) -> str:
     """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
     path = f"{run.table_folder('per_class')}/report.parquet"
-    table = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
+    table = locations.read_table(run.filesystem, path)
     table = table.select([name for name in tables.PER_CLASS.names if name in table.column_names])
     if table["accepted"].null_count:
         table = table.drop_columns(["accepted", "accepted_errors"])

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "labelled": totals["labelled"],
             "accuracy": totals["accuracy"],
             **printing.decisions(totals),
-            "report": f"{run.folder}/report.html",
+            "report": run.location(f"{run.folder}/report.html"),
         }
 
     return session.run(work)

@@ -169,8 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "scans": facts["scans"],
             **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
             **printing.decisions(totals),
-            "predictions": run.table_folder("predictions"),
-            "report": f"{run.folder}/report.html",
+            "predictions": run.location(run.table_folder("predictions")),
+            "report": run.location(f"{run.folder}/report.html"),
         }
 
     return session.run(work)

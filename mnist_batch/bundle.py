@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_batch import locations
-from mnist_batch.errors import InputError
+from mnist_batch.errors import InputError, JobError, StorageError
 
 MODEL_FILES = ("model.keras", "model.onnx")
 FORMAT = 1
@@ -52,6 +52,8 @@ def open_bundle(location: str, argument: str = "--model") -> Bundle:
         info = json.loads(locations.read(filesystem, f"{folder}/model.json"))
         recorded = [str(info["sha256"][name]) for name in MODEL_FILES]
         str(info["architecture"]), float(info["test"]["accuracy"])
+    except JobError:  # what a store says
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{argument} {location}: no model bundle there ({type(error).__name__} reading model.json); "
@@ -63,6 +65,8 @@ def open_bundle(location: str, argument: str = "--model") -> Bundle:
     for name in MODEL_FILES:
         try:
             bundle.read(name)
+        except StorageError:
+            raise
         except OSError:
             raise InputError(f"{argument} {location}: {name} is missing; train again or restore it") from None
     return bundle

@@ -62,6 +62,8 @@ class Command:
         for root in self.roots:
             if f"{locations.absolute(self.out)}/".startswith(root.rstrip("/") + "/"):
                 raise InputError(f"--out {self.out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
+        for root in self.roots:
+            locations.reach("--manifest" if self.manifest else "SCANS", root)
         finding.check_new_id(self.first)  # which looks at all that decides rows: patterns, labels, model and rule
 
     @cached_property
@@ -87,6 +89,7 @@ class Command:
     @cached_property
     def bundle(self) -> bundle.Bundle:
         """The model, looked at and found safe to open."""
+        locations.reach("--model", self.model)
         opened = bundle.open_bundle(self.model)
         vetting.vet(opened)
         return opened

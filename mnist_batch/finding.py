@@ -37,6 +37,7 @@ def date_of(given: str | None) -> str:
 def digest_of(location: str) -> str:
     """BLAKE2b-128 of a file of labels, in hex; InputError where there is none."""
     filesystem, path = locations.resolve(location)
+    locations.reach("--labels", location)
     if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
         raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
     return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
@@ -134,9 +135,9 @@ def check_place(run: Run, listing: str, shards: int) -> None:
 
 
 def _listing_of(run: Run, part: str) -> str:
+    content = locations.read(run.filesystem, part)
     try:
-        with run.filesystem.open_input_file(part) as file:
-            return str((pq.read_schema(file).metadata or {}).get(LISTING.encode(), b"").decode())
+        return str((pq.read_schema(pa.BufferReader(content)).metadata or {}).get(LISTING.encode(), b"").decode())
     except (pa.ArrowException, OSError):  # not, or no longer, a part of ours
         return ""
 
@@ -151,6 +152,7 @@ def published_run(out: str, run_id: str) -> Run:
     """The published run of this id; InputError, naming those there are, where there is none."""
     check_id(run_id, "--run")
     out = locations.absolute(out)
+    locations.reach("--out", out)
     run = _dated(Run(out, run_id, ""))
     if run.published is None:
         raise InputError(
@@ -167,6 +169,7 @@ def some_of(ids: Sequence[str]) -> str:
 def published_runs(out: str) -> list[str]:
     """The ids of all published runs, sorted."""
     filesystem, root = locations.resolve(out)
+    locations.reach("--out", out)
     ids = locations.names(filesystem, f"{root}/runs")
     return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
 

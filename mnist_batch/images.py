@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from mnist_batch import decoding, locations, pnm, signatures, tiff_pages
+from mnist_batch import decoding, locations, pnm, signatures, stores, tiff_pages
 from mnist_batch.decoding import MAX_PIXELS as MAX_PIXELS
 from mnist_batch.decoding import Grey as Grey
 from mnist_batch.decoding import encode as encode
@@ -27,7 +27,8 @@ def read_scan(
     """The bytes of one listed scan; only regular files are read, and no link below the source is followed.
 
     ``path`` is the manifest's: inside the file system of ``source``. Where ``size`` and ``modified_ns`` are given,
-    they are what was listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``).
+    they are what was listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``),
+    and InputError and StorageError where a store does not answer: that says nothing of the scan.
     """
     read = _read_remote if locations.is_uri(source) else _read_local
     data, *found = read(source, path, max_bytes + 1)
@@ -109,10 +110,12 @@ def _open_folder(source: str, folder: bytes) -> int:
 def _read_remote(source: str, path: bytes, most: int) -> Found:
     filesystem, _ = locations.resolve(source)
     try:
-        with filesystem.open_input_stream(path.decode(), compression=None) as stream:
-            return bytes(stream.read(most)), None, None
-    except OSError as error:
+        data = locations.read(filesystem, path.decode(), most)
+    except FileNotFoundError as error:
+        raise Unreadable("missing", error.strerror or str(error)) from None
+    except stores.Denied as error:
         raise Unreadable("missing", f"could not be read: {error}") from None
+    return data, len(data) if len(data) < most else None, None
 
 
 def content_digest(data: bytes) -> bytes:

@@ -53,6 +53,7 @@ def list_scans(
     left: list[Folder] = []
     for root in roots:
         filesystem, path = locations.resolve(root)
+        locations.reach(argument, root)
         if not (locations.exists(filesystem, path) or (not locations.is_uri(root) and os.path.lexists(path))):
             raise InputError(f"{argument}: there is no file or folder {root!r}; check the path")
         left.append((root, os.fsencode(path)))
@@ -121,13 +122,11 @@ class _Walk:
     def _remote_folder(self, source: str, folder: bytes) -> tuple[Iterable[Row], list[bytes]]:
         filesystem, top = locations.resolve(source)
         path = folder.decode()
-        with locations.told(f"{source}, {path}"):
-            if path == top and not locations.is_folder(filesystem, path):
-                [info] = filesystem.get_file_info([path])
-                taken = self._takes(source, folder, info.base_name)
-                row = (source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)
-                return [row] if taken else [], []
-            found = sorted(filesystem.get_file_info(fs.FileSelector(path)), key=lambda entry: entry.path)
+        if path == top and (info := locations.info(filesystem, path)).type != fs.FileType.Directory:
+            taken = self._takes(source, folder, info.base_name)
+            row = (source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)
+            return [row] if taken else [], []
+        found = locations.entries(filesystem, path)
         start = len(top.rstrip("/")) + 1
         folders = [entry.path for entry in found if entry.type == fs.FileType.Directory]
         rows = (
@@ -246,7 +245,7 @@ def _examine_all(sources: Sequence[str], paths: Sequence[bytes]) -> Iterator[tup
             yield from (_examine(path) for _, path in group)
             continue
         asked = [path.decode() for _, path in group]  # of a remote store, many at once
-        yield from ((info.size, info.mtime_ns) for info in locations.resolve(source)[0].get_file_info(asked))
+        yield from ((info.size, info.mtime_ns) for info in locations.infos(locations.resolve(source)[0], asked))
 
 
 def _examine(path: bytes) -> tuple[int | None, int | None]:

@@ -11,7 +11,8 @@ from typing import IO
 
 from pyarrow import fs
 
-from mnist_batch.errors import InputError, Locked
+from mnist_batch import locations, stores
+from mnist_batch.errors import InputError, Locked, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,14 @@ def locked(filesystem: fs.FileSystem, path: str, what: str) -> Iterator[None]:
     """Hold the lock that a file is, which says who holds it; raises Locked, telling that, where another process does.
 
     Works on local disks, and on network disks that know flock. At a store behind a URI, which has no locks,
-    nothing keeps a second process out. Raises InputError where the file cannot be made.
+    nothing keeps a second process out. Raises InputError where the file cannot be made, or no file at a store.
     """
-    if not isinstance(filesystem, fs.LocalFileSystem):
+    if not locations.is_disk(filesystem):
+        try:
+            with stores.patience(0):
+                locations.check_writable(filesystem, path.rpartition("/")[0])
+        except (InputError, StorageError) as error:
+            raise InputError(f"--out cannot be written to: {error}") from None
         yield
         return
     lock = Path(path)

@@ -82,7 +82,7 @@ def _freeze(run: runs.Run, facts: Mapping[str, Any], shards: Sequence[pa.Table])
     try:
         run.freeze(shards, {"run_id": run.run_id, "run_date": run.run_date, **facts})
     except StorageError as error:
-        if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if getattr(error.__cause__, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         raise InputError(
             f"--out {run.out}: cannot be written to ({error.__cause__}); choose a folder where this job may write"

@@ -7,6 +7,7 @@ process twice more, alone, is ``crashed`` or ``timeout``, and every other one ha
 """
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,10 +30,13 @@ import pyarrow as pa
 from PIL import Image
 
 from mnist_batch import failpoints, images, locations, normalising, tables
-from mnist_batch.errors import InputError, JobError
+from mnist_batch.errors import InputError, JobError, StorageError
+
+log = logging.getLogger(__name__)
 
 TRIES = 3  # of a scan: with others, then twice alone
 READ_AHEAD = 32  # a remote store takes its time for each scan, but answers many at once
+AHEAD_BYTES = 256 * 1024**2  # of ``MEMORY_BYTES``, most of which is for decoding
 MEMORY_BYTES = 2 * 1024**3
 OUT_OF_MEMORY = 12
 
@@ -85,7 +89,8 @@ class Reader:
 
         ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
         ``note`` is called with each that is found, ``beat`` now and then with the row that is reached. Raises
-        InputError where a source cannot be opened at all, and JobError where the process does not start.
+        InputError where a source cannot be opened at all, StorageError where a store does not answer, and JobError
+        where the process does not start.
         """
         known = dict(fatal or {})
         if not known:
@@ -128,8 +133,9 @@ class Reader:
             except Exception:  # whatever it is, it is raised again
                 self.close()  # or what it has still to say would be taken for its next answer
                 raise
-        if answer.startswith(_REFUSED):
-            raise InputError(answer.removeprefix(_REFUSED).decode())
+        for sign, fault in _FAULTS.items():
+            if answer.startswith(sign):
+                raise fault(answer.removeprefix(sign).decode())
         return _unpacked(answer)
 
     def _hear(self) -> bytes:
@@ -170,6 +176,7 @@ class Reader:
 
     def _death(self) -> Died:
         code = self._end()
+        log.warning("a process that reads scans died (%s)", _how(code))
         if code == -signal.SIGALRM:
             return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times")
         if code == OUT_OF_MEMORY:
@@ -182,7 +189,7 @@ def _how(code: int) -> str:
 
 
 _NOTHING = bytes(tables.IMAGE_BYTES), None, False  # the picture of a page that was not read, and what was done to it
-_REFUSED = b"refused: "
+_FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
 _AT_ROW = b"at row "
 
 
@@ -191,16 +198,18 @@ def preprocess(
     shard: int = 0,
     limits: Limits | None = None,
     next_scan: Callable[[int], object] = lambda _: None,
+    waiting: Callable[[], object] = lambda: None,
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
 
     A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
-    called with the row of each before it is read.
+    called with the row of each before it is read, but of one at a store when its bytes are there, and ``waiting``
+    before they are waited for. Raises InputError and StorageError where a store does not answer.
     """
     limits = limits or Limits()
     rows: list[tuple[Any, ...]] = []
     listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
-    for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes)):
+    for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes, waiting)):
         next_scan(row)
         content = None
         try:
@@ -208,7 +217,7 @@ def preprocess(
             data = read()
             content = images.content_digest(data)
             pages = images.pages(data, limits.max_pixels)
-        except InputError:
+        except JobError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
             rows.append((row, 0, *_why_not(error), *_NOTHING, content))
@@ -236,17 +245,36 @@ def _why_not(error: Exception) -> tuple[str, str]:
 
 
 def _read_ahead(
-    scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int
+    scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int, waiting: Callable[[], object]
 ) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
-    """Each scan's path and what gives its bytes; of a remote store, the next ``READ_AHEAD`` are asked for already."""
-    asked: deque[tuple[bytes, Callable[[], bytes]]] = deque()
+    """Each scan's path and what gives its bytes; those of a store are there by then.
+
+    Of a store the next ``READ_AHEAD`` scans are asked for already, as long as they are no more than ``AHEAD_BYTES``.
+    """
+    asked: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
+    ahead = 0
+
+    def taken() -> tuple[bytes, Callable[[], bytes]]:
+        nonlocal ahead
+        path, read, size = asked.popleft()
+        ahead -= size
+        if isinstance(read, Future):
+            if not read.done():
+                waiting()
+                wait([read])
+            return path, read.result
+        return path, read
+
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         for source, path, size, modified_ns in scans:
             read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
-            asked.append((path, pool.submit(read).result if locations.is_uri(source) else read))
-            if len(asked) > READ_AHEAD:
-                yield asked.popleft()
-        yield from asked
+            room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
+            asked.append((path, pool.submit(read) if remote else read, room))
+            ahead += room
+            while len(asked) > READ_AHEAD or ahead > AHEAD_BYTES:
+                yield taken()
+        while asked:
+            yield taken()
 
 
 def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
@@ -308,6 +336,9 @@ def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
             connection.send_bytes(_AT_ROW + str(row).encode())
             beaten = time.monotonic()
 
+    def waiting() -> None:  # for a store, whose time is no scan's
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     connection.send_bytes(b"ready")
     while True:
         try:
@@ -315,11 +346,12 @@ def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
         except EOFError:
             return
         try:
-            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan))
+            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan, waiting))
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
-        except InputError as error:
-            answer = _REFUSED + str(error).encode()
+        except (InputError, StorageError) as error:
+            [sign] = [sign for sign, fault in _FAULTS.items() if isinstance(error, fault)]
+            answer = sign + str(error).encode()
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send_bytes(answer)
 

@@ -17,9 +17,8 @@ REFUSED: Mapping[str, type] = {"rows": int, "unreadable": int}
 
 def read(filesystem: fs.FileSystem, path: str, needed: Mapping[str, type], remedy: str) -> Mapping[str, Any] | None:
     """The object in a file; None where there is no file. DamagedRun, with the ``remedy``, where it is not whole."""
-    if not locations.exists(filesystem, path):
+    if (content := locations.read_if_there(filesystem, path)) is None:
         return None
-    content = locations.read(filesystem, path)
     try:
         said = json.loads(content)
     except ValueError as error:  # no JSON, or no UTF-8

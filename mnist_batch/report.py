@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mnist_batch import counting, finding, images, locations, normalising, plots, runs, scans, tables, verifying
 from mnist_batch.counting import Confidences, Counts
@@ -183,7 +182,7 @@ def late_labels(run: runs.Run) -> dict[tuple[str, str], int] | None:
         raise InputError(
             f"--labels: the last report had those of {given}, which are not kept in {path}; give them again"
         )
-    kept = pq.read_table(path, filesystem=run.filesystem, partitioning=None)
+    kept = locations.read_table(run.filesystem, path)
     return dict(zip(scans.identities(kept), kept["label"].to_pylist(), strict=True))
 
 

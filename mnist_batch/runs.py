@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mnist_batch import failpoints, locations, records, tables
-from mnist_batch.errors import BooksError
+from mnist_batch.errors import BooksError, Locked, StorageError
 
 LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
 
@@ -56,6 +56,10 @@ class Run:
     def folder(self) -> str:
         """Where run.json and what people open are."""
         return f"{self.root}/runs/{self.run_id}"
+
+    def location(self, path: str) -> str:
+        """A path of this run's as anyone may name it, with the scheme of a store."""
+        return locations.named(self.out, path)
 
     def table_folder(self, table: str) -> str:
         """The folder of this run in ``predictions`` or a table of its report."""
@@ -100,7 +104,7 @@ class Run:
 
     def shard(self, number: int) -> pa.Table:
         """One shard of the frozen manifest."""
-        return pq.read_table(f"{self.staging}/manifest/{part_name(number)}", filesystem=self.filesystem)
+        return locations.read_table(self.filesystem, f"{self.staging}/manifest/{part_name(number)}")
 
     def begin_attempt(self) -> "Run":
         """This run as the one attempt that may write parts from now on; what a killed one still writes is refused."""
@@ -109,13 +113,11 @@ class Run:
         locations.write_whole(self.filesystem, f"{self.staging}/attempt", attempt.encode())
         return replace(self, attempt=attempt)
 
-    def _check_attempt(self) -> None:
+    def check_attempt(self) -> None:
+        """Raise Locked where another process has begun to score this run since this attempt began."""
         path = f"{self.staging}/attempt"
-        if self.attempt and (
-            not locations.exists(self.filesystem, path)
-            or locations.read(self.filesystem, path).decode() != self.attempt
-        ):
-            raise BooksError(f"run {self.run_id}: another process has taken this run over; this one's part is left out")
+        if self.attempt and locations.read_if_there(self.filesystem, path) != self.attempt.encode():
+            raise Locked(f"run {self.run_id}: another process has taken this run over; wait for it to end")
 
     @cached_property
     def _listing(self) -> str:
@@ -175,7 +177,7 @@ class Run:
         ``rows`` are those of Classify. Raises BooksError unless they are the scans of exactly one shard
         of the frozen manifest, each once and in its order.
         """
-        self._check_attempt()
+        self.check_attempt()
         shards = pc.unique(rows["shard"]).to_pylist()
         if len(shards) != 1:
             raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
@@ -195,7 +197,7 @@ class Run:
         content = self._parquet(typed, {LISTING: self._listing})
         # The digest first: a part without one, or not like it, is written again.
         locations.write_whole(self.filesystem, f"{self.staging}/digests/{part}", _digest(content).encode())
-        locations.write_whole(self.filesystem, f"{self.staging}/parts/{part}", content, self._check_attempt)
+        locations.write_whole(self.filesystem, f"{self.staging}/parts/{part}", content, self.check_attempt)
 
     def _parquet(self, rows: pa.Table, metadata: Mapping[str, str] = MappingProxyType({})) -> pa.Buffer:
         published = tables.of_run(rows, self.run_date, self.run_id)
@@ -209,7 +211,7 @@ class Run:
             part = name.removesuffix(PARQUET)
             digest = locations.read(self.filesystem, f"{self.staging}/digests/{part}") if part in written else b""
             if digest.decode() != _digest(locations.read(self.filesystem, f"{folder}/{name}")):
-                self.filesystem.delete_file(f"{folder}/{name}")
+                locations.delete_file(self.filesystem, f"{folder}/{name}")
                 if not name.startswith("."):  # a temporary file of a write that was killed is no part
                     damaged.append(part)
         return damaged
@@ -219,12 +221,13 @@ class Run:
         for name in locations.names(self.filesystem, f"{self.staging}/parts"):
             path = f"{self.staging}/parts/{name}"
             try:
-                part = pq.read_table(path, columns=["status"], filesystem=self.filesystem, partitioning=None)
+                statuses = locations.read_table(self.filesystem, path, ["status"])["status"]
+            except StorageError:
+                raise
             except (pa.ArrowException, OSError):  # discard_damaged_parts says so
                 continue
-            statuses = part["status"]
             if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(tables.PASSING))).as_py():
-                self.filesystem.delete_file(path)
+                locations.delete_file(self.filesystem, path)
         locations.delete_folder(self.filesystem, f"{self.staging}/fatal")
 
     def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -235,10 +238,7 @@ class Run:
         """These columns of the parts of these names."""
         paths = self.part_paths()
         for name in names:
-            yield (
-                name,
-                pq.read_table(paths[name], columns=columns, filesystem=self.filesystem, partitioning=None),
-            )
+            yield name, locations.read_table(self.filesystem, paths[name], columns)
 
     # ---------------------------------------------------------------- books, publish
 

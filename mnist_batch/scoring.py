@@ -69,8 +69,9 @@ class Settings:
 def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
-    Raises TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError where a disk fails and
-    Stalled where nothing comes of the run for too long.
+    Raises TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError where a disk fails or a
+    store does not answer, Locked where another process takes the run over and Stalled where nothing comes of the run
+    for too long.
     """
     if run.published:
         return run.published
@@ -81,7 +82,11 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     started = time.monotonic()
     opened = {**opened, "limits": asdict(limits)}
     run = run.begin_attempt()
-    kept = score_shards(run, opened, settings)
+    try:
+        kept = score_shards(run, opened, settings)
+    except Exception:
+        run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
+        raise
     if not opened["shards"]:
         run.write_empty_part()
     failpoints.reach("scored")
@@ -92,11 +97,12 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     totals = facts["totals"] = report.stage(run, facts)
     if totals["unreadable"] > settings.max_unreadable * totals["rows"]:
         run.refuse(totals)
+        page = run.location(f"{run.staging}/pages/report.html")
         raise TooManyUnreadable(
             f"{totals['unreadable']:,} of {totals['rows']:,} rows could not be read, more than --max-unreadable "
             f"{settings.max_unreadable:g} allows: {report.unreadable_text(run)}. Nothing is published. Mend these "
             "scans, take them away or --exclude what is none, then give the same command again; or publish them as "
-            f"they are with a higher --max-unreadable. {run.staging}/pages/report.html shows them all"
+            f"they are with a higher --max-unreadable. {page} shows them all"
         )
     run.publish()
     facts |= verifying.record(run)
@@ -137,7 +143,8 @@ def score_shards(run: runs.Run, opened: Mapping[str, Any], settings: Settings) -
             "look for their end in Ray's logs, mend the cause, then give the same command again"
         )
     raise BooksError(
-        f"run {run.run_id}: parts in {run.staging} keep changing after they are written; find out who does"
+        f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find out who "
+        "does"
     )
 
 

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from mnist_batch import runs
-from mnist_batch.errors import Stalled
+from mnist_batch import runs, stores
+from mnist_batch.errors import Stalled, StorageError
 
 
 def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> None:
@@ -20,8 +20,11 @@ def watch(run: runs.Run, work: Callable[[], None], timeout_seconds: float) -> No
     threading.Thread(target=_do, args=(work, done), daemon=True).start()
     seen, since = run.milestones(), time.monotonic()
     while not wait([done], min(1, timeout_seconds)).done:
-        if seen != (seen := run.milestones()):
-            since = time.monotonic()
+        with suppress(StorageError):  # a store that does not answer: the work itself says so when it has waited enough
+            with stores.patience(0):
+                reached = run.milestones()
+            if seen != (seen := reached):
+                since = time.monotonic()
         if time.monotonic() - since > timeout_seconds:
             raise Stalled(
                 f"run {run.run_id}: nothing came of it for {timeout_seconds:g} seconds (--no-progress-timeout). "

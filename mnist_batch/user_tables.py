@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from mnist_batch import locations, tables
-from mnist_batch.errors import InputError
+from mnist_batch.errors import InputError, StorageError
 
 BATCH = 50_000  # rows
 SEPARATORS = ",;\t"
@@ -78,6 +78,7 @@ def read(argument: str, location: str, needed: Sequence[str], others: Sequence[s
     """
     file = f"{argument} {location}"
     filesystem, path = locations.resolve(location)
+    locations.reach(argument, location)
     found = False
     try:
         if not locations.exists(filesystem, path):
@@ -85,6 +86,8 @@ def read(argument: str, location: str, needed: Sequence[str], others: Sequence[s
         for rows in _read(file, filesystem, path, [*needed], [*others]):
             found = True
             yield rows
+    except StorageError:  # what a store says
+        raise
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: not a readable CSV or Parquet file ({error})") from None
     if not found:

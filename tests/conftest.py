@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mnist_batch import bundle, images, normalising
+from tests import s3
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 hypothesis.settings.load_profile("any machine")
@@ -36,6 +37,8 @@ def shared_ray() -> Iterator[None]:
     """One Ray for the whole run, with four logical CPUs so that three workers fit, and a logical GPU."""
     import ray
 
+    for name, value in s3.CREDENTIALS.items():  # for workers that go to a store, which a test names with its address
+        os.environ.setdefault(name, value)
     ray.init(
         "local",
         num_cpus=4,

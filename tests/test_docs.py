@@ -127,8 +127,8 @@ def test_the_ladder_of_the_readme_is_the_one_measured() -> None:
     assert " no (" not in shown
 
 
-def test_every_fault_of_the_reliability_page_has_its_test() -> None:
-    page = (ROOT / "docs/reliability.md").read_text()
+def test_every_fault_of_the_pages_has_its_test() -> None:
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("reliability.md", "stores.md"))
     tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     named = re.findall(r"`(test_\w+)`(?: \((slow)\))? \|$", page, re.MULTILINE)
     assert len(named) > 20

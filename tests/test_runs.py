@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mnist_batch import bundle, failpoints, inference, listing, runs, scans, tables, verifying
-from mnist_batch.errors import BooksError
+from mnist_batch.errors import BooksError, Locked
 from tests.conftest import write_scan
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
@@ -204,7 +204,7 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     def write_late() -> None:
         try:
             stale.write_part(rows[1])
-        except BooksError as error:
+        except Locked as error:
             errors.append(str(error))
 
     late = threading.Thread(target=write_late)
@@ -222,7 +222,7 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     files = verifying.record(newer)["files"]
     newer.commit(FACTS | {"files": files, "totals": {}})
     newer.clear_staging()
-    with pytest.raises(BooksError, match="another process has taken this run over"):
+    with pytest.raises(Locked, match="another process has taken this run over"):
         stale.write_part(rows[1])  # and later still, when all is published
     assert [file["rows"] for file in files] == [2, 2, 1]
     verifying.check_predictions(run, files)
