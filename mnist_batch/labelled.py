@@ -19,6 +19,7 @@ from mnist_batch.tables import CLASSES
 log = logging.getLogger(__name__)
 
 FEW = 10  # scans of a digit: fewer are hardly enough to learn it, and hold out one or two
+ENOUGH = 5_000  # scans that a model which knows nothing else should learn from
 NAMED = 3  # scans or folders that a warning names
 HELD_OUT_SHARE = 1 / 6
 
@@ -169,6 +170,9 @@ def tell(read: Scans, location: str, begun_from: str | None) -> None:
     log.info("%s scans: %s", f"{total.sum():,}", ", ".join(counts + missing))
     held = ", ".join(f"{digit}: {held_out[digit]:,}" for digit in range(CLASSES) if total[digit])
     log.info("%s are learned from, %s held out: %s", f"{learned.sum():,}", f"{held_out.sum():,}", held)
+    if begun_from is None and total.sum() < ENOUGH:
+        log.warning("these are few for a model that knows nothing else: --from shipped begins with what the bundle of "
+                    "this package knows")  # fmt: skip
     for digit in range(CLASSES):
         place = f"{location}/{digit}"
         if not total[digit] and begun_from is None:

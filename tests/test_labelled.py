@@ -95,6 +95,7 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
     assert (
         "102 files under forms are ignored, since their folders are not named 0 to 9: 100 in 10/, 2 in notes/" in said
     )
+    assert "these are few for a model that knows nothing else: --from shipped begins with" in said
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     for digit in (0, 3, 4, 5, 6, 7, 8, 9):
         assert any(f"this model will never answer {digit}; add scans to forms/{digit}" in line for line in warned)
@@ -102,7 +103,7 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
     assert any(line.startswith("only 6 of digit 1: too few") for line in warned)
 
 
-def test_a_folder_that_has_enough_of_every_digit_is_no_cause_for_warnings(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_with_enough_of_every_digit_is_warned_of_for_its_size_alone(caplog: pytest.LogCaptureFixture) -> None:
     images, labels = (array[:300] for array in digits.mnist("test"))
     counts = np.bincount(labels)
     rows = [(f"{label}/{row}.png", int(label), "ok", 0) for row, label in enumerate(labels)]
@@ -110,7 +111,9 @@ def test_a_folder_that_has_enough_of_every_digit_is_no_cause_for_warnings(caplog
     with caplog.at_level(logging.INFO):
         labelled.tell(labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000), "forms", None)
     assert "300 scans: " + ", ".join(f"{digit}: {count}" for digit, count in enumerate(counts)) in caplog.text
-    assert all(record.levelno == logging.INFO for record in caplog.records)
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 1
+    assert "few for a model that knows nothing else" in warned[0]
 
 
 def test_a_fine_tuned_model_may_know_a_missing_digit_from_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
@@ -119,6 +122,7 @@ def test_a_fine_tuned_model_may_know_a_missing_digit_from_elsewhere(caplog: pyte
     labelled.tell(found, "forms", "shipped")
     assert "all that this model knows of 7 comes from shipped and MNIST; add scans to forms/7" in caplog.text
     assert "will never answer" not in caplog.text
+    assert "few for a model that knows nothing else" not in caplog.text
 
 
 def test_one_picture_is_not_enough(tmp_path: Path) -> None:
