@@ -178,3 +178,10 @@ def test_the_speed_of_the_page_is_the_one_measured() -> None:
     ):
         assert table
         assert page.split(f"<!-- {mark} -->")[1].strip() == table
+
+
+def test_the_fine_tuning_of_the_page_is_the_one_measured() -> None:
+    from benchmarks import fine_tuning
+
+    page = (ROOT / "docs/training.md").read_text()
+    assert page.split("<!-- fine-tuning -->")[1].strip() == fine_tuning.table(fine_tuning.read())
