@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 from mnist_batch.errors import InputError, JobError
 
@@ -85,6 +84,8 @@ def _join(address: str) -> None:
 
 def _start() -> None:
     """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token."""
+    from unittest.mock import patch  # which takes a while to import
+
     import ray
     from ray._private import node, parameter, ray_constants
 
