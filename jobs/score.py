@@ -22,6 +22,53 @@ or an internal fault, 75 another process is at work on the run."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, open the run, score it; returns the exit code."""
+    given = _parser().parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        # After parsing: --help need not wait for Ray.
+        from mnist_batch import opening, plots, previewing, scoring
+
+        from . import printing
+
+        settings = scoring.Settings(
+            preprocessors=given.preprocessors,
+            classifiers=given.classifiers,
+            gpus_per_classifier=given.gpus_per_classifier,
+            max_unreadable=given.max_unreadable,
+            scan_timeout_seconds=given.scan_timeout,
+            no_progress_timeout_seconds=given.no_progress_timeout,
+        )
+        asked = _asked(given)
+        if given.retry is not None and not asked.failed.num_rows:
+            print(f"run {given.retry}: no scan failed for a passing reason, there is nothing to retry")
+            return {"retries": given.retry, "rows": 0}
+        if given.dry_run:
+            found = previewing.preview(asked)
+            print(previewing.text(found))
+            return {"status": "dry_run", **found}
+        connect = partial(session.connect, given.address)
+        with opening.open_run(asked, connect) as run:
+            if not run.published:
+                plots.import_ahead()
+                connect()
+            facts = scoring.score(run, settings)
+
+        totals = facts["totals"]
+        print(printing.run_text(run, totals))
+        return {
+            "run_id": run.run_id,
+            **({"retries": given.retry} if given.retry is not None else {}),
+            "scans": facts["scans"],
+            **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
+            **printing.decisions(totals),
+            "predictions": run.location(run.table_folder("predictions")),
+            "report": run.location(f"{run.folder}/report.html"),
+        }
+
+    return session.run(work)
+
+
+def _parser() -> argparse.ArgumentParser:
     arguments = session.parser("jobs.score", DESCRIPTION)
     what = arguments.add_argument_group("what to score")
     what.add_argument("scans", nargs="*", metavar="SCANS", help="folders and image files, by path or URI (s3://...)")
@@ -130,50 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help="end with exit code 5 where nothing came of the run for so long",
     )
-    given = arguments.parse_args(argv)
-
-    def work() -> Mapping[str, Any]:
-        # After parsing: --help need not wait for Ray.
-        from mnist_batch import opening, plots, previewing, scoring
-
-        from . import printing
-
-        settings = scoring.Settings(
-            preprocessors=given.preprocessors,
-            classifiers=given.classifiers,
-            gpus_per_classifier=given.gpus_per_classifier,
-            max_unreadable=given.max_unreadable,
-            scan_timeout_seconds=given.scan_timeout,
-            no_progress_timeout_seconds=given.no_progress_timeout,
-        )
-        asked = _asked(given)
-        if given.retry is not None and not asked.failed.num_rows:
-            print(f"run {given.retry}: no scan failed for a passing reason, there is nothing to retry")
-            return {"retries": given.retry, "rows": 0}
-        if given.dry_run:
-            found = previewing.preview(asked)
-            print(previewing.text(found))
-            return {"status": "dry_run", **found}
-        connect = partial(session.connect, given.address)
-        with opening.open_run(asked, connect) as run:
-            if not run.published:
-                plots.import_ahead()
-                connect()
-            facts = scoring.score(run, settings)
-
-        totals = facts["totals"]
-        print(printing.run_text(run, totals))
-        return {
-            "run_id": run.run_id,
-            **({"retries": given.retry} if given.retry is not None else {}),
-            "scans": facts["scans"],
-            **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
-            **printing.decisions(totals),
-            "predictions": run.location(run.table_folder("predictions")),
-            "report": run.location(f"{run.folder}/report.html"),
-        }
-
-    return session.run(work)
+    return arguments
 
 
 def _asked(given: argparse.Namespace) -> Any:

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jobs import report, score, verify
+from jobs import discard, report, score, verify
+from jobs import list as list_job
 from mnist_batch import tables
 from tests.test_jobs import Capture, ran
 
@@ -124,6 +126,16 @@ def test_a_report_made_anew_is_as_published_again(out: Path, capsys: Capture) ->
     assert ran(capsys, verify, "--out", out)[0] == 5
     assert ran(capsys, report, "--out", out, "--run", "one")[0] == 0
     assert ran(capsys, verify, "--out", out)[0] == 0
+
+
+def test_a_run_that_version_0_1_published_is_verified_listed_and_withdrawn(tmp_path: Path, capsys: Capture) -> None:
+    out = shutil.copytree(Path(__file__).parent / "data/run-0.1", tmp_path / "out")
+    code, printed, _ = ran(capsys, verify, "--out", out)
+    assert (code, printed.partition(",")[0]) == (0, "2026-11-20-c038c117: 1 files")
+    [run] = ran(capsys, list_job, "--out", out)[2]["newest"]
+    assert (run["state"], run["rows"], run["night"]) == ("published", 13, "2026-11-20")
+    assert ran(capsys, discard, "--out", out, "--run", run["run_id"])[0] == 0
+    assert not list(out.rglob("*.parquet"))
 
 
 def test_a_run_of_an_earlier_version_is_verified_as_far_as_it_says(out: Path, capsys: Capture) -> None:
