@@ -23,27 +23,27 @@ def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
     finding.check_id(run_id, "--run")
     filesystem, root = locations.resolve(out)
     found = _found(filesystem, root, run_id, out)
-    if dry_run:
-        return found
-    with finding.locked(out, run_id):
-        return finish(out, run_id)
+    if not dry_run:
+        with finding.locked(out, run_id):
+            finish(out, run_id)
+    return [locations.named(out, folder) for folder in found]
 
 
-def finish(out: str, run_id: str) -> list[str]:
+def finish(out: str, run_id: str) -> None:
     """``discard`` of a run that is locked already."""
     filesystem, root = locations.resolve(out)
     found = _found(filesystem, root, run_id, out)
     leaving = _leaving(root, run_id)
     for marker in (f"runs/{run_id}/run.json", f"_staging/{run_id}/opened.json"):
         locations.move_file(filesystem, f"{root}/{marker}", f"{leaving}/{marker.rpartition('/')[2]}")
+        locations.delete_file(filesystem, f"{root}/{marker}")  # a store has copied it
     failpoints.reach("withdrawn")
     for folder in found:
-        if isinstance(filesystem, fs.LocalFileSystem):  # by one rename: who reads it meets all of it or nothing
+        if locations.is_disk(filesystem):  # by one rename: who reads it meets all of it or nothing
             locations.move_folder(filesystem, folder, f"{leaving}/{folder.removeprefix(root).replace('/', ' ')}")
         else:
             locations.delete_folder(filesystem, folder)
     locations.delete_folder(filesystem, leaving)
-    return found
 
 
 def interrupted(run: Run) -> bool:

@@ -90,15 +90,15 @@ def _compared(run: Run, listed: Sequence[Mapping[str, Any]], folders: Sequence[s
         try:
             found = _examined(run, path) if locations.exists(run.filesystem, path) else None
         except OSError as error:
-            faults.append(f"{path}: cannot be read ({error})")
+            faults.append(f"{run.location(path)}: cannot be read ({error})")
             continue
         if found is None:
-            faults.append(f"{path}: missing")
+            faults.append(f"{run.location(path)}: missing")
         elif found["blake2b"] != file["blake2b"]:
-            faults.append(f"{path}: changed since it was published")
+            faults.append(f"{run.location(path)}: changed since it was published")
     known = {f"{run.root}/{file['path']}" for file in listed}
     new = sorted({path for folder in folders for path in _paths(run, folder)} - known)
-    return faults + [f"{path}: no file of this run, but read with it" for path in new]
+    return faults + [f"{run.location(path)}: no file of this run, but read with it" for path in new]
 
 
 def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:

@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from jobs import score
+from jobs import discard, score, verify
 from mnist_batch import (
     bundle,
+    discarding,
+    finding,
     inference,
     listing,
     locations,
@@ -387,3 +389,27 @@ def test_a_run_from_store_to_store_that_throttles_is_published_whole(
     assert len(set(rows["scan"].to_pylist())) == 60
     assert sum(turns.values()) > 200
     assert score.main([*command, "--labels", "parent", "--shard-size", "20", "--run-id", "night"]) == 0
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_run_at_a_store_is_withdrawn_and_no_run_any_more_from_the_first_moment(
+    store: s3.Proxy, ruler: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = f"s3://{store.bucket}/out"
+    assert score.main([put_scans(store, 3), "--out", out, "--model", ruler, "--run-id", "night"]) == 0
+    assert verify.main(["--out", out]) == 0
+
+    def killed(point: str, *_: object) -> None:
+        if point == "withdrawn":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(discarding.failpoints, "reach", killed)
+        assert discard.main(["--out", out, "--run", "night"]) == 130
+    assert finding.published_runs(out) == []
+    assert discard.main(["--out", out, "--run", "night"]) == 0
+    assert f"deleted: {out}/predictions/run_date=" in capfd.readouterr().out
+    assert discard.main(["--out", out, "--run", "night"]) == 2
+    filesystem, root = locations.resolve(out)
+    left = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+    assert [entry.path for entry in left if entry.type == fs.FileType.File and entry.size] == []
