@@ -14,6 +14,7 @@ import h5py
 import hypothesis
 import numpy as np
 import onnx
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -183,6 +184,19 @@ def write_scan(path: Path, digit: int, confidence: float = 1.0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(images.encode(picture_of(digit, confidence)))
     return path
+
+
+def touch(folder: Path, *names: str) -> None:
+    """Write files of one byte below a folder."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def names(listed: pa.Table) -> list[str]:
+    """The scans that are listed."""
+    return listed["scan"].to_pylist()
 
 
 @pytest.fixture

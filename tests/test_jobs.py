@@ -168,6 +168,18 @@ def test_a_manifest_of_yesterdays_predictions_is_scored(
     assert code == 0
     assert (again["rows"], again["accuracy"]) == (30, first["accuracy"])
 
+    given = ["./scans/1/scan-0001.png", str(tmp_path / "scans/2/scan-0002.png"), "scans\\3\\scan-0003.png"]
+    pd.DataFrame({"Scan": given, "Label": [1, "none", ""]}).to_csv(tmp_path / "list.csv", sep=";", index=False)
+    code, _, own = ran(capsys, score, "--manifest", tmp_path / "list.csv", "--model", ruler, "--out", tmp_path / "own")
+    assert (code, own["rows"], own["labelled"], own["accuracy"]) == (0, 3, 1, 1.0)
+    join = re.search(r"```sql\n(.*?)```", (ROOT / "docs/labels.md").read_text(), re.DOTALL)
+    assert join
+    found = duckdb.sql(
+        join[1].replace("'list.csv'", f"'{tmp_path}/list.csv'").replace("'out/", f"'{tmp_path}/own/")
+    ).df()
+    assert sorted(found["Scan"]) == sorted(given)
+    assert sorted(found["digit"]) == [1, 2, 3]
+
 
 def test_report_html_opens_offline_and_shows_names_as_text(
     shared_ray: None, ruler: str, tmp_path: Path, capsys: Capture

@@ -1,0 +1,342 @@
+"""Label files and manifests as people and programs write them, and what is refused of them."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mnist_batch import listing, scan_names, scans, tables, user_tables
+from mnist_batch.errors import InputError
+from mnist_batch.tables import NO_DIGIT
+from tests.conftest import names, touch
+
+
+def labelled(folder: Path, labels: str) -> dict[str, int | None]:
+    listed = scans.attach_labels(listing.list_scans([str(folder)]), labels)
+    assert listed.schema.equals(tables.MANIFEST)
+    return dict(zip(names(listed), listed["label"].to_pylist(), strict=True))
+
+
+def test_labels_from_the_parent_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "7/a.png", "x/0/b.png", "x/c.png", "10/d.png", "\u0665/e.png")
+    expected = {"7/a.png": 7, "x/0/b.png": 0, "x/c.png": None, "10/d.png": None, "\u0665/e.png": None}
+    assert labelled(tmp_path, "parent") == expected
+    assert labelled(tmp_path / "7", "parent") == {"a.png": 7}
+    with pytest.raises(InputError, match="no scan is in a folder named 0 to 9"):
+        labelled(tmp_path / "10", "parent")
+
+    touch(tmp_path, "none/x.png", "None/y.png")
+    assert labelled(tmp_path, "parent") == expected | {"none/x.png": NO_DIGIT, "None/y.png": NO_DIGIT}
+    assert labelled(tmp_path / "none", "parent") == {"x.png": NO_DIGIT}
+
+
+def test_training_takes_only_folders_of_digits(tmp_path: Path) -> None:
+    touch(tmp_path, "7/a.png", "none/b.png")
+    assert scans.parent_labels(listing.list_scans([str(tmp_path)])).to_pylist() == [7, None]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_labels_from_a_file(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path / "in", "a.png", "b/c.png", "d.png")
+    file = tmp_path / f"truth.{suffix}"
+    truth = pd.DataFrame({"scan": ["b/c.png", f"{tmp_path}/in/a.png"], "label": [3, 0], "who": ["x", "y"]})
+    truth.to_csv(file, index=False) if suffix == "csv" else truth.to_parquet(file)
+    assert labelled(tmp_path / "in", str(file)) == {"a.png": 0, "d.png": None, "b/c.png": 3}
+
+
+PLAIN = "scan,label\nb/c.png,3\na ä.png,0\n"
+EXCEL = "Scan;Label;Note\r\nb\\c.png;3;\r\na ä.png;0;x\r\n;;\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("LABELS.CSV", PLAIN),
+        ("labels.txt", PLAIN),
+        ("labels", PLAIN),
+        ("labels.parquet", PLAIN),
+        ("truth.csv", PLAIN.replace(",", ";")),
+        ("truth.tsv", PLAIN.replace(",", "\t")),
+        ("truth.csv", "sep=;\n" + PLAIN.replace(",", ";")),
+        ("truth.csv", EXCEL),
+        ("truth.csv", PLAIN + ",\n"),
+        ("truth.csv", PLAIN + "\n , \n\n"),
+        ("truth.csv", "\n" + PLAIN),
+        ("truth.csv", PLAIN.rstrip()),
+        ("truth.csv", PLAIN.replace("\n", "\r\n")),
+        ("truth.csv", PLAIN.replace("\n", "\r")),
+        ("truth.csv", PLAIN.replace("scan,label", "Scan, LABEL ")),
+        ("truth.csv", PLAIN.replace("scan,label", '"scan","label"')),
+        ("truth.csv", 'label,who,scan\n3,"x, y",b/c.png\n0,"""",a ä.png\n'),
+        ("truth.csv", PLAIN.replace(",3", ", 3 ").replace(",0", ",0.00")),
+        ("truth.csv", PLAIN.replace(",3", ",07").replace("07", "03")),
+        ("truth.csv", PLAIN.replace(",", ";").replace(";3", ";3,0")),
+        ("truth.csv", PLAIN.replace("b/c.png", "./b/c.png").replace("a ä.png", "./a ä.png")),
+        ("truth.csv", PLAIN.replace("b/c.png", "in/b/c.png").replace("a ä.png", "in/a ä.png")),
+        ("truth.csv", PLAIN.replace("b/c.png", "b\\c.png").replace("a ä.png", "in\\a ä.png")),
+        ("truth.csv", PLAIN.replace("a ä.png", " a ä.png ")),
+        ("truth.csv", PLAIN + "d.png,\n"),
+        ("truth.csv", PLAIN + "d.png,NaN\n"),
+        ("truth.csv", PLAIN + "d.png,null\n"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gzip"])
+def test_label_files_as_people_and_spreadsheets_write_them(
+    tmp_path: Path, name: str, content: str, encoding: str
+) -> None:
+    touch(tmp_path / "in", "a ä.png", "b/c.png", "d.png")
+    written = gzip.compress(content.encode()) if encoding == "gzip" else content.encode(encoding)
+    (tmp_path / name).write_bytes(written)
+    assert labelled(tmp_path / "in", str(tmp_path / name)) == {"a ä.png": 0, "d.png": None, "b/c.png": 3}
+
+
+def test_a_label_file_may_be_parquet_whatever_its_name_and_types(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "a.png", "b.png", "c.png")
+    file = tmp_path / "truth.csv"
+    for values, kind in [
+        ([7, None], pa.int64()),
+        ([7.0, float("nan")], pa.float64()),
+        (["7", ""], pa.string()),
+        (["7", None], pa.dictionary(pa.int32(), pa.string())),
+    ]:
+        pq.write_table(pa.table({"SCAN": ["a.png", "b.png"], "Label": pa.array(values, kind)}), file)
+        assert labelled(tmp_path / "in", str(file)) == {"a.png": 7, "b.png": None, "c.png": None}
+
+
+def test_names_as_find_prints_them_from_any_folder_above(tmp_path: Path) -> None:
+    touch(tmp_path / "data/day", "a.png", "b/c.png")
+    listed = scans.identities(listing.list_scans([str(tmp_path / "data/day")]))
+    for before in (
+        "",
+        "./",
+        "day/",
+        "data/day/",
+        "./data/day/",
+        f"{tmp_path}/data/day/",
+        f"file://{tmp_path}/data/day/",
+    ):
+        named = scan_names.ScanNames(listed)
+        found = [named.scan_of("line 2", f"{before}{scan}") for _, scan in listed]
+        assert found == listed, before
+        named.check()
+        assert named.scan_of("line 2", f"ay/{listed[0][1]}") is None
+        assert named.scan_of("line 2", f"{before}nothing.png") is None
+
+
+def test_names_that_may_mean_two_scans_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "day", "a.png", "day/a.png")
+    listed = listing.list_scans([str(tmp_path / "day")])
+    file = tmp_path / "truth.csv"
+    file.write_text("scan,label\na.png,1\nday/a.png,2\n")  # all below their source
+    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [1, 2]
+    file.write_text("scan,label\nday/a.png,1\nday/day/a.png,2\n")  # all as find printed them
+    with pytest.raises(InputError, match=r"line 2: 'day/a.png' may be a path below its source.*'day/day/a.png'"):
+        scans.attach_labels(listed, str(file))
+
+
+def test_a_label_may_say_that_no_valid_digit_is_written(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "a.png", "b.png", "c.png")
+    (tmp_path / "truth.csv").write_text("scan,label\na.png,none\nb.png,None\nc.png,8\n")
+    told = labelled(tmp_path / "in", str(tmp_path / "truth.csv"))
+    assert told == {"a.png": NO_DIGIT, "b.png": NO_DIGIT, "c.png": 8}
+    listed = scans.attach_labels(listing.list_scans([str(tmp_path / "in")]), str(tmp_path / "truth.csv"))
+    pq.write_table(listed, tmp_path / "own.parquet")  # -1 in a table of ours means none
+    assert labelled(tmp_path / "in", str(tmp_path / "own.parquet")) == told
+    manifest = listing.read_manifest(str(tmp_path / "own.parquet"))
+    assert manifest["label"].to_pylist() == [NO_DIGIT, NO_DIGIT, 8]
+    pq.write_table(
+        listed.replace_schema_metadata(None).cast(pa.schema([(f.name, f.type) for f in listed.schema])),
+        tmp_path / "foreign.parquet",
+    )
+    with pytest.raises(InputError, match=r"row 1: label is -1"):  # to others it may be what is not known
+        labelled(tmp_path / "in", str(tmp_path / "foreign.parquet"))
+
+
+def test_labels_of_scans_that_are_not_listed_can_be_ignored_and_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path / "in", "a.png", "b.png")
+    listed = listing.list_scans([str(tmp_path / "in")])
+    file = tmp_path / "truth.csv"
+    file.write_text("scan,label\nyesterday/a.png,1\nb.png,2\nz.png,3\n")
+    with pytest.raises(InputError, match=r"line 2: no scan 'yesterday/a.png' is listed.*'a.png' is one.*--ignore-unl"):
+        scans.attach_labels(listed, str(file))
+    caplog.set_level("INFO")
+    assert scans.attach_labels(listed, str(file), ignore_unlisted=True)["label"].to_pylist() == [None, 2]
+    assert "2 of its 3 rows name scans that are not listed" in caplog.text
+    file.write_text("scan,label\nz.png,11\n")  # a label that is none is told all the same
+    with pytest.raises(InputError, match="label is '11'"):
+        scans.attach_labels(listed, str(file), ignore_unlisted=True)
+
+
+def test_bytes_that_are_not_utf8_mean_the_name_of_those_bytes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"in/caf\xe9.png"))).write_bytes(b"x")
+    (tmp_path / "truth.csv").write_bytes(b"scan,label\ncaf\xe9.png,4\n")
+    assert labelled(tmp_path / "in", str(tmp_path / "truth.csv")) == {"caf\\xe9.png": 4}
+    touch(tmp_path / "other", "café.png")
+    with pytest.raises(InputError, match="the file is not UTF-8"):
+        labelled(tmp_path / "other", str(tmp_path / "truth.csv"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scan,label\na.png,1\nz.png,2\n", r"line 3: no scan 'z.png'.*'a.png' is one"),
+        ("scan,label\na.png,1\na.png,2\n", r"line 3: 'a.png' is labelled 1 and 2"),
+        ("scan,label\na.png,1\nb.png,2\na.png,1\n", r"line 4: 'a.png' is labelled 1 twice"),
+        ("scan,label\na.png,1\n\n\n./a.png,none\n", r"line 5: './a.png' is labelled 1 and none"),
+        ("scan,label\n", "has no row"),
+        ("scan,label\n,\n", "has no row"),
+        ("scan,label\na.png,10\n", r"line 2: label is '10'.*none.*or empty"),
+        ("scan,label\na.png,1\nb.png,-1\n", r"line 3: label is '-1'"),
+        ("scan,label\na.png,1\nb.png,seven\n", r"line 3: label is 'seven'"),
+        ("scan,label\na.png,1.5\n", r"line 2: label is '1.5'"),
+        ("scan,label\na.png,\n", r"no row has a label"),
+        ("scan,label\n,1\n", r"line 2: scan is ''"),
+        ("file,label\na.png,1\n", r"needs a column 'scan'; it has \['file', 'label'\]"),
+        ("file;label\na.png;1\n", r"needs a column 'scan'; it has \['file', 'label'\]"),
+        ("scan|label\na.png|1\n", r"needs a column 'scan'.*commas, semicolons or tabs"),
+        ("scan\na.png\n", r"needs a column 'label'"),
+        ("scan,label,Label\na.png,1,2\n", r"2 columns called 'label'"),
+        ("", "is empty"),
+        ("\n\n", "needs a column 'scan'"),
+        ("scan,label\na.png,1,2\n", "line 2: has 3 of 2 columns"),
+        ("scan,label\na.png,1\nb.png\n", "line 3: has 1 of 2 columns"),
+        ('scan,label\na.png,1\n"b.png,2\n', "line 3: is not CSV"),
+        ("scan,label\n\0\n", "holds zero bytes"),
+        ("PK\3\4workbook", "a workbook of a spreadsheet"),
+        ("PAR1 and no more", "not a readable CSV or Parquet"),
+        ("\x1f\x8b and no more", "not a readable CSV or Parquet"),
+    ],
+)
+def test_label_files_that_break_a_rule(tmp_path: Path, text: str, message: str) -> None:
+    touch(tmp_path / "in", "a.png", "b.png")
+    file = tmp_path / "truth.csv"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        labelled(tmp_path / "in", str(file))
+
+
+def test_a_label_that_two_sources_could_mean_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "one/a.png", "two/a.png")
+    listed = listing.list_scans([str(tmp_path / "one"), str(tmp_path / "two")])
+    file = tmp_path / "truth.csv"
+    file.write_text("scan,label\na.png,1\n")
+    with pytest.raises(InputError, match="several sources have a scan 'a.png'"):
+        scans.attach_labels(listed, str(file))
+    file.write_text(f"scan,label\n{tmp_path}/two/a.png,1\n")
+    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [None, 1]
+    file.write_text(f"source,scan,label\n{tmp_path}/two,a.png,1\n{tmp_path}/one,a.png,none\n")
+    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [NO_DIGIT, 1]
+    file.write_text("source,scan,label\nscanner 7,two/a.png,1\n")  # to others a source may be something else
+    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [None, 1]
+
+
+def test_a_manifest_names_scans_below_its_folder_its_source_or_the_root(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "other/b.png", "other/c.png")
+    file = tmp_path / "list.parquet"
+    pd.DataFrame({"scan": ["a.png", f"{tmp_path}/other/c.png"], "label": [4, None]}).to_parquet(file)
+    rows = listing.read_manifest(str(file)).to_pylist()
+    assert [(row["source"], row["scan"], row["path"], row["label"]) for row in rows] == [
+        (str(tmp_path), "a.png", os.fsencode(tmp_path / "a.png"), 4),
+        ("/", f"{tmp_path}/other/c.png", os.fsencode(tmp_path / "other/c.png"), None),
+    ]
+    for source in (str(tmp_path / "other"), f"file://{tmp_path}/other", "other", "./other/", "x/../other"):
+        pd.DataFrame({"scan": ["b.png"], "source": [source]}).to_parquet(file)
+        [row] = listing.read_manifest(str(file)).to_pylist()
+        assert (row["path"], row["size"]) == (os.fsencode(tmp_path / "other/b.png"), 1)
+        assert row["source"] == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_manifest_finds_its_names_again_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    touch(tmp_path / "data", "my/cell 00.png", "my/b ä.png", "a.png", "win/c.png")
+    given = [
+        "a.png",
+        "./my/cell 00.png",
+        f"{tmp_path}/data/my/cell 00.png".replace("cell 00", "b ä"),
+        "win\\c.png",
+        f"fsspec+file://{tmp_path}/data/my/../my/gone.png".replace("/../my", ""),
+    ]
+    frame = pd.DataFrame({"scan": given})
+    file = tmp_path / "data" / f"list.{kind}"
+    frame.to_csv(file, index=False) if kind == "csv" else frame.to_parquet(file)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    listed = listing.read_manifest(str(file))
+    assert names(listed) == given
+    assert listed["size"].to_pylist() == [1, 1, 1, 1, None]
+    named = f"file://{tmp_path}/data/my/cell%2000.png"
+    (tmp_path / "data/uri.csv").write_text(f"scan\n{named}\n")
+    [row] = listing.read_manifest(str(tmp_path / "data/uri.csv")).to_pylist()
+    assert (row["source"], row["scan"], row["size"]) == ("/", named, 1)
+    for row in listed.to_pylist()[:3]:
+        assert os.path.samefile(scans.path_of(row["source"], row["scan"]), row["path"])
+
+
+def test_a_csv_manifest_of_one_column_may_have_commas_in_its_names(tmp_path: Path) -> None:
+    touch(tmp_path, "a,b.png", "c;d.png")
+    (tmp_path / "list.csv").write_text('Scan\na,b.png\n"c;d.png"\n\n;\n')
+    listed = listing.read_manifest(str(tmp_path / "list.csv"))
+    assert listed["size"].to_pylist() == [1, 1]
+    (tmp_path / "list.csv").write_text("scan\n\na,b.png\n./a,b.png\n")
+    with pytest.raises(InputError, match=r"line 4: './a,b.png' is named in line 3 already"):
+        listing.read_manifest(str(tmp_path / "list.csv"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"file": ["a.png"]}, "needs a column 'scan'"),
+        ({"scan": [1]}, "row 1: scan is 1"),
+        ({"scan": ["a.png", None]}, "row 2: scan is None"),
+        ({"scan": ["a.png", "a.png"]}, "row 2: 'a.png' is named in row 1 already"),
+        ({"scan": ["a.png", "./a.png"]}, "row 2: './a.png' is named in row 1 already"),
+        ({"scan": ["../a.png"]}, "leaves its source"),
+        ({"scan": pa.array([], pa.string())}, "has no row"),
+        ({"scan": ["a\0.png"]}, "leaves its source"),
+        ({"scan": ["a.png"], "label": [11]}, "row 1: label is 11"),
+        ({"scan": ["a.png", "C:\\scans\\a.png"]}, "row 2: .* is a path of Windows"),
+        ({"scan": ["\\\\server\\scans\\a.png"]}, "row 1: .* is a path of Windows"),
+        ({"scan": ["a.png"], "source": ["D:/scans"]}, "row 1: 'D:/scans' is a path of Windows"),
+        ({"scan": ["a.png"], "source": [" "]}, "row 1: source is ' '"),
+    ],
+)
+def test_manifests_that_break_a_rule(tmp_path: Path, columns: dict[str, list[object]], message: str) -> None:
+    file = tmp_path / "list.parquet"
+    pq.write_table(pa.table(columns), file)
+    with pytest.raises(InputError, match=message):
+        listing.read_manifest(str(file))
+
+
+def test_a_manifest_in_batches_is_the_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.png", "b.png", "c.png")
+    rows = pd.DataFrame(
+        {
+            "scan": ["c.png", "b.png", f"fsspec+file://{tmp_path}/a.png", "gone.png", "a.png"],
+            "source": [str(tmp_path)] * 4 + [f"fsspec+file://{tmp_path}"],
+            "label": [3, None, 1, 0, 9],
+        }
+    )
+    rows[:4].to_parquet(file := tmp_path / "list.parquet")
+    whole = listing.read_manifest(str(file))
+    assert whole["size"].to_pylist() == [1, 1, 1, None]
+    monkeypatch.setattr(user_tables, "BATCH", 2)
+    assert listing.read_manifest(str(file)).equals(whole)
+    rows.to_parquet(file)
+    with pytest.raises(InputError, match=r"row 5: 'a.png' is named in row 3 already"):
+        listing.read_manifest(str(file))
+
+
+def test_a_manifest_that_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.parquet").write_text("PAR1 scan\n")
+    with pytest.raises(InputError, match="not a readable"):
+        listing.read_manifest(str(tmp_path / "list.parquet"))
+    (tmp_path / "list.parquet").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        listing.read_manifest(str(tmp_path / "list.parquet"))
