@@ -47,12 +47,16 @@ def test_a_long_listing_is_shared_by_the_cluster(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, called = scans_folder(40), []
+    for name in ("0/.DS_Store", "9/Thumbs.db"):
+        (folder / name).write_bytes(b"of a desktop")
     monkeypatch.setattr(opening, "MISTAKE_SECONDS", 60)
-    alone = opened([folder], ruler, tmp_path / "alone", connect=lambda: called.append("for few"))
+    without = {"exclude": ["*-0008.png", "7"]}
+    alone = opened([folder], ruler, tmp_path / "alone", connect=lambda: called.append("for few"), **without)
     monkeypatch.setattr(listing, "ALONE", 5)
-    shared = opened([folder], ruler, tmp_path / "shared", connect=lambda: called.append("for many"))
+    shared = opened([folder], ruler, tmp_path / "shared", connect=lambda: called.append("for many"), **without)
     assert set(called) == {"for many"}
-    assert alone.opened["scans"] == shared.opened["scans"] == 40
+    assert alone.opened["scans"] == shared.opened["scans"] == 35
+    assert alone.opened["left_out"] == shared.opened["left_out"] == {"desktop": 2, "excluded": 2}
     assert alone.opened["listing"] == shared.opened["listing"]
 
 
