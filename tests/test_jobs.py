@@ -64,7 +64,7 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     per_class = pd.read_parquet(out / "per_class")
     assert per_class["correct"].sum() == len(right)
 
-    join = re.search(r"```sql\n(SELECT .*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
+    join = re.search(r"## labels\n.*?```sql\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
     assert join
     query = join[1].replace("'out/", f"'{out}/")
     wrong = {f"{number % 10}/scan-{number:04d}.png": number % 10 for number in set(read) - set(right)}

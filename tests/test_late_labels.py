@@ -1,0 +1,87 @@
+"""Labels that come after a run was published: in its report, in the table that joins to predictions, until dropped."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mnist_batch import inference, opening, report, runs, scans, scoring, tables, verifying
+from mnist_batch.command import Command
+from mnist_batch.errors import InputError
+from tests.conftest import write_scan
+
+ROOT = Path(__file__).parent.parent
+
+
+def published(folder: Path, model: str, **options: Any) -> runs.Run:
+    """A published run of ten scans, ``0.png`` to ``9.png`` in the folder in/4, scored without Ray."""
+    for digit in range(10):
+        write_scan(folder / f"in/4/{digit}.png", digit)
+    asked = Command(sources=[str(folder / "in")], model=model, out=str(folder / "out"), shard_size=4, **options)
+    with opening.open_run(asked) as run:
+        classify = inference.Classify(run, model, asked.bundle.digest)
+        for shard in range(3):
+            run.write_part(
+                classify.answered(inference.Preprocess(run)(pa.table({"shard": pa.array([shard], pa.int32())})))
+            )
+        scoring.score(run)
+        return run
+
+
+def labels_of(run: runs.Run) -> dict[str, int]:
+    table = pq.read_table(run.table_folder("labels"), partitioning=None)
+    assert table.schema.equals(tables.published(tables.LABELS))
+    return dict(zip(table["scan"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+
+def mistakes(folder: Path) -> dict[str, tuple[int, int]]:
+    """What the lines of docs/tables.md find: answer and truth by scan."""
+    join = re.search(r"## labels\n.*?```sql\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
+    assert join
+    found = duckdb.sql(join[1].replace("'out/", f"'{folder}/out/")).df()
+    return {row.scan: (row.digit, row.truth) for row in found.itertuples()}
+
+
+def test_late_labels_are_kept_joined_and_dropped_only_when_asked(ruler: str, tmp_path: Path) -> None:
+    run = published(tmp_path, ruler)
+    assert labels_of(run) == {}
+    truth = tmp_path / "truth.csv"
+    truth.write_text("scan,label\n4/1.png,1\n4/2.png,7\n4/3.png,none\n")
+    _, totals = report.rebuild(run.out, run.run_id, str(truth))
+    assert (totals["labelled"], totals["correct"], totals["none_answered"]) == (2, 1, 1)
+    truth.unlink()  # what it said is kept
+    for _ in range(2):
+        assert labels_of(run) == {"4/1.png": 1, "4/2.png": 7, "4/3.png": tables.NO_DIGIT}
+        assert mistakes(tmp_path) == {"4/2.png": (2, 7), "4/3.png": (3, tables.NO_DIGIT)}
+        assert report.rebuild(run.out, run.run_id)[1] == totals
+    assert (run.published or {})["report_labels"] == str(truth)
+    _, totals = report.rebuild(run.out, run.run_id, "parent")
+    assert (totals["labelled"], totals["correct"]) == (10, 1)
+    assert set(labels_of(run).values()) == {4}
+    _, totals = report.rebuild(run.out, run.run_id, "none")
+    assert (totals["labelled"], totals["accuracy"]) == (0, None)
+    assert labels_of(run) == {}
+    assert (run.published or {})["report_labels"] is None
+    assert [list(found.faults) for found in verifying.verify(run.out)] == [[]]
+
+
+def test_labels_that_came_with_the_run_are_in_the_table_too_and_come_back(ruler: str, tmp_path: Path) -> None:
+    run = published(tmp_path, ruler, labels="parent")
+    assert labels_of(run) == {f"4/{digit}.png": 4 for digit in range(10)}
+    assert len(mistakes(tmp_path)) == 9
+    listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
+    pq.write_table(
+        pa.table({"scan": [scan for _, scan in listed], "label": [int(scan[2]) for _, scan in listed]}),
+        tmp_path / "truth.parquet",
+    )
+    _, totals = report.rebuild(run.out, run.run_id, str(tmp_path / "truth.parquet"))
+    assert (totals["labelled"], totals["correct"]) == (10, 10)
+    assert mistakes(tmp_path) == {}
+    Path(run.table_folder("labels"), "report.parquet").unlink()  # as in a run of an earlier version
+    with pytest.raises(InputError, match="which are not kept in .*; give them again"):
+        report.rebuild(run.out, run.run_id)
+    assert report.rebuild(run.out, run.run_id, "none")[1]["correct"] == 1
