@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.formats.drawing import LOSSY, Kind, Row, colour, grey, pillow, strokes, turned
-from tests.formats.tiff_writer import Page, page, tiff
+from tests.formats.tiff_writer import Page, Values, page, tiff
 
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 LOSSY_ROW = (Row(tolerance=LOSSY),)
@@ -30,10 +30,10 @@ def bits(digit: str = "4", *, one_is_ink: bool = False) -> NDArray[np.uint8]:
     return (strokes(digit) == one_is_ink).astype(np.uint8)
 
 
-def fax(compression: str, orientation: int = 1, **tags: object) -> bytes:
+def fax(compression: str, orientation: int = 1, tags: dict[int, int] | None = None) -> bytes:
     """A bilevel TIFF as libtiff writes it."""
     image = Image.fromarray(turned(strokes() == 0, orientation))
-    return pillow(image, "TIFF", compression=compression, tiffinfo=dict(tags.get("tiffinfo", {})))
+    return pillow(image, "TIFF", compression=compression, tiffinfo=tags or {})
 
 
 def fax_strip(compression: str = "group4", one_is_ink: bool = True) -> bytes:
@@ -46,9 +46,9 @@ def fax_strip(compression: str = "group4", one_is_ink: bool = True) -> bytes:
         return file.filehandle.read(first.databytecounts[0])
 
 
-def fax_page(compression: int, strip: bytes, **tags: object) -> Page:
+def fax_page(compression: int, strip: bytes, tags: dict[int, Values] | None = None) -> Page:
     """A bilevel page around a strip that is encoded already; white is 0 unless tag 262 says otherwise."""
-    around = page(bits(), {262: 0, **dict(tags.get("tags", {}))}, bits=1, compression=compression)
+    around = page(bits(), {262: 0, **(tags or {})}, bits=1, compression=compression)
     return Page(around.tags, [strip])
 
 
@@ -63,11 +63,11 @@ def bilevel() -> Iterator[Kind]:
         ("Deflate", "tiff_adobe_deflate"),
     ]:
         yield Kind(f"TIFF 1 bit, {name}, by libtiff", lambda compression=compression: fax(compression))
-    yield Kind("TIFF 1 bit, G3 in two dimensions", lambda: fax("group3", tiffinfo={292: 1}))
+    yield Kind("TIFF 1 bit, G3 in two dimensions", lambda: fax("group3", tags={292: 1}))
     for orientation in range(2, 9):
         yield Kind(
             f"TIFF 1 bit, G4, orientation {orientation}",
-            lambda turn=orientation: fax("group4", turn, tiffinfo={274: turn}),
+            lambda turn=orientation: fax("group4", turn, tags={274: turn}),
         )
     for order, byte_order in [("<", "little"), (">", "big")]:
         for name, photometric in [("MinIsWhite", 0), ("MinIsBlack", 1)]:
