@@ -122,14 +122,21 @@ def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometr
         wrong = f"colours of kind {photometric} (PhotometricInterpretation)"
     elif compression == 6 and samples == 1:
         wrong = "an old-style JPEG in grey"
-    elif compression in _PILLOW and samples == 2 and page.first(tiff.PLANAR, 1) == 2:
-        wrong = f"2 planes in {NAMES[compression]}"
+    elif compression in _PILLOW and not _known_to_pillow(page, bits, samples, photometric):
+        wrong = f"{bits} bits a sample, {samples} a pixel, in {NAMES[compression]}"
     elif bits not in _bits(photometric, samples) or (samples > 1 and len(set(page.numbers(tiff.BITS))) > 1):
         wrong = f"{'+'.join(map(str, dict.fromkeys(page.numbers(tiff.BITS))))} bits a sample"
     elif not _COLOURS[photometric] <= samples <= _MOST_SAMPLES:
         wrong = f"{samples} samples a pixel for {_COLOURS[photometric]} colours"
     if wrong:
         raise Unreadable("undecodable", f"a TIFF with {wrong}, which is not read; save it as PNG, or as plain TIFF")
+
+
+def _known_to_pillow(page: Directory, bits: int, samples: int, photometric: int) -> bool:
+    """Whether Pillow has a word for samples, which it needs where OpenCV cannot unpack them."""
+    if samples == 2:
+        return bits == 8 and page.first(tiff.PLANAR, 1) == 1 and photometric == _GREY
+    return bits not in (10, 12, 14) or (bits == 12 and page.order == "<")
 
 
 def _bits(photometric: int, samples: int) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ def kinds() -> Iterator[Kind]:
             chosen = samples, layout, compression, order, big, orientation, is_fax
             row = Row(tolerance=RESAMPLED if is_fax else EXACT)
             if compression == "ZSTD" and (samples in NOT_IN_ZSTD or (samples == "12 bits" and order == ">")):
-                row = Row("undecodable", word="not read")
+                row = Row("undecodable", word="a pixel, in Zstandard")
             yield Kind(name, lambda chosen=chosen: made(*chosen), (row,))
 
 
