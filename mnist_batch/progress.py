@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mnist_batch import runs, tables
-from mnist_batch.errors import StorageError
+from mnist_batch.errors import JobError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Progress:
     def _say(self, end: str) -> None:
         try:
             done, unreadable = self._count()
-        except StorageError:  # a store that does not answer for a while: those who work with it say so
+        except JobError:  # a store that does not answer for a while: those who work with it say so
             return
         line = progress_line(done, self.scans, unreadable, done - self.before, time.monotonic() - self.started)
         if self.live:  # a line that wraps would leave its first half behind each time
