@@ -289,7 +289,8 @@ def move_folder(filesystem: fs.FileSystem, source: str, target: str, suffix: str
         if is_disk(filesystem):
             if info(filesystem, source).type != fs.FileType.NotFound:
                 for name in names(filesystem, source):
-                    filesystem.move(f"{source}/{name}", f"{source}/{final(name)}")
+                    if name != final(name):
+                        filesystem.move(f"{source}/{name}", f"{source}/{final(name)}")
                 _move(filesystem, source, target)
             return
         with ThreadPoolExecutor(AT_ONCE) as pool:

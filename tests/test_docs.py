@@ -63,6 +63,7 @@ def test_the_readmes_commands_and_reads_work(
     assert len(wrong) == len(by_pandas) == len(by_polars) > 0
     published = [json.loads(path.read_text()) for path in (tmp_path / "out/runs").glob("*/run.json")]
     runs = {(run["run_id"], run["run_date"]) for run in published}
+    assert {run["schema_version"] for run in published} == {tables.VERSION}
     for rows in (wrong, by_pandas, by_polars.to_pandas()):  # each has what the README says to filter by
         nights = (str(pandas.Timestamp(night).date()) for night in rows["night"])
         assert set(zip(rows["run"], nights, strict=True)) <= runs
