@@ -90,6 +90,10 @@ def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Gre
         import pillow_heif  # here, since few folders hold such a file
 
         pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    elif kind == "AVIF":
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     try:
         with Image.open(file, formats=(_BY_PILLOW.get(kind, kind.upper()),)) as image:
             if image.width * image.height > max_pixels:

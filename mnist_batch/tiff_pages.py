@@ -59,14 +59,17 @@ def _page(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
 
 def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
     bits, samples = page.first(tiff.BITS, 1), page.first(tiff.SAMPLES, 1)
-    photometric = page.first(tiff.PHOTOMETRIC, _unsaid(page, samples))
+    photometric = page.first(tiff.PHOTOMETRIC, -1)
+    if photometric < 0:
+        photometric = _unsaid(page, samples)
     _refuse(page, max_pixels, bits, samples, photometric)
     orientation, planes = page.first(tiff.ORIENTATION, 1), page.first(tiff.PLANAR, 1) == 2 and samples > 1
     if page.first(tiff.COMPRESSION, 1) in _PILLOW or bits == 2 or (bits == 4 and photometric != _PALETTE):
         read = _by_pillow(file, page, photometric, bits, max_pixels)
     elif samples > 4 or (bits == 16 and (planes or photometric == _CMYK)) or (photometric < _RGB and samples > 1):
         read = _by_sample(file, page, samples, photometric, planes)
-    elif bits <= 8 and _tile_bits(page, bits, 1 if planes else samples) % 8192:  # plain ones of OpenCV are whole KiB
+    elif tiff.TILE_WIDTH in page.entries and bits <= 8 and _tile_bits(page, bits, 1 if planes else samples) % 8192:
+        # OpenCV reads plain tiles of whole KiB only.
         read = _coloured(
             _untiled(_described(file, page, _strips(page) | {tiff.PHOTOMETRIC: _short(page, photometric)}), page),
             page,
@@ -86,12 +89,13 @@ def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
 
 def _need_unpacked(file: tiff.Pointer, page: Directory, stored: Samples, photometric: int, max_pixels: int) -> None:
     """Raise Unreadable where a strip cannot be unpacked to its end: OpenCV does not say so, and fills it with 0."""
-    packed = page.first(tiff.COMPRESSION, 1) in _PACKED and page.first(tiff.PLANAR, 1) == 1
-    if not packed or stored.dtype != np.uint8 or photometric > _RGB or tiff.TILE_WIDTH in page.entries:
+    if page.first(tiff.COMPRESSION, 1) not in _PACKED or page.first(tiff.PLANAR, 1) == 2:
+        return
+    if stored.dtype != np.uint8 or photometric > _RGB or tiff.TILE_WIDTH in page.entries:
         return
     rows = page.first(tiff.ROWS_A_STRIP, len(stored))
     ends = [stored[-1], *(stored[rows - 1 :: rows] if 0 < rows < len(stored) else ())]
-    if photometric == _LIGHT_IS_0 or not all(end.any() for end in ends):
+    if photometric == _LIGHT_IS_0 or not all(any(end.tobytes()) for end in ends):
         described = file.at_changed(page, {tiff.PHOTOMETRIC: _short(page, photometric)})
         with suppress(decoding.Unsupported):
             decoding.with_pillow("TIFF", described, max_pixels)

@@ -20,7 +20,7 @@ def test_importing_the_package_starts_nothing_and_leaves_tensorflow_alone() -> N
     modules = "bundle digits errors images inference locations models plots report runs scans tables training versions"
     code = (
         f"import sys; from mnist_batch import {', '.join(modules.split())}; import jobs.train, jobs.report; "
-        "loaded = {'tensorflow', 'keras', 'ray', 'onnxruntime', 'matplotlib'} & set(sys.modules); "
+        "loaded = {'tensorflow', 'keras', 'ray', 'onnxruntime', 'matplotlib', 'pillow_heif'} & set(sys.modules); "
         "sys.exit(f'loaded {loaded}' if loaded else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
