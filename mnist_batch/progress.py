@@ -9,7 +9,7 @@ import time
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mnist_batch import runs, tables
+from mnist_batch import runs, stores, tables
 from mnist_batch.errors import JobError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class Progress:
 
     def _say(self, end: str) -> None:
         try:
-            done, unreadable = self._count()
+            with stores.patience(0):
+                done, unreadable = self._count()
         except JobError:  # a store that does not answer for a while: those who work with it say so
             return
         line = progress_line(done, self.scans, unreadable, done - self.before, time.monotonic() - self.started)

@@ -9,6 +9,7 @@ shard's number travels from the driver; Preprocess opens that shard of the froze
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -17,8 +18,8 @@ import ray
 import ray.data
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import failpoints, opening, reading, report, runs, verifying, versions
-from mnist_batch.errors import BooksError, InputError, Stalled, TooManyUnreadable
+from mnist_batch import failpoints, opening, reading, report, runs, stores, verifying, versions
+from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
 from mnist_batch.pools import Pools
 from mnist_batch.progress import Progress
@@ -85,7 +86,8 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     try:
         kept = score_shards(run, opened, settings)
     except Exception:
-        run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
+        with suppress(StorageError), stores.patience(0):
+            run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
         raise
     if not opened["shards"]:
         run.write_empty_part()
