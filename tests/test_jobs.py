@@ -233,7 +233,7 @@ def test_answers_where_no_valid_digit_is_written_are_mistakes(ruler: str, tmp_pa
     assert pd.read_parquet(out / "calibration")["correct"].sum() == 14
     page = Path(summary["report"]).read_text()
     assert "answered of 8 labelled none, 3 accepted" in page
-    surest = page.split("<h2>Surest mistakes")[1].split("<h2>")[0]
+    surest = page.split("<h2>Surest mistakes")[1].split("<h2")[0]
     assert surest.count('is no digit, read <span class="wrong">') == 6
 
 
