@@ -5,7 +5,9 @@ RUN := $(VENV)/bin/python
 # Two processes, a file of tests each at a time: most tests wait for Ray or TensorFlow to start.
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-fast test-slow lint lock clean
+.PHONY: install demo test test-fast test-slow lint lock clean
+
+install: $(VENV)/ready
 
 demo: $(VENV)/ready
 	$(RUN) -m jobs.demo

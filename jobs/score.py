@@ -16,8 +16,8 @@ Score scanned digits and publish predictions and reports as Parquet.
   python -m jobs.score --retry 2026-11-21-1a2b3c4d --out out
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
-Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books do not balance
-or an internal fault, 75 another process is at work on the run."""
+Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 the rows are not the
+scans listed or an internal fault, 75 another process is at work on the run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
