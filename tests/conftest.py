@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,15 @@ hypothesis.settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the shared Ray, or starts one, is marked so that make test-fast leaves it out."""
+    """Whatever uses the shared Ray is marked, so that make test-fast leaves it out; files with most of it come first.
+
+    A process takes a file at a time: what takes longest is begun first, and short files fill the end.
+    """
     for item in items:
         if "shared_ray" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
+    dear = Counter(item.path for item in items if any(map(item.get_closest_marker, ("ray", "long", "slow"))))
+    items.sort(key=lambda item: -dear[item.path])
 
 
 @pytest.fixture(scope="session")

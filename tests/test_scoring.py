@@ -131,6 +131,11 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
         "review": None,
         "accepted_labelled": None,
         "accepted_errors": None,
+        "labelled_none": 0,
+        "none_refused": 0,
+        "none_answered": 0,
+        "none_unreadable": 0,
+        "none_accepted": None,
     }
     per_class = pq.read_table(one.table_folder("per_class"), partitioning=None)
     confusion = pq.read_table(one.table_folder("confusion"), partitioning=None)
