@@ -83,13 +83,36 @@ def _join(address: str) -> None:
 
 
 def _start() -> None:
-    """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token."""
+    """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token.
+
+    Ray gives its processes 15 to 30 seconds, which they exceed on a machine that is very busy: it is tried twice.
+    """
+    import ray
+
+    folder = _own_folder()
+    for last in (False, True):
+        try:
+            _start_in(folder)
+            break
+        except Exception as error:  # Ray raises what it likes
+            if last:
+                raise JobError(
+                    f"Ray does not start on this machine ({str(error).partition('. ')[0]}); look whether it is too "
+                    "busy or its memory or disk is full, then give the same command again"
+                ) from error
+            ray.shutdown()
+            shutil.rmtree(folder / _session(), ignore_errors=True)
+    token = Path("~/.ray/auth_token").expanduser()
+    with suppress(OSError):
+        token.chmod(0o600)  # Ray makes it readable for everybody
+
+
+def _start_in(folder: Path) -> None:
     from unittest.mock import patch  # which takes a while to import
 
     import ray
     from ray._private import node, parameter, ray_constants
 
-    folder = _own_folder()
     # Without clusters Ray stays on loopback; its agent would take a port that a cluster begun on this machine needs;
     # and without a dashboard its server is there to report usage only, and asks the network in which cloud it is even
     # where that is switched off. ray.init has arguments for none of these.
@@ -104,23 +127,14 @@ def _start() -> None:
         patch.object(node.Node, "start_api_server", lambda *_, **__: None),
         _environment_of_own(folder),
     ):
-        try:
-            ray.init(
-                "local",  # or Ray would join whatever cluster was started on this machine
-                num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=str(folder),
-            )
-        except Exception as error:  # Ray gives its processes 30 seconds, and raises what it likes
-            raise JobError(
-                f"Ray does not start on this machine ({str(error).partition('. ')[0]}); look whether it is too busy or "
-                "its memory or disk is full, then give the same command again"
-            ) from error
-    token = Path("~/.ray/auth_token").expanduser()
-    with suppress(OSError):
-        token.chmod(0o600)  # Ray makes it readable for everybody
+        ray.init(
+            "local",  # or Ray would join whatever cluster was started on this machine
+            num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -513,3 +514,29 @@ def test_an_interrupt_does_not_wait_for_a_ray_that_is_starting(interrupt: type[B
         interrupted()
     assert not ended.is_set()
     end.set()
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_a_ray_that_does_not_start_in_time_is_tried_once_more(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def start(folder: Path) -> None:
+        session = folder / cluster._session()
+        assert not session.exists()  # of the first try nothing is in the way
+        session.mkdir()
+        tried.append(folder)
+        if len(tried) <= failures:
+            raise RuntimeError("The current node timed out during startup. This could happen")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(shutdown=lambda: None, is_initialized=lambda: False))
+    monkeypatch.setattr(cluster, "_start_in", start)
+    try:
+        if failures == 2:
+            with pytest.raises(JobError, match=r"Ray does not start on this machine \(The current node timed out"):
+                cluster._start()
+        else:
+            cluster._start()
+    finally:
+        cluster.stop()
+    assert len(tried) == min(failures + 1, 2)
+    assert not tried[0].exists()
