@@ -17,6 +17,8 @@ from mnist_batch.errors import InputError
 from mnist_batch.runs import LISTING, PARQUET, Run, part_name
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LOCK = ".lock"  # ends the names of the files that keep others off a run
+LONGEST_NEW = 90  # characters: the runs that follow it have a number behind
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -58,6 +60,10 @@ WORDS = {"epoch", "false", "inf", "infinity", "nan", "true"}
 def check_new_id(run_id: str) -> None:
     """Raise InputError unless a run may be begun under this id: a plain name, and no reader's number, date or flag."""
     check_id(run_id)
+    if len(run_id) > LONGEST_NEW:
+        raise InputError(f"--run-id {run_id!r}: has {len(run_id)} characters; give one of at most {LONGEST_NEW}")
+    if run_id.endswith(LOCK):
+        raise InputError(f"--run-id {run_id!r}: files that end so are locks; give one without {LOCK}")
     if not TEXT_ID.fullmatch(run_id) or run_id.lower() in WORDS:
         raise InputError(
             f"--run-id {run_id!r}: programs that read the tables may take it for a number, a date or a flag; begin "
@@ -70,7 +76,7 @@ def locked(out: str, run_id: str) -> Iterator[None]:
     """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work."""
     check_id(run_id)
     filesystem, root = locations.resolve(out)
-    with locks.locked(filesystem, f"{root}/_staging/{run_id}.lock", f"run {run_id}"):
+    with locks.locked(filesystem, f"{root}/_staging/{run_id}{LOCK}", f"run {run_id}"):
         yield
 
 
@@ -177,6 +183,6 @@ def published_runs(out: str) -> list[str]:
 def known_runs(out: str) -> list[str]:
     """The ids of all runs that have a folder, published or not, sorted."""
     filesystem, root = locations.resolve(out)
-    staged = [name for name in locations.names(filesystem, f"{root}/_staging") if not name.endswith(".lock")]
+    staged = [name for name in locations.names(filesystem, f"{root}/_staging") if not name.endswith(LOCK)]
     names = {*locations.names(filesystem, f"{root}/runs"), *staged}
     return sorted(name for name in names if _ID.fullmatch(name))

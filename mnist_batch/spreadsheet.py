@@ -35,18 +35,23 @@ def write(run: runs.Run, path: Path, rows: str = "all") -> int:
     written.
     """
     chosen, written, late = ROWS[rows], 0, report.late_labels(run)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = None
     try:
-        with temporary.open("wb") as file:
+        if path.is_file() or not path.exists():  # a pipe or terminal, such as /dev/stdout, is not there to be replaced
+            path = path.resolve()  # a link stays one
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with (temporary or path).open("wb") as file:
             file.write(b"\xef\xbb\xbf" + ",".join(["night", "run", *COLUMNS]).encode() + b"\r\n")
             for part in run.parts(COLUMNS):
                 part = part if late is None else report.relabel(part, late)
                 found = part if chosen is None else part.filter(chosen)
                 written += len(found)
                 csv.write_csv(_plain(run, found), file, csv.WriteOptions(include_header=False, eol="\r\n"))
-        temporary.replace(path)
+        if temporary:
+            temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
         raise InputError(f"--csv {str(path)!r}: cannot be written ({error.strerror}); name another file") from None
     if written > MOST_ROWS:
         log.warning("%s has %s rows; Excel shows the first %s", path, f"{written:,}", f"{MOST_ROWS:,}")

@@ -67,6 +67,21 @@ def test_an_id_that_reads_as_a_number_a_date_or_a_flag_is_refused_with_what_to_w
         Command(sources=["in"], model="model", out="out", run_id=run_id)
 
 
+def test_the_longest_id_leaves_room_for_the_runs_that_follow(tmp_path: Path) -> None:
+    longest = "n" * 90
+    finding.check_new_id(longest)
+    _, following = finding.find_run(str(tmp_path), "2026-11-21", "cafe0123", longest)
+    with finding.locked(str(tmp_path), following.run_id):
+        pass
+    with pytest.raises(InputError, match="has 91 characters; give one of at most 90"):
+        finding.check_new_id(longest + "n")
+
+
+def test_no_run_is_called_as_the_lock_of_another_is() -> None:
+    with pytest.raises(InputError, match=r"--run-id 'night\.lock': .* give one without \.lock"):
+        finding.check_new_id("night.lock")
+
+
 def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_do(tmp_path: Path) -> None:
     run = runs.Run(str(tmp_path), "night", "2026-11-21")
     run.freeze([], FACTS | {"fingerprint": "cafe0123", "schema_version": 1})

@@ -1,6 +1,8 @@
 """A run as CSV: every row once, with what a spreadsheet would make of its texts in mind."""
 
 import csv
+import os
+import stat
 from pathlib import Path
 
 import pyarrow as pa
@@ -78,3 +80,17 @@ def test_a_file_that_cannot_be_written_is_said(run: runs.Run, tmp_path: Path) ->
     with pytest.raises(InputError, match="cannot be written"):
         spreadsheet.write(run, tmp_path / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out"]
+
+
+def test_a_pipe_is_written_to_and_a_link_stays_one(run: runs.Run, tmp_path: Path) -> None:
+    pipe, whole, link = tmp_path / "pipe", tmp_path / "whole.csv", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(whole)
+    whole.touch()
+    spreadsheet.write(run, link)
+    assert link.is_symlink()
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # what is written fits what a pipe holds
+    assert spreadsheet.write(run, pipe) == len(ROWS)
+    assert os.read(reader, 1 << 16) == whole.read_bytes()
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
