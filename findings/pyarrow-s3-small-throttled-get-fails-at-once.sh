@@ -10,7 +10,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check pyarrow==26.0.1
+"$folder/venv/bin/python" -m pip install --quiet pyarrow==26.0.1
 AWS_EC2_METADATA_DISABLED=true timeout 120 "$folder/venv/bin/python" - <<'PYTHON'
 import sys
 import threading
