@@ -95,10 +95,13 @@ def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
                 f"--run-id {run.run_id}: that run had other sources, model or parameters "
                 f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
             )
-    last = 1
-    for number in _numbers(known_runs(out), first):  # one of them may have been discarded
+    last, ids = 1, known_runs(out)
+    for number in _numbers(ids, first):  # one of them may have been discarded
         later = Run(out, f"{first}-{number}", run_date)
         if (known := later.published or later.opened) is None:
+            # Its run.json was deleted, or its discarding killed: its rows would be read beside those of a run begun.
+            if run.run_id not in ids and first.endswith(mark) and locations.is_folder(run.filesystem, later.folder):
+                run, last = later, number
             continue
         last = number
         if known["fingerprint"] == mark:

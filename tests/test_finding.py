@@ -34,6 +34,17 @@ def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
     assert finding.find_run(out, "2026-11-21", mark, first)[0] == third
 
 
+def test_a_later_run_without_run_json_is_the_one_to_begin_where_the_first_is_gone(tmp_path: Path) -> None:
+    mark, first = "cafe0123", "2026-11-21-cafe0123"
+    publish(tmp_path, f"{first}-2", mark)  # after a first that was refused, and thrown away for it
+    (tmp_path / f"runs/{first}-2/run.json").unlink()
+    begun, following = finding.find_run(str(tmp_path), "2026-11-21", mark, first)
+    assert (begun.run_id, following.run_id) == (f"{first}-2", f"{first}-3")
+    publish(tmp_path, first, mark)
+    begun, following = finding.find_run(str(tmp_path), "2026-11-21", mark, first)
+    assert (begun.run_id, following.run_id) == (first, f"{first}-2")
+
+
 def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path: Path) -> None:
     publish(tmp_path, "form", "cafe0123")
     publish(tmp_path, "form-2", "feedbeef")
