@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mnist_batch import finding, scans
+from mnist_batch import discarding, finding, scans
 from mnist_batch.command import Command
 
 MOST = 20  # endings of names that are told
@@ -35,7 +35,8 @@ def preview(command: Command) -> dict[str, Any]:
     would = "begin" if before is None or before["listing"] != listing else "nothing" if published else "try_again"
     if would == "begin":
         run = following if before else run
-        finding.check_place(run, listing, shards)
+        if not discarding.interrupted(run):  # else what lies there goes first
+            finding.check_place(run, listing, shards)
     return {
         "run_id": run.run_id,
         "would": would,

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from jobs import score
-from mnist_batch import opening, scoring
+from mnist_batch import opening, previewing, runs, scoring
 from mnist_batch.command import Command
+from mnist_batch.errors import InputError
 from tests.conftest import write_scan
 from tests.test_jobs import Capture, ran
 
@@ -86,3 +87,16 @@ def test_a_mistake_is_found_as_the_command_itself_finds_it(
     assert (code, printed) == (2, "")
     assert message in summary["error"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_whose_discarding_was_killed_would_be_begun_anew(
+    scans_folder: Callable[[int], Path], ruler: Path, tmp_path: Path
+) -> None:
+    command = Command(sources=[str(scans_folder(1))], model=str(ruler), out=str(tmp_path / "out"))
+    left = Path(runs.Run(command.out, command.first, command.date).table_folder("predictions"))
+    left.mkdir(parents=True)
+    (left / "part-00000.parquet").write_bytes(b"an earlier listing's")
+    with pytest.raises(InputError, match="its run.json is gone"):
+        previewing.preview(command)
+    (tmp_path / "out/_staging" / f".{command.first}.discarding").mkdir(parents=True)
+    assert previewing.preview(command)["would"] == "begin"
