@@ -206,7 +206,7 @@ def _template() -> jinja2.Template:
 
 def _sure(confidence: float) -> str:
     # Never rounded up to 100: what is not certain is not shown as certain.
-    return f"{min(int(confidence * 10_000), 9_999) / 100:.4g}"
+    return f"{min(int(confidence * 10_000), 9_999) / 100:.2f}"
 
 
 def page(
