@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mnist_batch import discarding, finding, scans
+from mnist_batch import discarding, finding, scans, tables
 from mnist_batch.command import Command
 
 MOST = 20  # endings of names that are told
@@ -42,7 +42,7 @@ def preview(command: Command) -> dict[str, Any]:
         "would": would,
         "scans": listed.num_rows,
         "shards": shards,
-        "labelled": listed.num_rows - listed["label"].null_count,
+        "labelled": pc.sum(pc.not_equal(listed["label"], tables.NO_DIGIT)).as_py() or 0,  # as run.json counts them
         "endings": _endings(listed["scan"]),
         "left_out": left_out,
     }

@@ -90,9 +90,9 @@ def test_a_mistake_is_found_as_the_command_itself_finds_it(
 
 
 def test_a_run_whose_discarding_was_killed_would_be_begun_anew(
-    scans_folder: Callable[[int], Path], ruler: Path, tmp_path: Path
+    scans_folder: Callable[[int], Path], ruler: str, tmp_path: Path
 ) -> None:
-    command = Command(sources=[str(scans_folder(1))], model=str(ruler), out=str(tmp_path / "out"))
+    command = Command(sources=[str(scans_folder(1))], model=ruler, out=str(tmp_path / "out"))
     left = Path(runs.Run(command.out, command.first, command.date).table_folder("predictions"))
     left.mkdir(parents=True)
     (left / "part-00000.parquet").write_bytes(b"an earlier listing's")
@@ -100,3 +100,10 @@ def test_a_run_whose_discarding_was_killed_would_be_begun_anew(
         previewing.preview(command)
     (tmp_path / "out/_staging" / f".{command.first}.discarding").mkdir(parents=True)
     assert previewing.preview(command)["would"] == "begin"
+
+
+def test_labelled_are_those_that_run_json_will_count(ruler: str, tmp_path: Path) -> None:
+    for name in ("3/a.png", "none/b.png", "other/c.png"):
+        write_scan(tmp_path / "in" / name, 1)
+    command = Command(sources=[str(tmp_path / "in")], labels="parent", model=ruler, out=str(tmp_path / "out"))
+    assert previewing.preview(command)["labelled"] == 1
