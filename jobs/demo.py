@@ -1,7 +1,6 @@
 """The whole story on the embedded MNIST: write scans, train on two workers, score them, read the report."""
 
 import csv
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,4 +102,4 @@ def _write(path: Path, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

@@ -1,6 +1,5 @@
 """Withdraw a published run, or throw an unfinished one away."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,4 +35,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

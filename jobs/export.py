@@ -1,6 +1,5 @@
 """Export the rows of a published run as CSV, for spreadsheets."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run = finding.published_run(given.out, given.run)
         written = spreadsheet.write(run, Path(given.csv), given.rows)
-        print(f"{written:,} rows: {given.csv}")
+        print(f"{written:,} row{'' if written == 1 else 's'}: {given.csv}")
         return {"run_id": run.run_id, "rows": written, "csv": given.csv}
 
     return session.run(work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

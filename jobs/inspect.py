@@ -1,6 +1,5 @@
 """Show how one scan is read: where its ink is, what the model sees of it, and what it answers."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,4 +54,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

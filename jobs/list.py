@@ -1,6 +1,5 @@
 """List the runs of an output: their state, counts and accuracy."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,4 +42,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

@@ -1,6 +1,5 @@
 """Rebuild the report of a published run from its predictions, with the labels in them or with new ones."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,4 +50,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

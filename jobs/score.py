@@ -1,7 +1,6 @@
 """Score scanned digits on a Ray cluster and publish predictions and per-class accuracy reports as Parquet."""
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = _asked(given)
         if given.retry is not None and not asked.failed.num_rows:
             print(f"run {given.retry}: no scan failed for a passing reason, there is nothing to retry")
-            return {"retries": given.retry, "rows": 0}
+            return {"retries": given.retry, "rows": 0, **({"status": "dry_run"} if given.dry_run else {})}
         if given.dry_run:
             found = previewing.preview(asked)
             print(previewing.text(found))
@@ -130,7 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         help="publish what the model saw of each scan, 28x28 as PNG, in the column image; a run of its own",
     )
     how.add_argument("--run-date", metavar="DATE", help="the run's date, such as 2026-11-21; today if left out")
-    how.add_argument("--run-id", metavar="ID", help="the run's name, such as night-7; date and fingerprint if left out")
+    how.add_argument(
+        "--run-id",
+        metavar="ID",
+        help="the run's name, such as night-7, of at most 90 characters; date and fingerprint if left out",
+    )
     how.add_argument(
         "--max-unreadable",
         type=float,
@@ -233,4 +236,4 @@ def _asked(given: argparse.Namespace) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

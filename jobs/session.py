@@ -92,6 +92,19 @@ def _address(given: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def leave(code: int) -> NoReturn:
+    """End the process with a job's exit code.
+
+    After an interrupt at once: threads of Ray may still be at work, and what happens to them while Python takes itself
+    apart would decide the exit code.
+    """
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def run(work: Callable[[], Mapping[str, Any]]) -> int:
     """Do a job's work and return its exit code; the last line printed is one JSON summary.
 
@@ -115,7 +128,11 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     print(json.dumps(summary), flush=True)
     if not joined:
         with cluster.quiet(1, 2):  # or a late message of Ray's would follow the last line
-            cluster.stop(logs)
+            try:
+                cluster.stop(logs)
+            except BaseException:
+                if not signals.first:
+                    raise
     if not signals.first:
         signals.restore()
     return int(summary["exit_code"])

@@ -1,6 +1,5 @@
 """Train a Keras digit model across Ray workers and save it as a model bundle."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -140,4 +139,4 @@ def told(bundle: "Bundle") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

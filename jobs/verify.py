@@ -1,6 +1,5 @@
 """Check that published runs are byte for byte what was published."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,4 +53,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    session.leave(main())

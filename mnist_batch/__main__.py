@@ -3,7 +3,6 @@
 import argparse
 import ast
 import pkgutil
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -39,5 +38,10 @@ def _summaries() -> dict[str, str]:
     }
 
 
+def command() -> None:
+    """What the installed command runs: ``main``, and with its exit code the process ends."""
+    import_module(f"{JOBS}.session").leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -98,8 +98,7 @@ def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], ot
     if locations.is_folder(filesystem, path):
         yield from _of_parquet(file, filesystem, path, needed, others)
         return
-    with filesystem.open_input_stream(path, compression=None, buffer_size=READ_BYTES) as stream:
-        content = io.BufferedReader(stream)
+    with io.BufferedReader(_Parts(filesystem, path), READ_BYTES) as content:
         if content.peek(4)[:4] == b"PAR1":
             yield from _of_parquet(file, filesystem, path, needed, others)
         elif content.peek(2)[:2] == b"\x1f\x8b":
@@ -108,10 +107,32 @@ def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], ot
             yield from _of_csv(file, content, needed, others)
 
 
+class _Parts(io.RawIOBase):
+    """A file read part by part, each asked for again where a store throttles."""
+
+    def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
+        self._filesystem, self._path, self._at = filesystem, path, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = locations.ask(self._filesystem, self._path, lambda: self._part(len(buffer)))
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+    def _part(self, size: int) -> bytes:
+        with self._filesystem.open_input_file(self._path) as file:
+            return bytes(file.read_at(size, self._at))
+
+
 def _of_parquet(
     file: str, filesystem: fs.FileSystem, path: str, needed: list[str], others: list[str]
 ) -> Iterator[Rows]:
-    given = ds.dataset(path, filesystem=filesystem, format="parquet", partitioning=None)
+    given = locations.ask(
+        filesystem, path, lambda: ds.dataset(path, filesystem=filesystem, format="parquet", partitioning=None)
+    )
     at = _places(file, given.schema.names, needed, others)
     columns = {name: given.schema.names[place] for name, place in at.items()}
     first = 1
@@ -124,7 +145,7 @@ def _of_parquet(
         first += len(batch)
 
 
-def _of_csv(file: str, content: io.BufferedReader, needed: list[str], others: list[str]) -> Iterator[Rows]:
+def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], others: list[str]) -> Iterator[Rows]:
     lines = io.TextIOWrapper(content, _encoding(file, content), "backslashreplace", newline="")
     line, header = 1, lines.readline()
     if header.lower().startswith("sep="):  # an instruction to Excel, which does not show it
@@ -150,7 +171,7 @@ def _value(text: str) -> str:
     return text.strip(f"{SEPARATORS} \r\n")
 
 
-def _encoding(file: str, content: io.BufferedReader) -> str:
+def _encoding(file: str, content: "io.BufferedReader[Any]") -> str:
     head = content.peek(1024)
     if not head:
         raise InputError(f"{file}: is empty")

@@ -93,7 +93,7 @@ def test_the_wheel_carries_data_template_and_licences_and_one_package(wheel: zip
 def test_the_installed_command_starts_every_job(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path / "installed")
     [entry_points] = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
-    assert "mnist-batch = mnist_batch.__main__:main" in entry_points.read_text()
+    assert "mnist-batch = mnist_batch.__main__:command" in entry_points.read_text()
     (tmp_path / "jobs.py").write_text("raise AssertionError('a module of the user was imported')")
     files = Path(__file__).parent.parent.glob("jobs/*.py")
     names = sorted(path.stem for path in files if "\ndef main(" in path.read_text())

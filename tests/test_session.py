@@ -540,3 +540,9 @@ def test_a_ray_that_does_not_start_in_time_is_tried_once_more(failures: int, mon
         cluster.stop()
     assert len(tried) == min(failures + 1, 2)
     assert not tried[0].exists()
+
+
+@pytest.mark.parametrize(("code", "ends_with"), [(0, 7), (130, 130), (143, 143)])
+def test_after_an_interrupt_nothing_else_decides_the_exit_code(code: int, ends_with: int) -> None:
+    program = f"import atexit, os; from jobs import session; atexit.register(os._exit, 7); session.leave({code})"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == ends_with
