@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Three processes, a file of tests each at a time, in the order of tests/conftest.py: on two cores most tests wait, for
-# Ray or TensorFlow to start.
-PYTEST := $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two processes, a file of tests each at a time, in the order of tests/conftest.py: most tests wait for Ray or TensorFlow
+# to start.
+PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo test test-fast test-slow lint lock clean
 

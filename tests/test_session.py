@@ -488,6 +488,7 @@ def test_a_ray_that_does_not_start_is_told_in_a_sentence(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(ray, "init", fails)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests of this process have a Ray
     with pytest.raises(JobError, match=r"\(The current node timed out during startup\); look whether it is too busy"):
         cluster.connect(None)
     kept = cluster._own
