@@ -5,8 +5,11 @@ import csv
 import gzip
 import io
 import re
+import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
@@ -98,17 +101,29 @@ def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], ot
     if locations.is_folder(filesystem, path):
         yield from _of_parquet(file, filesystem, path, needed, others)
         return
-    with io.BufferedReader(_Parts(filesystem, path), READ_BYTES) as content:
+    with _on_disk(filesystem, path) as there, open(there, "rb") as content:
         if content.peek(4)[:4] == b"PAR1":
-            yield from _of_parquet(file, filesystem, path, needed, others)
+            yield from _of_parquet(file, fs.LocalFileSystem(), there, needed, others)
         elif content.peek(2)[:2] == b"\x1f\x8b":
             yield from _of_csv(file, io.BufferedReader(gzip.GzipFile(fileobj=content)), needed, others)
         else:
             yield from _of_csv(file, content, needed, others)
 
 
+@contextmanager
+def _on_disk(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
+    """The path of a file on this machine, or of a copy of one at a store while the context lasts."""
+    if locations.is_disk(filesystem):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(_Parts(filesystem, path), copy, READ_BYTES)
+        copy.flush()
+        yield copy.name
+
+
 class _Parts(io.RawIOBase):
-    """A file read part by part, each asked for again where a store throttles."""
+    """A file at a store, read part by part, each asked for again where the store throttles."""
 
     def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
         self._filesystem, self._path, self._at = filesystem, path, 0

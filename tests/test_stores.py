@@ -1,11 +1,13 @@
 """Object stores that throttle, refuse and cut: asked again, or told in a sentence, and never a row lost."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
@@ -117,9 +119,14 @@ def test_a_read_that_is_throttled_or_cut_is_repeated(store: s3.Proxy, fault: s3.
     assert sum(request.startswith("GET") for request in store.seen) == 3
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("rows", [1, 200_000])
-def test_a_table_of_a_user_that_is_throttled_is_read_whole(store: s3.Proxy, rows: int) -> None:
-    store.send("PUT", f"/{store.bucket}/truth.csv", b"scan,label\n" + b"a.png,7\n" * rows)
+def test_a_table_of_a_user_that_is_throttled_is_read_whole(store: s3.Proxy, rows: int, kind: str) -> None:
+    content = b"scan,label\n" + b"a.png,7\n" * rows
+    if kind == "parquet":
+        names = [secrets.token_hex(8) for _ in range(rows)]  # of more than one part
+        content = bytes(runs.parquet(pa.table({"scan": names, "label": [7] * rows})))
+    store.send("PUT", f"/{store.bucket}/truth.csv", content)
     refusals = iter([503] * 5)  # more than pyarrow's own three tries
     store.fault = lambda method, path: next(refusals, None) if method == "GET" and "truth" in path else None
     read = user_tables.read("--labels", f"s3://{store.bucket}/truth.csv", ["scan", "label"])
