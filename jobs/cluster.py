@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from mnist_batch.errors import InputError, JobError
 
@@ -186,6 +187,21 @@ def stop(logs: Path | None = None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
             _own = None
+
+
+def leave(code: int, logs: Path | None) -> NoReturn:
+    """End this process with an exit code, and its own Ray with it, where threads of Ray may still be at work.
+
+    ``logs`` is where the logs of that Ray go, if they are to be kept. The process becomes ``leaving.py``.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _own is None:
+        os._exit(code)
+    folder, lock = _own
+    os.set_inheritable(lock, True)  # nobody else removes the folder meanwhile
+    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leaving.py"))]
+    os.execv(program[0], [*program, str(code), str(folder), _session(), str(logs or "")])  # noqa: S606 - this Python
 
 
 def _session() -> str:

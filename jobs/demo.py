@@ -102,4 +102,4 @@ def _write(path: Path, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    session.leave(main())
+    session.leave(main)

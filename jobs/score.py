@@ -236,4 +236,4 @@ def _asked(given: argparse.Namespace) -> Any:
 
 
 if __name__ == "__main__":
-    session.leave(main())
+    session.leave(main)

@@ -17,6 +17,7 @@ from mnist_batch.errors import InputError, JobError
 from . import cluster
 
 log = logging.getLogger("mnist_batch")
+_whole_process = False
 connect = cluster.connect
 
 
@@ -92,17 +93,11 @@ def _address(given: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def leave(code: int) -> NoReturn:
-    """End the process with a job's exit code.
-
-    After an interrupt at once: threads of Ray may still be at work, and what happens to them while Python takes itself
-    apart would decide the exit code.
-    """
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+def leave(main: Callable[[], int]) -> NoReturn:
+    """Run a job as this process's whole work, and end it with the job's exit code."""
+    global _whole_process
+    _whole_process = True
+    sys.exit(main())
 
 
 def run(work: Callable[[], Mapping[str, Any]]) -> int:
@@ -127,12 +122,10 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
         log.error("what Ray's processes have logged is kept in %s for a week", logs)
     print(json.dumps(summary), flush=True)
     if not joined:
+        if _whole_process and (signals.first or summary["exit_code"] == JobError.exit_code):
+            cluster.leave(summary["exit_code"], logs)  # the work may still go on in threads
         with cluster.quiet(1, 2):  # or a late message of Ray's would follow the last line
-            try:
-                cluster.stop(logs)
-            except BaseException:
-                if not signals.first:
-                    raise
+            cluster.stop(logs)
     if not signals.first:
         signals.restore()
     return int(summary["exit_code"])

@@ -139,4 +139,4 @@ def told(bundle: "Bundle") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    session.leave(main())
+    session.leave(main)

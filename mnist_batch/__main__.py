@@ -40,7 +40,7 @@ def _summaries() -> dict[str, str]:
 
 def command() -> None:
     """What the installed command runs: ``main``, and with its exit code the process ends."""
-    import_module(f"{JOBS}.session").leave(main())
+    import_module(f"{JOBS}.session").leave(main)
 
 
 if __name__ == "__main__":

@@ -543,7 +543,37 @@ def test_a_ray_that_does_not_start_in_time_is_tried_once_more(failures: int, mon
     assert not tried[0].exists()
 
 
-@pytest.mark.parametrize(("code", "ends_with"), [(0, 7), (130, 130), (143, 143)])
-def test_after_an_interrupt_nothing_else_decides_the_exit_code(code: int, ends_with: int) -> None:
-    program = f"import atexit, os; from jobs import session; atexit.register(os._exit, 7); session.leave({code})"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == ends_with
+@pytest.mark.parametrize("own", [True, False])
+def test_what_ray_does_to_the_process_does_not_decide_its_exit_code(own: bool) -> None:
+    """A job that ends with 5 while its work goes on in a thread: its children end, and its folder is removed."""
+    program = """
+import os, subprocess, sys, threading, time
+from pathlib import Path
+from jobs import cluster, session
+from mnist_batch.errors import Stalled
+
+def work():
+    if sys.argv[1] == "True":
+        folder = cluster._own_folder()
+        (folder / cluster._session() / "logs").mkdir(parents=True)
+        (folder / cluster._session() / "logs/raylet.out").write_text("said")
+        ray = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(1, flush=True); time.sleep(60)"
+        child = subprocess.Popen([sys.executable, "-c", ray], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        threading.Thread(target=lambda: (child.wait(), os._exit(1))).start()  # as Ray's own threads do
+    raise Stalled("nothing came of it")
+
+session.leave(lambda: session.run(work))
+"""
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/tmp") as temporary:  # a short name, as sockets need it
+        ended = subprocess.run(
+            [sys.executable, "-c", program, str(own)],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"TMPDIR": temporary},
+        )
+        left = [path.name for path in Path(temporary).iterdir()]
+    assert ended.returncode == 5
+    assert json.loads(ended.stdout.splitlines()[-1])["error"] == "nothing came of it"
+    assert [name.startswith(cluster.LOGS) for name in left] == [True] * own
