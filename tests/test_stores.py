@@ -390,7 +390,7 @@ def test_a_run_from_store_to_store_that_throttles_is_published_whole(
 
     def throttled(method: str, path: str) -> s3.Fault:
         turn = turns[method] = turns.get(method, 0) + 1
-        return 503 if turn % 10 == 0 or (method == "GET" and "0007.png" in path and turn % 2) else None
+        return 503 if turn % 4 == 0 or (method == "GET" and "0007.png" in path and turn % 2) else None
 
     store.fault = throttled
     command = [f"s3://{store.bucket}/scans{where}", "--out", f"s3://{store.bucket}/out{where}", "--model", ruler]
