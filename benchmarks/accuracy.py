@@ -141,7 +141,14 @@ class Reader:
 
     def read(self, pictures: Grey) -> Answers:
         """Answers to normalised pages, uint8 (N, 28, 28)."""
-        outputs = np.concatenate([self.engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
+        return self.answers(pictures, self.outputs(pictures))
+
+    def outputs(self, pictures: Grey) -> NDArray[np.float32]:
+        """What the model puts out for each page, its classes and strangers."""
+        return np.concatenate([self.engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
+
+    def answers(self, pictures: Grey, outputs: NDArray[np.float32]) -> Answers:
+        """What these outputs say of these pages."""
         blank, refusal = ~pictures.any(axis=(1, 2)), inference.refusals_of(outputs)
         refused = (refusal >= 0) & ~blank
         found = calibrating.tempered(outputs, calibrating.temperature_of(self.calibration))

@@ -9,6 +9,7 @@ own size and not by ``mnist_batch/strangers.py``, from which the model learned; 
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,12 @@ FONTS = (
     "STIXGeneral.ttf",
 )
 LETTERS = "AEFHKMNPRWXkmnpwx&#%"  # none that could be a digit
+
+
+@cache
+def mnist() -> Grey:
+    """The digits that are written into cells, uint8 (10000, 28, 28)."""
+    return digits.mnist("test")[0]
 
 
 def empty(random: Random) -> Grey:
@@ -126,7 +133,7 @@ def worded(random: Random) -> Grey:
 
 def doubled(random: Random) -> Grey:
     """Two digits of the MNIST test set in one cell."""
-    page, (pictures, _) = empty(random).astype(np.float32), digits.mnist("test")
+    page, pictures = empty(random).astype(np.float32), mnist()
     for left, number in zip((2, 32), random.integers(0, len(pictures), 2), strict=True):
         drawn = cv2.resize(pictures[number], (30, 36)).astype(np.float32) / 255
         part = page[14:50, left : left + 30]
@@ -162,7 +169,7 @@ def measure(reader: Reader, count: int) -> dict[str, dict[str, float]]:
     """The shares for ``count`` cells of every kind, and for the whole MNIST test set."""
     random = np.random.default_rng(0)
     sets = {name: [draw(random) for _ in range(count)] for name, draw in KINDS.items()}
-    sets["MNIST test, as it is"] = list(digits.mnist("test")[0])
+    sets["MNIST test, as it is"] = list(mnist())
     return {name: {"pages": len(pages), **shares(pages, reader)} for name, pages in sets.items()}
 
 

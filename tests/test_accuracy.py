@@ -4,14 +4,16 @@ import csv
 import json
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from benchmarks import accuracy, refusals
-from mnist_batch import augmenting, bundle, calibrating, digits, inference, styles, vetting
+from mnist_batch import augmenting, bundle, calibrating, digits, styles, vetting
 from mnist_batch.normalising import normalise
 
 
@@ -20,14 +22,35 @@ def reader() -> accuracy.Reader:
     return accuracy.Reader(bundle.SHIPPED)
 
 
-def test_the_shipped_bundle_is_small_whole_and_what_it_says() -> None:
+class Whole(NamedTuple):
+    """The MNIST test set as the bundle reads it."""
+
+    labels: NDArray[np.int8]
+    outputs: NDArray[np.float32]
+    answers: accuracy.Answers
+
+
+@pytest.fixture(scope="module")
+def whole(reader: accuracy.Reader) -> Whole:
+    images, labels = digits.mnist("test")
+    outputs = reader.outputs(images)
+    return Whole(labels, outputs, reader.answers(images, outputs))
+
+
+@pytest.fixture(scope="module")
+def mnist_test() -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    return digits.mnist("test")
+
+
+@pytest.mark.long
+def test_the_shipped_bundle_is_small_whole_and_what_it_says(whole: Whole) -> None:
     shipped = bundle.open_bundle(bundle.SHIPPED)
     vetting.vet(shipped)
     assert sum(path.stat().st_size for path in Path(bundle.SHIPPED).iterdir()) < 8 * 1024**2
     assert shipped.info["architecture"] == "ensemble"
-    images, labels = digits.mnist("test")
-    answers = inference.OnnxEngine(shipped)(images)[:, :10].argmax(axis=1)
-    assert (answers == labels).mean() == pytest.approx(shipped.info["test"]["accuracy"], abs=1e-9)
+    assert (whole.outputs[:, :10].argmax(axis=1) == whole.labels).mean() == pytest.approx(
+        shipped.info["test"]["accuracy"], abs=1e-9
+    )
 
 
 # Each floor is two points below what benchmarks/accuracy.json says of all pages.
@@ -48,19 +71,18 @@ def test_cells_without_one_digit_are_not_read_as_one(reader: accuracy.Reader, ki
     assert found["accepted"] <= 0.02
 
 
-def test_hardly_any_digit_is_refused(reader: accuracy.Reader) -> None:
-    images, _ = digits.mnist("test")
-    answers = reader.read(images)
-    assert (answers.blank | answers.refused).mean() < 0.002
+@pytest.mark.long
+def test_hardly_any_digit_is_refused(whole: Whole) -> None:
+    assert (whole.answers.blank | whole.answers.refused).mean() < 0.002
 
 
-def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Reader) -> None:
-    images, labels = digits.mnist("test")
-    answers = reader.read(images)
+@pytest.mark.long
+def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Reader, whole: Whole) -> None:
+    answers = whole.answers
     for target in accuracy.TARGETS:
         threshold = calibrating.threshold_for(reader.calibration, target, "ensemble")
         accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
-        assert (answers.digit != labels)[accepted].mean() <= target
+        assert (answers.digit != whole.labels)[accepted].mean() <= target
         assert accepted.mean() > 0.85
 
 
@@ -109,8 +131,10 @@ def test_nothing_is_learned_as_no_digit_of_which_only_an_upright_stroke_is_left(
 
 
 @given(st.sampled_from([1, 7, 9]), st.integers(0, 2**32 - 1))
-def test_a_style_adds_strokes_and_takes_none(label: int, seed: int) -> None:
-    images, labels = digits.mnist("test")
+def test_a_style_adds_strokes_and_takes_none(
+    mnist_test: tuple[NDArray[np.uint8], NDArray[np.int8]], label: int, seed: int
+) -> None:
+    images, labels = mnist_test
     random = np.random.default_rng(seed)
     picture = images[random.choice(np.flatnonzero(labels == label))]
     before = picture.copy()

@@ -43,7 +43,7 @@ def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: reading.R
 FATAL = {
     "kill": ("crashed", "signal SIGKILL"),
     "exit": ("crashed", "exit code 1"),
-    "loop": ("timeout", "not read and decoded in 2 seconds, three times"),
+    "loop": ("timeout", "not read and decoded in 1 seconds, three times"),
     "allocate": ("crashed", "of memory"),
 }
 
@@ -59,7 +59,7 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     reader.close()
     (tmp_path / "points/read 270.png").write_text(f"{action} always")
     if action == "loop":  # the others have time, or a machine that stands still for a moment ends an innocent scan
-        reader.limits = reading.Limits(scan_timeout_seconds=2)
+        reader.limits = reading.Limits(scan_timeout_seconds=1)
     noted: list[tuple[int, str, str]] = []
     rows = reader.read(manifest, note=lambda *death: noted.append(death))
     assert rows.schema.equals(tables.PREPROCESSED)
