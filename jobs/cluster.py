@@ -116,11 +116,14 @@ def _start_in(folder: Path) -> None:
 
     # Without clusters Ray stays on loopback; its agent would take a port that a cluster begun on this machine needs;
     # and without a dashboard its server is there to report usage only, and asks the network in which cloud it is even
-    # where that is switched off. ray.init has arguments for none of these.
+    # where that is switched off. Its monitors would add nodes and print logs: there are none to add, and nobody reads.
+    # ray.init has arguments for none of these.
     arguments = partial(
         parameter.RayParams,
         dashboard_agent_listen_port=0,
         session_name=_session(),
+        no_monitor=True,
+        include_log_monitor=False,
     )
     with (
         patch.object(ray_constants, "ENABLE_RAY_CLUSTER", False),
