@@ -60,9 +60,20 @@ def shared_ray() -> Iterator[None]:
 
 
 @pytest.fixture
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their pictures, for tests that look at none."""
+    from mnist_batch import plots, report
+
+    monkeypatch.setattr(plots, "import_ahead", lambda: None)
+    drawn = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
+    monkeypatch.setattr(report, "_pictures", lambda *_: drawn)
+    monkeypatch.setattr(report, "_picture", lambda _: None)
+
+
+@pytest.fixture
+def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
-    from mnist_batch import inference, plots, reading, report, scoring
+    from mnist_batch import inference, reading, scoring
 
     def in_process(run: Any, opened: Any, pending: Any, *_: object) -> None:
         model = opened["model"]
@@ -71,10 +82,6 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
             classify(reading.preprocess(run.shard(number), number))
 
     monkeypatch.setattr(scoring, "run_pipeline", in_process)
-    monkeypatch.setattr(plots, "import_ahead", lambda: None)
-    drawn = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
-    monkeypatch.setattr(report, "_pictures", lambda *_: drawn)
-    monkeypatch.setattr(report, "_picture", lambda _: None)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
     from jobs import session
 

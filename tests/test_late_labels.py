@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import inference, opening, report, runs, scans, scoring, tables, verifying
+from mnist_batch import inference, opening, reading, report, runs, scans, scoring, tables, verifying
 from mnist_batch.command import Command
 from mnist_batch.errors import InputError
 from tests.conftest import write_scan
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 ROOT = Path(__file__).parent.parent
 
 
@@ -25,9 +26,7 @@ def published(folder: Path, model: str, **options: Any) -> runs.Run:
     with opening.open_run(asked) as run:
         classify = inference.Classify(run, model, asked.bundle.digest)
         for shard in range(3):
-            run.write_part(
-                classify.answered(inference.Preprocess(run)(pa.table({"shard": pa.array([shard], pa.int32())})))
-            )
+            run.write_part(classify.answered(reading.preprocess(run.shard(shard), shard)))
         scoring.score(run)
         return run
 

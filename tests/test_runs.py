@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, failpoints, inference, listing, runs, scans, tables, verifying
+from mnist_batch import bundle, failpoints, inference, listing, reading, runs, scans, tables, verifying
 from mnist_batch.errors import BooksError, Locked
 from tests.conftest import write_scan
 
@@ -27,7 +27,7 @@ def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
 
 
 def answered(run: runs.Run, ruler: str, shard: int) -> pa.Table:
-    rows = inference.Preprocess(run)(pa.table({"shard": pa.array([shard], pa.int32())}))
+    rows = reading.preprocess(run.shard(shard), shard)
     return inference.Classify(run, ruler, bundle.open_bundle(ruler).digest).answered(rows)
 
 

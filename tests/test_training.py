@@ -288,6 +288,7 @@ def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[
     return [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_a_fused_batch_norm_learns_what_one_of_keras_does(policy: str) -> None:
     import keras
