@@ -17,7 +17,7 @@ from PIL import Image
 from mnist_batch import images, listing, reading, scoring, tables
 from tests.conftest import picture_of, write_scan
 from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
-from tests.test_scoring import opened, predictions
+from tests.test_scoring import ONE_EACH, opened, predictions
 
 PNG, JPEG = encoded(GREY, "PNG"), encoded(GREY, "JPEG")
 PAGE = (Path(__file__).parent.parent / "docs/inputs.md").read_text()
@@ -142,9 +142,9 @@ def test_everything_strange_is_a_row_and_its_neighbours_are_as_in_a_clean_run(
         write_scan(tmp_path / "clean" / f"{number}.png", number % 10)
         write_scan(strange / "neighbours" / f"{number}.png", number % 10)
     clean = opened([tmp_path / "clean"], ruler, tmp_path / "out", labels="none", shard_size=7)
-    scoring.score(clean)
+    scoring.score(clean, ONE_EACH)
     run = opened([strange], ruler, tmp_path / "out", labels="none", shard_size=7)
-    facts = scoring.score(run)
+    facts = scoring.score(run, ONE_EACH)
     rows = predictions(run).to_pylist()
     found = {row["scan"]: row["status"] for row in rows if "/" not in row["scan"] and row["scan"] != "pages.tif"}
     assert found == expected()

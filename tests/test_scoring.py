@@ -23,6 +23,7 @@ from mnist_batch.scoring import Settings
 from tests.conftest import calibrated
 
 Make = Callable[..., Path]
+ONE_EACH = Settings(preprocessors=1, classifiers=1)  # each actor more takes seconds to start
 
 
 def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> runs.Run:
@@ -98,7 +99,7 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
 ) -> None:
     folder = scans_folder(110)
     one = opened([folder], ruler, tmp_path / "one")
-    facts = scoring.score(one, Settings(preprocessors=1, classifiers=1))
+    facts = scoring.score(one, ONE_EACH)
     two = opened([folder], ruler, tmp_path / "two", shard_size=7)
     scoring.score(two, Settings(preprocessors=2, classifiers=2))
     rows = predictions(one)
@@ -151,16 +152,16 @@ def test_the_same_command_again_does_nothing_and_new_scans_make_a_new_run(
 ) -> None:
     folder, out = scans_folder(15), tmp_path / "out"
     first = opened([folder], ruler, out)
-    published = scoring.score(first)
+    published = scoring.score(first, ONE_EACH)
     before = files(out)
     again = opened([folder], ruler, out)
-    assert (again, scoring.score(again)) == (first, published)
+    assert (again, scoring.score(again, ONE_EACH)) == (first, published)
     assert files(out) == before
 
     (folder / "3/another.png").write_bytes((folder / "3/scan-0003.png").read_bytes())
     second = opened([folder], ruler, out)
     assert second.run_id == f"{first.run_id}-2"
-    assert scoring.score(second)["scans"] == 16
+    assert scoring.score(second, ONE_EACH)["scans"] == 16
     assert {path: time for path, time in files(out).items() if path in before} == before
     assert opened([folder], ruler, out) == second
     assert len(pq.read_table(out / "predictions")) == 31
@@ -170,10 +171,10 @@ def test_the_same_command_again_does_nothing_and_new_scans_make_a_new_run(
 def test_a_run_that_keeps_images_is_another_run(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder, out = scans_folder(25), tmp_path / "out"
     first = opened([folder], ruler, out)
-    scoring.score(first)
+    scoring.score(first, ONE_EACH)
     second = opened([folder], ruler, out, keep_images=True)
     assert second.run_id != first.run_id
-    assert scoring.score(second)["keep_images"] is True
+    assert scoring.score(second, ONE_EACH)["keep_images"] is True
     assert opened([folder], ruler, out, keep_images=True).published
     without, kept = (pq.read_table(run.table_folder("predictions"), partitioning=None) for run in (first, second))
     assert without.drop_columns(["image", "run"]).equals(kept.drop_columns(["image", "run"]))
@@ -194,7 +195,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     (folder / "3/late.png").write_bytes(b"arrived since")
     resumed = opened([folder], ruler, out)
     assert resumed == run
-    published = scoring.score(resumed)
+    published = scoring.score(resumed, ONE_EACH)
     moved = {Path(path).stem: time for path, time in files(out / "predictions").items()}
     assert all(moved[Path(path).name] == time for path, time in safe.items())
     assert (published["scans"], published["resumed_shards"]) == (50, 1)
@@ -207,7 +208,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
 def test_an_empty_folder_is_published_as_an_empty_typed_table(ruler: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     run = opened([tmp_path / "in"], ruler, tmp_path / "out")
-    assert scoring.score(run)["totals"]["rows"] == 0
+    assert scoring.score(run, ONE_EACH)["totals"]["rows"] == 0
     assert predictions(run).schema.equals(tables.published(tables.PREDICTIONS))
     assert len(pq.read_table(run.table_folder("per_class"), partitioning=None)) == 10
     assert opened([tmp_path / "in"], ruler, tmp_path / "out").published
@@ -217,7 +218,7 @@ def test_an_empty_folder_is_published_as_an_empty_typed_table(ruler: str, tmp_pa
 def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler: str, tmp_path: Path) -> None:
     folder = scans_folder(30)
     run = opened([folder], ruler, f"fsspec+file://{tmp_path}/out")
-    facts = scoring.score(run)
+    facts = scoring.score(run, ONE_EACH)
     assert sorted(file["path"] for file in facts["files"]) == sorted(
         str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out/predictions").rglob("*.parquet")
     )
@@ -228,7 +229,7 @@ def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler:
         labels="parent",
     )
     with opening.open_run(asked) as remote:
-        scoring.score(remote)
+        scoring.score(remote, ONE_EACH)
     columns = ["scan", "status", "digit", "label", "confidence"]
     assert predictions(remote).select(columns).equals(predictions(run).select(columns))
 
@@ -243,7 +244,7 @@ def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make,
     shorter = pq.read_table(parts / "part-00001").slice(1)
     pq.write_table(shorter, parts / "part-00001")  # a Parquet file, and not the one that was written
     safe = (parts / "part-00000").stat().st_mtime_ns
-    facts = scoring.score(run)
+    facts = scoring.score(run, ONE_EACH)
     assert [file["rows"] for file in facts["files"]] == [20, 20, 10]
     first, *_ = sorted((out / "predictions").rglob("*.parquet"))
     assert first.stat().st_mtime_ns == safe
@@ -259,7 +260,7 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     shorter = next(run.parts(tables.PREDICTIONS.names)).slice(1)
     run._write_part("part-00000", shorter)
     with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
-        scoring.score(run)
+        scoring.score(run, ONE_EACH)
     assert not (out / "predictions").exists()
     assert not (out / "runs" / run.run_id / "run.json").exists()
 
@@ -270,7 +271,7 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     folder = Path(scans_folder(60))
     (folder / "blank.pgm").write_bytes(b"P5 28 28 255\n" + bytes([255]) * 784)
     run = opened([str(folder)], model, tmp_path / "out", target_error=0.005)
-    facts = scoring.score(run)
+    facts = scoring.score(run, ONE_EACH)
     threshold = facts["threshold"]
     assert (facts["target_error"], facts["temperature"], threshold) == (0.005, 1.0, pytest.approx(0.7))
     for row in predictions(run).to_pylist():
