@@ -201,10 +201,9 @@ class Listener:
 
 def connected_elsewhere(job: int) -> set[str]:
     """The addresses of other machines that a process of the job has a connection with, or is asking for one."""
-    found: set[tuple[int, str]] = set()
-    for process in family(job):
-        with contextlib.suppress(psutil.Error):  # it has ended since
-            found |= {(one.type, one.raddr.ip) for one in process.net_connections("inet") if one.raddr}
+    ours = {process.pid for process in family(job)}
+    # Of the whole machine in one look, which takes a seventh of one into each process.
+    found = {(one.type, one.raddr.ip) for one in psutil.net_connections("inet") if one.raddr and one.pid in ours}
     # Ray asks the kernel which address would be used to get there, and sends nothing.
     found.discard((socket.SOCK_DGRAM, "8.8.8.8"))
     return {ip for _, ip in found if not is_loopback(ip)}
