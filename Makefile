@@ -6,6 +6,9 @@ RUN := $(VENV)/bin/python
 # to start.
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Where this is set, each of the hundreds of processes that tests start compiles the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-fast test-slow lint lock clean
 
 install: $(VENV)/ready
