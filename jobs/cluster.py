@@ -90,6 +90,8 @@ def _start() -> None:
     """
     import ray
 
+    # An actor that asks whether a machine of the cluster is about to be taken away: the job would go with this one.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     folder = _own_folder()
     for last in (False, True):
         try:

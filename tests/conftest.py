@@ -46,6 +46,7 @@ def shared_ray() -> Iterator[None]:
 
     for name, value in s3.CREDENTIALS.items():  # for workers that go to a store, which a test names with its address
         os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # as on a job's own Ray
     ray.init(
         "local",
         num_cpus=4,
