@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +31,7 @@ class Preprocess:
     def __init__(self, run: runs.Run, limits: reading.Limits | None = None) -> None:
         self.run = run
         self.pool = ThreadPoolExecutor(READERS)
-        self.idle: SimpleQueue[reading.Reader] = SimpleQueue()
+        self.idle: LifoQueue[reading.Reader] = LifoQueue()  # one that has its process already is taken first
         for _ in range(READERS):
             self.idle.put(reading.Reader(limits))
 

@@ -33,6 +33,18 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
 
 
+def test_where_one_reader_is_enough_no_other_process_is_started(tmp_path: Path) -> None:
+    for number in range(6):
+        write_scan(tmp_path / "in" / f"{number}.png", number)
+    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run.freeze(scans.cut(listed(tmp_path / "in"), 2), {})
+    actor = inference.Preprocess(run)
+    for shard in range(3):
+        actor(pa.table({"shard": pa.array([shard], pa.int32())}))
+    readers = [actor.idle.get() for _ in range(inference.READERS)]
+    assert len([reader for reader in readers if reader.process]) == 1
+
+
 def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two poison files in two chunks: each is a row and is noted at its place, and the others keep theirs."""
     (tmp_path / "points").mkdir()
