@@ -40,6 +40,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 LOOPBACK = ("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1")
 
 
@@ -84,6 +89,9 @@ def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[
         process = subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{dashboard}"
     try:
+        while not answers(dashboard):  # what submits a job takes seconds of CPU to find that out
+            assert process.poll() is None, (folder / "head.log").read_text()
+            time.sleep(0.1)  # until the head's dashboard listens
         ready = [RAY, "job", "submit", "--address", address, "--", "true"]
         for _ in range(30):
             if subprocess.run(ready, env=environment, capture_output=True, check=False).returncode == 0:
