@@ -5,12 +5,12 @@ of some paper, ink and light, perhaps with what is left of a box around it, blur
 a model learns what normalisation leaves.
 """
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch import strangers, styles
 from mnist_batch.normalising import SIDE, normalise
+from mnist_batch.opencv import cv2
 from mnist_batch.tables import CLASSES
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself stays well known

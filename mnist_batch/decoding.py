@@ -1,23 +1,17 @@
 """From the bytes of a picture to its grey page, through OpenCV, or Pillow for what OpenCV does not read right."""
 
-import os
 import struct
 from io import BytesIO
 from typing import Any
 
-# OpenCV reads its limit when it is imported. 40 million pixels are more than an A4 page at 600 dpi.
-MAX_PIXELS = int(os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "40000000"))
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a corrupt scan is a row with a reason, not a log line
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.opencv import MAX_PIXELS, cv2
 
 _AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-cv2.setNumThreads(1)  # an actor is one CPU; OpenCV would otherwise take them all
 
 Grey = NDArray[np.uint8]
 Samples = NDArray[Any]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from mnist_batch import decoding, locations, pnm, signatures, stores, tiff_pages
-from mnist_batch.decoding import MAX_PIXELS as MAX_PIXELS
 from mnist_batch.decoding import Grey as Grey
 from mnist_batch.decoding import encode as encode
 from mnist_batch.errors import Unreadable as Unreadable
+from mnist_batch.opencv import MAX_PIXELS as MAX_PIXELS
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 1000

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch import strokes
+from mnist_batch.opencv import cv2
 
 WORK = 64  # pixels of the longer side in which ink is looked for: a digit of half a cell is still above 20
 LEAST_CONTRAST = 8  # grey levels between paper and ink

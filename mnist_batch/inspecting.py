@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +10,7 @@ from mnist_batch import bundle, calibrating, images, inference, listing, locatio
 from mnist_batch.errors import InputError
 from mnist_batch.ink import Grey, Look
 from mnist_batch.normalising import Normalised
+from mnist_batch.opencv import cv2
 
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
 

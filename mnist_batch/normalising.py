@@ -7,10 +7,10 @@ MNIST digit comes out nearly as it went in.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from mnist_batch.ink import Box, Grey, Look, look
+from mnist_batch.opencv import cv2
 
 SIDE = 28
 BOX = 20

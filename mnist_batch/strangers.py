@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from mnist_batch.opencv import cv2
 
 SIDE = 28
 FINE = 4  # drawn so many times larger, then averaged, so that strokes have soft edges

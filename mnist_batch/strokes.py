@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mnist_batch.opencv import cv2
 
 Grey = NDArray[np.uint8]
 

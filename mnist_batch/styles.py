@@ -1,8 +1,9 @@
 """Ways of writing a digit that MNIST has few of: the hooked or serifed 1, the crossed 7, the 9 with a curled tail."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mnist_batch.opencv import cv2
 
 # Of the 1s, 7s and 9s, those that are written so. A hooked 1 is near to a plain 7: with a quarter of the 1s hooked, and
 # flatter, seven of the 7s held out were read as a 1 instead of two.

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-import cv2
 import numpy as np
 
 from mnist_batch import decoding, tiff
 from mnist_batch.decoding import Grey, Samples
 from mnist_batch.errors import Unreadable
+from mnist_batch.opencv import cv2
 from mnist_batch.tiff import Changes, Directory
 
 NAMES = {

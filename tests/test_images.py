@@ -1,8 +1,11 @@
 """Decoding, with Pillow as the oracle, and what is said of files that cannot be decoded."""
 
 import os
+import re
 import socket
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mnist_batch import images
+from mnist_batch import images, listing, reading
+from tests.conftest import write_scan
 
 
 def drawing(height: int = 40, width: int = 30) -> NDArray[np.uint8]:
@@ -437,3 +441,35 @@ def test_a_scan_behind_a_uri_is_read_and_a_missing_one_said_to_be(tmp_path: Path
     assert images.read_scan(source, os.fsencode(tmp_path / "a.png")) == PNG
     with pytest.raises(images.Unreadable, match="missing"):
         images.read_scan(source, os.fsencode(tmp_path / "b.png"))
+
+
+def test_whatever_is_imported_first_opencv_keeps_the_limit_on_pixels(tmp_path: Path) -> None:
+    """It reads its limit when it is imported: one module imports it, and sets the limit before."""
+    root = Path(__file__).parent.parent
+    for path in [*(root / "mnist_batch").rglob("*.py"), *(root / "jobs").rglob("*.py")]:
+        imports = re.search(r"^\s*(import|from) cv2\b", path.read_text(), re.MULTILINE)
+        assert not imports or path.name == "opencv.py", path
+    side = int(images.MAX_PIXELS**0.5) + 1
+    Image.new("L", (side, side)).save(tmp_path / "large.png")
+    program = f"""
+import mnist_batch.{{module}}
+from cv2 import error, imread
+try:
+    print(imread({str(tmp_path / "large.png")!r}))
+except error as refused:
+    print(refused)
+"""
+    for module in ("ink", "inspecting"):
+        ran = subprocess.run(
+            [sys.executable, "-c", program.replace("{module}", module)],
+            env={name: value for name, value in os.environ.items() if not name.startswith("OPENCV")},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "MAX_IMAGE" in ran.stdout
+
+
+def test_reading_in_the_same_process_keeps_the_limit_on_pixels(tmp_path: Path) -> None:
+    write_scan(tmp_path / "a.png", 3)
+    manifest = listing.list_scans([str(tmp_path)])
+    assert reading.preprocess(manifest)["status"].to_pylist() == ["ok"]
+    assert reading.preprocess(manifest, limits=reading.Limits(max_pixels=10))["status"].to_pylist() == ["too_large"]
