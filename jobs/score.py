@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=300,
         metavar="SECONDS",
-        help="end with exit code 5 where nothing came of the run for so long",
+        help="end with exit code 5 where no shard was finished, and no scan read, for so long",
     )
     return arguments
 

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_batch import bundle, calibrating, failpoints, images, normalising, reading, runs, tables
 from mnist_batch.errors import InputError
+from mnist_batch.examples import Examples
 
 READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
 CHUNK = 256  # scans that a reader is given at a time
@@ -44,13 +46,14 @@ class Preprocess:
             known = {row - first: what for row, what in fatal.items() if first <= row < first + CHUNK}
             reader = self.idle.get()
             try:
-                return reader.read(
+                pages = reader.read(
                     manifest.slice(first, CHUNK),
                     shard,
                     known,
                     note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
                     beat=lambda row: self.run.beat(shard, first + row),
                 )
+                return reading.shifted(pages, first)
             finally:
                 self.idle.put(reader)
 
@@ -129,7 +132,7 @@ ENGINES: dict[str, Callable[[bundle.Bundle], Engine]] = {"onnx": OnnxEngine, "ke
 
 
 class Classify:
-    """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the shard's number out.
+    """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the part's receipt out.
 
     ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
     changed since is refused. Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column
@@ -159,9 +162,11 @@ class Classify:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
-        self.run.write_part(self.answered(batch))
+        rows, examples = self.answered(batch), Examples()
+        examples.add(rows, batch["picture"])
+        receipt = self.run.write_part(rows, examples.table())
         failpoints.reach("part written")
-        return batch.select(["shard"]).slice(0, 1)
+        return pa.Table.from_pylist([asdict(receipt)])
 
     def answered(self, batch: pa.Table) -> pa.Table:
         """The rows without their pictures, with their answers (``answer``)."""

@@ -215,6 +215,14 @@ def _path(source: str, scan: str) -> bytes:
     return path
 
 
+def path_of_told(source: str, scan: str) -> bytes:
+    """The path of a scan as tables name it: of a name that is not UTF-8 they tell bytes as \\xNN."""
+    path = scans.path_of(source, scan)
+    if locations.is_uri(source) or b"\\x" not in path or is_there(path):
+        return path
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), path)
+
+
 def _first_repeated(paths: pa.ChunkedArray) -> tuple[int, int] | None:
     """The rows of the first path that was there before, from 0: that one's, and its own."""
     hashes = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False), categorize=False) for chunk in paths.chunks]

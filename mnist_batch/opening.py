@@ -14,10 +14,10 @@ import pyarrow as pa
 import ray
 
 from mnist_batch import discarding, failpoints, finding, listing, runs, scans
+from mnist_batch.background import in_background
 from mnist_batch.command import Command
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.selecting import Selection
-from mnist_batch.threads import beside
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
     """List the scans of a command, with their labels, and freeze them as a run, or find the run that it began.
 
     The run is locked inside the context; it is published already where its sources list the same as then.
-    ``connect`` has Ray there when it returns: it is called in a thread beside a listing that takes long, and before
+    ``connect`` has Ray there when it returns: it is called in the background of a listing that takes long, and before
     Ray is needed to list more than ``listing.ALONE`` scans. Raises InputError for whatever argument or input breaks a
     rule, and Locked where another process is at work on the run.
     """
@@ -50,7 +50,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             yield run
             return
         # Where the run is published there is most likely nothing to be done, and no Ray needed.
-        with nullcontext() if run.published else beside(connect, MISTAKE_SECONDS):
+        with nullcontext() if run.published else in_background(connect, MISTAKE_SECONDS):
             listed, left_out = command.listed(by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from mnist_batch import failpoints, images, locations, normalising, tables
@@ -101,12 +102,12 @@ class Reader:
             scan = scans.slice(row, 1)
             if row not in known:
                 try:
-                    answers.append(self._ask_alone(scan, shard, lambda _, row=row: beat(row)))
+                    answers.append(shifted(self._ask_alone(scan, shard, lambda _, row=row: beat(row)), row))
                     continue
                 except Died as death:
                     known[row] = death.status, death.reason
                     note(row, *known[row])
-            answers.append(_table(scan, shard, [(0, 0, *known[row], *_NOTHING, None)]))
+            answers.append(shifted(_table(scan, shard, [(0, 0, *known[row], *_NOTHING, None)]), row))
         return pa.concat_tables(answers)
 
     def close(self) -> None:
@@ -302,8 +303,15 @@ def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Ta
     names = ("page", "status", "reason", "picture", "normalisation", "stray", "content")
     taken = manifest.take(pa.array(at, pa.int64()))
     carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
-    columns = {**dict(zip(names, read, strict=True)), **carried, "shard": np.full(len(taken), shard, np.int32)}
+    places = {"shard": np.full(len(taken), shard, np.int32), "row": np.array(at, np.int32)}
+    columns = {**dict(zip(names, read, strict=True)), **carried, **places}
     return tables.table(tables.PREPROCESSED, columns)
+
+
+def shifted(pages: pa.Table, first: int) -> pa.Table:
+    """The pages of scans that were read as a slice of their shard, which begins at row ``first`` of it."""
+    at = pages.schema.get_field_index("row")
+    return pages.set_column(at, pages.schema.field(at), pc.add(pages["row"], pa.scalar(first, pa.int32())))
 
 
 def _packed(rows: pa.Table) -> bytes:

@@ -1,95 +1,77 @@
 """From published predictions to what analysts read: report tables, pictures and the page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mnist_batch import counting, finding, images, locations, normalising, plots, runs, scans, tables, verifying
+from mnist_batch import counting, examples, finding, locations, plots, reading, runs, scans, tables, verifying
 from mnist_batch.counting import Confidences, Counts
 from mnist_batch.errors import InputError
+from mnist_batch.examples import Examples
 
-GALLERY = 24
-EXAMPLE_COLUMNS = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status", "reason", "content"]
-
-
-def _none() -> pa.Table:
-    plain = [item.with_type(pa.string()) if item.type == tables.TEXT else item for item in tables.PREDICTIONS]
-    return pa.schema(plain).empty_table().select(EXAMPLE_COLUMNS)
+Truth = Mapping[tuple[str, str], int]
 
 
-@dataclass
-class Examples:
-    """The rows worth looking at: confident mistakes, doubtful answers, answers for review, scans that have none."""
+class Rows:
+    """What a report is made of: what the rows of a run add up to, and those that it shows."""
 
-    mistakes: pa.Table = field(default_factory=_none)
-    doubtful: pa.Table = field(default_factory=_none)
-    review: pa.Table = field(default_factory=_none)
-    refused: pa.Table = field(default_factory=_none)
-    unreadable: pa.Table = field(default_factory=_none)
+    def __init__(self, ruled: bool, truth: Truth | None = None) -> None:
+        """``ruled``: the run has a rule; ``truth``, where given, replaces the labels of the rows."""
+        self.counts, self.confidences, self.examples = Counts(ruled), Confidences(), Examples()
+        self.labels = [tables.LABELS.empty_table()]
+        self.truth = truth
 
-    def add(self, rows: pa.Table) -> None:
-        """Keep the first ``GALLERY`` of each kind among those kept so far and these."""
-        new = rows.select(EXAMPLE_COLUMNS).cast(self.mistakes.schema)
-        scored = new.filter(pc.equal(new["status"], "ok"))
-        wrong = scored.filter(pc.not_equal(scored["label"], scored["digit"]))  # null, so not taken, without a label
-        refused = new.filter(pc.is_in(new["status"], pa.array(tables.REFUSALS)))
-        unreadable = new.filter(pc.invert(pc.is_in(new["status"], pa.array(tables.READ))))
-        self.mistakes = _first(self.mistakes, wrong, "descending")
-        self.doubtful = _first(self.doubtful, scored, "ascending")
-        self.review = _first(self.review, scored.filter(pc.equal(scored["decision"], "review")), "ascending")
-        self.refused = pa.concat_tables([self.refused, refused]).slice(0, GALLERY)
-        self.unreadable = pa.concat_tables([self.unreadable, unreadable]).slice(0, GALLERY * 2)
+    def add(self, rows: pa.Table, examples: pa.Table | None = None) -> None:
+        """Count the rows of a part, ``tables.COUNTED``; ``examples`` are those of them that a report shows."""
+        if self.truth is not None:
+            rows = relabel(rows, self.truth)
+        self.counts.add(rows)
+        self.confidences.add(rows)
+        self.labels.append(_labels(rows))
+        if examples is None:
+            self.examples.add(rows)
+        else:
+            self.examples.merge(examples)
 
 
-def _first(kept: pa.Table, new: pa.Table, order: str) -> pa.Table:
-    both = pa.concat_tables([kept, new])
-    keys = [("confidence", order), *((name, "ascending") for name in ("scan", "page", "source"))]
-    return both.take(pc.select_k_unstable(both, GALLERY, keys))
+def stage(run: runs.Run, facts: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], list[runs.File]]:
+    """Stage the report tables, ``confusion.png`` and ``report.html`` of a run.
 
-
-def stage(
-    run: runs.Run, facts: Mapping[str, Any], truth: Mapping[tuple[str, str], int] | None = None
-) -> dict[str, Any]:
-    """Stage the report tables, ``confusion.png`` and ``report.html`` of a run, made from its parts.
-
-    ``facts`` is what run.json will say about the run; ``truth``, where given, replaces the labels of the rows.
-    Returns the totals, from ``Counts.summary``, with ``expected_calibration_error``.
+    ``facts`` is what run.json will say about the run. Returns the totals, from ``Counts.summary``, with
+    ``expected_calibration_error``, and what run.json says of these files.
     """
-    counts, confidences, examples = Counts(facts.get("threshold") is not None), Confidences(), Examples()
-    labels = [tables.LABELS.empty_table()]
-    for part in run.parts(EXAMPLE_COLUMNS):
-        rows = part if truth is None else relabel(part, truth)
-        counts.add(rows)
-        confidences.add(rows)
-        examples.add(rows)
-        labels.append(_labels(rows))
+    counts, confidences, shown = rows.counts, rows.confidences, rows.examples
     summary = {**counts.summary(), "expected_calibration_error": confidences.error()}
     staged = {
         "per_class": counting.per_class(counts),
         "confusion": counting.confusion(counts),
         "calibration": confidences.calibration(),
         "risk_coverage": confidences.risk_coverage(),
-        "labels": pa.concat_tables(labels),
+        "labels": pa.concat_tables(rows.labels),
     }
     pictures = _pictures(counts, staged, summary, facts)
+    doubtful = shown.doubtful if summary["accepted"] is None else shown.review
+    seen = examples.read_again(pa.concat_tables([shown.mistakes, doubtful, shown.refused]), _limits(facts))
     page = plots.page(
         out=run.out,
         facts=facts,
         summary=summary,
         per_class=staged["per_class"].to_pylist(),
         **pictures,
-        mistakes=_pictured(examples.mistakes),
-        doubtful=_pictured(examples.doubtful if summary["accepted"] is None else examples.review),
-        refused=_pictured(examples.refused),
-        unreadable=examples.unreadable.to_pylist(),
+        mistakes=seen.slice(0, len(shown.mistakes)).to_pylist(),
+        doubtful=seen.slice(len(shown.mistakes), len(doubtful)).to_pylist(),
+        refused=seen.slice(len(shown.mistakes) + len(doubtful)).to_pylist(),
+        unreadable=shown.unreadable.to_pylist(),
     )
-    run.stage_report(
+    files = run.stage_report(
         staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
     )
-    return summary
+    return summary, files
+
+
+def _limits(facts: Mapping[str, Any]) -> reading.Limits:
+    return reading.Limits(**facts["limits"]) if "limits" in facts else reading.Limits()  # a run of an early version
 
 
 def _pictures(
@@ -121,21 +103,6 @@ def relabel(rows: pa.Table, truth: Mapping[tuple[str, str], int]) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index("label"), "label", labels)
 
 
-def _pictured(examples: pa.Table) -> list[dict[str, Any]]:
-    return [{**row, "picture": _picture(row)} for row in examples.to_pylist()]
-
-
-def _picture(row: Mapping[str, Any]) -> bytes | None:
-    # What the model saw, read again from the scan; None where it is gone or no longer the same.
-    try:
-        data = images.read_scan(row["source"], scans.path_of(row["source"], row["scan"]))
-        if images.content_digest(data) != row["content"]:
-            return None
-        return images.encode(normalising.normalise(images.pages(data)[row["page"]]()))
-    except images.Unreadable:
-        return None
-
-
 def rebuild(
     out: str, run_id: str, labels: str | None = None, ignore_unlisted_labels: bool = False
 ) -> tuple[runs.Run, dict[str, Any]]:
@@ -161,9 +128,11 @@ def _rebuilt(run: runs.Run, labels: str | None, ignore_unlisted_labels: bool) ->
         facts["report_labels"], truth = labels, scans.truth_of(dict.fromkeys(listed), labels, ignore_unlisted_labels)
     else:
         truth = late_labels(run)
-    facts["totals"] = stage(run, facts, truth)
+    rows = Rows(facts.get("threshold") is not None, truth)
+    for part in run.parts(tables.COUNTED):
+        rows.add(part)
+    facts["totals"], facts["report_files"] = stage(run, facts, rows)
     run.publish()
-    facts |= verifying.record(run)
     run.commit(facts)
     run.clear_staging()
     return run, facts["totals"]
@@ -186,12 +155,8 @@ def late_labels(run: runs.Run) -> dict[tuple[str, str], int] | None:
     return dict(zip(scans.identities(kept), kept["label"].to_pylist(), strict=True))
 
 
-def unreadable_text(run: runs.Run, most: int = 3) -> str:
+def unreadable_text(rows: Rows, most: int = 3) -> str:
     """The first scans of a run that could not be read, each with its reason, in a line."""
-    told: list[str] = []
-    for part in run.parts(["scan", "status", "reason"]):
-        unread = part.filter(pc.invert(pc.is_in(part["status"].cast(pa.string()), pa.array(tables.READ))))
-        told += [f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in unread[: most + 1].to_pylist()]
-        if len(told) > most:
-            return ", ".join([*told[:most], "..."])
-    return ", ".join(told)
+    first = rows.examples.unreadable.slice(0, most + 1).to_pylist()
+    told = [f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in first]
+    return ", ".join([*told[:most], "..."] if len(told) > most else told)

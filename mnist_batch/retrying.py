@@ -1,6 +1,5 @@
 """A published run's scans that failed for a passing reason, to be scored again as a run of their own."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mnist_batch import finding, listing, locations, reading, scans, tables
+from mnist_batch import finding, listing, reading, scans, tables
 from mnist_batch.command import Command
 from mnist_batch.errors import InputError
 from mnist_batch.runs import Run
@@ -69,7 +68,7 @@ class Retry(Command):
     def listed(self, ask: listing.Ask | None = None) -> tuple[pa.Table, Mapping[str, int]]:  # noqa: ARG002
         """Those scans, as they are now and with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
         sources, names, labels = (self.failed[name].to_pylist() for name in ("source", "scan", "label"))
-        paths = [_path(source, name) for source, name in zip(sources, names, strict=True)]
+        paths = [listing.path_of_told(source, name) for source, name in zip(sources, names, strict=True)]
         return listing.examined(sources, names, paths, labels), {}
 
     def facts(self, listed: pa.Table, left_out: Mapping[str, int]) -> dict[str, Any]:
@@ -129,11 +128,3 @@ def command(
 
 def _may_pass(rows: pa.Table) -> pa.ChunkedArray:
     return pc.is_in(rows["status"].cast(pa.string()), pa.array(tables.PASSING))
-
-
-def _path(source: str, scan: str) -> bytes:
-    """Where a scan is; of a name that is not UTF-8, tables tell bytes as \\xNN."""
-    path = scans.path_of(source, scan)
-    if locations.is_uri(source) or b"\\x" not in path or listing.is_there(path):
-        return path
-    return re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), path)

@@ -4,12 +4,13 @@ import hashlib
 import json
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,8 +19,28 @@ from mnist_batch import failpoints, locations, records, tables
 from mnist_batch.errors import BooksError, Locked, StorageError
 
 LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
+RECEIPT = b"mnist_batch.receipt"  # in the metadata of a receipt's file, whose rows are the part's examples
 
 PARQUET = ".parquet"  # ends the names of published files only: who reads OUT/**/*.parquet meets nothing that is staged
+
+
+File = dict[str, Any]  # path below OUT, bytes, blake2b, and of a Parquet file its rows
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the writer of a part says of it.
+
+    ``scans`` are those of its shard, ``rows`` their pages and ``unreadable`` those of them that could not be read;
+    ``bytes`` and ``blake2b``, a BLAKE2b-128 in hex, are those of its file.
+    """
+
+    shard: int
+    scans: int
+    rows: int
+    unreadable: int
+    bytes: int
+    blake2b: str
 
 
 @dataclass(frozen=True)
@@ -161,60 +182,80 @@ class Run:
             if not name.startswith(".")
         }
 
-    def milestones(self) -> int:
-        """A number that grows with every part written, every fatal scan found and every sign of life."""
-        beats = locations.names(self.filesystem, f"{self.staging}/beats")
-        return len(self.part_paths()) + len(self.fatal_names()) + len(beats)
+    def signs_of_life(self) -> int:
+        """A number that grows with every fatal scan found, and with every beat of a shard that takes long."""
+        return len(self.fatal_names()) + len(locations.names(self.filesystem, f"{self.staging}/beats"))
 
     def pending(self, shards: int) -> list[int]:
         """The numbers of the shards whose part is not there yet."""
         there = self.part_paths()
         return [number for number in range(shards) if part_name(number) not in there]
 
-    def write_part(self, rows: pa.Table) -> None:
+    def write_part(self, rows: pa.Table, examples: pa.Table | None = None) -> Receipt:
         """Write the answers of one whole shard as its part: renamed into place, so whole or not there.
 
-        ``rows`` are those of Classify. Raises BooksError unless they are the scans of exactly one shard
-        of the frozen manifest, each once and in its order.
+        ``rows`` are those of Classify, ``examples`` those of them that a report may show. Raises BooksError unless the
+        rows are the scans of exactly one shard of the frozen manifest, each once and in its order.
         """
         self.check_attempt()
         shards = pc.unique(rows["shard"]).to_pylist()
         if len(shards) != 1:
             raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
         listed = self.shard(shards[0]).select(["source", "scan"])
-        first_pages = rows.filter(pc.equal(rows["page"], 0)).select(["source", "scan"])
-        if not first_pages.cast(listed.schema).equals(listed):
-            raise BooksError(f"shard {shards[0]}: {len(first_pages)} scans came back for {len(listed)} listed")
-        self._write_part(part_name(shards[0]), rows)
+        numbers = rows["row"].to_numpy()
+        first_pages = np.flatnonzero(np.diff(numbers, prepend=-1))
+        came = rows.select(["source", "scan"]).take(first_pages).cast(listed.schema)
+        if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
+            raise BooksError(f"shard {shards[0]}: {len(came)} scans came back for {len(listed)} listed")
+        return self._write_part(shards[0], len(listed), rows, examples)
 
     def write_empty_part(self) -> None:
         """The one part of a run that found no scan: no rows, and every column of its type."""
         if not self.part_paths():
-            self._write_part(part_name(0), tables.PREDICTIONS.empty_table())
+            self._write_part(0, 0, tables.PREDICTIONS.empty_table(), None)
 
-    def _write_part(self, part: str, rows: pa.Table) -> None:
+    def _write_part(self, shard: int, scans: int, rows: pa.Table, examples: pa.Table | None) -> Receipt:
         typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
         content = self._parquet(typed, {LISTING: self._listing})
-        # The digest first: a part without one, or not like it, is written again.
-        locations.write_whole(self.filesystem, f"{self.staging}/digests/{part}", _digest(content).encode())
-        locations.write_whole(self.filesystem, f"{self.staging}/parts/{part}", content, self.check_attempt)
+        # Before its part: one without a receipt, or not like it, is written again.
+        receipt = self.write_receipt(shard, scans, rows["status"], content, examples)
+        path = f"{self.staging}/parts/{part_name(shard)}"
+        locations.write_whole(self.filesystem, path, content, self.check_attempt)
+        return receipt
+
+    def write_receipt(
+        self, shard: int, scans: int, statuses: pa.ChunkedArray, content: pa.Buffer, examples: pa.Table | None
+    ) -> Receipt:
+        """Write down what a part is: the bytes of its file, the statuses of its rows, and its examples."""
+        read = pc.sum(pc.is_in(statuses.cast(pa.string()), pa.array(tables.READ))).as_py() or 0
+        receipt = Receipt(shard, scans, len(statuses), len(statuses) - read, len(content), digest(content))
+        rows = tables.EXAMPLES.empty_table() if examples is None else examples
+        rows = rows.replace_schema_metadata({RECEIPT: json.dumps(asdict(receipt))})
+        locations.write_whole(self.filesystem, f"{self.staging}/receipts/{part_name(shard)}", parquet(rows))
+        return receipt
 
     def _parquet(self, rows: pa.Table, metadata: Mapping[str, str] = MappingProxyType({})) -> pa.Buffer:
         published = tables.of_run(rows, self.run_date, self.run_id)
         return parquet(published.replace_schema_metadata(published.schema.metadata | metadata))
 
-    def discard_damaged_parts(self) -> list[str]:
-        """Delete the staged parts that are not what was written, and return their names."""
-        folder, damaged = f"{self.staging}/parts", []
-        written = set(locations.names(self.filesystem, f"{self.staging}/digests"))
-        for name in locations.names(self.filesystem, folder):
-            part = name.removesuffix(PARQUET)
-            digest = locations.read(self.filesystem, f"{self.staging}/digests/{part}") if part in written else b""
-            if digest.decode() != _digest(locations.read(self.filesystem, f"{folder}/{name}")):
-                locations.delete_file(self.filesystem, f"{folder}/{name}")
-                if not name.startswith("."):  # a temporary file of a write that was killed is no part
-                    damaged.append(part)
-        return damaged
+    def receipt(self, shard: int) -> tuple[Receipt, pa.Table] | None:
+        """The receipt of a part and its examples; None where there is none that is whole."""
+        content = locations.read_if_there(self.filesystem, f"{self.staging}/receipts/{part_name(shard)}")
+        try:
+            examples = pq.read_table(pa.BufferReader(content or b""))
+            return Receipt(**json.loads(examples.schema.metadata[RECEIPT])), examples
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def discard_strangers(self, parts: Sequence[str]) -> list[str]:
+        """Delete the staged files that are none of these parts, and return the names of those that look like one."""
+        folder = f"{self.staging}/parts"
+        strange = [name for name in locations.names(self.filesystem, folder) if name.removesuffix(PARQUET) not in parts]
+        for name in strange:
+            locations.delete_file(self.filesystem, f"{folder}/{name}")
+        return [
+            name.removesuffix(PARQUET) for name in strange if name[0] != "."
+        ]  # a temporary file of a write that was killed is no part
 
     def discard_passing(self) -> None:
         """Delete the staged parts that have rows of a status that may pass, and the notes on scans that kill."""
@@ -240,23 +281,38 @@ class Run:
         for name in names:
             yield name, locations.read_table(self.filesystem, paths[name], columns)
 
-    # ---------------------------------------------------------------- books, publish
+    # ---------------------------------------------------------------- publish
 
-    def check_books(self, opened: Mapping[str, Any]) -> None:
-        """Raise BooksError unless every shard has its part and every scan listed its rows."""
-        if missing := self.pending(len(opened["shards"])):
-            raise BooksError(f"run {self.run_id}: no part for {len(missing)} shards, the first is {missing[0]}")
-        scans = sum(pc.sum(pc.equal(part["page"], 0)).as_py() or 0 for part in self.parts(["page"]))
-        if scans != opened["scans"]:
-            raise BooksError(f"run {self.run_id}: {opened['scans']} scans listed, {scans} in the parts")
+    def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> list[File]:
+        """Write the report tables and the files that people open, where nobody reads them yet.
 
-    def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> None:
-        """Write the report tables and the files that people open, where nobody reads them yet."""
+        Returns what run.json says of these files where they will be published.
+        """
+        files = []
         for table, rows in tables_of_report.items():
-            path = f"{self.staging}/{table}/report"
-            locations.write_whole(self.filesystem, path, self._parquet(rows))
-        for name, content in pages.items():
-            locations.write_whole(self.filesystem, f"{self.staging}/pages/{name}", content)
+            content = self._parquet(rows)
+            locations.write_whole(self.filesystem, f"{self.staging}/{table}/report", content)
+            files.append(self._file(f"{self.table_folder(table)}/report{PARQUET}", content) | {"rows": len(rows)})
+        for name, page in sorted(pages.items()):
+            locations.write_whole(self.filesystem, f"{self.staging}/pages/{name}", page)
+            files.append(self._file(f"{self.folder}/{name}", page))
+        return files
+
+    def files(self, receipts: Iterable[Receipt]) -> list[File]:
+        """What run.json says of the published parts: what their writers say of them."""
+        folder = self.table_folder("predictions").removeprefix(f"{self.root}/")
+        return [
+            {
+                "path": f"{folder}/{part_name(receipt.shard)}{PARQUET}",
+                "bytes": receipt.bytes,
+                "blake2b": receipt.blake2b,
+                "rows": receipt.rows,
+            }
+            for receipt in receipts
+        ]
+
+    def _file(self, path: str, content: bytes | pa.Buffer) -> File:
+        return {"path": path.removeprefix(f"{self.root}/"), "bytes": len(content), "blake2b": digest(content)}
 
     def publish(self) -> None:
         """Move the parts, then the report, to where they are read.
@@ -292,7 +348,8 @@ def parquet(rows: pa.Table) -> pa.Buffer:
     return buffer.getvalue()
 
 
-def _digest(content: bytes | pa.Buffer) -> str:
+def digest(content: bytes | pa.Buffer) -> str:
+    """BLAKE2b-128 of a file's bytes, in hex."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -8,26 +8,25 @@ shard's number travels from the driver; Preprocess opens that shard of the froze
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import ray
 import ray.data
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import failpoints, opening, reading, report, runs, stores, verifying, versions
+from mnist_batch import auditing, failpoints, opening, reading, report, runs, stores, versions
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.inference import Classify, Preprocess
 from mnist_batch.pools import Pools
-from mnist_batch.progress import Progress
-from mnist_batch.threads import watch
+from mnist_batch.watching import Progress, watched
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3  # the last only looks: a part found damaged is scored again, but not for ever
+ATTEMPTS = 3  # of a run whose processes die, or whose parts change after they are written
 
 
 @dataclass(frozen=True)
@@ -83,31 +82,30 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     started = time.monotonic()
     opened = {**opened, "limits": asdict(limits)}
     run = run.begin_attempt()
+    kept = len(opened["shards"]) - len(run.pending(len(opened["shards"])))
     try:
-        kept = score_shards(run, opened, settings)
+        receipts, rows = score_shards(run, opened, settings)
     except Exception:
         with suppress(StorageError), stores.patience(0):
             run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
         raise
-    if not opened["shards"]:
-        run.write_empty_part()
     failpoints.reach("scored")
     scored = time.monotonic()
 
-    run.check_books(opened)
     facts: dict[str, Any] = {**opened, "shards": len(opened["shards"]), "versions": versions.versions()}
-    totals = facts["totals"] = report.stage(run, facts)
+    facts["files"] = run.files(receipts)
+    facts["totals"], facts["report_files"] = report.stage(run, facts, rows)
+    totals = facts["totals"]
     if totals["unreadable"] > settings.max_unreadable * totals["rows"]:
         run.refuse(totals)
         page = run.location(f"{run.staging}/pages/report.html")
         raise TooManyUnreadable(
             f"{totals['unreadable']:,} of {totals['rows']:,} rows could not be read, more than --max-unreadable "
-            f"{settings.max_unreadable:g} allows: {report.unreadable_text(run)}. Nothing is published. Mend these "
+            f"{settings.max_unreadable:g} allows: {report.unreadable_text(rows)}. Nothing is published. Mend these "
             "scans, take them away or --exclude what is none, then give the same command again; or publish them as "
             f"they are with a higher --max-unreadable. {page} shows them all"
         )
     run.publish()
-    facts |= verifying.record(run)
     facts["arguments"] = {
         **asdict(settings.pools),
         "max_unreadable": settings.max_unreadable,
@@ -121,28 +119,31 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     return facts
 
 
-def score_shards(run: runs.Run, opened: Mapping[str, Any], settings: Settings) -> int:
-    """Bring every shard's part onto the disk, as it was written, and return how many were there before."""
-    shards, kept = len(opened["shards"]), None
+def score_shards(
+    run: runs.Run, opened: Mapping[str, Any], settings: Settings
+) -> tuple[list[runs.Receipt], report.Rows]:
+    """Bring every shard's part onto the disk, as it was written; returns their receipts and what is in them."""
     for _ in range(ATTEMPTS):
-        for name in run.discard_damaged_parts():
-            ours = name in map(runs.part_name, range(shards))
-            log.warning("%s: %s", name, "not what was written, it is scored again" if ours else "no part, removed")
-        pending = run.pending(shards)
-        kept = shards - len(pending) if kept is None else kept
-        if not pending:
-            return kept
-        fitted = settings.pools.fitted(ray.cluster_resources(), len(pending))
-        with Progress(run, opened["scans"], settings.progress_seconds):
+        if pending := run.pending(len(opened["shards"])):
+            fitted = settings.pools.fitted(ray.cluster_resources(), len(pending))
+            receipts = run_pipeline(run, opened, pending, fitted)
             try:
-                watch(run, partial(run_pipeline, run, opened, pending, fitted), settings.no_progress_timeout_seconds)
+                with _progress(run, opened, pending, settings.progress_seconds) as progress:
+                    for receipt in watched(run, receipts, settings.no_progress_timeout_seconds):
+                        progress.add(receipt)
             except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
                 first = str(error).partition("\n")[0]
                 log.warning("processes of the run died: it goes on with what is left (%s)", first)
-    if missing := len(run.pending(shards)):
+                continue
+        elif not opened["shards"]:
+            run.write_empty_part()
+        rows = report.Rows(opened["threshold"] is not None)
+        if audited := auditing.audit(run, opened, rows.add):
+            return audited, rows
+    if missing := len(run.pending(len(opened["shards"]))):
         raise Stalled(
-            f"run {run.run_id}: its processes died again and again, {missing:,} of {shards:,} shards are not done; "
-            "look for their end in Ray's logs, mend the cause, then give the same command again"
+            f"run {run.run_id}: its processes died again and again, {missing:,} of {len(opened['shards']):,} shards "
+            "are not done; look for their end in Ray's logs, mend the cause, then give the same command again"
         )
     raise BooksError(
         f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find out who "
@@ -150,8 +151,17 @@ def score_shards(run: runs.Run, opened: Mapping[str, Any], settings: Settings) -
     )
 
 
-def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools) -> None:
-    """The shards through their two actors, the second of which writes their parts, on however many nodes there are."""
+def _progress(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], every_seconds: float) -> Progress:
+    """Progress that begins with the shards which are there already."""
+    there = [shard for shard in range(len(opened["shards"])) if shard not in set(pending)]
+    known = [found[0].unreadable for found in map(run.receipt, there) if found]
+    return Progress(opened["scans"], sum(opened["shards"][shard] for shard in there), sum(known), every_seconds)
+
+
+def run_pipeline(
+    run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools
+) -> Iterator[runs.Receipt]:
+    """The shards through their two actors, on however many nodes there are; a receipt for each part that is written."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     context.raise_original_map_exception = True  # what an actor says of a mistake or a disk is told as it is
@@ -182,4 +192,5 @@ def run_pipeline(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int
             **gpus,
             **whole_shards,
         )
-        parts.materialize()
+        for written in parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from (runs.Receipt(**receipt) for receipt in written.to_pylist())

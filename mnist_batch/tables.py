@@ -79,10 +79,12 @@ MANIFEST = pa.schema(
     ]
 )
 
-# What travels between Preprocess and Classify: plain strings, since Ray joins blocks of any dictionary.
+# What travels between Preprocess and Classify: plain strings, since Ray joins blocks of any dictionary. ``row`` is that
+# of the scan in its shard of the manifest.
 PREPROCESSED = pa.schema(
     [
         pa.field("shard", pa.int32(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
         pa.field("scan", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("page", pa.int16(), nullable=False),
@@ -122,6 +124,17 @@ PREDICTIONS = pa.schema(
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
         _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null but for runs with --keep-images"),
+    ]
+)
+
+# The columns of predictions that a report is made of.
+COUNTED = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status", "reason", "content"]
+# Rows that a report shows: of which kind, and what the model saw of them.
+EXAMPLES = pa.schema(
+    [
+        pa.field("kind", pa.string()),
+        *(item.with_type(pa.string()) if item.type == TEXT else item for item in map(PREDICTIONS.field, COUNTED)),
+        pa.field("picture", pa.binary()),
     ]
 )
 

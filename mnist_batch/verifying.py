@@ -1,6 +1,5 @@
 """Whether what was published is still there, byte for byte: the digests that run.json records, and the files."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,19 +9,7 @@ import pyarrow.parquet as pq
 
 from mnist_batch import finding, locations, tables
 from mnist_batch.errors import BooksError, DamagedRun, InputError
-from mnist_batch.runs import Run
-
-File = dict[str, Any]  # path below OUT, bytes, blake2b, and of a Parquet file its rows
-
-
-def record(run: Run) -> dict[str, list[File]]:
-    """What run.json says of the files that are published: ``files`` of predictions, and ``report_files``."""
-    report = [path for folder in _report_folders(run) for path in _paths(run, folder)]
-    pages = [path for path in _paths(run, run.folder) if not path.endswith("/run.json")]
-    return {
-        "files": [_examined(run, path) for path in _paths(run, run.table_folder("predictions"))],
-        "report_files": [_examined(run, path) for path in [*report, *pages]],
-    }
+from mnist_batch.runs import File, Run, digest
 
 
 def check_predictions(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
@@ -132,8 +119,7 @@ def _paths(run: Run, folder: str) -> list[str]:
 
 def _examined(run: Run, path: str) -> File:
     content = locations.read(run.filesystem, path)
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    found = {"path": path.removeprefix(f"{run.root}/"), "bytes": len(content), "blake2b": digest}
+    found = {"path": path.removeprefix(f"{run.root}/"), "bytes": len(content), "blake2b": digest(content)}
     return found | {"rows": _rows(content)} if path.endswith(".parquet") else found
 
 

@@ -68,19 +68,19 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "import_ahead", lambda: None)
     drawn = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
     monkeypatch.setattr(report, "_pictures", lambda *_: drawn)
-    monkeypatch.setattr(report, "_picture", lambda _: None)
 
 
 @pytest.fixture
 def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
-    from mnist_batch import inference, reading, scoring
+    from mnist_batch import inference, reading, runs, scoring
 
-    def in_process(run: Any, opened: Any, pending: Any, *_: object) -> None:
-        model = opened["model"]
+    def in_process(run: Any, opened: Any, pending: Any, *_: object) -> Iterator[runs.Receipt]:
+        model, limits = opened["model"], reading.Limits(**opened["limits"])
         classify = inference.Classify(run, model["location"], model["digest"], opened["engine"], opened["threshold"])
         for number in pending:
-            classify(reading.preprocess(run.shard(number), number))
+            [receipt] = classify(reading.preprocess(run.shard(number), number, limits)).to_pylist()
+            yield runs.Receipt(**receipt)
 
     monkeypatch.setattr(scoring, "run_pipeline", in_process)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})

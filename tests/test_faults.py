@@ -239,7 +239,7 @@ def test_a_run_of_which_nothing_comes_ends_with_exit_5_and_not_never(night: Nigh
     started = time.monotonic()
     code, summary, stderr = night.run("--no-progress-timeout", "8", "--scan-timeout", "2")
     assert (code, summary["exit_code"]) == (5, 5), stderr
-    assert "nothing came of it for 8 seconds (--no-progress-timeout)" in summary["error"]
+    assert "no shard was finished for 8 seconds (--no-progress-timeout)" in summary["error"]
     assert "Traceback" not in stderr
     assert time.monotonic() - started < 100
     assert readers_see(night.out) == (0, 0)

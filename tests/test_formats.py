@@ -41,6 +41,7 @@ def file_name(kind: str) -> str:
 def by_scan(rows: pa.Table) -> Rows:
     found: Rows = defaultdict(list)
     for row in rows.to_pylist():
+        del row["row"]  # where it stood in the manifest
         found[row["scan"]].append(row)
     return found
 

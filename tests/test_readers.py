@@ -24,7 +24,7 @@ import pytest
 from numpy.typing import NDArray
 
 from jobs import report, verify
-from mnist_batch import counting, finding, inference, listing, reading, runs, scans, tables, verifying
+from mnist_batch import counting, finding, inference, listing, reading, runs, scans, tables
 from tests.conftest import write_scan
 
 PAGE = (Path(__file__).parent.parent / "docs/reading.md").read_text()
@@ -59,10 +59,10 @@ def publish(out: Path, run_id: str, night: datetime.date) -> runs.Run:
     facts = {"fingerprint": "cafe0123", "run_id": run_id, "run_date": night.isoformat(), "listing": "", "scans": 5}
     run, counts, confidences = runs.Run(str(out), run_id, night.isoformat()), counting.Counts(), counting.Confidences()
     run.freeze(scans.cut(scans.attach_labels(listing.list_scans([str(source)]), "parent"), 3), facts)
-    labels = []
+    labels, receipts = [], []
     for shard in range(2):
         rows = inference.answer(reading.preprocess(run.shard(shard), shard), three, "feedbeef")
-        run.write_part(rows)
+        receipts.append(run.write_part(rows))
         counts.add(rows)
         confidences.add(rows)
         labels.append(tables.table(tables.LABELS, {name: rows[name] for name in tables.LABELS.names}))
@@ -73,9 +73,9 @@ def publish(out: Path, run_id: str, night: datetime.date) -> runs.Run:
         "risk_coverage": confidences.risk_coverage(),
         "labels": pa.concat_tables(labels),
     }
-    run.stage_report(of_report, {})
+    report_files = run.stage_report(of_report, {})
     run.publish()
-    run.commit(facts | {"totals": {}} | verifying.record(run))
+    run.commit(facts | {"totals": {}, "files": run.files(receipts), "report_files": report_files})
     run.clear_staging()
     return run
 

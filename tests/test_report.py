@@ -1,6 +1,7 @@
 """Counts equal scikit-learn's, divided once; a class nobody wrote has null rates."""
 
 import html
+import os
 import re
 import shlex
 import warnings
@@ -9,14 +10,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
-from mnist_batch import calibrating, counting, report, runs, tables
+from jobs import score
+from mnist_batch import (
+    bundle,
+    calibrating,
+    counting,
+    examples,
+    images,
+    inference,
+    listing,
+    reading,
+    report,
+    runs,
+    tables,
+)
+from tests.conftest import picture_of, write_scan
 
 NO_DIGIT = tables.NO_DIGIT
 ROWS = st.lists(st.tuples(st.integers(NO_DIGIT, 9), st.integers(0, 9)), min_size=1, max_size=200)
@@ -236,11 +250,12 @@ FACTS: dict[str, Any] = {
 def page_of(rows: list[dict[str, Any]], out: Path, **facts: Any) -> str:
     """The report page of a run whose part has these rows of predictions."""
     run = runs.Run(str(out), "night", "2026-11-21")
+    facts = FACTS | {"scans": len(rows)} | facts
     schema = pa.schema([item.with_nullable(True) for item in tables.PREDICTIONS])
     whole = [{"source": "/in", "page": 0, "content": bytes(16), "model": "d"} | row for row in rows]
-    Path(run.table_folder("predictions")).mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(whole, schema), f"{run.table_folder('predictions')}/part-00000.parquet")
-    report.stage(run, FACTS | {"scans": len(rows)} | facts)
+    counted = report.Rows(facts["threshold"] is not None)
+    counted.add(pa.Table.from_pylist(whole, schema))
+    report.stage(run, facts, counted)
     return Path(f"{run.staging}/pages/report.html").read_text()
 
 
@@ -278,3 +293,41 @@ def test_the_page_shows_nothing_about_what_is_not_there(tmp_path: Path) -> None:
     assert re.search(
         "Class by class.*Surest mistakes", page_of([read | {"label": 4}], tmp_path / "labelled"), re.DOTALL
     )
+
+
+def test_the_gallery_shows_what_was_scored_whatever_its_name_and_size(
+    ruler: str, tmp_path: Path, without_ray: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures are kept by the actors that saw them: the scans need not be readable again, nor be there."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    write_scan(folder / "large.png", 3)
+    with (folder / "large.png").open("r+b") as scan:
+        scan.truncate(images.MAX_BYTES + 1)
+    os.rename(write_scan(folder / "plain.png", 3), os.fsencode(folder) + b"/latin-\xe9.png")
+    arguments = [str(folder), "--model", ruler, "--out", str(out), "--max-bytes", str(2 * images.MAX_BYTES)]
+    assert score.main([*arguments, "--run-id", "kept"]) == 0
+    page = (out / "runs/kept/report.html").read_text()
+    assert page.count('alt="the scan as the model saw it"') == 2
+    assert "gone or changed" not in page
+
+
+def test_a_report_made_again_reads_the_scans_within_the_limits_of_the_run(ruler: str, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", str(tmp_path / "out")
+    write_scan(folder / "large.png", 3)
+    with (folder / "large.png").open("r+b") as scan:
+        scan.truncate(images.MAX_BYTES + 1)
+    os.rename(write_scan(folder / "plain.png", 3), os.fsencode(folder) + b"/latin-\xe9.png")
+    write_scan(folder / "changed.png", 3)
+    rows = reading.preprocess(listing.list_scans([str(folder)]), limits=reading.Limits(2 * images.MAX_BYTES))
+    kept = examples.Examples()
+    kept.add(
+        inference.Classify(runs.Run(out, "a", "2026-11-21"), ruler, bundle.open_bundle(ruler).digest).answered(rows)
+    )
+    write_scan(folder / "changed.png", 4)
+    assert kept.doubtful["picture"].null_count == 3
+    seen = examples.read_again(kept.doubtful, reading.Limits(2 * images.MAX_BYTES))
+    pictures = {row["scan"]: row["picture"] for row in seen.to_pylist()}
+    assert pictures.pop("changed.png") is None
+    assert pictures == dict.fromkeys(["large.png", "latin-\\xe9.png"], images.encode(picture_of(3)))
+    small = examples.read_again(kept.doubtful, reading.Limits())
+    assert small["picture"].null_count == 2  # above the limit of bytes

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, failpoints, inference, listing, reading, runs, scans, tables, verifying
+from mnist_batch import auditing, bundle, failpoints, inference, listing, reading, runs, scans, tables, verifying
 from mnist_batch.errors import BooksError, Locked
 from tests.conftest import write_scan
 
@@ -26,6 +26,10 @@ def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
     return run
 
 
+def audited(run: runs.Run) -> list[runs.Receipt]:
+    return auditing.audit(run, run.opened or {}, lambda *_: None)
+
+
 def answered(run: runs.Run, ruler: str, shard: int) -> pa.Table:
     rows = reading.preprocess(run.shard(shard), shard)
     return inference.Classify(run, ruler, bundle.open_bundle(ruler).digest).answered(rows)
@@ -36,26 +40,25 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
     run = opened(tmp_path, scheme)
     assert run.opened == {"schema_version": 2, **FACTS, "shards": [2, 2, 1]}
     assert run.pending(3) == [0, 1, 2]
-    run.write_part(answered(run, ruler, 1))
+    written = run.write_part(answered(run, ruler, 1))
+    assert (written.shard, written.scans, written.rows, written.unreadable) == (1, 2, 2, 0)
     assert run.pending(3) == [0, 2]
     assert not (tmp_path / "out/predictions").exists()
-    with pytest.raises(BooksError, match="no part for 2 shards, the first is 0"):
-        run.check_books(run.opened)
     run.write_part(answered(run, ruler, 0))
     run.write_part(answered(run, ruler, 2))
-    run.check_books(run.opened)
+    receipts = audited(run)
+    assert receipts[1] == written
     assert run.published is None
-    run.stage_report({"per_class": tables.PER_CLASS.empty_table()}, {"report.html": b"<p>"})
+    report = run.stage_report({"per_class": tables.PER_CLASS.empty_table()}, {"report.html": b"<p>"})
     assert not (tmp_path / "out/per_class").exists()
     run.publish()
-    files = verifying.record(run)["files"]
     run.publish()
-    assert verifying.record(run)["files"] == files
+    files = run.files(receipts)
     assert [file["rows"] for file in files] == [2, 2, 1]
     assert run.pending(3) == []
-    run.check_books(run.opened)  # a run killed here goes on from where its parts are now
+    assert audited(run) == receipts  # a run killed here goes on from where its parts are now
     verifying.check_predictions(run, files)
-    said = FACTS | {"files": files, "totals": {}}
+    said = FACTS | {"files": files, "report_files": report, "totals": {"rows": 5}}
     run.commit(said)
     assert run.published == said
     run.clear_staging()
@@ -101,8 +104,10 @@ def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: s
     target.mkdir(parents=True)
     (tmp_path / "out/_staging/night/parts/part-00000").rename(target / "part-00000.parquet")
     assert run.pending(3) == []
+    receipts = audited(run)
     run.publish()
-    assert [file["rows"] for file in verifying.record(run)["files"]] == [2, 2, 1]
+    verifying.check_predictions(run, run.files(receipts))
+    assert [receipt.rows for receipt in receipts] == [2, 2, 1]
 
 
 def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Path, ruler: str) -> None:
@@ -112,14 +117,15 @@ def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Pat
     parts = tmp_path / "out/_staging/night/parts"
     (parts / "part-00001").rename(parts / "part-00001.parquet")
     assert run.pending(3) == []
-    assert run.discard_damaged_parts() == []
-    run.check_books(run.opened)
-    run.publish()
-    files = verifying.record(run)["files"]
+    files = run.files(audited(run))
     assert [Path(file["path"]).name for file in files] == [f"part-{n:05d}.parquet" for n in range(3)]
-    (parts.parent / "parts").mkdir()
     (parts / "part-00001.parquet").write_bytes(b"damaged")  # and one that is not what was written is found
-    assert run.discard_damaged_parts() == ["part-00001"]
+    assert audited(run) == []
+    assert run.pending(3) == [1]
+    run.write_part(answered(run, ruler, 1))
+    assert run.files(audited(run)) == files
+    run.publish()
+    verifying.check_predictions(run, files)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -132,7 +138,7 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
     run.beat(0, 1)
     run.stage_report({name: schema.empty_table() for name, schema in tables.REPORT.items()}, {"report.html": b""})
     staged = [path for path in (tmp_path / "out/_staging").rglob("*") if path.is_file()]
-    assert len(staged) >= 3 + 3 + 3 + len(tables.REPORT)  # the manifest, the parts, their digests, the report
+    assert len(staged) >= 3 + 3 + 3 + len(tables.REPORT)  # the manifest, the parts, their receipts, the report
     assert [path for path in staged if path.suffix == ".parquet"] == []
     run.publish()
     published = list((tmp_path / "out").rglob("*.parquet"))
@@ -154,9 +160,8 @@ def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: st
     assert run.pending(3) == [1, 2]
     run.write_part(answered(run, ruler, 1))
     run.write_part(answered(run, ruler, 2))
-    assert run.discard_damaged_parts() == []
+    assert [receipt.rows for receipt in audited(run)] == [2, 2, 1]
     run.publish()
-    assert [file["rows"] for file in verifying.record(run)["files"]] == [2, 2, 1]
     assert len(list((tmp_path / "out/predictions").rglob("*.*"))) == 3
 
 
@@ -164,8 +169,8 @@ def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler
     run = opened(tmp_path)
     for shard in range(3):
         run.write_part(answered(run, ruler, shard))
+    files = run.files(audited(run))
     run.publish()
-    files = verifying.record(run)["files"]
     part = tmp_path / "out" / files[1]["path"]
     pq.write_table(pq.read_table(part, partitioning=None).slice(1), part)
     with pytest.raises(BooksError, match=r"part-00001.parquet: changed since it was published"):
@@ -177,11 +182,13 @@ def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler
 
 def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
     run = runs.Run(str(tmp_path), "night", "2026-11-21")
-    run.freeze([], FACTS)
+    run.freeze([], FACTS | {"scans": 0})
     for _ in range(2):
         run.write_empty_part()
+        files = run.files(audited(run))
         run.publish()
-        assert [file["rows"] for file in verifying.record(run)["files"]] == [0]
+        assert [file["rows"] for file in files] == [0]
+        verifying.check_predictions(run, files)
 
 
 def test_a_run_travels_to_another_process(tmp_path: Path) -> None:
@@ -218,8 +225,8 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     late.join()
     assert len(errors) == 1
     assert "another process has taken this run over" in errors[0]
+    files = newer.files(audited(newer))
     newer.publish()
-    files = verifying.record(newer)["files"]
     newer.commit(FACTS | {"files": files, "totals": {}})
     newer.clear_staging()
     with pytest.raises(Locked, match="another process has taken this run over"):

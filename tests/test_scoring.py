@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from mnist_batch import inference, listing, opening, progress, report, runs, scoring, tables, verifying
+from mnist_batch import inference, listing, opening, report, runs, scoring, tables, verifying, watching
 from mnist_batch.command import Command
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.pools import Pools
@@ -189,7 +189,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     run = opened([folder], ruler, out)
     facts = run.opened
     assert facts is not None
-    scoring.run_pipeline(run, facts, [1], Pools(1, 1))  # what a killed run leaves: one part of three
+    list(scoring.run_pipeline(run, facts, [1], Pools(1, 1)))  # what a killed run leaves: one part of three
     safe = files(out / "_staging" / run.run_id / "parts")
     assert len(safe) == 1
     (folder / "3/late.png").write_bytes(b"arrived since")
@@ -239,7 +239,7 @@ def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make,
     folder, out = scans_folder(50), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1))
+    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1)))) == 2
     parts = out / "_staging" / run.run_id / "parts"
     shorter = pq.read_table(parts / "part-00001").slice(1)
     pq.write_table(shorter, parts / "part-00001")  # a Parquet file, and not the one that was written
@@ -256,9 +256,9 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     folder, out = scans_folder(30), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1))
+    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1)))) == 2
     shorter = next(run.parts(tables.PREDICTIONS.names)).slice(1)
-    run._write_part("part-00000", shorter)
+    run._write_part(0, 19, shorter, None)
     with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
         scoring.score(run, ONE_EACH)
     assert not (out / "predictions").exists()
@@ -466,15 +466,15 @@ def test_a_setting_that_breaks_a_rule_is_named(given: dict[str, float], message:
 
 def test_progress_reads_well() -> None:
     assert (
-        progress.progress_line(12_000, 70_000, 3, 12_000, 2.5)
+        watching.progress_line(12_000, 70_000, 3, 12_000, 2.5)
         == "scored 12,000 of 70,000 scans (17 %), 4,800 images/s, 12 s left, 3 unreadable"
     )
-    assert "time left not known yet" in progress.progress_line(0, 10, 0, 0, 1.0)
+    assert "time left not known yet" in watching.progress_line(0, 10, 0, 0, 1.0)
     # Few scans are more than none.
     few = "scored 3 of 10 scans (30 %), 0.1 images/s, 47 s left, 0 unreadable"
-    assert progress.progress_line(3, 10, 0, 3, 20.0) == few
+    assert watching.progress_line(3, 10, 0, 3, 20.0) == few
     # A resumed run counts its rate from what it did itself.
-    assert "100 images/s, 1 s left" in progress.progress_line(900, 1_000, 0, 100, 1.0)
+    assert "100 images/s, 1 s left" in watching.progress_line(900, 1_000, 0, 100, 1.0)
 
 
 def test_the_line_of_a_narrow_terminal_does_not_wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,7 +482,7 @@ def test_the_line_of_a_narrow_terminal_does_not_wrap(tmp_path: Path, monkeypatch
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "40")
-    with progress.Progress(runs.Run(str(tmp_path), "night", "2026-11-21"), 1_000, 10):
+    with watching.Progress(1_000, 0, 0, every_seconds=10):
         pass
     [*_, line] = terminal.getvalue().rstrip("\n").split("\r")
     assert line == "scored 0 of 1,000 scans (0 %), 0 images\033[K"

@@ -22,7 +22,7 @@ import pytest
 
 from benchmarks.processes import family
 from jobs import cluster, session
-from mnist_batch import locations, threads
+from mnist_batch import background, locations
 from mnist_batch.errors import BooksError, InputError, JobError, StorageError
 from tests.conftest import write_scan
 
@@ -506,7 +506,7 @@ def test_an_interrupt_does_not_wait_for_a_ray_that_is_starting(interrupt: type[B
         ended.set()
 
     def interrupted() -> None:
-        with threads.beside(work, after_seconds=0):
+        with background.in_background(work, after_seconds=0):
             begun.wait()
             raise interrupt
 

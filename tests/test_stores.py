@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from jobs import discard, score, verify
 from mnist_batch import (
+    auditing,
     bundle,
     discarding,
     finding,
@@ -26,9 +27,9 @@ from mnist_batch import (
     scans,
     scoring,
     stores,
-    threads,
     user_tables,
     verifying,
+    watching,
 )
 from mnist_batch.command import Command
 from mnist_batch.errors import Locked, Stalled, StorageError
@@ -174,8 +175,8 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     classify = inference.Classify(run, ruler, bundle.open_bundle(ruler).digest)
     for shard in range(3):
         classify(reading.preprocess(run.shard(shard), shard))
+    files = run.files(auditing.audit(run, run.opened or {}, lambda *_: None))
     run.publish()
-    files = verifying.record(run)["files"]
     run.commit(FACTS | {"files": files, "totals": {}})
     run.clear_staging()
     verifying.check_predictions(run, files)
@@ -343,14 +344,14 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
         write_scan(tmp_path / "in" / f"{number}.png", number)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
 
-    def overtaken(run: runs.Run, opened: Any, pending: Any, *_: object) -> None:
+    def overtaken(run: runs.Run, opened: Any, pending: Any, *_: object) -> Iterator[runs.Receipt]:
         classify = inference.Classify(run, ruler, opened["model"]["digest"])
         rows = reading.preprocess(run.shard(0), 0)
         other = runs.Run(run.out, run.run_id, run.run_date).begin_attempt()
         if cleared:
             other.clear_staging()
             run.shard(0)
-        classify(rows)
+        yield from (runs.Receipt(**receipt) for receipt in classify(rows).to_pylist())
 
     monkeypatch.setattr(scoring, "run_pipeline", overtaken)
     for cleared in (False, True):
@@ -368,16 +369,22 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
         run_id = "night"
         looks = 0
 
-        def milestones(self) -> int:
+        def signs_of_life(self) -> int:
             self.looks += 1
             if self.looks > 1:
                 raise StorageError("s3://bucket/out: no answer")
             return 0
 
+    def after(seconds: float) -> Iterator[runs.Receipt]:
+        time.sleep(seconds)
+        yield receipt
+
     run: Any = Silent()
-    threads.watch(run, lambda: time.sleep(0.3), timeout_seconds=0.1 + 300)  # long enough for a look at it
-    with pytest.raises(Stalled, match="nothing came of it for 0.2 seconds"):
-        threads.watch(Silent(), lambda: time.sleep(60), timeout_seconds=0.2)  # type: ignore[arg-type]
+    receipt = runs.Receipt(0, 1, 1, 0, 100, "cafe")
+    assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
+    assert run.looks == 2
+    with pytest.raises(Stalled, match="no shard was finished for 0.2 seconds"):
+        list(watching.watched(Silent(), after(60), timeout_seconds=0.2))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -5,12 +5,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from jobs import discard, report, score, verify
 from jobs import list as list_job
-from mnist_batch import tables
+from mnist_batch import failpoints, runs, tables
 from tests.test_jobs import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -119,6 +121,38 @@ def test_predictions_whose_run_json_is_gone_are_a_fault(out: Path, capsys: Captu
     (out / "_staging/one").mkdir()  # as while it is being published
     (out / "_staging/one/opened.json").write_text("{}")
     assert ran(capsys, verify, "--out", out)[0] == 0
+
+
+@pytest.mark.parametrize("moment", ["report staged", "predictions published"])
+def test_what_changes_between_the_audit_and_run_json_is_no_truth(
+    scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """run.json has the digests of the writers, so a part that is shortened at the last moment is found."""
+    out = tmp_path / "out"
+    publish, reach = runs.Run.publish, failpoints.reach
+
+    def shorten() -> None:
+        [part] = [path for path in out.rglob("part-00001*") if path.parent.name in ("parts", "run_id=late")]
+        pq.write_table(pq.read_table(part, partitioning=None).slice(3), part)
+
+    def late_publish(run: runs.Run) -> None:
+        shorten()
+        publish(run)
+
+    def late_reach(point: str, *rest: Any) -> None:
+        if point == "predictions published":
+            shorten()
+        reach(point, *rest)
+
+    if moment == "report staged":
+        monkeypatch.setattr(runs.Run, "publish", late_publish)
+    else:
+        monkeypatch.setattr(failpoints, "reach", late_reach)
+    arguments = [scans_folder(20), "--model", ruler, "--out", out, "--run-id", "late", "--shard-size", 10]
+    assert ran(capsys, score, *arguments)[2]["rows"] == 20
+    code, printed, _ = ran(capsys, verify, "--out", out)
+    assert code == 5
+    assert printed.splitlines()[0] == f"late: {part_of(out, 'late', 1)}: changed since it was published"
 
 
 def test_a_report_made_anew_is_as_published_again(out: Path, capsys: Capture) -> None:
