@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from jobs import session
-from mnist_batch import bundle, calibrating, counting, digits, inference, plots, shares
 from mnist_batch.errors import InputError
-from mnist_batch.models import LADDER
-from mnist_batch.normalising import SIDE, normalise
+from mnist_batch.learning import digits, shares
+from mnist_batch.models import answers, bundle, calibrating, engines
+from mnist_batch.models.ladder import LADDER
+from mnist_batch.pixels.normalising import SIDE, normalise
+from mnist_batch.reports import counting, plots
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -135,7 +137,7 @@ class Reader:
 
     def __init__(self, model: str) -> None:
         opened = bundle.open_bundle(model)
-        self.engine = inference.OnnxEngine(opened)
+        self.engine = engines.OnnxEngine(opened)
         self.name = opened.info["architecture"]
         self.calibration = opened.info["calibration"]
 
@@ -149,7 +151,7 @@ class Reader:
 
     def answers(self, pictures: Grey, outputs: NDArray[np.float32]) -> Answers:
         """What these outputs say of these pages."""
-        blank, refusal = ~pictures.any(axis=(1, 2)), inference.refusals_of(outputs)
+        blank, refusal = ~pictures.any(axis=(1, 2)), answers.refusals_of(outputs)
         refused = (refusal >= 0) & ~blank
         found = calibrating.tempered(outputs, calibrating.temperature_of(self.calibration))
         digit = np.where(blank | refused, -1, found.argmax(axis=1))

@@ -25,7 +25,7 @@ import pyarrow.dataset as ds
 
 from benchmarks.processes import descendants
 from jobs.demo import write_forms
-from mnist_batch import digits
+from mnist_batch.learning import digits
 
 RESULTS = Path(__file__).parent / "chaos.jsonl"
 SHARD_SIZE = 25

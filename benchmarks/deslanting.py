@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from benchmarks.accuracy import Grey, Reader, pages
-from mnist_batch import bundle
-from mnist_batch.normalising import SIDE, normalise
+from mnist_batch.models import bundle
+from mnist_batch.pixels.normalising import SIDE, normalise
 
 SETS = ("MNIST test, as it is", "with box borders", "32 pixels, noisy", "load_digits")
 LARGER = 4

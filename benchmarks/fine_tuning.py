@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks import refusals
-from mnist_batch import bundle, digits, images, inference, validating
-from mnist_batch.normalising import normalise
+from mnist_batch.learning import digits, validating
+from mnist_batch.models import answers, bundle, engines
+from mnist_batch.pixels.normalising import normalise
+from mnist_batch.reading import images
 
 Grey = NDArray[np.uint8]
 RESULTS = Path(__file__).parent / "fine_tuning.jsonl"
@@ -51,11 +53,11 @@ def trained(how: str, scans: list[dict[str, Any]], folder: Path) -> bundle.Bundl
 
 def judged(made: bundle.Bundle, theirs: tuple[Grey, NDArray[np.int8]], cells: Grey) -> dict[str, Any]:
     """What a bundle makes of digits of other writers, of MNIST test and of what is no digit."""
-    engine, mnist = inference.OnnxEngine(made), digits.mnist("test")
+    engine, mnist = engines.OnnxEngine(made), digits.mnist("test")
     return {
         "others": validating.validate(engine(theirs[0]), theirs[1])["accuracy"],
         "mnist": validating.validate(engine(mnist[0]), mnist[1])["accuracy"],
-        "refused": float((inference.refusals_of(engine(cells)) >= 0).mean()),
+        "refused": float((answers.refusals_of(engine(cells)) >= 0).mean()),
     }
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from mnist_batch import digits, epochs
-from mnist_batch.models import LADDER, PRECISIONS
+from mnist_batch.learning import digits, epochs
+from mnist_batch.models.ladder import LADDER, PRECISIONS
 
 ROUNDS, STEPS = 5, 8
 

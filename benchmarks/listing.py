@@ -21,7 +21,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mnist_batch import digits, images, listing, scans
+from mnist_batch.intake import listing, scans
+from mnist_batch.learning import digits
+from mnist_batch.reading import images
 
 LINKS = 50_000  # of one file; ext4 allows 65,000
 WAYS = ("folder", "manifest", "tasks")
@@ -47,10 +49,10 @@ def measure(top: str, way: str) -> dict[str, str | float]:
     ask = None
     if way == "tasks":
         from jobs import session
-        from mnist_batch import opening
+        from mnist_batch.intake import spread
 
         session.connect(None)
-        ask = opening.by_tasks(lambda: None)
+        ask = spread.by_tasks(lambda: None)
     before = peak_megabytes()
     started, worked = time.monotonic(), time.process_time()
     listed = (

@@ -17,7 +17,8 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks import accuracy
-from mnist_batch import images, ink, normalising, strokes
+from mnist_batch.pixels import ink, normalising, strokes
+from mnist_batch.reading import images
 
 RESULTS = Path(__file__).parent / "normalise.json"
 KINDS = [

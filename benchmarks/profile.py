@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import processes, scoring
-from mnist_batch import bundle
+from mnist_batch.models import bundle
 
 KINDS = {
     "ray::MapWorker(MapBatches(Preprocess))": "Preprocess",

@@ -3,7 +3,7 @@
     python -m benchmarks.refusals
 
 Prints the table of docs/accuracy.md and keeps it in benchmarks/refusals.json. The cells are drawn page by page at their
-own size and not by ``mnist_batch/strangers.py``, from which the model learned; the letters are of other fonts.
+own size and not by ``mnist_batch/learning/negatives.py``, from which the model learned; the letters are of other fonts.
 """
 
 import argparse
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.accuracy import Reader, cell
-from mnist_batch import bundle, calibrating, digits, tables
-from mnist_batch.normalising import normalise
+from mnist_batch.learning import digits
+from mnist_batch.models import bundle, calibrating
+from mnist_batch.pixels.normalising import normalise
+from mnist_batch.schemas import tables
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator

@@ -28,7 +28,9 @@ from benchmarks import scoring
 from benchmarks.processes import measured, module
 from benchmarks.profile import kind_of
 from jobs import session
-from mnist_batch import bundle, listing, opening, runs, scans
+from mnist_batch.intake import listing, scans, spread
+from mnist_batch.models import bundle
+from mnist_batch.runs.run import Run
 
 RESULTS = Path(__file__).parent / "scaling.json"
 SCANS = (10**6, 10**7, 10**8, 10**9)
@@ -101,12 +103,12 @@ def measure_listing(folder: Path) -> tuple[float, float]:
     alone = (time.process_time() - started) / LISTED
     session.connect(None)
     started = time.process_time()
-    listed = listing.list_scans([str(folder / "listed")], ask=opening.by_tasks(lambda: None))
+    listed = listing.list_scans([str(folder / "listed")], ask=spread.by_tasks(lambda: None))
     collecting = (time.process_time() - started - alone * listing.ALONE) / (LISTED - listing.ALONE)
     ray.shutdown()
     started = time.monotonic()
     scans.digest(listed)
-    runs.Run(str(folder / "frozen"), "run", "2026-01-01").freeze(scans.cut(listed), {})
+    Run(str(folder / "frozen"), "run", "2026-01-01").freeze(scans.cut(listed), {})
     return collecting + (time.monotonic() - started) / LISTED, alone
 
 

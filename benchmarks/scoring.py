@@ -24,7 +24,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.accuracy import cell
 from benchmarks.processes import measured, module
-from mnist_batch import bundle, digits, images, plots
+from mnist_batch import figures
+from mnist_batch.learning import digits
+from mnist_batch.models import bundle
+from mnist_batch.reading import images
 
 RESULTS = Path(__file__).parent / "scoring.jsonl"
 PICTURE = Path(__file__).parent.parent / "docs/images/scoring.png"
@@ -181,9 +184,9 @@ def picture(lines: Sequence[Line]) -> bytes:
     settings = list(dict.fromkeys((line["model"], line["side"], line["files"]) for line in lines))
     settings = [setting for setting in settings if setting[2] in sizes(lines, "ours")]
     names = [name for name in CONTENDERS if name not in OWN_FILES and any(line["contender"] == name for line in lines)]
-    figure = plots.new_figure(8, 0.9 + 0.8 * len(settings))
+    figure = figures.new_figure(8, 0.9 + 0.8 * len(settings))
     axes = figure.subplots()
-    shades = dict(zip(names, (plots.BLUE, "#9db8d2", "#d5a6a1"), strict=False))
+    shades = dict(zip(names, (figures.BLUE, "#9db8d2", "#d5a6a1"), strict=False))
     for row, (model, side, files) in enumerate(settings):
         of_setting = [line for line in lines if (line["model"], line["side"]) == (model, side)]
         for place, name in enumerate(names):
@@ -198,7 +201,7 @@ def picture(lines: Sequence[Line]) -> bytes:
     axes.set(xlabel="images a second, the whole program with its start")
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(frameon=False, loc="outside upper right", ncols=len(names))
-    return plots.as_png(figure)
+    return figures.as_png(figure)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

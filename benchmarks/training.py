@@ -19,7 +19,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.processes import measured, module
-from mnist_batch.models import LADDER
+from mnist_batch.models.ladder import LADDER
 
 RESULTS = Path(__file__).parent / "training.jsonl"
 GOALS = (0.97, 0.98, 0.99, 0.995)

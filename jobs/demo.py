@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch import digits, images
+from mnist_batch.learning import digits
+from mnist_batch.reading import images
 
 from . import score, session, train
 

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import discarding  # after parsing: --help need not wait
+        from mnist_batch.runs import discarding  # after parsing: --help need not wait
 
         folders = discarding.discard(given.out, given.run, given.dry_run)
         for folder in folders:

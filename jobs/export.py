@@ -30,9 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import finding, spreadsheet
+        from mnist_batch.reports import spreadsheet
+        from mnist_batch.runs import series
 
-        run = finding.published_run(given.out, given.run)
+        run = series.published_run(given.out, given.run)
         written = spreadsheet.write(run, Path(given.csv), given.rows)
         print(f"{written:,} row{'' if written == 1 else 's'}: {given.csv}")
         return {"run_id": run.run_id, "rows": written, "csv": given.csv}

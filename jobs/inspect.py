@@ -27,21 +27,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import bundle, ink, inspecting, normalising, reading, tables
+        from mnist_batch.models import bundle
+        from mnist_batch.pixels import ink, normalising
+        from mnist_batch.reading import isolated
+        from mnist_batch.reports import inspection
+        from mnist_batch.schemas import tables
 
-        page = inspecting.page_of(given.scan, given.page)
+        page = inspection.page_of(given.scan, given.page)
         found = ink.look(page)
         seen = normalising.fit(found)
-        status, probabilities = inspecting.answer(seen.picture, given.model or bundle.SHIPPED)
-        drawn = inspecting.draw(
+        status, probabilities = inspection.answer(seen.picture, given.model or bundle.SHIPPED)
+        drawn = inspection.draw(
             page, found, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
         )
-        inspecting.save(drawn, Path(given.out))
+        inspection.save(drawn, Path(given.out))
 
         summary: dict[str, Any] = {"found": status, "picture": given.out}
-        for name, value in inspecting.facts(seen).items():
+        for name, value in inspection.facts(seen).items():
             print(f"{name}: {value}")
-        if (done := reading.normalisation_of(seen)) is not None:
+        if (done := isolated.normalisation_of(seen)) is not None:
             summary["normalisation"] = done
         if status != "ok":
             print(f"{status}: {tables.STATUSES[status]}")

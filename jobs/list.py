@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import overview  # after parsing: --help need not wait
         from mnist_batch.errors import InputError
+        from mnist_batch.runs import overview  # after parsing: --help need not wait
 
         if given.last < 1:
             raise InputError(f"--last is {given.last}; it has to be at least 1")

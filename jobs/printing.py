@@ -6,13 +6,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from mnist_batch import locations, runs, scans, tables
+from mnist_batch.intake import scans
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations
 
 FEW = 20  # rows that are shown one by one
 SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
 
 
-def run_text(run: runs.Run, totals: Mapping[str, Any]) -> str:
+def run_text(run: Run, totals: Mapping[str, Any]) -> str:
     """A run for a terminal: the answers where they are few or nobody knows the truth, the classes, the totals."""
     if totals["rows"] <= FEW:
         pieces = [answers_text(run)]
@@ -29,7 +32,7 @@ def run_text(run: runs.Run, totals: Mapping[str, Any]) -> str:
     return "\n".join([*filter(None, pieces), totals_text(totals), f"report: {page}"])
 
 
-def answers_text(run: runs.Run, most: int = FEW) -> str:
+def answers_text(run: Run, most: int = FEW) -> str:
     """A line a row of the first ``most``: its digit and confidence, or why it has none."""
     rows: list[dict[str, Any]] = []
     for part in run.parts(SHOWN):
@@ -56,7 +59,7 @@ def counts_text(answers: Mapping[str, int]) -> str:
     return "read as " + ", ".join(f"{digit}: {count:,}" for digit, count in answers.items())
 
 
-def per_class_text(run: runs.Run) -> str:
+def per_class_text(run: Run) -> str:
     """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
     path = f"{run.table_folder('per_class')}/report.parquet"
     table = locations.read_table(run.filesystem, path)

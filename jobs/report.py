@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnist_batch import report
+from mnist_batch.reports import report
 
 from . import printing, session
 

@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> Mapping[str, Any]:
         # After parsing: --help need not wait for Ray.
-        from mnist_batch import opening, plots, previewing, scoring
+        from mnist_batch import scoring
+        from mnist_batch.reports import plots
+        from mnist_batch.runs import opening, previewing
 
         from . import printing
 
@@ -184,8 +186,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _asked(given: argparse.Namespace) -> Any:
-    from mnist_batch import bundle, command, images, reading, retrying
     from mnist_batch.errors import InputError
+    from mnist_batch.models import bundle
+    from mnist_batch.reading import images, isolated
+    from mnist_batch.runs import command, retrying
 
     if given.retry is None:
         return command.Command(
@@ -200,7 +204,7 @@ def _asked(given: argparse.Namespace) -> Any:
             engine=given.engine or "onnx",
             target_error=given.target_error,
             shard_size=given.shard_size,
-            limits=reading.Limits(
+            limits=isolated.Limits(
                 images.MAX_BYTES if given.max_bytes is None else given.max_bytes,
                 images.MAX_PIXELS if given.max_pixels is None else given.max_pixels,
             ),

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mnist_batch.models import FINE_TUNED_EPOCHS, LADDER, PRECISIONS
+from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS
 
 from . import session
 
 if TYPE_CHECKING:
-    from mnist_batch.bundle import Bundle
+    from mnist_batch.models.bundle import Bundle
 
 DESCRIPTION = """\
 Train a Keras digit model across Ray workers and save it as a model bundle.
@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import fine_tuning, recipe, training  # after parsing: --help need not wait
+        from mnist_batch import training
+        from mnist_batch.learning import fine_tuning, recipe  # after parsing: --help need not wait
 
         start = None if given.start is None else fine_tuning.open_start(given.start)
         model = given.model or (start.model if start else DEFAULT_MODEL)
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def told(bundle: "Bundle") -> dict[str, Any]:
     """Print what a trained bundle is worth, and return the facts for the last line."""
-    from mnist_batch import validating
+    from mnist_batch.learning import validating
 
     info = bundle.info
     test, found = info["test"]["accuracy"], info["validation"]

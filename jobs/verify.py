@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch import verifying  # after parsing: --help need not wait
+        from mnist_batch.runs import verifying  # after parsing: --help need not wait
 
         counts, faulty = dict.fromkeys(("runs", "files", "rows", "faults"), 0), []
         for run in verifying.verify(given.out, given.run):

@@ -18,11 +18,17 @@ import ray
 import ray.data
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
-from mnist_batch import auditing, failpoints, opening, reading, report, runs, stores, versions
+from mnist_batch import failpoints, versions
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
-from mnist_batch.inference import Classify, Preprocess
-from mnist_batch.pools import Pools
-from mnist_batch.watching import Progress, watched
+from mnist_batch.pipeline import auditing
+from mnist_batch.pipeline.actors import Classify, Preprocess
+from mnist_batch.pipeline.pools import Pools
+from mnist_batch.pipeline.watching import Progress, watched
+from mnist_batch.reading import isolated
+from mnist_batch.reports import report
+from mnist_batch.runs import opening
+from mnist_batch.runs.run import Receipt, Run
+from mnist_batch.store import retry
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +57,12 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"--max-unreadable is {self.max_unreadable}; it has to be a share, from 0 to 1")
-        reading.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
-        needed = reading.TRIES * self.scan_timeout_seconds
+        isolated.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
+        needed = isolated.TRIES * self.scan_timeout_seconds
         if not needed < self.no_progress_timeout_seconds < 2**31:
             raise InputError(
                 f"--no-progress-timeout is {self.no_progress_timeout_seconds:g}; it has to be above {needed:g}, which "
-                f"is {reading.TRIES} times --scan-timeout: so long one scan may take; and below {2**31:,}"
+                f"is {isolated.TRIES} times --scan-timeout: so long one scan may take; and below {2**31:,}"
             )
         _ = self.pools
 
@@ -66,7 +72,7 @@ class Settings:
         return Pools(self.preprocessors, self.classifiers, self.gpus_per_classifier)
 
 
-def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
+def score(run: Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
     Raises TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError where a disk fails or a
@@ -78,7 +84,7 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
-    limits = reading.Limits(**opened["limits"], scan_timeout_seconds=settings.scan_timeout_seconds)
+    limits = isolated.Limits(**opened["limits"], scan_timeout_seconds=settings.scan_timeout_seconds)
     started = time.monotonic()
     opened = {**opened, "limits": asdict(limits)}
     run = run.begin_attempt()
@@ -86,7 +92,7 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     try:
         receipts, rows = score_shards(run, opened, settings)
     except Exception:
-        with suppress(StorageError), stores.patience(0):
+        with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
         raise
     failpoints.reach("scored")
@@ -119,9 +125,7 @@ def score(run: runs.Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     return facts
 
 
-def score_shards(
-    run: runs.Run, opened: Mapping[str, Any], settings: Settings
-) -> tuple[list[runs.Receipt], report.Rows]:
+def score_shards(run: Run, opened: Mapping[str, Any], settings: Settings) -> tuple[list[Receipt], report.Rows]:
     """Bring every shard's part onto the disk, as it was written; returns their receipts and what is in them."""
     for _ in range(ATTEMPTS):
         if pending := run.pending(len(opened["shards"])):
@@ -151,16 +155,14 @@ def score_shards(
     )
 
 
-def _progress(run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], every_seconds: float) -> Progress:
+def _progress(run: Run, opened: Mapping[str, Any], pending: Sequence[int], every_seconds: float) -> Progress:
     """Progress that begins with the shards which are there already."""
     there = [shard for shard in range(len(opened["shards"])) if shard not in set(pending)]
     known = [found[0].unreadable for found in map(run.receipt, there) if found]
     return Progress(opened["scans"], sum(opened["shards"][shard] for shard in there), sum(known), every_seconds)
 
 
-def run_pipeline(
-    run: runs.Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools
-) -> Iterator[runs.Receipt]:
+def run_pipeline(run: Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools) -> Iterator[Receipt]:
     """The shards through their two actors, on however many nodes there are; a receipt for each part that is written."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
@@ -174,7 +176,7 @@ def run_pipeline(
         numbers = ray.data.from_items([{"shard": number} for number in pending], override_num_blocks=len(pending))
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_args=[run, reading.Limits(**opened["limits"])],
+            fn_constructor_args=[run, isolated.Limits(**opened["limits"])],
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
@@ -193,4 +195,4 @@ def run_pipeline(
             **whole_shards,
         )
         for written in parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from (runs.Receipt(**receipt) for receipt in written.to_pylist())
+            yield from (Receipt(**receipt) for receipt in written.to_pylist())

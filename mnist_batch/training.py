@@ -14,23 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from mnist_batch import (
-    augmenting,
-    bundle,
-    checkpoints,
-    digits,
-    epochs,
-    exporting,
-    fine_tuning,
-    labelled,
-    locations,
-    locks,
-    models,
-    shares,
-)
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.models import LADDER, PRECISIONS, members_of
-from mnist_batch.recipe import Recipe, at_least
+from mnist_batch.learning import augmenting, checkpoints, digits, epochs, exporting, fine_tuning, labelled, shares
+from mnist_batch.learning.recipe import Recipe, at_least
+from mnist_batch.models import bundle, ladder
+from mnist_batch.models.ladder import LADDER, PRECISIONS, members_of
+from mnist_batch.store import locations, locks
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +109,7 @@ def _train_member(
     import ray.train
     from ray.util.queue import Queue
 
-    from mnist_batch import workers
+    from mnist_batch.learning import ray_train
 
     recipe = Recipe(**config["member"])
     checkpoints.set_damaged_aside(filesystem, storage)
@@ -128,9 +117,9 @@ def _train_member(
     news = Queue()
     replicas: dict[int, str] = {}
     listener = threading.Thread(target=_listen, args=(news, recipe.epochs, replicas), daemon=True)
-    trainer = workers.Trainer(
+    trainer = ray_train.Trainer(
         fit,
-        backend_config=workers.TensorflowWorkers(),
+        backend_config=ray_train.TensorflowWorkers(),
         train_loop_config={**config, "news": news},
         scaling_config=ray.train.ScalingConfig(
             num_workers=recipe.workers,
@@ -217,7 +206,7 @@ def fit(config: Mapping[str, Any]) -> None:
         model = architecture.build()
         keras.config.set_dtype_policy("float32")  # what the bundle is made of is built later
         epochs.fuse_batch_norm(model)
-        optimizer = (models.careful_adam if start else architecture.optimizer)(steps * recipe.epochs)
+        optimizer = (ladder.careful_adam if start else architecture.optimizer)(steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
     if start:
         fine_tuning.begin(model, start, config["number"])

@@ -20,7 +20,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mnist_batch import bundle, images, normalising
+from mnist_batch.models import bundle
+from mnist_batch.pixels import normalising
+from mnist_batch.reading import images
 from tests import s3
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
@@ -63,7 +65,7 @@ def shared_ray() -> Iterator[None]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their pictures, for tests that look at none."""
-    from mnist_batch import plots, report
+    from mnist_batch.reports import plots, report
 
     monkeypatch.setattr(plots, "import_ahead", lambda: None)
     drawn = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
@@ -73,14 +75,17 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
-    from mnist_batch import inference, reading, runs, scoring
+    from mnist_batch import scoring
+    from mnist_batch.pipeline import actors
+    from mnist_batch.reading import isolated
+    from mnist_batch.runs.run import Receipt
 
-    def in_process(run: Any, opened: Any, pending: Any, *_: object) -> Iterator[runs.Receipt]:
-        model, limits = opened["model"], reading.Limits(**opened["limits"])
-        classify = inference.Classify(run, model["location"], model["digest"], opened["engine"], opened["threshold"])
+    def in_process(run: Any, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
+        model, limits = opened["model"], isolated.Limits(**opened["limits"])
+        classify = actors.Classify(run, model["location"], model["digest"], opened["engine"], opened["threshold"])
         for number in pending:
-            [receipt] = classify(reading.preprocess(run.shard(number), number, limits)).to_pylist()
-            yield runs.Receipt(**receipt)
+            [receipt] = classify(isolated.preprocess(run.shard(number), number, limits)).to_pylist()
+            yield Receipt(**receipt)
 
     monkeypatch.setattr(scoring, "run_pipeline", in_process)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
@@ -92,17 +97,17 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Scans of these names, while they are in the set, are on a disk that cannot be read; together with without_ray."""
-    from mnist_batch import reading
+    from mnist_batch.reading import isolated
 
     names: set[str] = set()
-    read = reading.images.read_scan
+    read = isolated.images.read_scan
 
     def read_scan(source: str, path: bytes, *rest: Any) -> bytes:
         if Path(os.fsdecode(path)).name in names:
-            raise reading.images.Unreadable("missing", "[Errno 5] Input/output error")
+            raise isolated.images.Unreadable("missing", "[Errno 5] Input/output error")
         return read(source, path, *rest)
 
-    monkeypatch.setattr(reading.images, "read_scan", read_scan)
+    monkeypatch.setattr(isolated.images, "read_scan", read_scan)
     return names
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks import accuracy, refusals
-from mnist_batch import augmenting, bundle, calibrating, digits, styles, vetting
-from mnist_batch.normalising import normalise
+from mnist_batch.learning import augmenting, digits, styles
+from mnist_batch.models import bundle, calibrating, vetting
+from mnist_batch.pixels.normalising import normalise
 
 
 @pytest.fixture(scope="module")

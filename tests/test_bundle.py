@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_batch import bundle
 from mnist_batch.errors import InputError
+from mnist_batch.models import bundle
 
 
 @pytest.fixture

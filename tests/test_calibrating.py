@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from mnist_batch import calibrating
 from mnist_batch.errors import InputError
+from mnist_batch.models import calibrating
 
 OUTPUTS = hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(10, 12)), elements=st.floats(0, 1, width=32))
 SHARE = st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))

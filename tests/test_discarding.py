@@ -9,9 +9,11 @@ import pytest
 
 from jobs import discard, score, verify
 from jobs import list as list_job
-from mnist_batch import discarding, finding, locations, opening, scoring
-from mnist_batch.command import Command
+from mnist_batch import scoring
 from mnist_batch.errors import InputError, Locked
+from mnist_batch.runs import discarding, opening, series
+from mnist_batch.runs.command import Command
+from mnist_batch.store import locations
 from tests.test_jobs import Capture, ran
 from tests.test_kills import Killed, readers_see
 
@@ -61,7 +63,7 @@ def test_an_unfinished_run_is_thrown_away_and_its_command_begins_anew(
     with opening.open_run(asked):
         pass
     (folder / "late.png").write_bytes(b"arrived since")
-    with finding.locked(str(out), "night"), pytest.raises(Locked):
+    with series.locked(str(out), "night"), pytest.raises(Locked):
         discarding.discard(str(out), "night")
     assert ran(capsys, discard, "--out", out, "--run", "night")[0] == 0
     assert list((out / "_staging").iterdir()) == []
@@ -113,7 +115,7 @@ def test_killed_at_every_step_the_same_command_finishes(
             discarding.discard(f"{scheme}{out}", "night")
         fatal = None
         seen.add(readers_see(out))
-        assert finding.published_runs(str(out)) in (["kept", "night"], ["kept"])
+        assert series.published_runs(str(out)) in (["kept", "night"], ["kept"])
         as_published = ran(capsys, verify, "--out", out)[0] == 0
         # Either nothing has happened yet, or jobs.verify says so while predictions are still read.
         assert as_published == ((out / "runs/night/run.json").exists() or readers_see(out)[0] == 15)
@@ -135,7 +137,7 @@ def test_a_series_goes_on_behind_a_run_that_was_discarded(
     for number in range(3):
         (folder / f"{number}.png").write_bytes((folder / "3/scan-0003.png").read_bytes())
         assert ran(capsys, score, *arguments)[0] == 0
-    assert finding.published_runs(str(out)) == ["night", "night-2", "night-3"]
+    assert series.published_runs(str(out)) == ["night", "night-2", "night-3"]
     assert ran(capsys, discard, "--out", out, "--run", "night-2")[0] == 0
     assert ran(capsys, score, *arguments)[2]["run_id"] == "night-3"  # and is left alone
     (folder / "another.png").write_bytes((folder / "3/scan-0003.png").read_bytes())

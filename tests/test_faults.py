@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.processes import descendants
-from mnist_batch import finding, runs, verifying
+from mnist_batch.runs import series, verifying
+from mnist_batch.runs.run import Run
 from tests.test_kills import readers_see
 
 pytestmark = pytest.mark.ray
@@ -75,7 +76,7 @@ class Night:
             number = int(Path(row["scan"]).stem.removeprefix("scan-"))
             if row["status"] == "ok":
                 assert row["digit"] == (number + (number % 7 == 6)) % 10
-        run = finding.published_run(str(self.out), "night")
+        run = series.published_run(str(self.out), "night")
         assert run.published is not None
         assert [found.faults for found in verifying.verify(str(self.out), "night")] == [[]]
         assert run.published["totals"]["rows"] == len(rows)
@@ -197,10 +198,13 @@ def test_a_disk_that_fails_is_said_and_the_rerun_finishes(night: Night, point: s
 STALE = """
 import sys
 from dataclasses import replace
-from mnist_batch import bundle, inference, reading, runs
-run = runs.Run(sys.argv[1], "night", sys.argv[2]).begin_attempt()
+from mnist_batch.models import bundle
+from mnist_batch.pipeline import actors
+from mnist_batch.reading import isolated
+from mnist_batch.runs.run import Run
+run = Run(sys.argv[1], "night", sys.argv[2]).begin_attempt()
 print("begun", flush=True)
-inference.Classify(run, sys.argv[3], bundle.open_bundle(sys.argv[3]).digest)(reading.preprocess(run.shard(2), 2))
+actors.Classify(run, sys.argv[3], bundle.open_bundle(sys.argv[3]).digest)(isolated.preprocess(run.shard(2), 2))
 """
 
 
@@ -256,8 +260,8 @@ def test_two_runs_of_different_names_are_made_side_by_side(night: Night) -> None
     _, stderr = job.communicate()
     assert job.returncode == 0, stderr
     assert len(pq.read_table(night.out / "predictions")) == 2 * SCANS
-    assert finding.published_runs(str(night.out)) == ["night", "other"]
-    assert runs.Run(str(night.out), "other", "").published is not None
+    assert series.published_runs(str(night.out)) == ["night", "other"]
+    assert Run(str(night.out), "other", "").published is not None
 
 
 CLUSTER = """
@@ -265,7 +269,8 @@ import json, logging, sys, threading, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
-from mnist_batch import command, opening, scoring
+from mnist_batch import scoring
+from mnist_batch.runs import command, opening
 
 scans, model, out, points = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})

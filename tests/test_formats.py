@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mnist_batch import listing, normalising, reading
+from mnist_batch.intake import listing
+from mnist_batch.pixels import normalising
+from mnist_batch.reading import isolated
 from tests import formats
 from tests.formats import drawing, tiff_pages
 from tests.formats.drawing import Kind, Row
@@ -31,7 +33,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
 @pytest.fixture(scope="module")
 def read(scans: pa.Table) -> Rows:
     """The rows of every file, read in this process."""
-    return by_scan(reading.preprocess(scans))
+    return by_scan(isolated.preprocess(scans))
 
 
 def file_name(kind: str) -> str:
@@ -86,7 +88,7 @@ def test_a_file_that_cannot_be_read_changes_nothing_for_the_one_beside_it(read: 
 @pytest.mark.long
 def test_the_reading_process_gives_the_same_rows_whatever_comes_first(scans: pa.Table, read: Rows) -> None:
     backwards = scans.take(pa.array(range(len(scans) - 1, -1, -1)))
-    reader = reading.Reader()
+    reader = isolated.Reader()
     try:
         rows = reader.read(backwards)
     finally:
@@ -98,7 +100,7 @@ def test_the_reading_process_gives_the_same_rows_whatever_comes_first(scans: pa.
 @pytest.mark.long
 def test_a_thousand_cells_of_one_file_are_a_thousand_rows(tmp_path: Path) -> None:
     (tmp_path / "cells.tif").write_bytes(tiff_pages.thousand_cells())
-    reader = reading.Reader()
+    reader = isolated.Reader()
     try:
         rows = reader.read(listing.list_scans([str(tmp_path)])).to_pylist()
     finally:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mnist_batch import images, listing, reading
+from mnist_batch.intake import listing
+from mnist_batch.reading import images, isolated
 from tests.conftest import write_scan
 
 
@@ -459,7 +460,7 @@ try:
 except error as refused:
     print(refused)
 """
-    for module in ("ink", "inspecting"):
+    for module in ("pixels.ink", "reports.inspection"):
         ran = subprocess.run(
             [sys.executable, "-c", program.replace("{module}", module)],
             env={name: value for name, value in os.environ.items() if not name.startswith("OPENCV")},
@@ -471,5 +472,5 @@ except error as refused:
 def test_reading_in_the_same_process_keeps_the_limit_on_pixels(tmp_path: Path) -> None:
     write_scan(tmp_path / "a.png", 3)
     manifest = listing.list_scans([str(tmp_path)])
-    assert reading.preprocess(manifest)["status"].to_pylist() == ["ok"]
-    assert reading.preprocess(manifest, limits=reading.Limits(max_pixels=10))["status"].to_pylist() == ["too_large"]
+    assert isolated.preprocess(manifest)["status"].to_pylist() == ["ok"]
+    assert isolated.preprocess(manifest, limits=isolated.Limits(max_pixels=10))["status"].to_pylist() == ["too_large"]

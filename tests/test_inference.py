@@ -12,11 +12,17 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from mnist_batch import bundle, images, inference, listing, normalising, reading, runs, scans, tables
 from mnist_batch.errors import InputError
+from mnist_batch.intake import listing, scans
+from mnist_batch.models import answers, bundle
+from mnist_batch.pipeline import actors
+from mnist_batch.pixels import normalising
+from mnist_batch.reading import images, isolated
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from tests.conftest import calibrated, picture_of, write_scan
 
-RUN = runs.Run("out", "night", "2026-11-21")  # of which no part is written here
+RUN = Run("out", "night", "2026-11-21")  # of which no part is written here
 
 
 def listed(folder: Path) -> pa.Table:
@@ -26,9 +32,9 @@ def listed(folder: Path) -> pa.Table:
 def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> None:
     for digit in range(4):
         write_scan(tmp_path / "in" / f"{digit}.png", digit)
-    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
     run.freeze(scans.cut(listed(tmp_path / "in"), 3), {})
-    actor = inference.Preprocess(run)
+    actor = actors.Preprocess(run)
     rows = actor(pa.table({"shard": pa.array([1], pa.int32())}))
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
 
@@ -36,12 +42,12 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
 def test_where_one_reader_is_enough_no_other_process_is_started(tmp_path: Path) -> None:
     for number in range(6):
         write_scan(tmp_path / "in" / f"{number}.png", number)
-    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
     run.freeze(scans.cut(listed(tmp_path / "in"), 2), {})
-    actor = inference.Preprocess(run)
+    actor = actors.Preprocess(run)
     for shard in range(3):
         actor(pa.table({"shard": pa.array([shard], pa.int32())}))
-    readers = [actor.idle.get() for _ in range(inference.READERS)]
+    readers = [actor.idle.get() for _ in range(actors.READERS)]
     assert len([reader for reader in readers if reader.process]) == 1
 
 
@@ -49,20 +55,20 @@ def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypa
     """Two poison files in two chunks: each is a row and is noted at its place, and the others keep theirs."""
     (tmp_path / "points").mkdir()
     monkeypatch.setenv("MNIST_BATCH_FAILPOINTS", str(tmp_path / "points"))
-    monkeypatch.setattr(inference, "CHUNK", 8)
+    monkeypatch.setattr(actors, "CHUNK", 8)
     for number in range(30):
         write_scan(tmp_path / "in" / f"{number:03}.png", number % 10)
     manifest, poison = listed(tmp_path / "in"), [8, 29]
-    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
     run.freeze([manifest], {})
     for row in poison:
         (tmp_path / f"points/read {row:03}.png").write_text("exit always")
-    actor, shard = inference.Preprocess(run), pa.table({"shard": pa.array([0], pa.int32())})
+    actor, shard = actors.Preprocess(run), pa.table({"shard": pa.array([0], pa.int32())})
     rows = actor(shard)
     assert sorted(run.fatal(0)) == poison
     assert [row for row, status in enumerate(rows["status"].to_pylist()) if status == "crashed"] == poison
     others = [row for row in range(30) if row not in poison]
-    assert rows.take(others).equals(reading.preprocess(manifest).take(others))
+    assert rows.take(others).equals(isolated.preprocess(manifest).take(others))
     for row in poison:
         (tmp_path / f"points/read {row:03}.png").unlink()
     assert actor(shard).equals(rows)  # as they are noted, they are not read again
@@ -75,7 +81,7 @@ def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -
         cell[20:90, left : left + 30] = 40
         (tmp_path / f"{name}.png").write_bytes(images.encode(cell))
     sure = np.eye(10, dtype=np.float32)[[1, 1]]
-    rows = inference.answer(reading.preprocess(listed(tmp_path)), lambda _: sure, "m", threshold=0.5)
+    rows = answers.answer(isolated.preprocess(listed(tmp_path)), lambda _: sure, "m", threshold=0.5)
     assert rows["confidence"].to_pylist() == [1.0, 1.0]
     assert dict(zip(rows["scan"].to_pylist(), rows["decision"].to_pylist(), strict=True)) == {
         "neighbour.png": "review",
@@ -90,7 +96,7 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     (tmp_path / "3/c.png").write_bytes(b"")
     manifest = scans.attach_labels(listed(tmp_path), "parent")
     model = bundle.open_bundle(ruler)
-    rows = inference.Classify(RUN, ruler, model.digest).answered(reading.preprocess(manifest))
+    rows = actors.Classify(RUN, ruler, model.digest).answered(isolated.preprocess(manifest))
     assert rows.column_names == ["shard", *(name for name in rows.column_names if name != "shard")]
     assert set(tables.PREDICTIONS.names) < set(rows.column_names)
     assert "picture" not in rows.column_names
@@ -110,11 +116,11 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
         write_scan(tmp_path / "in" / f"{number}.png", 7, confidence)
     (tmp_path / "in/3.png").write_bytes(b"")
     model = bundle.open_bundle(ruler)
-    pages = reading.preprocess(listed(tmp_path / "in"))
-    rows = inference.Classify(RUN, ruler, model.digest).answered(pages)
+    pages = isolated.preprocess(listed(tmp_path / "in"))
+    rows = actors.Classify(RUN, ruler, model.digest).answered(pages)
     middle = rows["confidence"][1].as_py()
     assert rows["decision"].to_pylist() == [None, None, None, "review"]
-    ruled = inference.Classify(RUN, ruler, model.digest, threshold=middle).answered(pages)
+    ruled = actors.Classify(RUN, ruler, model.digest, threshold=middle).answered(pages)
     assert ruled["decision"].to_pylist() == ["review", "accept", "accept", "review"]  # who reaches it is in
     assert ruled.drop_columns(["decision"]).equals(rows.drop_columns(["decision"]))
 
@@ -122,9 +128,9 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
 def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "in/a.png", 7, confidence=0.9)
     warm = calibrated(ruler, tmp_path / "warm", temperature=2.0)
-    pages = reading.preprocess(listed(tmp_path / "in"))
+    pages = isolated.preprocess(listed(tmp_path / "in"))
     cold, tempered = (
-        inference.Classify(RUN, model, bundle.open_bundle(model).digest).answered(pages)["confidence"][0].as_py()
+        actors.Classify(RUN, model, bundle.open_bundle(model).digest).answered(pages)["confidence"][0].as_py()
         for model in (ruler, warm)
     )
     assert tempered == pytest.approx(cold**0.5 / (cold**0.5 + 9 * ((1 - cold) / 9) ** 0.5))
@@ -140,8 +146,8 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
     )
     (tmp_path / "in/d.png").write_bytes(b"")
     model = bundle.open_bundle(ruler)
-    seen = reading.preprocess(listed(tmp_path / "in"))
-    rows = inference.Classify(RUN, ruler, model.digest, keep_images=True).answered(seen)
+    seen = isolated.preprocess(listed(tmp_path / "in"))
+    rows = actors.Classify(RUN, ruler, model.digest, keep_images=True).answered(seen)
     assert rows["status"].to_pylist() == ["ok", "ok", "ok", "blank", "empty"]
     for row in rows.to_pylist():
         facts = row["normalisation"]
@@ -157,15 +163,15 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
     assert of_large["polarity"] == "dark_on_light"
     assert [of_large[name] for name in ("x", "y", "width", "height")] == pytest.approx([110, 80, 80, 200], abs=9)
     assert of_large["scale"] == pytest.approx(0.1, rel=0.06)
-    without = inference.Classify(RUN, ruler, model.digest).answered(seen)
+    without = actors.Classify(RUN, ruler, model.digest).answered(seen)
     assert without["image"].null_count == 5
     assert without.drop_columns(["image"]).equals(rows.drop_columns(["image"]))
 
 
 def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: str) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    actor = inference.Classify(RUN, ruler, bundle.open_bundle(ruler).digest)
-    rows = actor.answered(reading.preprocess(listed(tmp_path)))
+    actor = actors.Classify(RUN, ruler, bundle.open_bundle(ruler).digest)
+    rows = actor.answered(isolated.preprocess(listed(tmp_path)))
     assert rows.select(["digit", "confidence", "probabilities"]).to_pylist() == [
         {"digit": None, "confidence": None, "probabilities": None}
     ]
@@ -173,9 +179,9 @@ def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: st
 
 def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "a.png", 1)
-    actor = inference.Classify(RUN, ruler, "another digest")
+    actor = actors.Classify(RUN, ruler, "another digest")
     with pytest.raises(InputError, match="changed while the run was starting"):
-        actor(reading.preprocess(listed(tmp_path)))
+        actor(isolated.preprocess(listed(tmp_path)))
 
 
 def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
@@ -184,7 +190,7 @@ def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
     outputs = np.full((4, 12), 0.001, np.float32)
     outputs[[0, 1, 2, 3], [3, 10, 11, 7]] = 0.9
     outputs[3, 10] = 0.6  # surer of a 7 than that it is no digit, but not sure enough to accept it
-    rows = inference.answer(reading.preprocess(listed(tmp_path)), lambda _: outputs, "m", threshold=0.5)
+    rows = answers.answer(isolated.preprocess(listed(tmp_path)), lambda _: outputs, "m", threshold=0.5)
     assert rows["status"].to_pylist() == ["ok", "not_a_digit", "several", "ok"]
     assert rows["digit"].to_pylist() == [3, None, None, 7]
     assert rows["decision"].to_pylist() == ["accept", "review", "review", "review"]
@@ -195,7 +201,7 @@ def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
 @given(hnp.arrays(np.float32, (5, 12), elements=st.floats(0, 1, width=32)))
 def test_the_larger_part_of_the_outputs_decides_on_a_refusal(outputs: NDArray[np.float32]) -> None:
     digits, others = outputs[:, :10].sum(axis=1), outputs[:, 10:].sum(axis=1)
-    refused = inference.refusals_of(outputs) >= 0
+    refused = answers.refusals_of(outputs) >= 0
     assert refused[others > 1.01 * digits + 1e-6].all()
     assert not refused[others < 0.99 * digits - 1e-6].any()
-    assert (inference.refusals_of(outputs[:, :10]) == -1).all()
+    assert (answers.refusals_of(outputs[:, :10]) == -1).all()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jobs import inspect
-from mnist_batch import images
+from mnist_batch.reading import images
 from tests.conftest import picture_of, write_scan
 
 Capture = pytest.CaptureFixture[str]

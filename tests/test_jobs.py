@@ -18,8 +18,11 @@ import pytest
 
 from jobs import demo, discard, export, inspect, printing, report, score, session, train, verify
 from jobs import list as list_job
-from mnist_batch import command, images, opening, runs, tables
 from mnist_batch.errors import InputError
+from mnist_batch.reading import images
+from mnist_batch.runs import command, opening
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from tests.conftest import calibrated, write_scan
 
 Make = Callable[..., Path]
@@ -95,7 +98,7 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
 
 
 def test_what_a_terminal_shows_of_answers(tmp_path: Path) -> None:
-    run = runs.Run(str(tmp_path), "night", "2026-11-21")
+    run = Run(str(tmp_path), "night", "2026-11-21")
     pages = {"source": ["/a", "/b", "/b", "/b"], "scan": ["x.png", "x.png", "y.tif", "y.tif"], "page": [0, 0, 0, 1]}
     answered = {"digit": [3, 4, None, 5], "confidence": [1.0, 0.5, None, 0.75], "decision": [None, "review"] * 2}
     read = {"status": ["ok", "ok", "blank", "ok"], "reason": [None, None, "no ink", None]}
@@ -377,8 +380,8 @@ def demonstrated(folder: Path) -> str:
 
 def test_a_run_that_another_process_is_making_is_exit_75(ruler: str, tmp_path: Path, capsys: Capture) -> None:
     write_scan(tmp_path / "in/a.png", 1)
-    hold = "import sys; from mnist_batch import finding\n"
-    hold += "with finding.locked(sys.argv[1], 'night'): print(flush=True); sys.stdin.read()"
+    hold = "import sys; from mnist_batch.runs import series\n"
+    hold += "with series.locked(sys.argv[1], 'night'): print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path / "out")]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None

@@ -14,8 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import bundle, locations, opening, runs, scoring
-from mnist_batch.command import Command
+from mnist_batch import scoring
+from mnist_batch.models import bundle
+from mnist_batch.runs import opening
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
+from mnist_batch.store import locations
 
 Make = Callable[..., Path]
 
@@ -60,7 +64,7 @@ def test_killed_at_every_step_in_turn(
     for name in ("write_whole", "move_file", "move_folder", "delete_folder"):
         monkeypatch.setattr(locations, name, mortal(name, getattr(locations, name)))
 
-    def job(out: Path) -> runs.Run:
+    def job(out: Path) -> Run:
         asked = Command(
             sources=[str(folder)],
             model=ruler,

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import session, train
-from mnist_batch import bundle, digits, labelled, validating
 from mnist_batch.errors import InputError
+from mnist_batch.learning import digits, labelled, validating
+from mnist_batch.models import bundle
 from tests.conftest import picture_of, write_scan
 
 labels_of_scans = st.lists(st.integers(0, 9), max_size=200).map(lambda found: np.array(found, np.int8))
@@ -192,7 +193,7 @@ def test_held_out_digits_are_counted_as_scoring_answers_them() -> None:
 
 
 def test_the_bundle_of_the_package_is_opened_by_a_word() -> None:
-    from mnist_batch import fine_tuning
+    from mnist_batch.learning import fine_tuning
 
     start = fine_tuning.open_start("shipped")
     shipped = bundle.open_bundle(bundle.SHIPPED)
@@ -202,7 +203,7 @@ def test_the_bundle_of_the_package_is_opened_by_a_word() -> None:
 
 
 def test_what_is_rehearsed_is_the_same_every_time_and_holds_none_of_the_own() -> None:
-    from mnist_batch import fine_tuning
+    from mnist_batch.learning import fine_tuning
 
     pictures, labels = fine_tuning.rehearsal(np.empty((0, 28, 28), np.uint8))
     assert len(pictures) == len(labels) == fine_tuning.REHEARSED

@@ -9,29 +9,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import inference, opening, reading, report, runs, scans, scoring, tables, verifying
-from mnist_batch.command import Command
+from mnist_batch import scoring
 from mnist_batch.errors import InputError
+from mnist_batch.intake import scans
+from mnist_batch.pipeline import actors
+from mnist_batch.reading import isolated
+from mnist_batch.reports import report
+from mnist_batch.runs import opening, verifying
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from tests.conftest import write_scan
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 ROOT = Path(__file__).parent.parent
 
 
-def published(folder: Path, model: str, **options: Any) -> runs.Run:
+def published(folder: Path, model: str, **options: Any) -> Run:
     """A published run of ten scans, ``0.png`` to ``9.png`` in the folder in/4, scored without Ray."""
     for digit in range(10):
         write_scan(folder / f"in/4/{digit}.png", digit)
     asked = Command(sources=[str(folder / "in")], model=model, out=str(folder / "out"), shard_size=4, **options)
     with opening.open_run(asked) as run:
-        classify = inference.Classify(run, model, asked.bundle.digest)
+        classify = actors.Classify(run, model, asked.bundle.digest)
         for shard in range(3):
-            run.write_part(classify.answered(reading.preprocess(run.shard(shard), shard)))
+            run.write_part(classify.answered(isolated.preprocess(run.shard(shard), shard)))
         scoring.score(run)
         return run
 
 
-def labels_of(run: runs.Run) -> dict[str, int]:
+def labels_of(run: Run) -> dict[str, int]:
     table = pq.read_table(run.table_folder("labels"), partitioning=None)
     assert table.schema.equals(tables.published(tables.LABELS))
     return dict(zip(table["scan"].to_pylist(), table["label"].to_pylist(), strict=True))

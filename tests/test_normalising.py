@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from mnist_batch import digits
-from mnist_batch.normalising import BOX, SIDE, Normalised, examine, normalise
+from mnist_batch.learning import digits
+from mnist_batch.pixels.normalising import BOX, SIDE, Normalised, examine, normalise
 from tests.conftest import picture_of
 
 Grey = NDArray[np.uint8]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import discard, score, verify
-from mnist_batch import finding
+from mnist_batch.runs import series
 from tests.conftest import write_scan
 from tests.test_jobs import Capture, ran
 
@@ -55,7 +55,7 @@ def test_after_exit_3_the_scans_are_mended_and_the_same_command_succeeds(
     assert (code, summary["unreadable"], summary["rows"]) == (0, 0, 10)
     assert summary["run_id"].endswith("-3")
     assert list((tmp_path / "out/_staging").iterdir()) == []  # what was refused is gone with it
-    assert finding.published_runs(str(tmp_path / "out")) == [summary["run_id"]]
+    assert series.published_runs(str(tmp_path / "out")) == [summary["run_id"]]
     before = sorted((tmp_path / "out").rglob("*"))
     code, _, again = ran(capsys, score, *night)
     assert (code, again["run_id"]) == (0, summary["run_id"])

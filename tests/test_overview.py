@@ -8,8 +8,8 @@ import pytest
 
 from jobs import list as list_job
 from jobs import score
-from mnist_batch import opening, overview
-from mnist_batch.command import Command
+from mnist_batch.runs import opening, overview
+from mnist_batch.runs.command import Command
 from tests.test_jobs import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")

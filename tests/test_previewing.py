@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from jobs import score
-from mnist_batch import opening, previewing, runs, scoring
-from mnist_batch.command import Command
+from mnist_batch import scoring
 from mnist_batch.errors import InputError
+from mnist_batch.runs import opening, previewing
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
 from tests.conftest import write_scan
 from tests.test_jobs import Capture, ran
 
@@ -93,7 +95,7 @@ def test_a_run_whose_discarding_was_killed_would_be_begun_anew(
     scans_folder: Callable[[int], Path], ruler: str, tmp_path: Path
 ) -> None:
     command = Command(sources=[str(scans_folder(1))], model=ruler, out=str(tmp_path / "out"))
-    left = Path(runs.Run(command.out, command.first, command.date).table_folder("predictions"))
+    left = Path(Run(command.out, command.first, command.date).table_folder("predictions"))
     left.mkdir(parents=True)
     (left / "part-00000.parquet").write_bytes(b"an earlier listing's")
     with pytest.raises(InputError, match="its run.json is gone"):

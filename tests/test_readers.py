@@ -24,7 +24,13 @@ import pytest
 from numpy.typing import NDArray
 
 from jobs import report, verify
-from mnist_batch import counting, finding, inference, listing, reading, runs, scans, tables
+from mnist_batch.intake import listing, scans
+from mnist_batch.models import answers
+from mnist_batch.reading import isolated
+from mnist_batch.reports import counting
+from mnist_batch.runs import series
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from tests.conftest import write_scan
 
 PAGE = (Path(__file__).parent.parent / "docs/reading.md").read_text()
@@ -49,7 +55,7 @@ def three(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.tile(np.eye(10, dtype=np.float32)[3] * 0.8 + 0.02, (len(pictures), 1))
 
 
-def publish(out: Path, run_id: str, night: datetime.date) -> runs.Run:
+def publish(out: Path, run_id: str, night: datetime.date) -> Run:
     """Publish a run of five scans in two parts: four answered, one unreadable."""
     source = out.parent / f"scans of {run_id}"
     for digit in range(4):
@@ -57,11 +63,11 @@ def publish(out: Path, run_id: str, night: datetime.date) -> runs.Run:
     (source / "9").mkdir()
     (source / "9/broken.png").write_bytes(b"this is no image")
     facts = {"fingerprint": "cafe0123", "run_id": run_id, "run_date": night.isoformat(), "listing": "", "scans": 5}
-    run, counts, confidences = runs.Run(str(out), run_id, night.isoformat()), counting.Counts(), counting.Confidences()
+    run, counts, confidences = Run(str(out), run_id, night.isoformat()), counting.Counts(), counting.Confidences()
     run.freeze(scans.cut(scans.attach_labels(listing.list_scans([str(source)]), "parent"), 3), facts)
     labels, receipts = [], []
     for shard in range(2):
-        rows = inference.answer(reading.preprocess(run.shard(shard), shard), three, "feedbeef")
+        rows = answers.answer(isolated.preprocess(run.shard(shard), shard), three, "feedbeef")
         receipts.append(run.write_part(rows))
         counts.add(rows)
         confidences.add(rows)
@@ -201,7 +207,7 @@ def test_the_folders_of_runs_are_texts_to_every_reader(folder: Path, monkeypatch
         "2026-11-28-12345678-2",
     ]
     for run_id in (*made, "2026-11-21-forms", "night-20261121", "e5", "n1e5"):
-        finding.check_new_id(run_id)
+        series.check_new_id(run_id)
         alone = folder / "alone" / run_id
         shutil.copytree(folder / "out/per_class/run_date=2026-11-22/run_id=forms", alone / f"run_id={run_id}")
         hive = pa.dataset.dataset(alone, partitioning="hive").to_table()
@@ -256,7 +262,7 @@ def test_a_run_of_version_0_1_is_verified_and_reported_on(both: Path, capsys: py
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (summary["labelled"], summary["accuracy"]) == (2, 1.0)
     assert verify.main(out) == 0
-    run = finding.published_run(str(both / "out"), OLD_RUN)
+    run = series.published_run(str(both / "out"), OLD_RUN)
     rows = pq.read_table(run.table_folder("per_class"), partitioning=None)
     assert set(rows["run"].to_pylist()) == {OLD_RUN}
     assert set(rows["night"].to_pylist()) == {datetime.date(2026, 11, 20)}

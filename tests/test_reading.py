@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from mnist_batch import images, inference, listing, reading, scans, tables
 from mnist_batch.errors import InputError, JobError, StorageError
+from mnist_batch.intake import listing, scans
+from mnist_batch.models import answers
+from mnist_batch.reading import images, isolated
+from mnist_batch.schemas import tables
 from tests.conftest import picture_of, write_scan
 
 
@@ -21,22 +24,22 @@ def listed(folder: Path) -> pa.Table:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[reading.Reader]:
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[isolated.Reader]:
     """A reader whose process obeys the failpoints in ``points``."""
     (tmp_path / "points").mkdir()
     monkeypatch.setenv("MNIST_BATCH_FAILPOINTS", str(tmp_path / "points"))
-    reader = reading.Reader()
+    reader = isolated.Reader()
     yield reader
     reader.close()
 
 
-def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: reading.Reader) -> None:
+def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: isolated.Reader) -> None:
     for number in range(600):
         write_scan(tmp_path / "in" / f"{number % 3}" / f"{number}.png", number % 10)
     (tmp_path / "in/1/broken.png").write_bytes(b"x")
     manifest = scans.attach_labels(listed(tmp_path / "in"), "parent")
     rows = reader.read(manifest, shard=7)
-    assert rows.equals(reading.preprocess(manifest, shard=7))
+    assert rows.equals(isolated.preprocess(manifest, shard=7))
     assert len(rows) == 601
 
 
@@ -50,7 +53,7 @@ FATAL = {
 
 @pytest.mark.parametrize("action", FATAL)
 def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
-    tmp_path: Path, reader: reading.Reader, action: str
+    tmp_path: Path, reader: isolated.Reader, action: str
 ) -> None:
     for number in range(60):
         write_scan(tmp_path / "in" / f"{number:03d}.png", number % 10)
@@ -59,7 +62,7 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     reader.close()
     (tmp_path / "points/read 054.png").write_text(f"{action} always")
     if action == "loop":  # the others have time, or a machine that stands still for a moment ends an innocent scan
-        reader.limits = reading.Limits(scan_timeout_seconds=1)
+        reader.limits = isolated.Limits(scan_timeout_seconds=1)
     noted: list[tuple[int, str, str]] = []
     rows = reader.read(manifest, note=lambda *death: noted.append(death))
     assert rows.schema.equals(tables.PREPROCESSED)
@@ -78,27 +81,27 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     assert reader.process is process
 
 
-def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: reading.Reader) -> None:
+def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: isolated.Reader) -> None:
     for number in range(5):
         write_scan(tmp_path / "in" / f"{number}.png", number)
     manifest = listed(tmp_path / "in")
     (tmp_path / "points/read 2.png").write_text("kill")
     rows = reader.read(manifest)
     assert not (tmp_path / "points/read 2.png").exists()
-    assert rows.equals(reading.preprocess(manifest))
+    assert rows.equals(isolated.preprocess(manifest))
 
 
 def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
     for number in range(5):
         write_scan(tmp_path / f"{number}.png", number)
     beats: list[int] = []
-    reader = reading.Reader(beat_seconds=0)
+    reader = isolated.Reader(beat_seconds=0)
     try:
         rows = reader.read(listed(tmp_path), beat=beats.append)
     finally:
         reader.close()
     assert beats == [0, 1, 2, 3, 4]
-    assert rows.equals(reading.preprocess(listed(tmp_path)))
+    assert rows.equals(isolated.preprocess(listed(tmp_path)))
 
 
 def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: Path) -> None:
@@ -108,20 +111,20 @@ def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: P
     def full_disk(row: int) -> None:
         raise StorageError("No space left on device")
 
-    reader = reading.Reader(beat_seconds=0)
+    reader = isolated.Reader(beat_seconds=0)
     try:
         with pytest.raises(StorageError, match="No space left"):
             reader.read(listed(tmp_path), beat=full_disk)
         last = listed(tmp_path).slice(4)
-        assert reader.read(last).equals(reading.preprocess(last))
+        assert reader.read(last).equals(isolated.preprocess(last))
     finally:
         reader.close()
 
 
 def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3 * reading.READ_AHEAD):
+    for number in range(3 * isolated.READ_AHEAD):
         write_scan(tmp_path / f"{number:03}.png", number % 10)
-    together = threading.Barrier(reading.READ_AHEAD)  # each read waits until so many are on their way
+    together = threading.Barrier(isolated.READ_AHEAD)  # each read waits until so many are on their way
     read_scan = images.read_scan
 
     def slow(*scan: Any) -> bytes:
@@ -129,16 +132,16 @@ def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monk
         return read_scan(*scan)
 
     remote, local = (listing.list_scans([f"{scheme}{tmp_path}"]) for scheme in ("fsspec+file://", ""))
-    expected = reading.preprocess(local)
+    expected = isolated.preprocess(local)
     monkeypatch.setattr(images, "read_scan", slow)
-    found = reading.preprocess(remote)
+    found = isolated.preprocess(remote)
     assert found.drop_columns(["source"]).equals(expected.drop_columns(["source"]))
 
 
 def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
     write_scan(tmp_path / "in/a.png", 1)
     Image.new("L", (101, 100)).save(tmp_path / "in/b.png")
-    small = reading.Reader(reading.Limits(max_pixels=10_000, max_bytes=2_000))
+    small = isolated.Reader(isolated.Limits(max_pixels=10_000, max_bytes=2_000))
     (tmp_path / "in/c.png").write_bytes(b"\x89PNG" + bytes(2_000))
     try:
         rows = small.read(listed(tmp_path / "in")).to_pylist()
@@ -152,11 +155,11 @@ def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 2**64])
 def test_a_limit_is_above_0_and_a_number(name: str, value: float) -> None:
     with pytest.raises(InputError, match="it has to be above 0 and below"):
-        reading.Limits(**{name: value})
+        isolated.Limits(**{name: value})
 
 
 def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
-    tmp_path: Path, reader: reading.Reader, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, reader: isolated.Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
         write_scan(tmp_path / "in" / f"{number}.png", number)
@@ -173,17 +176,17 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
                 poison.unlink(missing_ok=True)  # it was something else that killed the process
 
     monkeypatch.setattr(reader, "_ask", unlucky)
-    assert reader.read(manifest).equals(reading.preprocess(manifest))
+    assert reader.read(manifest).equals(isolated.preprocess(manifest))
 
 
 def test_a_reader_that_cannot_start_is_no_fault_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scan(tmp_path / "1.png", 1)
-    monkeypatch.setattr(reading.sys, "executable", "/bin/false")
+    monkeypatch.setattr(isolated.sys, "executable", "/bin/false")
     with pytest.raises(JobError, match=r"the process that reads scans did not start \(exit code 1\)"):
-        reading.Reader().read(listed(tmp_path))
+        isolated.Reader().read(listed(tmp_path))
 
 
-def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: reading.Reader) -> None:
+def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: isolated.Reader) -> None:
     write_scan(tmp_path / "1.png", 1)
     manifest = listed(tmp_path)
     manifest = manifest.set_column(0, manifest.schema.field("source"), [["gopher://host"] * len(manifest)])
@@ -194,10 +197,10 @@ def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: re
 def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         write_scan(tmp_path / f"{number}.png", number)
-    pages = reading.images.pages
+    pages = isolated.images.pages
     odd = (tmp_path / "1.png").read_bytes()
-    monkeypatch.setattr(reading.images, "pages", lambda data, most: 1 / 0 if data == odd else pages(data, most))
-    rows = reading.preprocess(listed(tmp_path))
+    monkeypatch.setattr(isolated.images, "pages", lambda data, most: 1 / 0 if data == odd else pages(data, most))
+    rows = isolated.preprocess(listed(tmp_path))
     assert rows["status"].to_pylist() == ["ok", "crashed", "ok"]
     assert rows["reason"][1].as_py() == "ZeroDivisionError: division by zero"
 
@@ -205,10 +208,10 @@ def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkey
 def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_path: Path) -> None:
     for number, digit in enumerate([3, 1, 4, 1, 5]):
         write_scan(tmp_path / f"{number}.png", digit)
-    clean = reading.preprocess(listed(tmp_path))
+    clean = isolated.preprocess(listed(tmp_path))
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "3.png").write_bytes(b"not an image at all")
-    rows = reading.preprocess(listed(tmp_path), shard=7)
+    rows = isolated.preprocess(listed(tmp_path), shard=7)
     assert rows.schema.equals(tables.PREPROCESSED)
     assert rows["shard"].to_pylist() == [7] * 5
     assert rows["scan"].to_pylist() == [f"{number}.png" for number in range(5)]
@@ -226,7 +229,7 @@ def test_a_scan_that_vanished_or_changed_since_it_was_listed_says_so(tmp_path: P
     (tmp_path / "0.png").unlink()
     os.utime(tmp_path / "1.png", ns=(1, 1))
     (tmp_path / "2.png").write_bytes(b"longer than it was")
-    rows = reading.preprocess(manifest)
+    rows = isolated.preprocess(manifest)
     assert rows["status"].to_pylist() == ["missing", "changed", "changed", "ok"]
     assert "time of change was" in rows["reason"][1].as_py()
     assert "size was" in rows["reason"][2].as_py()
@@ -236,11 +239,11 @@ def test_every_page_of_a_tiff_is_a_row_with_its_number(tmp_path: Path) -> None:
     first, *others = [Image.fromarray(picture_of(digit)) for digit in (2, 7, 1)]
     first.save(tmp_path / "form.tif", save_all=True, append_images=others)
     write_scan(tmp_path / "x.png", 9)
-    rows = reading.preprocess(listed(tmp_path))
+    rows = isolated.preprocess(listed(tmp_path))
     assert list(zip(rows["scan"].to_pylist(), rows["page"].to_pylist(), strict=True)) == [
         ("form.tif", 0),
         ("form.tif", 1),
         ("form.tif", 2),
         ("x.png", 0),
     ]
-    assert np.array_equal(inference.images_of(rows), [picture_of(digit) for digit in (2, 7, 1, 9)])
+    assert np.array_equal(answers.images_of(rows), [picture_of(digit) for digit in (2, 7, 1, 9)])

@@ -17,19 +17,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
 from jobs import score
-from mnist_batch import (
-    bundle,
-    calibrating,
-    counting,
-    examples,
-    images,
-    inference,
-    listing,
-    reading,
-    report,
-    runs,
-    tables,
-)
+from mnist_batch.intake import listing
+from mnist_batch.models import bundle, calibrating
+from mnist_batch.pipeline import actors
+from mnist_batch.reading import images, isolated
+from mnist_batch.reports import counting, examples, report
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from tests.conftest import picture_of, write_scan
 
 NO_DIGIT = tables.NO_DIGIT
@@ -139,7 +133,7 @@ def test_without_labels_there_are_answers_and_no_accuracy() -> None:
 @given(st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
 def test_the_interval_is_wilsons(share: tuple[int, int]) -> None:
     correct, total = share
-    low, high = counting.wilson(np.array([correct]), np.array([total]))
+    low, high = calibrating.wilson(np.array([correct]), np.array([total]))
     expected = binomtest(correct, total).proportion_ci(0.95, method="wilson")
     assert (low[0], high[0]) == (pytest.approx(expected.low, abs=1e-9), pytest.approx(expected.high, abs=1e-9))
 
@@ -249,7 +243,7 @@ FACTS: dict[str, Any] = {
 
 def page_of(rows: list[dict[str, Any]], out: Path, **facts: Any) -> str:
     """The report page of a run whose part has these rows of predictions."""
-    run = runs.Run(str(out), "night", "2026-11-21")
+    run = Run(str(out), "night", "2026-11-21")
     facts = FACTS | {"scans": len(rows)} | facts
     schema = pa.schema([item.with_nullable(True) for item in tables.PREDICTIONS])
     whole = [{"source": "/in", "page": 0, "content": bytes(16), "model": "d"} | row for row in rows]
@@ -318,16 +312,14 @@ def test_a_report_made_again_reads_the_scans_within_the_limits_of_the_run(ruler:
         scan.truncate(images.MAX_BYTES + 1)
     os.rename(write_scan(folder / "plain.png", 3), os.fsencode(folder) + b"/latin-\xe9.png")
     write_scan(folder / "changed.png", 3)
-    rows = reading.preprocess(listing.list_scans([str(folder)]), limits=reading.Limits(2 * images.MAX_BYTES))
+    rows = isolated.preprocess(listing.list_scans([str(folder)]), limits=isolated.Limits(2 * images.MAX_BYTES))
     kept = examples.Examples()
-    kept.add(
-        inference.Classify(runs.Run(out, "a", "2026-11-21"), ruler, bundle.open_bundle(ruler).digest).answered(rows)
-    )
+    kept.add(actors.Classify(Run(out, "a", "2026-11-21"), ruler, bundle.open_bundle(ruler).digest).answered(rows))
     write_scan(folder / "changed.png", 4)
     assert kept.doubtful["picture"].null_count == 3
-    seen = examples.read_again(kept.doubtful, reading.Limits(2 * images.MAX_BYTES))
+    seen = examples.read_again(kept.doubtful, isolated.Limits(2 * images.MAX_BYTES))
     pictures = {row["scan"]: row["picture"] for row in seen.to_pylist()}
     assert pictures.pop("changed.png") is None
     assert pictures == dict.fromkeys(["large.png", "latin-\\xe9.png"], images.encode(picture_of(3)))
-    small = examples.read_again(kept.doubtful, reading.Limits())
+    small = examples.read_again(kept.doubtful, isolated.Limits())
     assert small["picture"].null_count == 2  # above the limit of bytes

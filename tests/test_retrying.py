@@ -17,7 +17,10 @@ from PIL import Image
 
 from jobs import list as list_job
 from jobs import score, verify
-from mnist_batch import bundle, finding, images, reading, scoring
+from mnist_batch import scoring
+from mnist_batch.models import bundle
+from mnist_batch.reading import images, isolated
+from mnist_batch.runs import series
 from tests.conftest import picture_of, write_scan
 from tests.test_jobs import Capture, ran
 from tests.test_kills import Killed
@@ -139,7 +142,7 @@ def test_a_name_that_is_not_utf_8_is_found_again(
         raise images.Unreadable("timeout", "too slow")
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading.images, "read_scan", slow)
+        patch.setattr(isolated.images, "read_scan", slow)
         assert ran(capsys, score, tmp_path / "in", "--model", ruler, *out, "--run-id", "night")[0] == 0
     assert ran(capsys, score, "--retry", "night", *out)[0] == 0
     found = [
@@ -207,4 +210,4 @@ def test_a_run_that_is_not_there_or_a_model_that_has_changed_is_refused(
     assert "--retry night: the model at" in summary["error"]
     same = shutil.copytree(ruler, tmp_path / "moved")
     assert night("--model", same, "--max-bytes", 10**8, "--max-unreadable", 1)[0] == 0
-    assert finding.published_runs(str(tmp_path / "out")) == ["night", "night-retry"]
+    assert series.published_runs(str(tmp_path / "out")) == ["night", "night-retry"]

@@ -10,29 +10,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import auditing, bundle, failpoints, inference, listing, reading, runs, scans, tables, verifying
+from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, Locked
+from mnist_batch.intake import listing, scans
+from mnist_batch.models import bundle
+from mnist_batch.pipeline import actors, auditing
+from mnist_batch.reading import isolated
+from mnist_batch.runs import verifying
+from mnist_batch.runs.run import Receipt, Run
+from mnist_batch.schemas import tables
 from tests.conftest import write_scan
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
 FACTS = {"fingerprint": "cafe0123", "run_date": "2026-11-21", "scans": 5, "listing": "x"}
 
 
-def opened(folder: Path, scheme: str = "", count: int = 5) -> runs.Run:
+def opened(folder: Path, scheme: str = "", count: int = 5) -> Run:
     for number in range(count):
         write_scan(folder / "in" / f"{number}.png", number)
-    run = runs.Run(f"{scheme}{folder}/out", "night", "2026-11-21")
+    run = Run(f"{scheme}{folder}/out", "night", "2026-11-21")
     run.freeze(scans.cut(listing.list_scans([f"{folder}/in"]), 2), FACTS | {"scans": count})
     return run
 
 
-def audited(run: runs.Run) -> list[runs.Receipt]:
+def audited(run: Run) -> list[Receipt]:
     return auditing.audit(run, run.opened or {}, lambda *_: None)
 
 
-def answered(run: runs.Run, ruler: str, shard: int) -> pa.Table:
-    rows = reading.preprocess(run.shard(shard), shard)
-    return inference.Classify(run, ruler, bundle.open_bundle(ruler).digest).answered(rows)
+def answered(run: Run, ruler: str, shard: int) -> pa.Table:
+    rows = isolated.preprocess(run.shard(shard), shard)
+    return actors.Classify(run, ruler, bundle.open_bundle(ruler).digest).answered(rows)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -181,7 +188,7 @@ def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler
 
 
 def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
-    run = runs.Run(str(tmp_path), "night", "2026-11-21")
+    run = Run(str(tmp_path), "night", "2026-11-21")
     run.freeze([], FACTS | {"scans": 0})
     for _ in range(2):
         run.write_empty_part()

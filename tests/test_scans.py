@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_batch import listing, scans, selecting, tables
 from mnist_batch.errors import InputError
+from mnist_batch.intake import listing, scans, selecting
+from mnist_batch.schemas import tables
 from tests.conftest import names, touch
 
 

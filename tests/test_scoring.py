@@ -15,10 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from mnist_batch import inference, listing, opening, report, runs, scoring, tables, verifying, watching
-from mnist_batch.command import Command
+from mnist_batch import scoring
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.pools import Pools
+from mnist_batch.intake import listing
+from mnist_batch.pipeline import actors, watching
+from mnist_batch.pipeline.pools import Pools
+from mnist_batch.reports import report
+from mnist_batch.runs import opening, verifying
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from mnist_batch.scoring import Settings
 from tests.conftest import calibrated
 
@@ -26,7 +32,7 @@ Make = Callable[..., Path]
 ONE_EACH = Settings(preprocessors=1, classifiers=1)  # each actor more takes seconds to start
 
 
-def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> runs.Run:
+def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> Run:
     options = {"labels": "parent", "shard_size": 20, "run_date": "2026-11-21"} | options
     connect = options.pop("connect", lambda: None)
     asked = Command(sources=[str(source) for source in sources], model=model, out=str(out), **options)
@@ -34,7 +40,7 @@ def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> 
         return run
 
 
-def predictions(run: runs.Run) -> pa.Table:
+def predictions(run: Run) -> pa.Table:
     return pq.read_table(run.table_folder("predictions"), partitioning=None).sort_by([("scan", "ascending")])
 
 
@@ -425,7 +431,7 @@ def test_classifiers_get_the_gpus_that_are_asked_for(
 ) -> None:
     """Ray counts a GPU that is not there as it counts one that is, and says so to the actors that have it."""
 
-    class Classify(inference.Classify):
+    class Classify(actors.Classify):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             given = ray.get_runtime_context().get_assigned_resources().get("GPU")

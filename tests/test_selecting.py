@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mnist_batch import listing, locations, selecting
 from mnist_batch.errors import InputError
+from mnist_batch.intake import listing, selecting
+from mnist_batch.store import locations
 from tests.conftest import names, touch
 
 

@@ -22,8 +22,9 @@ import pytest
 
 from benchmarks.processes import family
 from jobs import cluster, session
-from mnist_batch import background, locations
+from mnist_batch import background
 from mnist_batch.errors import BooksError, InputError, JobError, StorageError
+from mnist_batch.store import locations
 from tests.conftest import write_scan
 
 ROOT = Path(__file__).parent.parent

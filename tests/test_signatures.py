@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_batch import images
+from mnist_batch.reading import images
 from tests.test_images import COLOUR, GREY, drawing, encoded
 
 

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import runs, spreadsheet, tables
 from mnist_batch.errors import InputError
+from mnist_batch.reports import spreadsheet
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 
 ROWS = [
     ("=1+1.png", "ok", 3, 0.5, 3, "review"),
@@ -23,9 +25,9 @@ ROWS = [
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> runs.Run:
+def run(tmp_path: Path) -> Run:
     """A run of two parts with ``ROWS``."""
-    run = runs.Run(str(tmp_path / "out"), "night", "2026-11-21")
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
     folder = Path(run.table_folder("predictions"))
     folder.mkdir(parents=True)
     for number, rows in enumerate((ROWS[:2], ROWS[2:])):
@@ -43,7 +45,7 @@ def run(tmp_path: Path) -> runs.Run:
     return run
 
 
-def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: runs.Run, tmp_path: Path) -> None:
+def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "night.csv"
     assert spreadsheet.write(run, path) == len(ROWS)
     assert path.read_bytes().startswith(b"\xef\xbb\xbfnight,run,scan,source,")
@@ -65,7 +67,7 @@ def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: runs.Run, tmp_pa
         ("unread", ["e.png"]),
     ],
 )
-def test_some_of_the_rows(run: runs.Run, tmp_path: Path, rows: str, scans: list[str]) -> None:
+def test_some_of_the_rows(run: Run, tmp_path: Path, rows: str, scans: list[str]) -> None:
     path = tmp_path / "some.csv"
     path.write_text("what was there")
     assert spreadsheet.write(run, path, rows) == len(scans)
@@ -73,7 +75,7 @@ def test_some_of_the_rows(run: runs.Run, tmp_path: Path, rows: str, scans: list[
         assert [row["scan"] for row in csv.DictReader(file)] == scans
 
 
-def test_a_file_that_cannot_be_written_is_said(run: runs.Run, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--csv '.*nowhere/x.csv': cannot be written \(No such file or directory\)"):
         spreadsheet.write(run, tmp_path / "nowhere/x.csv")
     (tmp_path / "folder").mkdir()
@@ -82,7 +84,7 @@ def test_a_file_that_cannot_be_written_is_said(run: runs.Run, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out"]
 
 
-def test_a_pipe_is_written_to_and_a_link_stays_one(run: runs.Run, tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_and_a_link_stays_one(run: Run, tmp_path: Path) -> None:
     pipe, whole, link = tmp_path / "pipe", tmp_path / "whole.csv", tmp_path / "link.csv"
     os.mkfifo(pipe)
     link.symlink_to(whole)

@@ -13,26 +13,17 @@ import pytest
 from pyarrow import fs
 
 from jobs import discard, score, verify
-from mnist_batch import (
-    auditing,
-    bundle,
-    discarding,
-    finding,
-    inference,
-    listing,
-    locations,
-    opening,
-    reading,
-    runs,
-    scans,
-    scoring,
-    stores,
-    user_tables,
-    verifying,
-    watching,
-)
-from mnist_batch.command import Command
+from mnist_batch import scoring
 from mnist_batch.errors import Locked, Stalled, StorageError
+from mnist_batch.intake import listing, scans, user_tables
+from mnist_batch.models import bundle
+from mnist_batch.pipeline import actors, auditing, watching
+from mnist_batch.pixels import decoding
+from mnist_batch.reading import isolated
+from mnist_batch.runs import discarding, opening, series, verifying
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Receipt, Run, parquet
+from mnist_batch.store import locations, retry
 from tests import s3
 from tests.conftest import picture_of, write_scan
 from tests.test_runs import FACTS
@@ -63,7 +54,7 @@ def store(server: s3.Proxy) -> Iterator[s3.Proxy]:
 def put_scans(store: s3.Proxy, count: int) -> str:
     """Digits of the ruler below ``scans/``, and their location."""
     for number in range(count):
-        content = inference.images.encode(picture_of(number % 10))
+        content = decoding.encode(picture_of(number % 10))
         store.send("PUT", f"/{store.bucket}/scans/{number % 10}/{number:04}.png", content)
     return f"s3://{store.bucket}/scans"
 
@@ -98,15 +89,15 @@ SAID = "When uploading object with key 'token/EXPIRED ACCESS_DENIED.png' in buck
     ],
 )
 def test_what_a_store_says_is_understood_whatever_its_files_are_called(text: str, kind: str) -> None:
-    assert stores.kind_of(OSError(text)) == (kind or "passing")
+    assert retry.kind_of(OSError(text)) == (kind or "passing")
 
 
 def test_an_error_of_a_file_system_is_known_by_its_kind_or_number() -> None:
-    assert stores.kind_of(FileNotFoundError("/some/path")) == "absent"
-    assert stores.kind_of(PermissionError(13, "Permission denied")) == "denied"
-    assert stores.kind_of(OSError(28, "No space left on device")) == "disk"
-    assert stores.kind_of(ConnectionResetError(104, "Connection reset by peer")) == "passing"
-    assert stores.kind_of(OSError(113, "No route to host")) == "passing"
+    assert retry.kind_of(FileNotFoundError("/some/path")) == "absent"
+    assert retry.kind_of(PermissionError(13, "Permission denied")) == "denied"
+    assert retry.kind_of(OSError(28, "No space left on device")) == "disk"
+    assert retry.kind_of(ConnectionResetError(104, "Connection reset by peer")) == "passing"
+    assert retry.kind_of(OSError(113, "No route to host")) == "passing"
 
 
 @pytest.mark.parametrize("fault", [503, 500, "cut"])
@@ -126,7 +117,7 @@ def test_a_table_of_a_user_that_is_throttled_is_read_whole(store: s3.Proxy, rows
     content = b"scan,label\n" + b"a.png,7\n" * rows
     if kind == "parquet":
         names = [secrets.token_hex(8) for _ in range(rows)]  # of more than one part
-        content = bytes(runs.parquet(pa.table({"scan": names, "label": [7] * rows})))
+        content = bytes(parquet(pa.table({"scan": names, "label": [7] * rows})))
     store.send("PUT", f"/{store.bucket}/truth.csv", content)
     refusals = iter([503] * 5)  # more than pyarrow's own three tries
     store.fault = lambda method, path: next(refusals, None) if method == "GET" and "truth" in path else None
@@ -157,7 +148,7 @@ def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
 def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
     locations.write_whole(filesystem, path, b"x")
-    monkeypatch.setattr(stores, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     store.fault = lambda method, _: 503 if method == "GET" else None
     with pytest.raises(StorageError, match=rf"^s3://{store.bucket}/x: the store gave no good answer .*same command"):
         locations.read(filesystem, path)
@@ -166,15 +157,15 @@ def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeyp
 def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s3.Proxy, ruler: str) -> None:
     """A life of a run at a store: a PUT is whole by itself, so there is nothing to rename and no folder to make."""
     source = put_scans(store, 5)
-    run = runs.Run(f"s3://{store.bucket}/out", "night", "2026-11-21")
+    run = Run(f"s3://{store.bucket}/out", "night", "2026-11-21")
     run.freeze(scans.cut(listing.list_scans([source]), 2), FACTS)
     run = run.begin_attempt()
     store.seen.clear()
     run.beat(0, 1)
     assert store.seen == [f"PUT /{store.bucket}/out/_staging/night/beats/0-1"]
-    classify = inference.Classify(run, ruler, bundle.open_bundle(ruler).digest)
+    classify = actors.Classify(run, ruler, bundle.open_bundle(ruler).digest)
     for shard in range(3):
-        classify(reading.preprocess(run.shard(shard), shard))
+        classify(isolated.preprocess(run.shard(shard), shard))
     files = run.files(auditing.audit(run, run.opened or {}, lambda *_: None))
     run.publish()
     run.commit(FACTS | {"files": files, "totals": {}})
@@ -189,8 +180,8 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
 
 
 def test_many_scans_are_read_ahead_within_the_readers_memory(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
-    manifest = listing.list_scans([put_scans(store, 2 * reading.READ_AHEAD)])
-    reader = reading.Reader()
+    manifest = listing.list_scans([put_scans(store, 2 * isolated.READ_AHEAD)])
+    reader = isolated.Reader()
     try:
         rows = reader.read(manifest)
     finally:
@@ -206,21 +197,21 @@ def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, mon
         write_scan(tmp_path / f"{number}.png", number)
     manifest = listing.list_scans([f"fsspec+file://{tmp_path}"])
     most = max(manifest["size"].to_pylist())
-    monkeypatch.setattr(reading, "AHEAD_BYTES", 2 * most)
+    monkeypatch.setattr(isolated, "AHEAD_BYTES", 2 * most)
     asked: list[bytes] = []
-    read_scan = reading.images.read_scan
+    read_scan = isolated.images.read_scan
     monkeypatch.setattr(
-        reading.images, "read_scan", lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest)
+        isolated.images, "read_scan", lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest)
     )
     ahead: list[int] = []
-    rows = reading.preprocess(manifest, next_scan=lambda row: ahead.append(len(asked) - row))
+    rows = isolated.preprocess(manifest, next_scan=lambda row: ahead.append(len(asked) - row))
     assert rows["status"].to_pylist() == ["ok"] * 6
     assert max(ahead) <= 4
 
 
 def test_waiting_for_a_store_is_no_time_of_a_scans(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
     manifest = listing.list_scans([put_scans(store, 3)])
-    reader = reading.Reader(reading.Limits(scan_timeout_seconds=3))
+    reader = isolated.Reader(isolated.Limits(scan_timeout_seconds=3))
     try:
         assert reader.read(manifest)["status"].to_pylist() == ["ok"] * 3
         store.delay_seconds = 1.6  # of each of two requests
@@ -232,27 +223,27 @@ def test_waiting_for_a_store_is_no_time_of_a_scans(store: s3.Proxy, caplog: pyte
 
 def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = listing.list_scans([put_scans(store, 4)])
-    monkeypatch.setattr(stores, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     store.fault = lambda method, path: 503 if method == "GET" and "0002.png" in path else None
     with pytest.raises(StorageError, match=r"0002\.png: the store gave no good answer"):
-        reading.preprocess(manifest)
+        isolated.preprocess(manifest)
     store.fault = lambda method, path: 403 if method == "HEAD" and "0002.png" in path else None
     store.send("DELETE", f"/{store.bucket}/scans/0/0000.png")
     store.send("PUT", f"/{store.bucket}/scans/1/0001.png", b"longer than it was")
-    rows = reading.preprocess(manifest)
+    rows = isolated.preprocess(manifest)
     assert rows["status"].to_pylist() == ["missing", "changed", "missing", "ok"]
     assert rows["reason"][0].as_py() == "No such file or directory"
     assert "the store does not allow it" in rows["reason"][2].as_py()
 
 
-@pytest.mark.parametrize("sign", reading._FAULTS)
+@pytest.mark.parametrize("sign", isolated._FAULTS)
 def test_what_stops_the_reading_process_is_told_as_it_is(tmp_path: Path, sign: bytes) -> None:
     write_scan(tmp_path / "1.png", 1)
-    reader = reading.Reader()
+    reader = isolated.Reader()
     try:
         reader.read(listing.list_scans([str(tmp_path)]))
         reader._hear = lambda: sign + b"s3://bucket/x: no answer"  # type: ignore[method-assign]
-        with pytest.raises(reading._FAULTS[sign], match=r"^s3://bucket/x: no answer$"):
+        with pytest.raises(isolated._FAULTS[sign], match=r"^s3://bucket/x: no answer$"):
             reader.read(listing.list_scans([str(tmp_path)]))
     finally:
         reader.close()
@@ -344,14 +335,14 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
         write_scan(tmp_path / "in" / f"{number}.png", number)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
 
-    def overtaken(run: runs.Run, opened: Any, pending: Any, *_: object) -> Iterator[runs.Receipt]:
-        classify = inference.Classify(run, ruler, opened["model"]["digest"])
-        rows = reading.preprocess(run.shard(0), 0)
-        other = runs.Run(run.out, run.run_id, run.run_date).begin_attempt()
+    def overtaken(run: Run, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
+        classify = actors.Classify(run, ruler, opened["model"]["digest"])
+        rows = isolated.preprocess(run.shard(0), 0)
+        other = Run(run.out, run.run_id, run.run_date).begin_attempt()
         if cleared:
             other.clear_staging()
             run.shard(0)
-        yield from (runs.Receipt(**receipt) for receipt in classify(rows).to_pylist())
+        yield from (Receipt(**receipt) for receipt in classify(rows).to_pylist())
 
     monkeypatch.setattr(scoring, "run_pipeline", overtaken)
     for cleared in (False, True):
@@ -375,12 +366,12 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
                 raise StorageError("s3://bucket/out: no answer")
             return 0
 
-    def after(seconds: float) -> Iterator[runs.Receipt]:
+    def after(seconds: float) -> Iterator[Receipt]:
         time.sleep(seconds)
         yield receipt
 
     run: Any = Silent()
-    receipt = runs.Receipt(0, 1, 1, 0, 100, "cafe")
+    receipt = Receipt(0, 1, 1, 0, 100, "cafe")
     assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
     assert run.looks == 2
     with pytest.raises(Stalled, match="no shard was finished for 0.2 seconds"):
@@ -433,7 +424,7 @@ def test_a_run_at_a_store_is_withdrawn_and_no_run_any_more_from_the_first_moment
     with monkeypatch.context() as patch:
         patch.setattr(discarding.failpoints, "reach", killed)
         assert discard.main(["--out", out, "--run", "night"]) == 130
-    assert finding.published_runs(out) == []
+    assert series.published_runs(out) == []
     assert discard.main(["--out", out, "--run", "night"]) == 0
     assert f"deleted: {out}/predictions/run_date=" in capfd.readouterr().out
     assert discard.main(["--out", out, "--run", "night"]) == 2

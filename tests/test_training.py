@@ -27,22 +27,12 @@ from pyarrow import fs
 
 from benchmarks.processes import descendants
 from jobs import score, train
-from mnist_batch import (
-    bundle,
-    calibrating,
-    checkpoints,
-    digits,
-    epochs,
-    fine_tuning,
-    images,
-    inference,
-    labelled,
-    models,
-    training,
-    validating,
-)
+from mnist_batch import training
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.normalising import normalise
+from mnist_batch.learning import checkpoints, digits, epochs, fine_tuning, labelled, validating
+from mnist_batch.models import bundle, calibrating, engines, ladder
+from mnist_batch.pixels.normalising import normalise
+from mnist_batch.reading import images
 
 
 @given(total=st.integers(0, 2_000), workers=st.integers(1, 9))
@@ -98,9 +88,10 @@ def two_workers(
 
 SAVE = """
 import pathlib, sys, keras, tensorflow
-from mnist_batch import digits, exporting, models
+from mnist_batch.learning import digits, exporting
+from mnist_batch.models import ladder
 keras.utils.set_random_seed(1)
-model = models.cnn()
+model = ladder.cnn()
 model.predict(digits.mnist("test")[0][:1])
 for _ in range(int(sys.argv[2])):  # TensorFlow counts the functions that a process has made
     tensorflow.function(lambda: tensorflow.constant(0))()
@@ -165,11 +156,11 @@ def test_normalising_digits_of_mnist_costs_hardly_an_answer(
     made, _ = two_workers
     images, labels = digits.mnist("test")
     normalised = np.stack([normalise(image) for image in images])
-    answers = np.concatenate([inference.OnnxEngine(made)(part) for part in np.split(normalised, 10)])
+    answers = np.concatenate([engines.OnnxEngine(made)(part) for part in np.split(normalised, 10)])
     assert (answers.argmax(axis=1) == labels).mean() > made.info["test"]["accuracy"] - 0.001
 
 
-ENGINES = list(inference.ENGINES.values())
+ENGINES = list(engines.ENGINES.values())
 
 
 @pytest.mark.slow
@@ -235,7 +226,7 @@ def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(
     assert re.findall(r"it goes on after epoch (\d)", again.stderr)[0] == "4", again.stderr
     made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
     assert same.info["weights"] == made.info["weights"]
-    assert made.info["training"]["members"] == list(models.members_of("ensemble"))
+    assert made.info["training"]["members"] == list(ladder.members_of("ensemble"))
     assert made.info["training"]["seeds"] == [4, 5, 6]
     history = json.loads((tmp_path / "whole/history.json").read_text())
     assert [(line["seed"], line["epoch"]) for line in history] == [(s, e) for s in (4, 5, 6) for e in (1, 2, 3, 4)]
@@ -322,14 +313,14 @@ def test_a_fused_batch_norm_learns_what_one_of_keras_does(policy: str) -> None:
 def test_the_gradient_of_two_workers_is_that_of_one(tmp_path: Path) -> None:
     import ray.train
 
-    from mnist_batch import workers
+    from mnist_batch.learning import ray_train
 
     images, labels = (array[:33] for array in digits.mnist("train"))  # an odd number: the halves differ
     labels = labels.astype(np.int32)
-    workers.Trainer(
+    ray_train.Trainer(
         one_step,
         train_loop_config={"images": images, "labels": labels, "folder": str(tmp_path)},
-        backend_config=workers.TensorflowWorkers(),
+        backend_config=ray_train.TensorflowWorkers(),
         scaling_config=ray.train.ScalingConfig(num_workers=2),
         run_config=ray.train.RunConfig(storage_path=str(tmp_path / "ray")),
     ).fit()
@@ -518,7 +509,7 @@ def test_a_recipe_that_breaks_a_rule_is_refused(
 
 @pytest.mark.usefixtures("shared_ray")
 def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mnist_batch import workers
+    from mnist_batch.learning import ray_train
 
     asked = []
 
@@ -529,7 +520,7 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
         def fit(self) -> None:
             raise NotImplementedError
 
-    monkeypatch.setattr(workers, "Trainer", Trainer)
+    monkeypatch.setattr(ray_train, "Trainer", Trainer)
     recipe = training.Recipe(workers=2, **RECIPE)
     for gpus in (0, 0.5):
         with pytest.raises(NotImplementedError):
@@ -580,7 +571,7 @@ def test_the_commands_for_scans_of_ones_own_work_and_begin_where_the_bundle_ende
     assert scans["held_out"] == np.bincount(labels[held_out], minlength=10).tolist()
     assert (sum(scans["learned"]), sum(scans["held_out"])) == (training_facts["digits"], training_facts["held_out"])
     for model, found in ((begun, validation["before"]), (made, validation)):
-        judged = validating.validate(inference.OnnxEngine(model)(own[held_out]), labels[held_out])
+        judged = validating.validate(engines.OnnxEngine(model)(own[held_out]), labels[held_out])
         assert {name: judged[name] for name in found if name != "before"} == {
             name: value for name, value in found.items() if name != "before"
         }
@@ -626,15 +617,15 @@ def test_more_workers_than_scans_to_learn_from_are_told_what_to_do(tmp_path: Pat
 def test_the_bundle_of_the_package_is_taken_apart_into_its_nets() -> None:
     start = fine_tuning.open_start("shipped")
     pictures = digits.mnist("test")[0][:200]
-    nets = [models.LADDER[name].build() for name in models.members_of("ensemble")]
+    nets = [ladder.LADDER[name].build() for name in ladder.members_of("ensemble")]
     for number, net in enumerate(nets):
         fine_tuning.begin(net, start, number)
     outputs = np.mean([net.predict(pictures, verbose=0) for net in nets], axis=0)
-    shipped = inference.OnnxEngine(bundle.open_bundle(bundle.SHIPPED))
+    shipped = engines.OnnxEngine(bundle.open_bundle(bundle.SHIPPED))
     assert np.abs(outputs - shipped(pictures)).max() <= 1e-5
     for number, wrong in ((0, "strided"), (1, "scanned"), (3, "scanned")):
         with pytest.raises(InputError, match="its weights are not those of this version's 'ensemble'"):
-            fine_tuning.begin(models.LADDER[wrong].build(), start, number)
+            fine_tuning.begin(ladder.LADDER[wrong].build(), start, number)
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mnist_batch import listing, scan_names, scans, tables, user_tables
 from mnist_batch.errors import InputError
-from mnist_batch.tables import NO_DIGIT
+from mnist_batch.intake import listing, scan_names, scans, user_tables
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.tables import NO_DIGIT
 from tests.conftest import names, touch
 
 

@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jobs import score
-from mnist_batch import bundle, inference, vetting
 from mnist_batch.errors import InputError
+from mnist_batch.models import bundle, engines, vetting
 from tests.conftest import keras_archive, write_scan
 
 
@@ -75,9 +75,9 @@ def test_a_lambda_layer_is_refused_and_does_not_run(
     location = bundled(keras=lambda_layer(canary))
     assert "keras.layers.Lambda, which is no layer known here" in refused(location)
     with pytest.raises(InputError, match=r"model.keras cannot be loaded"):  # the second line of defence
-        inference.KerasEngine(bundle.open_bundle(location))
+        engines.KerasEngine(bundle.open_bundle(location))
     write_scan(tmp_path / "in/1.png", 1)
-    for engine in inference.ENGINES:
+    for engine in engines.ENGINES:
         arguments = [str(tmp_path / "in"), "--model", location, "--out", str(tmp_path / "out"), "--engine", engine]
         assert score.main(arguments) == 2
         assert "Lambda" in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
@@ -236,7 +236,7 @@ def test_the_ruler_passes(ruler: str) -> None:
 
 
 def test_every_model_of_the_ladder_is_made_of_layers_known_here() -> None:
-    from mnist_batch.models import LADDER
+    from mnist_batch.models.ladder import LADDER
 
     for architecture in LADDER.values():
         for layer in architecture.build().layers:

@@ -14,8 +14,8 @@ import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mnist_batch.normalising import normalise
-from mnist_batch.tables import CLASSES
+from mnist_batch.pixels.normalising import normalise
+from mnist_batch.schemas.tables import CLASSES
 
 PROCESSES = 2
 BATCH_SIZE = 512

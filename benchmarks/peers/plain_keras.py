@@ -7,8 +7,8 @@ from pathlib import Path
 
 import keras
 
-from mnist_batch import digits
-from mnist_batch.models import LADDER, PRECISIONS
+from mnist_batch.learning import digits
+from mnist_batch.models.ladder import LADDER, PRECISIONS
 
 HELD_OUT = 5_000
 

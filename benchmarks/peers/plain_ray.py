@@ -7,8 +7,8 @@ import numpy as np
 import ray
 import ray.data
 
-from mnist_batch.normalising import normalise
-from mnist_batch.tables import CLASSES
+from mnist_batch.pixels.normalising import normalise
+from mnist_batch.schemas.tables import CLASSES
 
 
 class Predict:

@@ -7,8 +7,8 @@ import cv2
 import keras
 import pandas as pd
 
-from mnist_batch.normalising import normalise
-from mnist_batch.tables import CLASSES
+from mnist_batch.pixels.normalising import normalise
+from mnist_batch.schemas.tables import CLASSES
 
 
 def main(scans: str, bundle: str, out: str, files: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mnist_batch import normalising
+from mnist_batch.pixels import normalising
 
 WIDTH, HEIGHT = 160, 200
 INK, PAPER = 34, 238  # multiples of 17, so that four bits hold them exactly

@@ -1,0 +1,85 @@
+"""Which listed scan a user means by a name: its path below its source, its full path, or what ``find`` printed."""
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Collection
+
+from mnist_batch.errors import InputError
+from mnist_batch.store import locations
+
+Key = tuple[str, str]  # source, scan
+
+
+class ScanNames:
+    """The listed scans by every name that they may be given.
+
+    A name is a scan's path below its source, or that path with the source before it or the end of the source, from
+    a folder's name on: ``a.png`` of ``/data/day`` is also ``day/a.png``, ``data/day/a.png`` and ``/data/day/a.png``.
+    What is meant by ``./a.png`` and ``b\\c.png`` is understood where nothing has that very name.
+    """
+
+    def __init__(self, listed: Collection[Key]) -> None:
+        self.sources: dict[str, list[str]] = defaultdict(list)
+        for source, scan in listed:
+            self.sources[scan].append(source)
+        self.below: dict[str, set[str]] = defaultdict(set)  # what may stand before a scan, of which sources
+        for source in {source for source, _ in listed}:
+            root = source.rstrip("/")
+            self.below[root].add(source)
+            for at in [match.end() for match in re.finditer("/+", root)]:
+                self.below[root[at:]].add(source)
+        self.from_above: tuple[str, str] | None = None  # where a name began with the end of a source, and that name
+        self.either: tuple[str, str] | None = None  # where one could be read both ways
+
+    def has(self, source: object, scan: str) -> bool:
+        """Whether a scan of exactly this source and name is listed."""
+        return source is not None and source in self.sources.get(scan, ())
+
+    def scan_of(self, where: str, name: str) -> Key | None:
+        """The scan that ``name`` means, None where none is listed by it.
+
+        ``where`` begins messages. Raises InputError where it may be several.
+        """
+        for form in (name, _cleaned(name)):
+            own = {(source, form) for source in self.sources.get(form, ())}
+            longer = self._longer(form)
+            if found := own or longer:
+                if len(found) > 1:
+                    raise InputError(f"{where}: several sources have a scan {name!r}; give its full path")
+                if own and longer - own:
+                    self.either = self.either or (where, name)
+                if not own and not locations.is_uri(form) and not form.startswith("/"):
+                    self.from_above = self.from_above or (where, name)
+                return found.pop()
+        return None
+
+    def check(self) -> None:
+        """Raise InputError where one name begins with its source's own name, and another could, too, or not."""
+        if self.either and self.from_above:
+            (where, name), (_, other) = self.either, self.from_above
+            raise InputError(
+                f"{where}: {name!r} may be a path below its source, or begin with the source's own name as {other!r} "
+                "does; give full paths"
+            )
+
+    def _longer(self, form: str) -> set[Key]:
+        found = set()
+        for match in re.finditer("/", form):
+            before, scan = form[: match.start()], form[match.end() :]
+            if before in self.below:
+                found |= {(source, scan) for source in self.sources.get(scan, ()) if source in self.below[before]}
+        return found
+
+    def example(self, name: str) -> str:
+        """A listed scan to show to whoever gave a name that is not listed: one called alike, if there is any."""
+        last = posixpath.basename(_cleaned(name))
+        alike = (scan for scan in self.sources if posixpath.basename(scan) == last)
+        return next(alike, None) or next(iter(self.sources), "")
+
+
+def _cleaned(name: str) -> str:
+    name = name.strip()
+    if locations.is_uri(name):
+        return locations.absolute(name) if name.startswith("file://") else name
+    return posixpath.normpath(name.replace("\\", "/"))

@@ -1,0 +1,239 @@
+"""Tables that users give, a manifest or labels, as CSV or Parquet: told by their content, checked row by row."""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from mnist_batch.errors import InputError, StorageError
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations
+
+BATCH = 50_000  # rows
+SEPARATORS = ",;\t"
+NO_SEPARATOR = "\x1f"  # of a file of one column, whose names may have commas
+UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}  # what programs write where there is no value
+READ_BYTES = 1 << 20  # from a store: small reads are a request each
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a user's table, as Python's values, and where they are: ``unit`` is line or row, from 1.
+
+    Lines are counted as a spreadsheet shows them: the header is line 1.
+    """
+
+    file: str
+    unit: str
+    numbers: Sequence[int]
+    columns: Mapping[str, list[Any]]
+
+    def where(self, at: int) -> str:
+        """The file and the line or row of the ``at``-th of these, to begin a message with."""
+        return f"{self.file}, {self.unit} {self.numbers[at]}"
+
+    def texts(self, name: str) -> list[str]:
+        """A column of texts. Raises InputError for one that is empty or no text."""
+        for at, value in enumerate(self.columns[name]):
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"{self.where(at)}: {name} is {value!r}; it has to be a text")
+        return self.columns[name]
+
+    def digits(self) -> list[int | None]:
+        """The column ``label``: 0 to 9, ``tables.NO_DIGIT`` for none, None where it is empty.
+
+        Raises InputError for anything else.
+        """
+        return [self._digit(at, value) for at, value in enumerate(self.columns["label"])]
+
+    def _digit(self, at: int, value: object) -> int | None:
+        text = "" if value is None else str(value).strip().lower()
+        if text in UNKNOWN:
+            return None
+        if text == "none":
+            return tables.NO_DIGIT
+        # pandas writes an integer column with gaps as 3.0, spreadsheets of many countries 3,0
+        if not re.fullmatch(r"0*[0-9]([.,]0*)?", text):
+            raise InputError(
+                f"{self.where(at)}: label is {value!r}; it has to be 0 to 9, none (no valid digit is written there), "
+                "or empty (not known)"
+            )
+        return int(re.split("[.,]", text)[0])
+
+
+def read(argument: str, location: str, needed: Sequence[str], others: Sequence[str] = ()) -> Iterator[Rows]:
+    """The rows in batches: the columns ``needed``, and those of ``others`` that the table has.
+
+    CSV may be separated by commas, semicolons or tabs, be UTF-8 or UTF-16, and gzipped. Raises InputError, naming
+    ``argument``, where the table cannot be read, has no row or lacks a column.
+    """
+    file = f"{argument} {location}"
+    filesystem, path = locations.resolve(location)
+    locations.reach(argument, location)
+    found = False
+    try:
+        if not locations.exists(filesystem, path):
+            raise InputError(f"{file}: no such file; check the path")
+        for rows in _read(file, filesystem, path, [*needed], [*others]):
+            found = True
+            yield rows
+    except StorageError:  # what a store says
+        raise
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{file}: not a readable CSV or Parquet file ({error})") from None
+    if not found:
+        raise InputError(f"{file}: has no row; leave the argument out, or see who made the file")
+
+
+def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], others: list[str]) -> Iterator[Rows]:
+    if locations.is_folder(filesystem, path):
+        yield from _of_parquet(file, filesystem, path, needed, others)
+        return
+    with _on_disk(filesystem, path) as there, open(there, "rb") as content:
+        if content.peek(4)[:4] == b"PAR1":
+            yield from _of_parquet(file, fs.LocalFileSystem(), there, needed, others)
+        elif content.peek(2)[:2] == b"\x1f\x8b":
+            yield from _of_csv(file, io.BufferedReader(gzip.GzipFile(fileobj=content)), needed, others)
+        else:
+            yield from _of_csv(file, content, needed, others)
+
+
+@contextmanager
+def _on_disk(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
+    """The path of a file on this machine, or of a copy of one at a store while the context lasts."""
+    if locations.is_disk(filesystem):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(_Parts(filesystem, path), copy, READ_BYTES)
+        copy.flush()
+        yield copy.name
+
+
+class _Parts(io.RawIOBase):
+    """A file at a store, read part by part, each asked for again where the store throttles."""
+
+    def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
+        self._filesystem, self._path, self._at = filesystem, path, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = locations.ask(self._filesystem, self._path, lambda: self._part(len(buffer)))
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+    def _part(self, size: int) -> bytes:
+        with self._filesystem.open_input_file(self._path) as file:
+            return bytes(file.read_at(size, self._at))
+
+
+def _of_parquet(
+    file: str, filesystem: fs.FileSystem, path: str, needed: list[str], others: list[str]
+) -> Iterator[Rows]:
+    given = locations.ask(
+        filesystem, path, lambda: ds.dataset(path, filesystem=filesystem, format="parquet", partitioning=None)
+    )
+    at = _places(file, given.schema.names, needed, others)
+    columns = {name: given.schema.names[place] for name, place in at.items()}
+    first = 1
+    for batch in given.to_batches(columns=[*columns.values()], batch_size=BATCH):
+        values = {name: batch[column].to_pylist() for name, column in columns.items()}
+        if "label" in columns and tables.is_own_label(given.schema.field(columns["label"])):
+            values["label"] = ["none" if label == tables.NO_DIGIT else label for label in values["label"]]
+        if len(batch):
+            yield Rows(file, "row", range(first, first + len(batch)), values)
+        first += len(batch)
+
+
+def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], others: list[str]) -> Iterator[Rows]:
+    lines = io.TextIOWrapper(content, _encoding(file, content), "backslashreplace", newline="")
+    line, header = 1, lines.readline()
+    if header.lower().startswith("sep="):  # an instruction to Excel, which does not show it
+        header = lines.readline()
+    while header and not header.strip():
+        line, header = line + 1, lines.readline()
+    separator, names = _header(header, needed)
+    at = _places(file, names, needed, others)
+    records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
+    written = ((number, row) for number, row in records if any(map(_value, row)))  # Excel ends some with a line ,
+    while batch := list(islice(written, BATCH)):
+        for number, row in batch:
+            if len(row) <= max(at.values()) or any(map(_value, row[len(names) :])):
+                raise InputError(
+                    f"{file}, line {number}: has {len(row)} of {len(names)} columns; a value that holds the separator "
+                    "has to be in quotes"
+                )
+        numbers, rows = zip(*batch, strict=True)
+        yield Rows(file, "line", numbers, {name: [row[place] for row in rows] for name, place in at.items()})
+
+
+def _value(text: str) -> str:
+    return text.strip(f"{SEPARATORS} \r\n")
+
+
+def _encoding(file: str, content: "io.BufferedReader[Any]") -> str:
+    head = content.peek(1024)
+    if not head:
+        raise InputError(f"{file}: is empty")
+    if head.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
+        raise InputError(f"{file}: is a workbook of a spreadsheet, or an archive; save it as CSV (UTF-8)")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in head:
+        raise InputError(f"{file}: holds zero bytes, so it is neither CSV nor Parquet; save it as CSV (UTF-8)")
+    return "utf-8-sig"
+
+
+def _header(header: str, needed: list[str]) -> tuple[str, list[str]]:
+    """The separator of a CSV file and the names of its columns: the separator under which it has those needed."""
+    splits = {separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS}
+    for separator, names in splits.items():
+        if {*needed} <= {_plain(name) for name in names}:
+            return (separator if len(names) > 1 else NO_SEPARATOR), names
+    most = max(splits, key=lambda separator: len(splits[separator]))
+    return most, splits[most]
+
+
+def _places(file: str, names: list[str], needed: list[str], others: list[str]) -> dict[str, int]:
+    """Where the columns are that are wanted, by name."""
+    there = [_plain(name) for name in names]
+    for name in needed:
+        if name not in there:
+            raise InputError(
+                f"{file}: needs a column {name!r}; it has {names}. The first line of a CSV file names the columns, "
+                "between commas, semicolons or tabs"
+            )
+    for name in (wanted := [name for name in [*needed, *others] if name in there]):
+        if there.count(name) > 1:
+            raise InputError(f"{file}: has {there.count(name)} columns called {name!r}; leave one")
+    return {name: there.index(name) for name in wanted}
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _records(file: str, reader: Iterator[list[str]], first: int) -> Iterator[tuple[int, list[str]]]:
+    for line in count(first):
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(f"{file}, line {line}: is not CSV ({error}); look at the quotes there") from None

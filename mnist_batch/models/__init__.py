@@ -1,0 +1,1 @@
+"""A trained model: its architecture, its files, and what it answers."""

@@ -1,0 +1,1 @@
+"""The two actors on Ray Data, and the audit of what they wrote."""

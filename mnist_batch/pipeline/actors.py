@@ -1,0 +1,99 @@
+"""The two actors a scan passes through, each a small class around array functions."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from queue import LifoQueue
+
+import pyarrow as pa
+
+from mnist_batch import failpoints
+from mnist_batch.errors import InputError
+from mnist_batch.models import bundle, calibrating
+from mnist_batch.models.answers import answer
+from mnist_batch.models.engines import ENGINES, Engine
+from mnist_batch.reading import isolated
+from mnist_batch.reports.examples import Examples
+from mnist_batch.runs.run import Run
+
+READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
+CHUNK = 256  # scans that a reader is given at a time
+
+
+class Preprocess:
+    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``).
+
+    Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last.
+    """
+
+    def __init__(self, run: Run, limits: isolated.Limits | None = None) -> None:
+        self.run = run
+        self.pool = ThreadPoolExecutor(READERS)
+        self.idle: LifoQueue[isolated.Reader] = LifoQueue()  # one that has its process already is taken first
+        for _ in range(READERS):
+            self.idle.put(isolated.Reader(limits))
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """``batch`` has one row with one column, ``shard``."""
+        [shard] = batch["shard"].to_pylist()
+        manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
+
+        def read(first: int) -> pa.Table:
+            known = {row - first: what for row, what in fatal.items() if first <= row < first + CHUNK}
+            reader = self.idle.get()
+            try:
+                pages = reader.read(
+                    manifest.slice(first, CHUNK),
+                    shard,
+                    known,
+                    note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
+                    beat=lambda row: self.run.beat(shard, first + row),
+                )
+                return isolated.shifted(pages, first)
+            finally:
+                self.idle.put(reader)
+
+        return pa.concat_tables(self.pool.map(read, range(0, len(manifest), CHUNK))).combine_chunks()
+
+
+class Classify:
+    """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the part's receipt out.
+
+    ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
+    changed since is refused. Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column
+    ``image`` has the pictures. What is wrong with a bundle is raised by the first call: what a constructor raises,
+    Ray tells as the death of an actor.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        model: str,
+        digest: str,
+        engine: str = "onnx",
+        threshold: float | None = None,
+        keep_images: bool = False,
+    ) -> None:
+        self.run, self.digest, self.threshold, self.keep_images = run, digest, threshold, keep_images
+        self.engine: Engine | None = None
+        try:
+            opened = bundle.open_bundle(model)
+            if opened.digest != digest:
+                raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
+            self.temperature = calibrating.temperature_of(opened.info.get("calibration"))
+            self.engine = ENGINES[engine](opened)
+        except InputError as error:
+            self.fault = error
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
+        rows, examples = self.answered(batch), Examples()
+        examples.add(rows, batch["picture"])
+        receipt = self.run.write_part(rows, examples.table())
+        failpoints.reach("part written")
+        return pa.Table.from_pylist([asdict(receipt)])
+
+    def answered(self, batch: pa.Table) -> pa.Table:
+        """The rows without their pictures, with their answers (``answer``)."""
+        if self.engine is None:
+            raise self.fault
+        return answer(batch, self.engine, self.digest, self.temperature, self.threshold, self.keep_images)

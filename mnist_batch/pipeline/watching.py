@@ -1,0 +1,111 @@
+"""How far a run is: a line every few seconds from the receipts of its parts, and an end where nothing comes."""
+
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from mnist_batch.errors import Stalled, StorageError
+from mnist_batch.runs.run import Receipt, Run
+from mnist_batch.store import retry
+
+log = logging.getLogger(__name__)
+
+
+def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> Iterator[Receipt]:
+    """The receipts as they come; raises Stalled once neither one nor a sign of life has come for so many seconds.
+
+    Ray Data waits for ever for actors that find no free CPU, and starts one that dies again without end. It is left
+    to a thread of its own then, which ends with the process.
+    """
+    came = SimpleQueue[Receipt | BaseException | None]()
+
+    def draw() -> None:
+        try:
+            for receipt in receipts:
+                came.put(receipt)
+            came.put(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, where the receipts are taken
+            came.put(error)
+
+    signs, since = run.signs_of_life(), time.monotonic()
+    threading.Thread(target=draw, daemon=True).start()
+    while True:
+        try:
+            receipt = came.get(timeout=min(1, timeout_seconds))
+        except Empty:
+            with suppress(StorageError):  # a store that does not answer: the work itself says so when it waited enough
+                with retry.patience(0):
+                    reached = run.signs_of_life()
+                if signs != (signs := reached):
+                    since = time.monotonic()
+            if time.monotonic() - since > timeout_seconds:
+                raise Stalled(
+                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} seconds "
+                    "(--no-progress-timeout). Check whether other jobs hold the cluster's CPUs, then give the same "
+                    "command again: finished shards are kept"
+                ) from None
+            continue
+        if receipt is None:
+            return
+        if isinstance(receipt, BaseException):
+            raise receipt
+        since = time.monotonic()
+        yield receipt
+
+
+class Progress:
+    """Says every few seconds how far a run of so many scans is, and once more at the end.
+
+    ``done`` and ``unreadable`` are what its parts had when this began. A terminal has one line, which is written over
+    every second.
+    """
+
+    def __init__(self, scans: int, done: int, unreadable: int, every_seconds: float) -> None:
+        self.scans, self.before, self.done, self.unreadable = scans, done, done, unreadable
+        self.live = sys.stderr.isatty()
+        self.every_seconds = min(every_seconds, 1) if self.live else every_seconds
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._repeat, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self.started = time.monotonic()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+        self._say(end="\n")
+
+    def add(self, receipt: Receipt) -> None:
+        """Count a part that was written."""
+        self.done += receipt.scans
+        self.unreadable += receipt.unreadable
+
+    def _repeat(self) -> None:
+        while not self.over.wait(self.every_seconds):
+            self._say(end="")
+
+    def _say(self, end: str) -> None:
+        here, seconds = self.done - self.before, time.monotonic() - self.started
+        line = progress_line(self.done, self.scans, self.unreadable, here, seconds)
+        if self.live:  # a line that wraps would leave its first half behind each time
+            width = shutil.get_terminal_size().columns
+            sys.stderr.write(f"\r{line[: width - 1]}\033[K{end}")
+            sys.stderr.flush()
+        else:
+            log.info("%s", line)
+
+
+def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: float) -> str:
+    """One line of progress: ``here`` of the ``done`` scans were scored in the last ``seconds``."""
+    rate = here / seconds if seconds > 0 else 0.0
+    left = f"{(scans - done) / rate:,.0f} s left" if rate else "time left not known yet"
+    pace = f"{rate:.1f}" if 0 < rate < 10 else f"{rate:,.0f}"  # few are more than none
+    share = 100 * done / scans if scans else 100
+    return f"scored {done:,} of {scans:,} scans ({share:.0f} %), {pace} images/s, {left}, {unreadable:,} unreadable"

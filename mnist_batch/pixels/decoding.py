@@ -1,0 +1,261 @@
+"""From the bytes of a picture to its grey page, through OpenCV, or Pillow for what OpenCV does not read right."""
+
+import struct
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mnist_batch.errors import Unreadable
+from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
+
+_AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+
+Grey = NDArray[np.uint8]
+Samples = NDArray[Any]
+
+# Ratios of the pixels' sides between which a page is made square; less is no harm, more is a mistake in the file.
+LEAST_RATIO, MOST_RATIO = 1.15, 4.0
+_LIGHT = 192  # strokes at least as light as this cannot be read on white paper
+
+
+class Unsupported(Unreadable):
+    """A picture that Pillow does not take for one that it reads."""
+
+
+def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
+    """The page of a file of one picture, upright, with square pixels.
+
+    Raises Unreadable (``undecodable``, ``too_large``).
+    """
+    if kind in _BY_PILLOW:
+        return grey(*with_pillow(kind, BytesIO(data), max_pixels))
+    if _may_be_transparent(kind, data):
+        page = _with_alpha(kind, data, max_pixels)
+    else:
+        page = grey(with_opencv(kind, data, _AS_GREY))
+    if page.size > max_pixels:
+        raise too_large(max_pixels)
+    density = _density(kind, data)
+    return page if _is_square(density) else square(page, density, _orientation(kind, data), max_pixels)
+
+
+def pnm(data: bytes, maximum: int, max_pixels: int = MAX_PIXELS) -> Grey:
+    """The page of one PBM, PGM or PPM image, whose white is ``maximum``."""
+    page = with_opencv("PNM", data, _AS_GREY)
+    if page.size > max_pixels:
+        raise too_large(max_pixels)
+    if maximum in (255, 65535) or data[1:2] in b"14" or (maximum < 255 and data[1:2] in b"23"):  # OpenCV scales these
+        return grey(page)
+    return np.minimum(page.astype(np.uint32) * 255 // maximum, 255).astype(np.uint8)
+
+
+def encode(picture: Grey, suffix: str = ".png") -> bytes:
+    """A grey picture as the bytes of an image file of this kind."""
+    return bytes(cv2.imencode(suffix, picture)[1])
+
+
+def with_opencv(kind: str, data: Any, flags: int) -> Samples:
+    """What OpenCV makes of a file's bytes: samples (height, width) or (height, width, 3 or 4), BGR."""
+    try:
+        page = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        if "MAX_IMAGE" in str(error):
+            raise too_large(MAX_PIXELS) from None
+        raise Unreadable("undecodable", f"corrupt {kind}: {error.err}") from None
+    if page is None:
+        raise Unreadable("undecodable", _why_not(kind, data))
+    return np.asarray(page)
+
+
+def too_large(max_pixels: int) -> Unreadable:
+    """What is said of a page of more pixels than the limit."""
+    return Unreadable("too_large", f"more than {max_pixels:,} pixels a page")
+
+
+_BY_PILLOW = {"GIF": "GIF", "JPEG 2000": "JPEG2000", "AVIF": "AVIF", "HEIF": "HEIF"}
+
+
+def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Grey | None]:
+    """What Pillow makes of the first picture of a file: its samples, upright, as BGR or grey, and its alpha or None."""
+    if kind == "HEIF":
+        import pillow_heif  # here, since few folders hold such a file
+
+        pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    elif kind == "AVIF":
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    try:
+        with Image.open(file, formats=(_BY_PILLOW.get(kind, kind.upper()),)) as image:
+            if image.width * image.height > max_pixels:
+                raise too_large(max_pixels)
+            return _samples(ImageOps.exif_transpose(image))
+    except (Unreadable, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise too_large(max_pixels) from None
+    except UnidentifiedImageError:
+        raise Unsupported("undecodable", f"corrupt {kind}, or a variant of it that is not read") from None
+    except Exception as error:  # noqa: BLE001 - what its decoders raise at a damaged file is not told anywhere
+        raise Unreadable("undecodable", f"corrupt {kind}: {error}"[:200]) from None
+
+
+def _samples(image: Image.Image) -> tuple[Samples, Grey | None]:
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16), None
+    if image.mode in ("1", "L", "CMYK", "YCbCr", "LAB", "HSV", "RGB") and "transparency" not in image.info:
+        grey_already = image.mode in ("1", "L")
+        samples = np.asarray(image.convert("L" if grey_already else "RGB"))
+        return (samples if grey_already else samples[:, :, ::-1]), None
+    if image.mode in ("I", "F"):
+        raise Unreadable("undecodable", f"{'32-bit' if image.mode == 'I' else 'float'} samples, which are not read")
+    rgba = np.asarray(image.convert("RGBA"))
+    return rgba[:, :, 2::-1], rgba[:, :, 3]
+
+
+def grey(samples: Samples, alpha: Samples | None = None, associated: bool = False) -> Grey:
+    """Samples (height, width) or (height, width, 3), uint8 or uint16, BGR, as a page of uint8.
+
+    Where there is alpha, the picture is laid over white paper; over black, where its strokes are too light to be seen
+    on white. ``associated``: the samples are multiplied by their alpha already.
+    """
+    page = _eight_bits(samples)
+    if page.ndim == 3:
+        page = np.asarray(cv2.cvtColor(page, cv2.COLOR_BGR2GRAY) if page.shape[2] > 1 else page[:, :, 0], np.uint8)
+    if alpha is not None:
+        page = _on_paper(page, _eight_bits(alpha), associated)
+    return np.ascontiguousarray(page, np.uint8)
+
+
+def _eight_bits(samples: Samples) -> Grey:
+    # What has 10 or 12 bits is kept in 16 often; the largest sample of the page tells how many there are.
+    if samples.dtype == np.uint16:
+        bits = int(samples.max(initial=0)).bit_length()
+        return np.asarray(samples >> max(0, bits - 8), np.uint8)
+    if samples.dtype != np.uint8:
+        raise Unreadable("undecodable", f"samples of type {samples.dtype}, which are not read; save it with 8 bits")
+    return np.asarray(samples)
+
+
+def _on_paper(page: Grey, alpha: Grey, associated: bool) -> Grey:
+    cover = alpha.astype(np.uint16)
+    laid = page.astype(np.uint16) * (255 if associated else cover)
+    strokes = 2 * cover > max(int(cover.max(initial=0)), 1)
+    mostly_clear = 2 * np.count_nonzero(strokes) < strokes.size
+    white_ink = mostly_clear and bool(strokes.any()) and bool((laid >= _LIGHT * cover)[strokes].all())
+    paper = 0 if white_ink else 255
+    over = (laid.astype(np.uint32) + paper * (255 - cover) + 127) // 255
+    return np.asarray(np.minimum(over, 255), np.uint8)
+
+
+def _may_be_transparent(kind: str, data: bytes) -> bool:
+    if kind == "PNG":
+        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
+    if kind == "BMP":  # 32 bits with masks, one of them for alpha
+        header, bits, compression = data[14:18], data[28:30], data[30:34]
+        masked = compression in (b"\3\0\0\0", b"\6\0\0\0") and (header > b"\x34" or compression[:1] == b"\6")
+        return bits == b"\x20\0" and masked and data[66:70] not in (b"", bytes(4))
+    return kind == "WebP" and data[12:16] in (b"VP8X", b"VP8L")
+
+
+def _with_alpha(kind: str, data: bytes, max_pixels: int) -> Grey:
+    # OpenCV either keeps the alpha channel or turns by EXIF orientation, not both; Pillow does both, in 8 bits.
+    if kind == "PNG" and data[24:25] == b"\x10":
+        return _turned_16_bits(data)
+    if kind == "BMP":
+        samples = with_opencv(kind, data, cv2.IMREAD_UNCHANGED)
+        four = samples.ndim == 3 and samples.shape[2] == 4 and samples[:, :, 3].any()  # many leave it at 0: no alpha
+        return grey(samples[:, :, :3], samples[:, :, 3]) if four else grey(samples[:, :, :3])
+    return grey(*with_pillow(kind, BytesIO(data), max_pixels))
+
+
+def _turned_16_bits(data: bytes) -> Grey:
+    if data[25:26] not in (b"\x04", b"\x06"):  # one grey or colour is said to be clear: OpenCV leaves it as it is
+        return grey(with_opencv("PNG", data, _AS_GREY))
+    samples = with_opencv("PNG", data, cv2.IMREAD_UNCHANGED)
+    if samples.ndim == 3 and samples.shape[2] == 4:
+        return turned(grey(samples[:, :, :3], samples[:, :, 3]), _orientation("PNG", data))
+    return turned(grey(samples), _orientation("PNG", data))
+
+
+def turned(page: Grey, orientation: int) -> Grey:
+    """A page as it is meant to be seen; ``orientation`` is that of EXIF and TIFF, 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        page = page.T
+    if orientation in (2, 3, 6, 7):
+        page = page[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        page = page[::-1]
+    return np.ascontiguousarray(page)
+
+
+def square(page: Grey, density: tuple[float, float], orientation: int, max_pixels: int) -> Grey:
+    """An upright page with square pixels, as a fax of 204x98 dpi has none.
+
+    ``density`` is pixels per unit across and down, before the page was turned; where it is unknown, near
+    square or beyond belief, the page is left as it is. The coarser side is stretched, or the finer one shrunk where
+    that would take more than ``max_pixels``.
+    """
+    if _is_square(density):
+        return page
+    across, down = density if orientation < 5 else density[::-1]
+    ratio, (height, width) = across / down, page.shape
+    if page.size * max(ratio, 1 / ratio) <= max_pixels:
+        size = (width, round(height * ratio)) if ratio > 1 else (round(width / ratio), height)
+        return np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    size = (max(1, round(width / ratio)), height) if ratio > 1 else (width, max(1, round(height * ratio)))
+    return np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _is_square(density: tuple[float, float]) -> bool:
+    across, down = density
+    if across == down or min(across, down) <= 0:
+        return True
+    return not LEAST_RATIO <= max(across, down) / min(across, down) <= MOST_RATIO
+
+
+def _density(kind: str, data: bytes) -> tuple[float, float]:
+    if kind == "PNG":
+        at = data.find(b"pHYs", 33, data.find(b"IDAT", 33))
+        return struct.unpack_from(">II", data, at + 4) if at > 0 else (0, 0)
+    if kind == "JPEG" and data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0":
+        return struct.unpack_from(">HH", data, 14)
+    if kind == "BMP" and data[14] >= 40:
+        return struct.unpack_from("<ii", data, 38)
+    return 0, 0
+
+
+def _orientation(kind: str, data: bytes) -> int:
+    try:
+        with Image.open(BytesIO(data), formats=(kind,)) as image:
+            return int(image.getexif().get(274, 1))
+    except Exception:  # noqa: BLE001 - EXIF that cannot be read turns nothing
+        return 1
+
+
+def _why_not(kind: str, data: Any) -> str:
+    """What is said of a file that OpenCV does not read."""
+    if kind == "JPEG":
+        return _why_no_jpeg(data)
+    if kind == "BMP" and data[30:34] in (b"\4\0\0\0", b"\5\0\0\0"):
+        return f"a BMP with a {'JPEG' if data[30] == 4 else 'PNG'} inside, which is not read; save it as PNG"
+    return f"truncated or corrupt {kind}"
+
+
+def _why_no_jpeg(data: bytes) -> str:
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker, bits = data[at + 1], data[at + 4]
+        if marker == 0xF7:
+            return "a JPEG-LS image, which is not read; save it as PNG or TIFF"
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the frame
+            if bits != 8:
+                return f"a JPEG of {bits} bits a sample, which is not read; save it with 8 bits, or as PNG"
+            if marker & 0b111 in (5, 6, 7):
+                return "a hierarchical JPEG, which is not read; save it as PNG or TIFF"
+            break
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return "truncated or corrupt JPEG"

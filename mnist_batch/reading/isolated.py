@@ -1,0 +1,372 @@
+"""A shard's scans are read in a process of their own, so that a file which kills its decoder costs one row.
+
+    scans -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
+
+The process is given some scans at a time. Where it dies, these are read again one by one: a scan that kills the
+process twice more, alone, is ``crashed`` or ``timeout``, and every other one has its row.
+"""
+
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from mnist_batch import failpoints
+from mnist_batch.errors import InputError, JobError, StorageError
+from mnist_batch.pixels import normalising
+from mnist_batch.reading import images
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations
+
+log = logging.getLogger(__name__)
+
+TRIES = 3  # of a scan: with others, then twice alone
+READ_AHEAD = 32  # a remote store takes its time for each scan, but answers many at once
+AHEAD_BYTES = 256 * 1024**2  # of ``MEMORY_BYTES``, most of which is for decoding
+MEMORY_BYTES = 2 * 1024**3
+OUT_OF_MEMORY = 12
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one scan may take: bytes of its file, pixels of a page, seconds to read and decode it.
+
+    Raises InputError where one is not above 0, or no number a process can be held to.
+    """
+
+    max_bytes: int = images.MAX_BYTES
+    max_pixels: int = images.MAX_PIXELS
+    scan_timeout_seconds: float = 20
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 < value < 2**31:
+                flag = "--" + name.removesuffix("_seconds").replace("_", "-")
+                raise InputError(f"{flag} is {value}; it has to be above 0 and below {2**31:,}")
+
+
+class Died(Exception):
+    """The process that reads died on its scans: ``status`` and ``reason`` as a row tells them."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status, self.reason = status, reason
+
+
+class Reader:
+    """Reads scans in a process of its own, started when first needed and again after a scan killed it.
+
+    While it is at work on many, the process says so every ``beat_seconds``, between two scans.
+    """
+
+    def __init__(self, limits: Limits | None = None, beat_seconds: float = 5) -> None:
+        self.limits, self.beat_seconds = limits or Limits(), beat_seconds
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def read(
+        self,
+        scans: pa.Table,
+        shard: int = 0,
+        fatal: Mapping[int, tuple[str, str]] | None = None,
+        note: Callable[[int, str, str], object] = lambda *_: None,
+        beat: Callable[[int], object] = lambda _: None,
+    ) -> pa.Table:
+        """Every scan of a manifest as ``tables.PREPROCESSED``: one row a page, in the manifest's order.
+
+        ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
+        ``note`` is called with each that is found, ``beat`` now and then with the row that is reached. Raises
+        InputError where a source cannot be opened at all, StorageError where a store does not answer, and JobError
+        where the process does not start.
+        """
+        known = dict(fatal or {})
+        if not known:
+            with suppress(Died):
+                return self._ask(scans, shard, beat)
+        answers = []
+        for row in range(len(scans)):
+            scan = scans.slice(row, 1)
+            if row not in known:
+                try:
+                    answers.append(shifted(self._ask_alone(scan, shard, lambda _, row=row: beat(row)), row))
+                    continue
+                except Died as death:
+                    known[row] = death.status, death.reason
+                    note(row, *known[row])
+            answers.append(shifted(_table(scan, shard, [(0, 0, *known[row], *_NOTHING, None)]), row))
+        return pa.concat_tables(answers)
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self.process is not None:
+            self._end()
+
+    def _ask_alone(self, *scan: Any) -> pa.Table:
+        try:
+            return self._ask(*scan)
+        except Died:  # it may have been something else that killed the process
+            return self._ask(*scan)
+
+    def _ask(self, scans: pa.Table, shard: int, beat: Callable[[int], object]) -> pa.Table:
+        if self.process is None:
+            self._start()
+        try:
+            self.connection.send((shard, _packed(scans)))
+        except OSError:
+            raise self._death() from None
+        while (answer := self._hear()).startswith(_AT_ROW):
+            try:
+                beat(int(answer.removeprefix(_AT_ROW)))
+            except Exception:  # whatever it is, it is raised again
+                self.close()  # or what it has still to say would be taken for its next answer
+                raise
+        for sign, fault in _FAULTS.items():
+            if answer.startswith(sign):
+                raise fault(answer.removeprefix(sign).decode())
+        return _unpacked(answer)
+
+    def _hear(self) -> bytes:
+        try:
+            return self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
+        except (EOFError, OSError):
+            raise self._death() from None
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        settings = [json.dumps(asdict(self.limits)), str(self.beat_seconds)]
+        self.process = subprocess.Popen(  # noqa: S603 - this Python, this module
+            [sys.executable, "-P", "-m", "mnist_batch.reading.isolated", str(theirs.fileno()), *settings],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "OPENCV_IO_MAX_IMAGE_PIXELS": str(self.limits.max_pixels),  # read when OpenCV is imported
+            },
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        try:
+            self.connection.recv_bytes()  # it is ready: what ends it from now on is a scan
+        except (EOFError, OSError):
+            raise JobError(
+                f"the process that reads scans did not start ({_how(self._end())}); look into the log of its Ray worker"
+            ) from None
+
+    def _end(self) -> int:
+        assert self.process is not None
+        self.connection.close()
+        code = self.process.wait()
+        self.process = None
+        return code
+
+    def _death(self) -> Died:
+        code = self._end()
+        log.warning("a process that reads scans died (%s)", _how(code))
+        if code == -signal.SIGALRM:
+            return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times")
+        if code == OUT_OF_MEMORY:
+            return Died("crashed", f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
+        return Died("crashed", f"it ends the process that decodes it, three times, by {_how(code)}")
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+_NOTHING = bytes(tables.IMAGE_BYTES), None, False  # the picture of a page that was not read, and what was done to it
+_FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
+_AT_ROW = b"at row "
+
+
+def preprocess(
+    manifest: pa.Table,
+    shard: int = 0,
+    limits: Limits | None = None,
+    next_scan: Callable[[int], object] = lambda _: None,
+    waiting: Callable[[], object] = lambda: None,
+) -> pa.Table:
+    """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
+
+    A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
+    called with the row of each before it is read, but of one at a store when its bytes are there, and ``waiting``
+    before they are waited for. Raises InputError and StorageError where a store does not answer.
+    """
+    limits = limits or Limits()
+    rows: list[tuple[Any, ...]] = []
+    listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
+    for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes, waiting)):
+        next_scan(row)
+        content = None
+        try:
+            failpoints.reach("read", path)
+            data = read()
+            content = images.content_digest(data)
+            pages = images.pages(data, limits.max_pixels)
+        except JobError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
+            rows.append((row, 0, *_why_not(error), *_NOTHING, content))
+            continue
+        rows += ((row, page, *_seen(read_page), content) for page, read_page in enumerate(pages))
+    return _table(manifest, shard, rows)
+
+
+def _seen(read_page: Callable[[], images.Grey]) -> tuple[Any, ...]:
+    """Status and reason of a page, its picture and what was done to it; one that cannot be read moves no other."""
+    try:
+        seen = normalising.examine(read_page())
+    except Exception as error:  # noqa: BLE001 - whatever a strange page brings up is that page's own
+        return *_why_not(error), *_NOTHING
+    status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
+    return *status, seen.picture.tobytes(), normalisation_of(seen), seen.stray
+
+
+def _why_not(error: Exception) -> tuple[str, str]:
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, images.Unreadable):
+        return error.status, str(error.reason)
+    return "crashed", f"{type(error).__name__}: {error}"[:200]
+
+
+def _read_ahead(
+    scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int, waiting: Callable[[], object]
+) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
+    """Each scan's path and what gives its bytes; those of a store are there by then.
+
+    Of a store the next ``READ_AHEAD`` scans are asked for already, as long as they are no more than ``AHEAD_BYTES``.
+    """
+    asked: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
+    ahead = 0
+
+    def taken() -> tuple[bytes, Callable[[], bytes]]:
+        nonlocal ahead
+        path, read, size = asked.popleft()
+        ahead -= size
+        if isinstance(read, Future):
+            if not read.done():
+                waiting()
+                wait([read])
+            return path, read.result
+        return path, read
+
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for source, path, size, modified_ns in scans:
+            read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
+            room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
+            asked.append((path, pool.submit(read) if remote else read, room))
+            ahead += room
+            while len(asked) > READ_AHEAD or ahead > AHEAD_BYTES:
+                yield taken()
+        while asked:
+            yield taken()
+
+
+def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
+    """What was done to a page, as ``tables.NORMALISATION``; None for a blank one."""
+    if seen.box is None or seen.shift is None:
+        return None
+    x, y, width, height = seen.box
+    return {
+        "polarity": seen.polarity,
+        "threshold": seen.threshold,
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "scale": seen.scale,
+        "shift_across": seen.shift[0],
+        "shift_down": seen.shift[1],
+        "touching_border": seen.touching_border,
+    }
+
+
+def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Table:
+    """``rows`` of (row of the manifest, and the columns ``names``) with what the manifest says of them."""
+    at, *read = zip(*rows, strict=True) if rows else ([],) * 8
+    names = ("page", "status", "reason", "picture", "normalisation", "stray", "content")
+    taken = manifest.take(pa.array(at, pa.int64()))
+    carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
+    places = {"shard": np.full(len(taken), shard, np.int32), "row": np.array(at, np.int32)}
+    columns = {**dict(zip(names, read, strict=True)), **carried, **places}
+    return tables.table(tables.PREPROCESSED, columns)
+
+
+def shifted(pages: pa.Table, first: int) -> pa.Table:
+    """The pages of scans that were read as a slice of their shard, which begins at row ``first`` of it."""
+    at = pages.schema.get_field_index("row")
+    return pages.set_column(at, pages.schema.field(at), pc.add(pages["row"], pa.scalar(first, pa.int32())))
+
+
+def _packed(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def _unpacked(content: bytes) -> pa.Table:
+    return pa.ipc.open_stream(content).read_all()
+
+
+def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
+    """The process: scans in, their rows out, until the other end is closed.
+
+    The kernel ends it where a scan takes longer than its limit, whatever the decoder is doing.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")  # what a decoder finds odd in a scan is no line in a log
+    Image.MAX_IMAGE_PIXELS = None  # ``limits`` has the one that holds
+
+    beaten = time.monotonic()
+
+    def next_scan(row: int) -> None:
+        nonlocal beaten
+        signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
+        if time.monotonic() - beaten > beat_seconds:
+            connection.send_bytes(_AT_ROW + str(row).encode())
+            beaten = time.monotonic()
+
+    def waiting() -> None:  # for a store, whose time is no scan's
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    connection.send_bytes(b"ready")
+    while True:
+        try:
+            shard, scans = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan, waiting))
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
+        except (InputError, StorageError) as error:
+            [sign] = [sign for sign, fault in _FAULTS.items() if isinstance(error, fault)]
+            answer = sign + str(error).encode()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send_bytes(answer)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])), Limits(**json.loads(sys.argv[2])), float(sys.argv[3]))

@@ -1,0 +1,238 @@
+"""What the rows of a run add up to: counts over its parts, then one division."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mnist_batch.models import calibrating
+from mnist_batch.schemas import tables
+
+NONE = tables.CLASSES  # the index of "no digit" in a matrix of counts, as a label and as an answer
+UNKNOWN = NONE + 1  # and that of "label not known"
+# Confidences to accept from: the finer the nearer to 1, where most of the answers are.
+THRESHOLDS = np.concatenate(
+    [
+        np.arange(0, 90, 5) / 100,
+        np.arange(90, 99) / 100,
+        np.arange(990, 999) / 1000,
+        np.arange(9990, 10000) / 10000,
+        [0.99999, 0.999999],
+    ]
+)
+SCORED, LABELLED, WRONG = range(3)  # the kinds of answers of which Confidences keeps count
+
+
+def _matrix() -> NDArray[np.int64]:
+    return np.zeros((UNKNOWN + 1, NONE + 1), np.int64)
+
+
+def _places(labels: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The rows of a matrix that labels stand for."""
+    places: NDArray[np.int64] = labels.cast(pa.int64()).fill_null(UNKNOWN).to_numpy()
+    return np.where(places == tables.NO_DIGIT, NONE, places)
+
+
+@dataclass
+class Counts:
+    """What the rows of a run add up to; ``matrix`` is int64 (12, 11), label x answer.
+
+    The last answer is none. After the labels 0 to 9 come that of no valid digit, to which every answer is wrong, and
+    not known. ``accepted`` is the same of the rows whose decision is accept; ``no_digit`` are the statuses of the
+    rows with that label; ``ruled`` says whether the run has a rule.
+    """
+
+    ruled: bool = False
+    matrix: NDArray[np.int64] = field(default_factory=_matrix)
+    accepted: NDArray[np.int64] = field(default_factory=_matrix)
+    statuses: Counter[str] = field(default_factory=Counter)
+    no_digit: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: pa.Table) -> None:
+        """Count the rows of a table with the columns ``label``, ``digit``, ``status`` and ``decision``."""
+        label, digit = _places(rows["label"]), rows["digit"].fill_null(NONE).to_numpy()
+        accept = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False).to_numpy()
+        np.add.at(self.matrix, (label, digit), 1)
+        np.add.at(self.accepted, (label[accept], digit[accept]), 1)
+        for statuses, counted in ((self.statuses, rows), (self.no_digit, rows.filter(pa.array(label == NONE)))):
+            for found in counted["status"].value_counts().to_pylist():
+                statuses[found["values"]] += found["counts"]
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Label x answer of the scans that have both, int64 (11, 10); the last label is none."""
+        return self.matrix[:UNKNOWN, :NONE]
+
+    def summary(self) -> dict[str, Any]:
+        """The run's totals; ``accuracy`` is None where no scored scan is labelled with a digit."""
+        scored, labelled = int(self.matrix[:, :NONE].sum()), int(self.labelled[:NONE].sum())
+        correct = int(np.trace(self.labelled))
+        return {
+            "rows": int(self.matrix.sum()),
+            "scored": scored,
+            "blank": self.statuses["blank"],
+            "refused": sum(self.statuses[name] for name in tables.REFUSALS),
+            "unreadable": int(self.matrix.sum()) - sum(self.statuses[name] for name in tables.READ),
+            "statuses": {name: self.statuses[name] for name in tables.STATUSES if self.statuses[name]},
+            "answers": {str(digit): int(self.matrix[:, digit].sum()) for digit in range(NONE)},
+            "labelled": labelled,
+            "correct": correct if labelled else None,
+            "accuracy": correct / labelled if labelled else None,
+            **self._no_digit(),
+            **self._decisions(),
+        }
+
+    def _no_digit(self) -> dict[str, int | None]:
+        rows, answered = int(self.matrix[NONE].sum()), int(self.labelled[NONE].sum())
+        refused = sum(self.no_digit[name] for name in tables.READ) - answered
+        return {
+            "labelled_none": rows,
+            "none_refused": refused,
+            "none_answered": answered,
+            "none_unreadable": rows - refused - answered,
+            "none_accepted": int(self.accepted[NONE].sum()) if self.ruled else None,
+        }
+
+    def _decisions(self) -> dict[str, int | None]:
+        rows, accepted, of_labelled = (int(table.sum()) for table in (self.matrix, self.accepted, self._sure))
+        known = self.ruled and bool(self.labelled.any())
+        return {
+            "accepted": accepted if self.ruled else None,
+            "review": rows - accepted if self.ruled else None,
+            "accepted_labelled": of_labelled if known else None,
+            "accepted_errors": of_labelled - int(np.trace(self._sure)) if known else None,
+        }
+
+    @property
+    def _sure(self) -> NDArray[np.int64]:
+        return self.accepted[:UNKNOWN, :NONE]
+
+    def accepted_by_answer(self) -> tuple[pa.Array, pa.Array]:
+        """How many accepted scans were answered with each digit, and how many of those wrongly; null where unknown."""
+        labels = bool(self.labelled.any())
+        sure = self._sure if labels else self.accepted[:, :NONE]
+        accepted = pa.array(sure.sum(axis=0), mask=np.full(NONE, not self.ruled))
+        errors = self._sure.sum(axis=0) - np.diag(self._sure)
+        return accepted, pa.array(errors, mask=np.full(NONE, not (self.ruled and labels)))
+
+
+def per_class(counts: Counts) -> pa.Table:
+    """Ten rows of ``tables.PER_CLASS``; rates of a class nobody wrote, or without labels, are null."""
+    matrix = counts.labelled
+    has_labels = bool(matrix.sum())
+    predicted = matrix.sum(axis=0) if has_labels else counts.matrix[:, :NONE].sum(axis=0)
+    support, correct = matrix[:NONE].sum(axis=1), np.diag(matrix)
+    written = support > 0
+    low, high = calibrating.wilson(correct, support)
+    accepted, accepted_errors = counts.accepted_by_answer()
+    return tables.table(
+        tables.PER_CLASS,
+        {
+            "digit": np.arange(NONE),
+            "support": support if has_labels else pa.nulls(NONE, pa.int64()),
+            "predicted": predicted,
+            "correct": correct if has_labels else pa.nulls(NONE, pa.int64()),
+            "precision": _divide(correct, predicted, written),
+            "recall": _divide(correct, support, written),
+            "f1": _divide(2 * correct, support + predicted, written),
+            "recall_low": pa.array(low, mask=~written),
+            "recall_high": pa.array(high, mask=~written),
+            "accepted": accepted,
+            "accepted_errors": accepted_errors,
+        },
+    )
+
+
+def _divide(part: NDArray[Any], whole: NDArray[np.int64], known: NDArray[np.bool_] | bool = True) -> pa.Array:
+    known = known & (whole > 0)
+    return pa.array(part / np.where(known, whole, 1), pa.float64(), mask=~known)
+
+
+def confusion(counts: Counts) -> pa.Table:
+    """All 132 combinations of label and answer, null for not known and for none, as ``tables.CONFUSION``."""
+    label, digit = np.divmod(np.arange((UNKNOWN + 1) * (NONE + 1)), NONE + 1)
+    return tables.table(
+        tables.CONFUSION,
+        {
+            "label": pa.array(np.where(label == NONE, tables.NO_DIGIT, label), pa.int8(), mask=label == UNKNOWN),
+            "digit": pa.array(digit, pa.int8(), mask=digit == NONE),
+            "count": counts.matrix.ravel(),
+        },
+    )
+
+
+@dataclass
+class Confidences:
+    """How sure the answers of a run are, and how many are wrong: counts of three kinds, one a row of each array.
+
+    ``bins`` and ``sums`` are the answers and the sum of their confidences by ``calibrating.bin_of``; ``steps`` are
+    the answers by the highest of ``THRESHOLDS`` that they reach.
+    """
+
+    bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, calibrating.BINS), np.int64))
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, calibrating.BINS)))
+    steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, len(THRESHOLDS)), np.int64))
+
+    def add(self, rows: pa.Table) -> None:
+        """Count the rows of a table with the columns ``label``, ``digit`` and ``confidence``."""
+        scored = rows.filter(pc.is_valid(rows["digit"]))
+        label, digit = _places(scored["label"]), scored["digit"].to_numpy()
+        confidence = scored["confidence"].to_numpy().astype(np.float64)
+        bins = calibrating.bin_of(confidence)
+        steps = np.searchsorted(THRESHOLDS, confidence, side="right") - 1
+        labelled = label != UNKNOWN
+        for kind, chosen in ((SCORED, slice(None)), (LABELLED, labelled), (WRONG, labelled & (label != digit))):
+            self.bins[kind] += np.bincount(bins[chosen], minlength=calibrating.BINS)
+            self.sums[kind] += np.bincount(bins[chosen], confidence[chosen], minlength=calibrating.BINS)
+            self.steps[kind] += np.bincount(steps[chosen], minlength=len(THRESHOLDS))
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any scored scan has a label."""
+        return bool(self.bins[LABELLED].any())
+
+    @property
+    def _shown(self) -> int:
+        return LABELLED if self.has_labels else SCORED
+
+    def error(self) -> float | None:
+        """The expected calibration error of the labelled scans, as ``calibrating`` defines it; None without any."""
+        if not self.has_labels:
+            return None
+        right = self.bins[LABELLED] - self.bins[WRONG]
+        return float(np.abs(self.sums[LABELLED] - right).sum() / self.bins[LABELLED].sum())
+
+    def calibration(self) -> pa.Table:
+        """A row of ``tables.CALIBRATION`` for each bin of confidence."""
+        ends, count = calibrating.edges(), self.bins[self._shown]
+        correct = count - self.bins[WRONG]
+        return tables.table(
+            tables.CALIBRATION,
+            {
+                "low": ends[:-1],
+                "high": ends[1:],
+                "count": count,
+                "correct": pa.array(correct, mask=np.full(len(count), not self.has_labels)),
+                "mean_confidence": _divide(self.sums[self._shown], count),
+                "accuracy": _divide(correct, count, self.has_labels),
+            },
+        )
+
+    def risk_coverage(self) -> pa.Table:
+        """A row of ``tables.RISK_COVERAGE`` for each of ``THRESHOLDS``."""
+        # Who reaches a threshold reaches every lower one.
+        accepted, errors = (self.steps[kind][::-1].cumsum()[::-1] for kind in (self._shown, WRONG))
+        return tables.table(
+            tables.RISK_COVERAGE,
+            {
+                "threshold": THRESHOLDS,
+                "accepted": accepted,
+                "coverage": _divide(accepted, np.full(len(accepted), accepted[0])),
+                "errors": pa.array(errors, mask=np.full(len(errors), not self.has_labels)),
+                "risk": _divide(errors, accepted, self.has_labels),
+            },
+        )

@@ -1,0 +1,128 @@
+"""One page's way to its answer, as a picture: where its ink is, what of it is the digit, and what the model sees."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch import figures
+from mnist_batch.errors import InputError
+from mnist_batch.intake import listing
+from mnist_batch.models import answers, bundle, calibrating, engines, vetting
+from mnist_batch.pixels.ink import Grey, Look
+from mnist_batch.pixels.normalising import Normalised
+from mnist_batch.pixels.opencv import cv2
+from mnist_batch.reading import images
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations
+
+DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
+
+
+def page_of(scan: str, number: int) -> Grey:
+    """A page of an image file, by path or URI; InputError where there is none."""
+    filesystem, path = locations.resolve(scan)
+    if locations.is_folder(filesystem, path):
+        raise InputError(f"SCAN {scan!r} is a folder; give one image file")
+    found = listing.list_scans([scan], "SCAN").to_pylist()
+    if not found:
+        raise InputError(f"SCAN {scan!r} is called as files of desktops are, which are no scans; give an image file")
+    try:
+        pages = images.pages(images.read_scan(found[0]["source"], found[0]["path"]))
+        if not 0 <= number < len(pages):
+            raise InputError(f"--page is {number}; {scan!r} has {len(pages)}, from 0")
+        return pages[number]()
+    except images.Unreadable as error:
+        raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
+
+
+def answer(picture: Grey, model: str) -> tuple[str, NDArray[np.float32]]:
+    """A bundle's status and probabilities, float32 (10,), for a picture of uint8 (28, 28)."""
+    opened = bundle.open_bundle(model)
+    vetting.vet(opened)
+    outputs = engines.OnnxEngine(opened)(picture[None])
+    [refusal] = answers.refusals_of(outputs)
+    [probabilities] = calibrating.tempered(outputs, calibrating.temperature_of(opened.info["calibration"]))
+    status = "blank" if not picture.any() else "ok" if refusal < 0 else tables.REFUSALS[refusal]
+    return status, np.asarray(probabilities, np.float32)
+
+
+def save(picture: bytes, path: Path) -> None:
+    """Write a picture; InputError where that cannot be done."""
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise InputError(f"--out {str(path)!r}: cannot be written ({error.strerror}); name another file") from None
+
+
+def facts(seen: Normalised) -> dict[str, Any]:
+    """What was done to a page, by name, in words; empty for a blank page."""
+    if seen.box is None or seen.shift is None or seen.scale is None or seen.threshold is None:
+        return {}
+    x, y, width, height = seen.box
+    return {
+        "polarity": str(seen.polarity).replace("_", " "),
+        "threshold": f"{seen.threshold:.0f} grey levels from the paper",
+        "ink": f"{width} x {height} pixels at ({x}, {y})",
+        "scale": f"{seen.scale:.3g} pixels of the picture per pixel of the page",
+        "shift": f"{seen.shift[0]} across, {seen.shift[1]} down, to centre the mass",
+        "at an edge": (
+            "yes, and alone in the outer third of the page: never accepted"
+            if seen.stray
+            else "yes, the digit may be cut off"
+            if seen.touching_border
+            else "no"
+        ),
+    }
+
+
+def draw(
+    page: Grey, found: Look | None, seen: Normalised, status: str, probabilities: NDArray[np.float32], title: str
+) -> bytes:
+    """The steps of a page and its answer, as PNG; a blank page shows none of its ``probabilities``, float32 (10,)."""
+    from matplotlib.patches import Rectangle
+
+    figure = figures.new_figure(11, 5.2)
+    figure.suptitle(title, family="monospace", size=10)
+    places = figure.subplot_mosaic([["page", "strength", "pieces", "picture"], ["words", "words", "bars", "bars"]])
+    on_page, strength, pieces, picture, words, bars = places.values()
+    for axes in figure.axes:
+        axes.set_axis_off()
+    on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
+    on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
+    if found is None or seen.box is None:
+        words.text(0, 1, f"{status}: {tables.STATUSES[status]}", va="top")
+        return figures.as_png(figure)
+    x, y, width, height = seen.box
+    on_page.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, color="#c83c32"))
+    strength.imshow(found.strength, cmap="gray_r", vmin=0)
+    strength.set_title("ink on its paper")
+    pieces.imshow(_coloured(found))
+    pieces.set_title("digit blue, lines red, specks orange", size=10)
+    picture.imshow(seen.picture, cmap="gray", vmin=0, vmax=255)
+    picture.set_title("what the model sees")
+    words.text(0, 1, "\n".join(f"{name}: {value}" for name, value in facts(seen).items()), va="top", size=9)
+    _bars(bars, probabilities, f"answer: {probabilities.argmax()}" if status == "ok" else status)
+    return figures.as_png(figure)
+
+
+def _coloured(found: Look) -> NDArray[np.uint8]:
+    colours = np.full((*found.mask.shape, 3), 255, np.uint8)
+    colours[found.mask > 0] = SPECK
+    if found.lines is not None:
+        colours[(found.lines & found.mask) > 0] = LINE
+    (height, width), others = found.mask.shape, cv2.subtract(found.mask, found.digit)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(others, connectivity=8)
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_WIDTH] > width / 2 or stats[label, cv2.CC_STAT_HEIGHT] > height / 2:
+            colours[labels == label] = LINE
+    colours[found.digit > 0] = DIGIT
+    return colours
+
+
+def _bars(axes: Any, probabilities: NDArray[np.float32], title: str) -> None:
+    axes.set_axis_on()
+    axes.bar(range(10), probabilities, color=figures.BLUE)
+    axes.set(xticks=range(10), ylim=(0, 1), title=title)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,78 @@
+"""A published run as a CSV file, for people who open it in a spreadsheet."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from mnist_batch.errors import InputError
+from mnist_batch.reports import report
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["scan", "source", "page", "status", "reason", "digit", "confidence", "label", "decision", "content", "model"]
+MOST_ROWS = 1_048_575  # of a sheet in Excel, below its head
+
+# The choices of ``rows``: which rows of predictions each is.
+ROWS: Mapping[str, pc.Expression | None] = {
+    "all": None,
+    "review": pc.field("decision") == "review",
+    "mistakes": pc.field("digit") != pc.field("label"),
+    "unread": ~pc.field("status").isin(tables.READ),
+}
+
+
+def write(run: Run, path: Path, rows: str = "all") -> int:
+    """Write the rows of a published run to a CSV file, whole or not at all, and return how many they are.
+
+    ``rows`` is one of ``ROWS``. Labels are those of the last report, written as a label file has them. The columns
+    are night, run and ``COLUMNS``. The file is UTF-8 with the mark by which Excel knows it. A text that a
+    spreadsheet would run as a formula begins with an apostrophe. Raises InputError for a file that cannot be
+    written.
+    """
+    chosen, written, late = ROWS[rows], 0, report.late_labels(run)
+    temporary = None
+    try:
+        if path.is_file() or not path.exists():  # a pipe or terminal, such as /dev/stdout, is not there to be replaced
+            path = path.resolve()  # a link stays one
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with (temporary or path).open("wb") as file:
+            file.write(b"\xef\xbb\xbf" + ",".join(["night", "run", *COLUMNS]).encode() + b"\r\n")
+            for part in run.parts(COLUMNS):
+                part = part if late is None else report.relabel(part, late)
+                found = part if chosen is None else part.filter(chosen)
+                written += len(found)
+                csv.write_csv(_plain(run, found), file, csv.WriteOptions(include_header=False, eol="\r\n"))
+        if temporary:
+            temporary.replace(path)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise InputError(f"--csv {str(path)!r}: cannot be written ({error.strerror}); name another file") from None
+    if written > MOST_ROWS:
+        log.warning("%s has %s rows; Excel shows the first %s", path, f"{written:,}", f"{MOST_ROWS:,}")
+    return written
+
+
+def _plain(run: Run, rows: pa.Table) -> pa.Table:
+    of_run = {
+        name: pa.array([value] * len(rows), pa.string())
+        for name, value in (("night", run.run_date), ("run", run.run_id))
+    }
+    hexadecimal = [None if value is None else value.hex() for value in rows["content"].to_pylist()]
+    said = pc.if_else(pc.equal(rows["label"], tables.NO_DIGIT), "none", rows["label"].cast(pa.string()))
+    columns = {name: rows[name] for name in rows.column_names}
+    columns |= {"content": pa.array(hexadecimal, pa.string()), "label": said}
+    for name, column in columns.items():
+        if pa.types.is_dictionary(column.type):
+            columns[name] = column = column.cast(pa.string())
+        if pa.types.is_string(column.type):
+            formula = pc.match_substring_regex(column, r"^[=+\-@\t\r]")
+            columns[name] = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+    return pa.table(of_run | columns)

@@ -1,0 +1,1 @@
+"""One run on disk: found, frozen, staged, published, verified, withdrawn."""

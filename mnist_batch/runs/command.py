@@ -1,0 +1,179 @@
+"""What a command asks to be scored, with what, and where to: checked before anything is listed, opened or written."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from mnist_batch.errors import InputError
+from mnist_batch.intake import listing, scans, selecting
+from mnist_batch.models import bundle, calibrating, vetting
+from mnist_batch.models.engines import ENGINES
+from mnist_batch.reading import isolated
+from mnist_batch.runs import series
+from mnist_batch.store import locations
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Whatever decides the rows of a run.
+
+    ``sources`` are folders and files, or ``manifest`` names a table of scans; with ``require_scans`` they may not be
+    empty. ``include`` and ``exclude`` are patterns of ``selecting.Selection``. ``labels`` are as for
+    ``scans.attach_labels``; ``ignore_unlisted_labels`` leaves out those of scans that are not listed.
+    ``target_error`` is the share of accepted answers that may be wrong, if the calibration of the model certifies it;
+    None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model saw, too. ``run_date`` is
+    today's where None. Raises InputError for an argument that breaks a rule.
+    """
+
+    model: str
+    out: str
+    sources: Sequence[str] = ()
+    manifest: str | None = None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    labels: str = "none"
+    ignore_unlisted_labels: bool = False
+    engine: str = "onnx"
+    target_error: float | None = None
+    shard_size: int | None = None
+    limits: isolated.Limits = field(default_factory=isolated.Limits)
+    require_scans: bool = False
+    keep_images: bool = False
+    run_date: str | None = None
+    run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sources and self.manifest is not None:
+            raise InputError(
+                "SCANS and --manifest are both given; a manifest names its scans itself, so give one of them"
+            )
+        if not self.sources and self.manifest is None:
+            raise InputError("SCANS: nothing is given; give one or more folders or files, or --manifest FILE")
+        if self.manifest is not None and (self.include or self.exclude):
+            raise InputError(
+                "--include and --exclude choose among the files of SCANS; a manifest names its scans itself"
+            )
+        if self.engine not in ENGINES:
+            raise InputError(f"--engine {self.engine!r}: choose from {', '.join(ENGINES)}")
+        if self.shard_size is not None and self.shard_size < 1:
+            raise InputError(f"--shard-size is {self.shard_size}; it has to be at least 1")
+        for root in self.roots:
+            if f"{locations.absolute(self.out)}/".startswith(root.rstrip("/") + "/"):
+                raise InputError(f"--out {self.out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
+        for root in self.roots:
+            locations.reach("--manifest" if self.manifest else "SCANS", root)
+        series.check_new_id(self.first)  # which looks at all that decides rows: patterns, labels, model and rule
+
+    @cached_property
+    def roots(self) -> list[str]:
+        """Where the scans come from: the sources, or the manifest, by their absolute locations."""
+        given = self.sources if self.manifest is None else [self.manifest]
+        return [locations.absolute(source) for source in given]
+
+    @cached_property
+    def selection(self) -> selecting.Selection:
+        """Which files of the sources are scans."""
+        return selecting.Selection(
+            include=selecting.patterns("--include", self.include),
+            exclude=selecting.patterns("--exclude", self.exclude),
+            labels=() if self.labels in ("none", "parent") else (locations.absolute(self.labels),),
+        )
+
+    @cached_property
+    def date(self) -> str:
+        """The date of a run that this command begins."""
+        return series.date_of(self.run_date)
+
+    @cached_property
+    def bundle(self) -> bundle.Bundle:
+        """The model, looked at and found safe to open."""
+        locations.reach("--model", self.model)
+        opened = bundle.open_bundle(self.model)
+        vetting.vet(opened)
+        return opened
+
+    @cached_property
+    def rule(self) -> Mapping[str, Any]:
+        """What makes confidences of the model's outputs, and decides which answers are accepted."""
+        return calibrating.rule(self.bundle.info.get("calibration"), self.target_error, self.bundle.location)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Eight hex digits of what decides the rows; two commands that have the same mean the same runs."""
+        return series.fingerprint(
+            {
+                "sources": sorted(self.roots),
+                "manifest": self.manifest is not None,
+                "labels": self.labels if self.labels in ("none", "parent") else series.digest_of(self.labels),
+                "model": self.bundle.digest,
+                "engine": self.engine,
+                "limits": [self.limits.max_bytes, self.limits.max_pixels],
+                **self.rule,
+                **self._patterns,
+                "keep_images": self.keep_images,  # no answer changes, but what is published does
+            }
+        )
+
+    @cached_property
+    def _patterns(self) -> Mapping[str, Sequence[str]]:
+        given = {"include": self.selection.include, "exclude": self.selection.exclude}
+        return {name: patterns for name, patterns in given.items() if patterns}
+
+    @cached_property
+    def first(self) -> str:
+        """The id of the first run of this command."""
+        date = self.date
+        return f"{date}-{self.fingerprint}" if self.run_id is None else self.run_id
+
+    def listed(self, ask: listing.Ask | None = None) -> tuple[pa.Table, Mapping[str, int]]:
+        """The scans that there are now, with their labels, as ``tables.MANIFEST``, and how many files are none, by why.
+
+        ``ask`` is as for ``listing.list_scans``.
+        """
+        tally = selecting.Tally()
+        if self.manifest is None:
+            found = listing.list_scans(self.sources, ask=ask, selection=self.selection, tally=tally)
+        else:
+            found = listing.read_manifest(self.manifest)
+        if tally.left_out:
+            log.info("not scans: %s", selecting.told(tally))
+        for pattern in self.selection.unmatched(tally):
+            log.warning("%s matches nothing", pattern)
+        if not found.num_rows:
+            nothing = f"there is nothing to score in {', '.join(self.roots)}"
+            if tally.left_out:
+                nothing += f", where {selecting.told(tally)} are left out"
+            if self.require_scans:
+                raise InputError(f"--require-scans: {nothing}; see where scans go")
+            log.warning("%s: is this the right folder?", nothing)
+        return scans.attach_labels(found, self.labels, self.ignore_unlisted_labels), dict(tally.left_out)
+
+    def facts(self, listed: pa.Table, left_out: Mapping[str, int]) -> dict[str, Any]:
+        """What run.json will say of the command, of what it ``listed`` and of what it left out."""
+        return {
+            "fingerprint": self.fingerprint,
+            "listing": scans.digest(listed),
+            "sources": self.roots,
+            "report_labels": None,
+            "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
+            "engine": self.engine,
+            **self.rule,
+            "shard_size": self.shard_size,
+            "keep_images": self.keep_images,
+            "limits": {"max_bytes": self.limits.max_bytes, "max_pixels": self.limits.max_pixels},
+            "model": {
+                "location": self.bundle.location,
+                "digest": self.bundle.digest,
+                "architecture": self.bundle.info["architecture"],
+                "test_accuracy": self.bundle.info["test"]["accuracy"],
+            },
+            "scans": listed.num_rows,
+            **self._patterns,
+            "left_out": left_out,
+        }

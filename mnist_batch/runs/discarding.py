@@ -1,0 +1,75 @@
+"""A run withdrawn, or an unfinished one thrown away: it is no run any more, then nobody reads it, then it is gone.
+
+    run.json, opened.json -> report tables -> predictions -> what is left
+
+Killed anywhere, it is finished by the same command, or by the next command that means the same run.
+"""
+
+from collections.abc import Iterator
+
+from pyarrow import fs
+
+from mnist_batch import failpoints
+from mnist_batch.errors import InputError
+from mnist_batch.runs import series
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations
+
+
+def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
+    """Remove all that a run has, published or not, and return the folders that it was in; ``dry_run`` only looks.
+
+    Raises InputError, naming the runs there are, where there is none of this id, and Locked where another process is
+    at work on it.
+    """
+    series.check_id(run_id, "--run")
+    filesystem, root = locations.resolve(out)
+    found = _found(filesystem, root, run_id, out)
+    if not dry_run:
+        with series.locked(out, run_id):
+            finish(out, run_id)
+    return [locations.named(out, folder) for folder in found]
+
+
+def finish(out: str, run_id: str) -> None:
+    """``discard`` of a run that is locked already."""
+    filesystem, root = locations.resolve(out)
+    found = _found(filesystem, root, run_id, out)
+    leaving = _leaving(root, run_id)
+    for marker in (f"runs/{run_id}/run.json", f"_staging/{run_id}/opened.json"):
+        locations.move_file(filesystem, f"{root}/{marker}", f"{leaving}/{marker.rpartition('/')[2]}")
+        locations.delete_file(filesystem, f"{root}/{marker}")  # a store has copied it
+    failpoints.reach("withdrawn")
+    for folder in found:
+        if locations.is_disk(filesystem):  # by one rename: who reads it meets all of it or nothing
+            locations.move_folder(filesystem, folder, f"{leaving}/{folder.removeprefix(root).replace('/', ' ')}")
+        else:
+            locations.delete_folder(filesystem, folder)
+    locations.delete_folder(filesystem, leaving)
+
+
+def interrupted(run: Run) -> bool:
+    """True where a process was killed while it discarded this run."""
+    return locations.exists(run.filesystem, _leaving(run.root, run.run_id))
+
+
+def _leaving(root: str, run_id: str) -> str:
+    return f"{root}/_staging/.{run_id}.discarding"  # no run may be called so
+
+
+def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[str]:
+    """The folders of a run, in the order in which they go."""
+    dates = {date for table in _tables() for date in locations.names(filesystem, f"{root}/{table}")}
+    folders = [f"{root}/{table}/{date}/run_id={run_id}" for table in _tables() for date in sorted(dates)]
+    folders += [f"{root}/runs/{run_id}", f"{root}/_staging/{run_id}"]
+    found = [folder for folder in folders if locations.is_folder(filesystem, folder)]
+    if not found and not locations.exists(filesystem, _leaving(root, run_id)):
+        known = series.known_runs(out)
+        raise InputError(f"--run {run_id!r}: no run of that id in {root}; there are {series.some_of(known)}")
+    return found
+
+
+def _tables() -> Iterator[str]:
+    yield from tables.REPORT
+    yield "predictions"  # last, as it is first when a run is published

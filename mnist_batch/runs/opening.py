@@ -1,0 +1,100 @@
+"""From a command to its run: the scans are listed and frozen, or the run that it began is found."""
+
+import datetime
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from mnist_batch import failpoints
+from mnist_batch.background import in_background
+from mnist_batch.errors import InputError, StorageError
+from mnist_batch.intake import scans, spread
+from mnist_batch.runs import discarding, series
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
+
+log = logging.getLogger(__name__)
+
+MISTAKE_SECONDS = 0.2  # most mistakes are found by then, and told without a Ray that was started for them
+
+
+@contextmanager
+def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> Iterator[Run]:
+    """List the scans of a command, with their labels, and freeze them as a run, or find the run that it began.
+
+    The run is locked inside the context; it is published already where its sources list the same as then.
+    ``connect`` has Ray there when it returns: it is called in the background of a listing that takes long, and before
+    Ray is needed to list more than ``listing.ALONE`` scans. Raises InputError for whatever argument or input breaks a
+    rule, and Locked where another process is at work on the run.
+    """
+    started = time.monotonic()
+    with ExitStack() as locks:
+        locks.enter_context(series.locked(command.out, command.first))
+        run, following = series.find_run(command.out, command.date, command.fingerprint, command.first)
+        refused = ((run.published or run.opened) or {}).get("refused_before", [])
+        for later in {run.run_id, following.run_id, *refused} - {command.first}:  # which --run-id may name, too
+            locks.enter_context(series.locked(command.out, later))
+        for each in (run, following):
+            if discarding.interrupted(each):
+                log.warning("run %s was being discarded when that was interrupted: it is finished first", each.run_id)
+                discarding.finish(each.out, each.run_id)
+        opened = None if run.published else run.opened
+        if opened and not run.refused:
+            log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
+            yield run
+            return
+        # Where the run is published there is most likely nothing to be done, and no Ray needed.
+        with nullcontext() if run.published else in_background(connect, MISTAKE_SECONDS):
+            listed, left_out = command.listed(spread.by_tasks(connect))
+            listing_seconds = time.monotonic() - started
+        failpoints.reach("listed")
+        facts = command.facts(listed, left_out)
+        before = run.published or opened
+        if run.published:
+            clear(run, run.published)  # after a process that was killed between publishing and clearing
+        if before and before["listing"] == facts["listing"]:
+            if run.published:
+                log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
+            else:
+                log.info("run %s was refused and its sources list the same: what may pass is tried again", run.run_id)
+                run.discard_passing()
+            yield run
+            return
+        if before:
+            log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
+        if opened:
+            facts["refused_before"] = [*opened.get("refused_before", []), run.run_id]
+        run = following if before else run
+        facts |= {"opened_at": now(), "listing_seconds": round(listing_seconds, 3)}
+        _freeze(run, facts, scans.cut(listed, command.shard_size))
+        log.info("run %s: %s listed", run.run_id, f"{listed.num_rows:,} scan{'' if listed.num_rows == 1 else 's'}")
+        yield run
+
+
+def _freeze(run: Run, facts: Mapping[str, Any], shards: Sequence[pa.Table]) -> None:
+    series.check_place(run, facts["listing"], len(shards))
+    try:
+        run.freeze(shards, {"run_id": run.run_id, "run_date": run.run_date, **facts})
+    except StorageError as error:
+        if getattr(error.__cause__, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise InputError(
+            f"--out {run.out}: cannot be written to ({error.__cause__}); choose a folder where this job may write"
+        ) from None
+
+
+def clear(run: Run, facts: Mapping[str, Any]) -> None:
+    """Delete what a published run no longer needs: its staging, and that of the refused runs which it replaces."""
+    for run_id in [*facts.get("refused_before", []), run.run_id]:
+        replace(run, run_id=run_id).clear_staging()
+
+
+def now() -> str:
+    """This moment, as run.json writes it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,66 @@
+"""The runs of an output and what state they are in, from one file of each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mnist_batch.errors import DamagedRun
+from mnist_batch.runs import series
+from mnist_batch.runs.run import Run
+from mnist_batch.store import locations
+
+COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "review")
+
+
+def overview(out: str) -> list[dict[str, Any]]:
+    """Every run, published or not, the newest last: its id, night, state, counts, model and the run that it retries.
+
+    ``state`` is published, unfinished, refused (too many scans could not be read) or damaged (run.json is gone or
+    cannot be read). What is not known of a run is None.
+    """
+    found = [_described(Run(locations.absolute(out), run_id, "")) for run_id in series.known_runs(out)]
+    return sorted(found, key=lambda run: (run["at"] or "", run["run_id"]))
+
+
+def _described(run: Run) -> dict[str, Any]:
+    nothing = {"run_id": run.run_id, "night": None, "state": "damaged", **dict.fromkeys(COUNTS)}
+    nothing |= {"model": None, "retries": None, "at": None}
+    try:
+        if (published := run.published) is not None:
+            counts = {"scans": published.get("scans"), **published["totals"]}
+            return nothing | _common(published, counts) | {"state": "published", "at": published.get("published_at")}
+        if (opened := run.opened) is None:  # killed before it was opened; or its run.json is gone
+            gone = locations.is_folder(run.filesystem, run.folder)
+            return nothing | {"state": "damaged" if gone else "unfinished"}
+        refused = run.refused
+        counts = {"scans": opened.get("scans"), **(refused or {})}
+        state = "unfinished" if refused is None else "refused"
+        return nothing | _common(opened, counts) | {"state": state, "at": opened.get("opened_at")}
+    except DamagedRun:
+        return nothing
+
+
+def _common(facts: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
+    model = facts.get("model") or {}
+    return {
+        "night": facts["run_date"],
+        **{name: counts.get(name) for name in COUNTS},
+        "model": f"{model['architecture']} {model['digest'][:8]}" if model else None,
+        "retries": facts.get("retries"),
+    }
+
+
+def text(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The runs as a table for a terminal; what is not known shows as a dash, columns of dashes only not at all."""
+
+    def shown(name: str, value: Any) -> str:
+        if value is None:
+            return "-"
+        if name == "accuracy":
+            return f"{100 * value:.2f} %"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    rows = [{name: shown(name, value) for name, value in run.items() if name != "at"} for run in runs]
+    table = pd.DataFrame(rows)
+    return table.loc[:, (table != "-").any()].to_string(index=False)

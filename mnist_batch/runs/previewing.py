@@ -1,0 +1,80 @@
+"""What a command would do, found out without doing it: nothing is locked, written or scored."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mnist_batch.intake import scans
+from mnist_batch.runs import discarding, series
+from mnist_batch.runs.command import Command
+from mnist_batch.schemas import tables
+
+MOST = 20  # endings of names that are told
+
+
+def preview(command: Command) -> dict[str, Any]:
+    """The run that the command means, what it ``would`` do with it, and how many scans that is.
+
+    ``would`` is begin, resume, try_again (a refused run whose sources list the same) or nothing. Raises InputError
+    as the command itself would.
+    """
+    run, following = series.find_run(command.out, command.date, command.fingerprint, command.first)
+    published, opened = run.published, run.opened
+    if opened and not published and not run.refused:
+        parts = len(run.part_paths())
+        return {
+            "run_id": run.run_id,
+            "would": "resume",
+            "scans": opened["scans"],
+            "shards": len(opened["shards"]),
+            "shards_done": parts,
+        }
+    listed, left_out = command.listed()
+    shards = len(scans.cut(listed, command.shard_size))
+    listing = command.facts(listed, left_out)["listing"]
+    before = published or opened
+    would = "begin" if before is None or before["listing"] != listing else "nothing" if published else "try_again"
+    if would == "begin":
+        run = following if before else run
+        if not discarding.interrupted(run):  # else what lies there goes first
+            series.check_place(run, listing, shards)
+    return {
+        "run_id": run.run_id,
+        "would": would,
+        "scans": listed.num_rows,
+        "shards": shards,
+        "labelled": pc.sum(pc.not_equal(listed["label"], tables.NO_DIGIT)).as_py() or 0,  # as run.json counts them
+        "endings": _endings(listed["scan"]),
+        "left_out": left_out,
+    }
+
+
+def _endings(names: pa.ChunkedArray) -> dict[str, int]:
+    """How many scans have which ending, in lower case, the most frequent first."""
+    endings = pc.struct_field(pc.extract_regex(names, r"(?P<ending>\.[^./]+)$"), "ending")
+    counted = pc.fill_null(pc.utf8_lower(endings), "none").value_counts().to_pylist()
+    most = sorted(((each["counts"], each["values"]) for each in counted), key=lambda pair: (-pair[0], pair[1]))[:MOST]
+    return {ending: count for count, ending in most}
+
+
+WORDS = {
+    "begin": "would be begun",
+    "resume": "was begun and would be finished",
+    "try_again": "was refused; what may pass would be tried again",
+    "nothing": "is published and its sources list the same: nothing would be done",
+}
+
+
+def text(preview: dict[str, Any]) -> str:
+    """The preview in a few lines for a terminal."""
+    lines = [f"run {preview['run_id']} {WORDS[preview['would']]}"]
+    lines.append(f"scans: {preview['scans']:,} in {preview['shards']:,} shards")
+    if "shards_done" in preview:
+        return "\n".join([*lines, f"shards done: {preview['shards_done']:,}"])
+    lines.append(f"labelled: {preview['labelled']:,}")
+    for name in ("endings", "left_out"):
+        if preview[name]:
+            told = ", ".join(f"{what} {count:,}" for what, count in preview[name].items())
+            lines.append(f"{name.replace('_', ' ')}: {told}")
+    return "\n".join(lines)

@@ -1,0 +1,133 @@
+"""A published run's scans that failed for a passing reason, to be scored again as a run of their own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mnist_batch.errors import InputError
+from mnist_batch.intake import listing, scans
+from mnist_batch.reading import isolated
+from mnist_batch.runs import series
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry(Command):
+    """The scans of ``retried`` with a row whose status is in ``tables.PASSING``, to be scored as that run was."""
+
+    retried: Run
+
+    def __post_init__(self) -> None:
+        was, location = self._facts["model"], self.bundle.location
+        if self.bundle.digest != was["digest"]:
+            raise InputError(
+                f"--retry {self.retried.run_id}: the model at {location} is {self.bundle.digest}, and that run was "
+                f"scored with {was['digest']}; restore it, or score all scans again without --retry"
+            )
+        for name, value in self.rule.items():
+            if value != self._facts.get(name):
+                raise InputError(
+                    f"--retry {self.retried.run_id}: the calibration of the model at {location} has changed, {name} is "
+                    f"{value} and was {self._facts.get(name)}; restore it, or score all scans again without --retry"
+                )
+        super().__post_init__()
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Any]:
+        return self.retried.published or {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Eight hex digits of the run that is retried and what decides its rows."""
+        limits = [self.limits.max_bytes, self.limits.max_pixels]
+        return series.fingerprint({"retries": self.retried.run_id, "as": self._facts["fingerprint"], "limits": limits})
+
+    @cached_property
+    def first(self) -> str:
+        """The id of the first run that retries it."""
+        return f"{self.retried.run_id}-retry" if self.run_id is None else self.run_id
+
+    @cached_property
+    def failed(self) -> pa.Table:
+        """The source, scan and label of each scan that is to be scored again."""
+        failed: dict[tuple[str, str], int | None] = {}
+        for part in self.retried.parts(["source", "scan", "label", "status"]):
+            rows = part.filter(_may_pass(part))
+            failed |= zip(scans.identities(rows), rows["label"].to_pylist(), strict=True)
+        return pa.table(
+            {
+                "source": pa.array([source for source, _ in failed], pa.string()),
+                "scan": pa.array([scan for _, scan in failed], pa.string()),
+                "label": pa.array(failed.values(), pa.int8()),
+            }
+        )
+
+    def listed(self, ask: listing.Ask | None = None) -> tuple[pa.Table, Mapping[str, int]]:  # noqa: ARG002
+        """Those scans, as they are now and with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
+        sources, names, labels = (self.failed[name].to_pylist() for name in ("source", "scan", "label"))
+        paths = [listing.path_of_told(source, name) for source, name in zip(sources, names, strict=True)]
+        return listing.examined(sources, names, paths, labels), {}
+
+    def facts(self, listed: pa.Table, left_out: Mapping[str, int]) -> dict[str, Any]:
+        """What run.json will say: what it says of the retried run, of these scans, and which run that is."""
+        same = {name: self._facts[name] for name in ("sources", "labels")}
+        return super().facts(listed, left_out) | same | {"retries": self.retried.run_id}
+
+
+def command(
+    out: str,
+    run_id: str,
+    *,
+    model: str | None = None,
+    max_bytes: int | None = None,
+    max_pixels: int | None = None,
+    new_id: str | None = None,
+    shard_size: int | None = None,
+    **given: Any,
+) -> Retry:
+    """The command that scores again what may pass of a published run.
+
+    All is as it was in that run, but that limits may be higher. ``given`` are other arguments of the command, None
+    where they are left out. Raises InputError where one of them says something else than that run.
+    """
+    try:
+        run = series.published_run(out, run_id)
+    except InputError as error:
+        raise InputError(str(error).replace("--run ", "--retry ", 1)) from None
+    facts = run.published or {}
+    was = {name: facts.get(name) for name in ("engine", "target_error", "keep_images", "run_date")}
+    for name, value in given.items():
+        if value is not None and value != was[name]:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} {value}: run {run_id} has {was[name]}, and so has its retry; leave {flag} out")
+    limits = {}
+    for name, value in (("max_bytes", max_bytes), ("max_pixels", max_pixels)):
+        limits[name] = facts["limits"][name] if value is None else value
+        if limits[name] < facts["limits"][name]:
+            raise InputError(
+                f"--{name.replace('_', '-')} {value}: run {run_id} has {facts['limits'][name]}; a retry may have more, "
+                "not less"
+            )
+    return Retry(
+        model=model or facts["model"]["location"],
+        out=out,
+        sources=facts["sources"],
+        engine=facts["engine"],
+        target_error=facts.get("target_error"),
+        shard_size=shard_size,
+        limits=isolated.Limits(**limits),
+        keep_images=bool(facts.get("keep_images")),
+        run_date=run.run_date,
+        run_id=new_id,
+        retried=run,
+    )
+
+
+def _may_pass(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.is_in(rows["status"].cast(pa.string()), pa.array(tables.PASSING))

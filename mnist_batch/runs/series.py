@@ -1,0 +1,192 @@
+"""Which run a command means: its id, the newest of its series, and the lock that keeps others off it."""
+
+import datetime
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mnist_batch.errors import InputError
+from mnist_batch.runs.run import LISTING, PARQUET, Run, part_name
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations, locks
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LOCK = ".lock"  # ends the names of the files that keep others off a run
+LONGEST_NEW = 90  # characters: the runs that follow it have a number behind
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Eight hex digits of what decides a run's rows: sources, model digest, parameters that change answers."""
+    return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def date_of(given: str | None) -> str:
+    """A run's date as its folders have it: today's where None; InputError where it is none."""
+    if given is None:
+        return datetime.date.today().isoformat()
+    try:
+        return datetime.date.fromisoformat(given).isoformat()
+    except ValueError:
+        raise InputError(f"--run-date {given!r}: give a date such as 2026-11-21") from None
+
+
+def digest_of(location: str) -> str:
+    """BLAKE2b-128 of a file of labels, in hex; InputError where there is none."""
+    filesystem, path = locations.resolve(location)
+    locations.reach("--labels", location)
+    if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
+        raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
+    return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
+
+
+def check_id(run_id: str, argument: str = "--run-id") -> None:
+    """Raise InputError unless this may be the id of a run."""
+    if not _ID.fullmatch(run_id):
+        raise InputError(f"{argument} {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
+
+
+# Readers guess the type of run_id= from its text: 0012, 1e5 or 20261121 become numbers, 2026-11-21 a date, in some of
+# them. What begins with a letter stays a text, but for these words, and so does a date with more behind a dash.
+TEXT_ID = re.compile(r"[A-Za-z].*|\d{4}-\d\d-\d\d-.+")
+WORDS = {"epoch", "false", "inf", "infinity", "nan", "true"}
+
+
+def check_new_id(run_id: str) -> None:
+    """Raise InputError unless a run may be begun under this id: a plain name, and no reader's number, date or flag."""
+    check_id(run_id)
+    if len(run_id) > LONGEST_NEW:
+        raise InputError(f"--run-id {run_id!r}: has {len(run_id)} characters; give one of at most {LONGEST_NEW}")
+    if run_id.endswith(LOCK):
+        raise InputError(f"--run-id {run_id!r}: files that end so are locks; give one without {LOCK}")
+    if not TEXT_ID.fullmatch(run_id) or run_id.lower() in WORDS:
+        raise InputError(
+            f"--run-id {run_id!r}: programs that read the tables may take it for a number, a date or a flag; begin "
+            f"with a letter, as in 'night-{run_id}', or with a date and a dash, as in '2026-11-21-forms'"
+        )
+
+
+@contextmanager
+def locked(out: str, run_id: str) -> Iterator[None]:
+    """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work."""
+    check_id(run_id)
+    filesystem, root = locations.resolve(out)
+    with locks.locked(filesystem, f"{root}/_staging/{run_id}{LOCK}", f"run {run_id}"):
+        yield
+
+
+def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
+    """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
+
+    ``mark`` is the fingerprint, ``first`` the name of the first run of the series. A run whose sources changed
+    after it was published is followed by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to
+    another fingerprint, or the run to be resumed was begun by a version whose tables are others.
+    """
+    out = locations.absolute(out)
+    run = _dated(Run(out, first, run_date))
+    for known in (run.published, run.opened):
+        if known and known["fingerprint"] != mark:
+            raise InputError(
+                f"--run-id {run.run_id}: that run had other sources, model or parameters "
+                f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
+            )
+    last, ids = 1, known_runs(out)
+    for number in _numbers(ids, first):  # one of them may have been discarded
+        later = Run(out, f"{first}-{number}", run_date)
+        if (known := later.published or later.opened) is None:
+            # Its run.json was deleted, or its discarding killed: its rows would be read beside those of a run begun.
+            if run.run_id not in ids and first.endswith(mark) and locations.is_folder(run.filesystem, later.folder):
+                run, last = later, number
+            continue
+        last = number
+        if known["fingerprint"] == mark:
+            run = _dated(later)
+    return _resumable(run), Run(out, f"{first}-{last + 1}", run_date)
+
+
+def _numbers(ids: Sequence[str], first: str) -> list[int]:
+    found = (re.fullmatch(rf"{re.escape(first)}-([1-9][0-9]{{0,8}})", run_id) for run_id in ids)
+    return sorted(int(match[1]) for match in found if match and match[1] != "1")
+
+
+def _resumable(run: Run) -> Run:
+    opened = run.opened
+    if opened and not run.published and opened.get("schema_version") != tables.VERSION:
+        raise InputError(
+            f"run {run.run_id} was begun by another version of this program, which stages its files in another way; "
+            f"nothing of it is published: throw it away ({run.discarding}), then give the same command again"
+        )
+    return run
+
+
+def check_place(run: Run, listing: str, shards: int) -> None:
+    """Raise InputError where another run's predictions lie in the place of those of ``run``, which is not yet opened.
+
+    That is what is left where a run.json was deleted. Those of all the same scans, by the digest of what was listed,
+    are taken for this run's.
+    """
+    folder = run.table_folder("predictions")
+    there = [name for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
+    if not there or (
+        there == [part_name(number) + PARQUET for number in range(shards or 1)]
+        and all(_listing_of(run, f"{folder}/{name}") == listing for name in there)
+    ):
+        return
+    raise InputError(
+        f"{folder}: predictions of an earlier run {run.run_id} lie there, and its run.json is gone. Restore "
+        f"{run.folder}/run.json from a backup; or remove them ({run.discarding}), then give the same command again"
+    )
+
+
+def _listing_of(run: Run, part: str) -> str:
+    content = locations.read(run.filesystem, part)
+    try:
+        return str((pq.read_schema(pa.BufferReader(content)).metadata or {}).get(LISTING.encode(), b"").decode())
+    except (pa.ArrowException, OSError):  # not, or no longer, a part of ours
+        return ""
+
+
+def _dated(run: Run) -> Run:
+    # A run keeps the date it was opened with, whatever day its command is repeated on.
+    known = run.published or run.opened
+    return replace(run, run_date=known["run_date"]) if known else run
+
+
+def published_run(out: str, run_id: str) -> Run:
+    """The published run of this id; InputError, naming those there are, where there is none."""
+    check_id(run_id, "--run")
+    out = locations.absolute(out)
+    locations.reach("--out", out)
+    run = _dated(Run(out, run_id, ""))
+    if run.published is None:
+        raise InputError(
+            f"--run {run_id!r}: no published run of that id in {out}; there are {some_of(published_runs(out))}"
+        )
+    return run
+
+
+def some_of(ids: Sequence[str]) -> str:
+    """The last few of some runs, for a message."""
+    return ", ".join(ids[-5:]) or "none"
+
+
+def published_runs(out: str) -> list[str]:
+    """The ids of all published runs, sorted."""
+    filesystem, root = locations.resolve(out)
+    locations.reach("--out", out)
+    ids = locations.names(filesystem, f"{root}/runs")
+    return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
+
+
+def known_runs(out: str) -> list[str]:
+    """The ids of all runs that have a folder, published or not, sorted."""
+    filesystem, root = locations.resolve(out)
+    staged = [name for name in locations.names(filesystem, f"{root}/_staging") if not name.endswith(LOCK)]
+    names = {*locations.names(filesystem, f"{root}/runs"), *staged}
+    return sorted(name for name in names if _ID.fullmatch(name))

@@ -1,0 +1,132 @@
+"""Whether what was published is still there, byte for byte: the digests that run.json records, and the files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mnist_batch.errors import BooksError, DamagedRun, InputError
+from mnist_batch.runs import series
+from mnist_batch.runs.run import File, Run, digest
+from mnist_batch.schemas import tables
+from mnist_batch.store import locations
+
+
+def check_predictions(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
+    """Raise BooksError unless the published parts are byte for byte the ``files`` that run.json lists."""
+    if faults := _compared(run, files, [run.table_folder("predictions")]):
+        raise BooksError(
+            f"run {run.run_id}: {faults[0]}; restore it from a backup, or withdraw the run ({run.discarding}) and "
+            "score it again"
+        )
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of one run: ``faults`` has a line for each file that is not as published."""
+
+    run_id: str
+    faults: Sequence[str]
+    files: int = 0
+    rows: int = 0
+    report: bool = True  # a run of an earlier version recorded no digests of its report
+
+
+def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
+    """Compare every published run with its run.json, or the one of this id.
+
+    Raises InputError where there is none.
+    """
+    ids = [run_id] if run_id is not None else series.published_runs(out)
+    if not ids:
+        raise InputError(
+            f"--out {out!r}: no published run is there, no {locations.absolute(out)}/runs/RUN_ID/run.json; check the "
+            "path, and that its disk is mounted"
+        )
+    for each in ids:
+        try:
+            run = series.published_run(out, each)
+        except DamagedRun as damage:
+            yield Verified(each, [str(damage)])
+            continue
+        except InputError:
+            if run_id is None:  # it was discarded meanwhile
+                continue
+            raise
+        yield _verified(run, run.published or {})
+    if run_id is None:
+        yield from (Verified(each, faults) for each, faults in _unpublished(out))
+
+
+def _verified(run: Run, facts: Mapping[str, Any]) -> Verified:
+    faults = _compared(run, facts["files"], [run.table_folder("predictions")])
+    rows, total = sum(file["rows"] for file in facts["files"]), facts["totals"]["rows"]
+    if rows != total:
+        faults.append(f"{run.folder}/run.json: its files have {rows:,} rows, its totals {total:,}")
+    report = facts.get("report_files")
+    if report is not None:
+        faults += _compared(run, report, _report_folders(run))
+    return Verified(run.run_id, faults, len(facts["files"]) + len(report or []), rows, report is not None)
+
+
+def _compared(run: Run, listed: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> list[str]:
+    """A line for each file that is missing, changed or, in one of the folders, new."""
+    faults = []
+    for file in sorted(listed, key=lambda file: str(file["path"])):
+        path = f"{run.root}/{file['path']}"
+        try:
+            found = _examined(run, path) if locations.exists(run.filesystem, path) else None
+        except OSError as error:
+            faults.append(f"{run.location(path)}: cannot be read ({error})")
+            continue
+        if found is None:
+            faults.append(f"{run.location(path)}: missing")
+        elif found["blake2b"] != file["blake2b"]:
+            faults.append(f"{run.location(path)}: changed since it was published")
+    known = {f"{run.root}/{file['path']}" for file in listed}
+    new = sorted({path for folder in folders for path in _paths(run, folder)} - known)
+    return faults + [f"{run.location(path)}: no file of this run, but read with it" for path in new]
+
+
+def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:
+    """The runs that have predictions where they are read, but neither a run.json nor work on them going on."""
+    filesystem, root = locations.resolve(out)
+    folders = [
+        f"{root}/predictions/{date}/{run}"
+        for date in locations.names(filesystem, f"{root}/predictions")
+        if date.startswith("run_date=")
+        for run in locations.names(filesystem, f"{root}/predictions/{date}")
+        if run.startswith("run_id=")
+    ]
+    for folder in folders:
+        run_id = folder.rpartition("run_id=")[2]
+        # In this order: a run that is being published has the one until it has the other.
+        staged = locations.exists(filesystem, f"{root}/_staging/{run_id}/opened.json")
+        if staged or locations.exists(filesystem, f"{root}/runs/{run_id}/run.json"):
+            continue
+        if any(not name.startswith(".") for name in locations.names(filesystem, folder)):
+            yield run_id, [f"{folder}: predictions of a run without run.json, which is not published"]
+
+
+def _report_folders(run: Run) -> list[str]:
+    return [run.table_folder(table) for table in tables.REPORT]
+
+
+def _paths(run: Run, folder: str) -> list[str]:
+    # What begins with a dot is nobody's: tables are read without it.
+    return [f"{folder}/{name}" for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
+
+
+def _examined(run: Run, path: str) -> File:
+    content = locations.read(run.filesystem, path)
+    found = {"path": path.removeprefix(f"{run.root}/"), "bytes": len(content), "blake2b": digest(content)}
+    return found | {"rows": _rows(content)} if path.endswith(".parquet") else found
+
+
+def _rows(content: bytes) -> int | None:
+    try:
+        return int(pq.read_metadata(pa.BufferReader(content)).num_rows)
+    except (pa.ArrowException, OSError):  # no longer a Parquet file, which its digest will say
+        return None

@@ -1,0 +1,1 @@
+"""What the tables are: every column, status and version, declared once."""
