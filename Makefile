@@ -29,6 +29,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
 
 # requirements.lock names every package with its version and hashes, and no index.
 $(VENV)/ready: requirements.lock pyproject.toml

@@ -12,7 +12,9 @@ import pandas
 import polars
 import pytest
 
-from mnist_batch import digits, tables
+from mnist_batch.learning import digits
+from mnist_batch.schemas import tables
+from tests import architecture
 from tests.conftest import write_scan
 
 ROOT = Path(__file__).parent.parent
@@ -89,15 +91,8 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 
 
 def test_the_tree_on_paper_is_the_tree() -> None:
-    tree = (ROOT / "docs/architecture.md").read_text()
-    for folder in ("jobs", "mnist_batch", "benchmarks"):
-        section = re.search(rf"^    {folder}/.*\n((?:      .*\n)*)", tree, re.MULTILINE)
-        assert section
-        named = set(re.findall(r"^      (\S+)", section[1], re.MULTILINE))
-        folders = {name for name in named if name.endswith("/")}
-        assert all((ROOT / folder / name).is_dir() for name in folders)
-        there = {path.name for path in (ROOT / folder).glob("*") if path.suffix in (".py", ".j2")} - {"__init__.py"}
-        assert named - folders == there, folder
+    _, tree, _ = architecture.PAGE.read_text().split(architecture.MARK)
+    assert tree == architecture.tree(), "run python -m tests.architecture"
     for name in re.findall(r"\]\(([^)#\s]+)", README):
         assert (ROOT / name).exists(), name
 
