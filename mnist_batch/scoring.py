@@ -79,8 +79,8 @@ def score(run: Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     store does not answer, Locked where another process takes the run over and Stalled where nothing comes of the run
     for too long.
     """
-    if run.published:
-        return run.published
+    if published := run.published:
+        return published
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from jobs import discard, score, verify
 from mnist_batch.runs import series
+from mnist_batch.store import locations
 from tests.conftest import write_scan
 from tests.test_jobs import Capture, ran
 
@@ -175,3 +177,28 @@ def test_a_part_that_never_belonged_there_is_removed_and_said_so(
     assert ran(capsys, score, *night, "--run-id", "night", "--max-unreadable", 1)[0] == 0
     assert not list((tmp_path / "out").rglob("part-99999*"))
     assert "part-99999: no part, removed" in caplog.text
+
+
+def test_a_part_is_read_once_and_a_published_run_given_again_reads_little(
+    scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30 scans in three shards, by the one process that scores them here: at stores each look is a request."""
+    read, read_table, seen = locations.read, locations.read_table, Counter[str]()
+
+    def counted(filesystem: Any, path: str, *rest: Any) -> bytes:
+        seen[path.partition("/out/")[2]] += 1
+        return read(filesystem, path, *rest)
+
+    def counted_table(filesystem: Any, path: str, *rest: Any) -> Any:
+        seen[path.partition("/out/")[2]] += 1
+        return read_table(filesystem, path, *rest)
+
+    monkeypatch.setattr(locations, "read", counted)
+    monkeypatch.setattr(locations, "read_table", counted_table)
+    arguments = [scans_folder(30), "--model", ruler, "--out", tmp_path / "out", "--run-id", "night", "--shard-size", 10]
+    assert ran(capsys, score, *arguments)[0] == 0
+    parts = {path: count for path, count in seen.items() if "/parts/" in path}
+    assert parts == {f"_staging/night/parts/part-0000{number}": 1 for number in range(3)}
+    seen.clear()
+    assert ran(capsys, score, *arguments)[0] == 0
+    assert seen["runs/night/run.json"] == 3

@@ -24,12 +24,12 @@ def publish(out: Path, run_id: str, mark: str) -> None:
 
 def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
     out, mark, first = str(tmp_path), "cafe0123", "2026-11-21-cafe0123"
-    begun, following = series.find_run(out, "2026-11-21", mark, first)
+    begun, following = series.find_run(out, "2026-11-21", mark, first)[:2]
     assert (begun.run_id, following.run_id) == ("2026-11-21-cafe0123", "2026-11-21-cafe0123-2")
     publish(tmp_path, begun.run_id, mark)
-    assert series.find_run(out, "2026-11-21", mark, first) == (begun, following)
+    assert series.find_run(out, "2026-11-21", mark, first)[:2] == (begun, following)
     publish(tmp_path, following.run_id, mark)
-    newest, third = series.find_run(out, "2026-11-21", mark, first)
+    newest, third = series.find_run(out, "2026-11-21", mark, first)[:2]
     assert (newest, third.run_id) == (following, "2026-11-21-cafe0123-3")
     third.freeze([], FACTS | {"fingerprint": mark})
     assert series.find_run(out, "2026-11-21", mark, first)[0] == third
@@ -39,17 +39,17 @@ def test_a_later_run_without_run_json_is_the_one_to_begin_where_the_first_is_gon
     mark, first = "cafe0123", "2026-11-21-cafe0123"
     publish(tmp_path, f"{first}-2", mark)  # after a first that was refused, and thrown away for it
     (tmp_path / f"runs/{first}-2/run.json").unlink()
-    begun, following = series.find_run(str(tmp_path), "2026-11-21", mark, first)
+    begun, following = series.find_run(str(tmp_path), "2026-11-21", mark, first)[:2]
     assert (begun.run_id, following.run_id) == (f"{first}-2", f"{first}-3")
     publish(tmp_path, first, mark)
-    begun, following = series.find_run(str(tmp_path), "2026-11-21", mark, first)
+    begun, following = series.find_run(str(tmp_path), "2026-11-21", mark, first)[:2]
     assert (begun.run_id, following.run_id) == (first, f"{first}-2")
 
 
 def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path: Path) -> None:
     publish(tmp_path, "form", "cafe0123")
     publish(tmp_path, "form-2", "feedbeef")
-    run, following = series.find_run(str(tmp_path), "2026-11-25", "cafe0123", "form")
+    run, following = series.find_run(str(tmp_path), "2026-11-25", "cafe0123", "form")[:2]
     assert (run.run_id, run.run_date) == ("form", "2026-11-21")
     assert (following.run_id, following.run_date) == ("form-3", "2026-11-25")
     other = Run(str(tmp_path), "unfinished", "2026-11-21")
@@ -82,7 +82,7 @@ def test_an_id_that_reads_as_a_number_a_date_or_a_flag_is_refused_with_what_to_w
 def test_the_longest_id_leaves_room_for_the_runs_that_follow(tmp_path: Path) -> None:
     longest = "n" * 90
     series.check_new_id(longest)
-    _, following = series.find_run(str(tmp_path), "2026-11-21", "cafe0123", longest)
+    _, following = series.find_run(str(tmp_path), "2026-11-21", "cafe0123", longest)[:2]
     with series.locked(str(tmp_path), following.run_id):
         pass
     with pytest.raises(InputError, match="has 91 characters; give one of at most 90"):
@@ -100,7 +100,7 @@ def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_
     with pytest.raises(
         InputError, match=r"begun by another version .* throw it away .*--run night.*, then give the same"
     ):
-        series.find_run(str(tmp_path), "2026-11-21", "cafe0123", "night")
+        series.find_run(str(tmp_path), "2026-11-21", "cafe0123", "night")[:2]
 
 
 HOLDER = """

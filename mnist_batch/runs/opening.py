@@ -36,30 +36,30 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
     started = time.monotonic()
     with ExitStack() as locks:
         locks.enter_context(series.locked(command.out, command.first))
-        run, following = series.find_run(command.out, command.date, command.fingerprint, command.first)
-        refused = ((run.published or run.opened) or {}).get("refused_before", [])
+        run, following, published, opened = found = _find(command)
+        refused = (published or opened or {}).get("refused_before", [])
         for later in {run.run_id, following.run_id, *refused} - {command.first}:  # which --run-id may name, too
             locks.enter_context(series.locked(command.out, later))
-        for each in (run, following):
-            if discarding.interrupted(each):
+        if interrupted := [each for each in found[:2] if discarding.interrupted(each)]:
+            for each in interrupted:
                 log.warning("run %s was being discarded when that was interrupted: it is finished first", each.run_id)
                 discarding.finish(each.out, each.run_id)
-        opened = None if run.published else run.opened
+            run, following, published, opened = _find(command)
         if opened and not run.refused:
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
         # Where the run is published there is most likely nothing to be done, and no Ray needed.
-        with nullcontext() if run.published else in_background(connect, MISTAKE_SECONDS):
+        with nullcontext() if published else in_background(connect, MISTAKE_SECONDS):
             listed, left_out = command.listed(spread.by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
         facts = command.facts(listed, left_out)
-        before = run.published or opened
-        if run.published:
-            clear(run, run.published)  # after a process that was killed between publishing and clearing
+        before = published or opened
+        if published:
+            clear(run, published)  # after a process that was killed between publishing and clearing
         if before and before["listing"] == facts["listing"]:
-            if run.published:
+            if published:
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
             else:
                 log.info("run %s was refused and its sources list the same: what may pass is tried again", run.run_id)
@@ -75,6 +75,10 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         _freeze(run, facts, scans.cut(listed, command.shard_size))
         log.info("run %s: %s listed", run.run_id, f"{listed.num_rows:,} scan{'' if listed.num_rows == 1 else 's'}")
         yield run
+
+
+def _find(command: Command) -> series.Found:
+    return series.find_run(command.out, command.date, command.fingerprint, command.first)
 
 
 def _freeze(run: Run, facts: Mapping[str, Any], shards: Sequence[pa.Table]) -> None:

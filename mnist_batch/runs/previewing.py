@@ -19,9 +19,8 @@ def preview(command: Command) -> dict[str, Any]:
     ``would`` is begin, resume, try_again (a refused run whose sources list the same) or nothing. Raises InputError
     as the command itself would.
     """
-    run, following = series.find_run(command.out, command.date, command.fingerprint, command.first)
-    published, opened = run.published, run.opened
-    if opened and not published and not run.refused:
+    run, following, published, opened = series.find_run(command.out, command.date, command.fingerprint, command.first)
+    if opened and not run.refused:
         parts = len(run.part_paths())
         return {
             "run_id": run.run_id,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,7 +81,19 @@ def locked(out: str, run_id: str) -> Iterator[None]:
         yield
 
 
-def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
+class Found(NamedTuple):
+    """The newest run of a command, the run that would follow it, and what the newest says of itself.
+
+    ``published`` is its run.json; ``opened`` is what was frozen when it was opened, None once it is published.
+    """
+
+    run: Run
+    following: Run
+    published: Mapping[str, Any] | None
+    opened: Mapping[str, Any] | None
+
+
+def find_run(out: str, run_date: str, mark: str, first: str) -> Found:
     """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
 
     ``mark`` is the fingerprint, ``first`` the name of the first run of the series. A run whose sources changed
@@ -89,25 +101,33 @@ def find_run(out: str, run_date: str, mark: str, first: str) -> tuple[Run, Run]:
     another fingerprint, or the run to be resumed was begun by a version whose tables are others.
     """
     out = locations.absolute(out)
-    run = _dated(Run(out, first, run_date))
-    for known in (run.published, run.opened):
-        if known and known["fingerprint"] != mark:
-            raise InputError(
-                f"--run-id {run.run_id}: that run had other sources, model or parameters "
-                f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
-            )
+    run = Run(out, first, run_date)
+    published, opened = _known(run)
+    if (known := published or opened) and known["fingerprint"] != mark:
+        raise InputError(
+            f"--run-id {run.run_id}: that run had other sources, model or parameters "
+            f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
+        )
     last, ids = 1, known_runs(out)
     for number in _numbers(ids, first):  # one of them may have been discarded
         later = Run(out, f"{first}-{number}", run_date)
-        if (known := later.published or later.opened) is None:
+        facts = _known(later)
+        if (known := facts[0] or facts[1]) is None:
             # Its run.json was deleted, or its discarding killed: its rows would be read beside those of a run begun.
             if run.run_id not in ids and first.endswith(mark) and locations.is_folder(run.filesystem, later.folder):
-                run, last = later, number
+                run, last, (published, opened) = later, number, facts
             continue
         last = number
         if known["fingerprint"] == mark:
-            run = _dated(later)
-    return _resumable(run), Run(out, f"{first}-{last + 1}", run_date)
+            run, (published, opened) = later, facts
+    run = _dated(run, published or opened)
+    _check_resumable(run, opened)
+    return Found(run, Run(out, f"{first}-{last + 1}", run_date), published, opened)
+
+
+def _known(run: Run) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    published = run.published
+    return published, None if published else run.opened
 
 
 def _numbers(ids: Sequence[str], first: str) -> list[int]:
@@ -115,14 +135,12 @@ def _numbers(ids: Sequence[str], first: str) -> list[int]:
     return sorted(int(match[1]) for match in found if match and match[1] != "1")
 
 
-def _resumable(run: Run) -> Run:
-    opened = run.opened
-    if opened and not run.published and opened.get("schema_version") != tables.VERSION:
+def _check_resumable(run: Run, opened: Mapping[str, Any] | None) -> None:
+    if opened and opened.get("schema_version") != tables.VERSION:
         raise InputError(
             f"run {run.run_id} was begun by another version of this program, which stages its files in another way; "
             f"nothing of it is published: throw it away ({run.discarding}), then give the same command again"
         )
-    return run
 
 
 def check_place(run: Run, listing: str, shards: int) -> None:
@@ -152,9 +170,8 @@ def _listing_of(run: Run, part: str) -> str:
         return ""
 
 
-def _dated(run: Run) -> Run:
+def _dated(run: Run, known: Mapping[str, Any] | None) -> Run:
     # A run keeps the date it was opened with, whatever day its command is repeated on.
-    known = run.published or run.opened
     return replace(run, run_date=known["run_date"]) if known else run
 
 
@@ -163,12 +180,13 @@ def published_run(out: str, run_id: str) -> Run:
     check_id(run_id, "--run")
     out = locations.absolute(out)
     locations.reach("--out", out)
-    run = _dated(Run(out, run_id, ""))
-    if run.published is None:
+    run = Run(out, run_id, "")
+    published = run.published
+    if published is None:
         raise InputError(
             f"--run {run_id!r}: no published run of that id in {out}; there are {some_of(published_runs(out))}"
         )
-    return run
+    return _dated(run, published)
 
 
 def some_of(ids: Sequence[str]) -> str:
