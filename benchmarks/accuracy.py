@@ -22,7 +22,8 @@ from sklearn.datasets import load_digits
 from jobs import session
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, shares
-from mnist_batch.models import answers, bundle, calibrating, engines
+from mnist_batch.models import bundle, calibrating, engines
+from mnist_batch.models.answers import answers_of
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.pixels.normalising import SIDE, normalise
 from mnist_batch.reports import counting, plots
@@ -151,12 +152,9 @@ class Reader:
 
     def answers(self, pictures: Grey, outputs: NDArray[np.float32]) -> Answers:
         """What these outputs say of these pages."""
-        blank, refusal = ~pictures.any(axis=(1, 2)), answers.refusals_of(outputs)
-        refused = (refusal >= 0) & ~blank
-        found = calibrating.tempered(outputs, calibrating.temperature_of(self.calibration))
-        digit = np.where(blank | refused, -1, found.argmax(axis=1))
-        doubted, before = calibrating.doubted(outputs), calibrating.tempered(outputs, 1).max(axis=1)
-        return Answers(blank, refused, refusal, doubted, digit, found.max(axis=1), before)
+        said = answers_of(pictures, outputs, calibrating.temperature_of(self.calibration))
+        before = calibrating.tempered(outputs, 1).max(axis=1)
+        return Answers(said.blank, said.refused, said.refusal, said.doubted, said.digit, said.confidence, before)
 
 
 def measure(reader: Reader) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, Worke
 
 from mnist_batch import failpoints, versions
 from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
+from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import auditing
 from mnist_batch.pipeline.actors import Classify, Preprocess
 from mnist_batch.pipeline.pools import Pools
@@ -176,20 +177,18 @@ def run_pipeline(run: Run, opened: Mapping[str, Any], pending: Sequence[int], po
         numbers = ray.data.from_items([{"shard": number} for number in pending], override_num_blocks=len(pending))
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_args=[run, isolated.Limits(**opened["limits"])],
+            fn_constructor_kwargs={"run": run, "limits": isolated.Limits(**opened["limits"])},
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
         parts = pages.map_batches(
             Classify,
-            fn_constructor_args=[
-                run,
-                model["location"],
-                model["digest"],
-                opened["engine"],
-                opened["threshold"],
-                opened["keep_images"],
-            ],
+            fn_constructor_kwargs={
+                "run": run,
+                "model": ModelSpec(model["location"], model["digest"], opened["engine"]),
+                "threshold": opened["threshold"],
+                "keep_images": opened["keep_images"],
+            },
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
             **gpus,
             **whole_shards,

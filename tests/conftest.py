@@ -76,13 +76,15 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
     from mnist_batch import scoring
+    from mnist_batch.models.answers import ModelSpec
     from mnist_batch.pipeline import actors
     from mnist_batch.reading import isolated
     from mnist_batch.runs.run import Receipt
 
     def in_process(run: Any, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
         model, limits = opened["model"], isolated.Limits(**opened["limits"])
-        classify = actors.Classify(run, model["location"], model["digest"], opened["engine"], opened["threshold"])
+        spec = ModelSpec(model["location"], model["digest"], opened["engine"])
+        classify = actors.Classify(run, spec, opened["threshold"])
         for number in pending:
             [receipt] = classify(isolated.preprocess(run.shard(number), number, limits)).to_pylist()
             yield Receipt(**receipt)

@@ -198,13 +198,13 @@ def test_a_disk_that_fails_is_said_and_the_rerun_finishes(night: Night, point: s
 STALE = """
 import sys
 from dataclasses import replace
-from mnist_batch.models import bundle
+from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.reading import isolated
 from mnist_batch.runs.run import Run
 run = Run(sys.argv[1], "night", sys.argv[2]).begin_attempt()
 print("begun", flush=True)
-actors.Classify(run, sys.argv[3], bundle.open_bundle(sys.argv[3]).digest)(isolated.preprocess(run.shard(2), 2))
+actors.Classify(run, ModelSpec(sys.argv[3]))(isolated.preprocess(run.shard(2), 2))
 """
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.models import answers, bundle
+from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated
@@ -81,7 +82,7 @@ def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -
         cell[20:90, left : left + 30] = 40
         (tmp_path / f"{name}.png").write_bytes(images.encode(cell))
     sure = np.eye(10, dtype=np.float32)[[1, 1]]
-    rows = answers.answer(isolated.preprocess(listed(tmp_path)), lambda _: sure, "m", threshold=0.5)
+    rows = answers.answer(isolated.preprocess(listed(tmp_path)), Model(lambda _: sure, "m"), threshold=0.5)
     assert rows["confidence"].to_pylist() == [1.0, 1.0]
     assert dict(zip(rows["scan"].to_pylist(), rows["decision"].to_pylist(), strict=True)) == {
         "neighbour.png": "review",
@@ -96,7 +97,7 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     (tmp_path / "3/c.png").write_bytes(b"")
     manifest = scans.attach_labels(listed(tmp_path), "parent")
     model = bundle.open_bundle(ruler)
-    rows = actors.Classify(RUN, ruler, model.digest).answered(isolated.preprocess(manifest))
+    rows = actors.Classify(RUN, ModelSpec(ruler)).answered(isolated.preprocess(manifest))
     assert rows.column_names == ["shard", *(name for name in rows.column_names if name != "shard")]
     assert set(tables.PREDICTIONS.names) < set(rows.column_names)
     assert "picture" not in rows.column_names
@@ -115,12 +116,11 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
     for number, confidence in enumerate((0.5, 0.7, 0.9)):
         write_scan(tmp_path / "in" / f"{number}.png", 7, confidence)
     (tmp_path / "in/3.png").write_bytes(b"")
-    model = bundle.open_bundle(ruler)
     pages = isolated.preprocess(listed(tmp_path / "in"))
-    rows = actors.Classify(RUN, ruler, model.digest).answered(pages)
+    rows = actors.Classify(RUN, ModelSpec(ruler)).answered(pages)
     middle = rows["confidence"][1].as_py()
     assert rows["decision"].to_pylist() == [None, None, None, "review"]
-    ruled = actors.Classify(RUN, ruler, model.digest, threshold=middle).answered(pages)
+    ruled = actors.Classify(RUN, ModelSpec(ruler), threshold=middle).answered(pages)
     assert ruled["decision"].to_pylist() == ["review", "accept", "accept", "review"]  # who reaches it is in
     assert ruled.drop_columns(["decision"]).equals(rows.drop_columns(["decision"]))
 
@@ -130,8 +130,7 @@ def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str
     warm = calibrated(ruler, tmp_path / "warm", temperature=2.0)
     pages = isolated.preprocess(listed(tmp_path / "in"))
     cold, tempered = (
-        actors.Classify(RUN, model, bundle.open_bundle(model).digest).answered(pages)["confidence"][0].as_py()
-        for model in (ruler, warm)
+        actors.Classify(RUN, ModelSpec(model)).answered(pages)["confidence"][0].as_py() for model in (ruler, warm)
     )
     assert tempered == pytest.approx(cold**0.5 / (cold**0.5 + 9 * ((1 - cold) / 9) ** 0.5))
 
@@ -145,9 +144,8 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
         tmp_path / "in/c.tif", save_all=True, append_images=[Image.fromarray(np.zeros((40, 30), np.uint8))]
     )
     (tmp_path / "in/d.png").write_bytes(b"")
-    model = bundle.open_bundle(ruler)
     seen = isolated.preprocess(listed(tmp_path / "in"))
-    rows = actors.Classify(RUN, ruler, model.digest, keep_images=True).answered(seen)
+    rows = actors.Classify(RUN, ModelSpec(ruler), keep_images=True).answered(seen)
     assert rows["status"].to_pylist() == ["ok", "ok", "ok", "blank", "empty"]
     for row in rows.to_pylist():
         facts = row["normalisation"]
@@ -163,14 +161,14 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
     assert of_large["polarity"] == "dark_on_light"
     assert [of_large[name] for name in ("x", "y", "width", "height")] == pytest.approx([110, 80, 80, 200], abs=9)
     assert of_large["scale"] == pytest.approx(0.1, rel=0.06)
-    without = actors.Classify(RUN, ruler, model.digest).answered(seen)
+    without = actors.Classify(RUN, ModelSpec(ruler)).answered(seen)
     assert without["image"].null_count == 5
     assert without.drop_columns(["image"]).equals(rows.drop_columns(["image"]))
 
 
 def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: str) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    actor = actors.Classify(RUN, ruler, bundle.open_bundle(ruler).digest)
+    actor = actors.Classify(RUN, ModelSpec(ruler))
     rows = actor.answered(isolated.preprocess(listed(tmp_path)))
     assert rows.select(["digit", "confidence", "probabilities"]).to_pylist() == [
         {"digit": None, "confidence": None, "probabilities": None}
@@ -179,7 +177,7 @@ def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: st
 
 def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "a.png", 1)
-    actor = actors.Classify(RUN, ruler, "another digest")
+    actor = actors.Classify(RUN, ModelSpec(ruler, "another digest"))
     with pytest.raises(InputError, match="changed while the run was starting"):
         actor(isolated.preprocess(listed(tmp_path)))
 
@@ -190,7 +188,7 @@ def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
     outputs = np.full((4, 12), 0.001, np.float32)
     outputs[[0, 1, 2, 3], [3, 10, 11, 7]] = 0.9
     outputs[3, 10] = 0.6  # surer of a 7 than that it is no digit, but not sure enough to accept it
-    rows = answers.answer(isolated.preprocess(listed(tmp_path)), lambda _: outputs, "m", threshold=0.5)
+    rows = answers.answer(isolated.preprocess(listed(tmp_path)), Model(lambda _: outputs, "m"), threshold=0.5)
     assert rows["status"].to_pylist() == ["ok", "not_a_digit", "several", "ok"]
     assert rows["digit"].to_pylist() == [3, None, None, 7]
     assert rows["decision"].to_pylist() == ["accept", "review", "review", "review"]

@@ -12,6 +12,7 @@ import pytest
 from mnist_batch import scoring
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
+from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.reading import isolated
 from mnist_batch.reports import report
@@ -31,7 +32,7 @@ def published(folder: Path, model: str, **options: Any) -> Run:
         write_scan(folder / f"in/4/{digit}.png", digit)
     asked = Command(sources=[str(folder / "in")], model=model, out=str(folder / "out"), shard_size=4, **options)
     with opening.open_run(asked) as run:
-        classify = actors.Classify(run, model, asked.bundle.digest)
+        classify = actors.Classify(run, ModelSpec(model))
         for shard in range(3):
             run.write_part(classify.answered(isolated.preprocess(run.shard(shard), shard)))
         scoring.score(run)

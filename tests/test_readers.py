@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from jobs import report, verify
 from mnist_batch.intake import listing, scans
 from mnist_batch.models import answers
+from mnist_batch.models.answers import Model
 from mnist_batch.reading import isolated
 from mnist_batch.reports import counting
 from mnist_batch.runs import series
@@ -67,7 +68,7 @@ def publish(out: Path, run_id: str, night: datetime.date) -> Run:
     run.freeze(scans.cut(scans.attach_labels(listing.list_scans([str(source)]), "parent"), 3), facts)
     labels, receipts = [], []
     for shard in range(2):
-        rows = answers.answer(isolated.preprocess(run.shard(shard), shard), three, "feedbeef")
+        rows = answers.answer(isolated.preprocess(run.shard(shard), shard), Model(three, "feedbeef"))
         receipts.append(run.write_part(rows))
         counts.add(rows)
         confidences.add(rows)

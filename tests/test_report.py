@@ -18,7 +18,8 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from jobs import score
 from mnist_batch.intake import listing
-from mnist_batch.models import bundle, calibrating
+from mnist_batch.models import calibrating
+from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.reading import images, isolated
 from mnist_batch.reports import counting, examples, report
@@ -314,7 +315,7 @@ def test_a_report_made_again_reads_the_scans_within_the_limits_of_the_run(ruler:
     write_scan(folder / "changed.png", 3)
     rows = isolated.preprocess(listing.list_scans([str(folder)]), limits=isolated.Limits(2 * images.MAX_BYTES))
     kept = examples.Examples()
-    kept.add(actors.Classify(Run(out, "a", "2026-11-21"), ruler, bundle.open_bundle(ruler).digest).answered(rows))
+    kept.add(actors.Classify(Run(out, "a", "2026-11-21"), ModelSpec(ruler)).answered(rows))
     write_scan(folder / "changed.png", 4)
     assert kept.doubtful["picture"].null_count == 3
     seen = examples.read_again(kept.doubtful, isolated.Limits(2 * images.MAX_BYTES))

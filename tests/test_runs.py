@@ -13,7 +13,7 @@ import pytest
 from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, Locked
 from mnist_batch.intake import listing, scans
-from mnist_batch.models import bundle
+from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.reading import isolated
 from mnist_batch.runs import verifying
@@ -39,7 +39,7 @@ def audited(run: Run) -> list[Receipt]:
 
 def answered(run: Run, ruler: str, shard: int) -> pa.Table:
     rows = isolated.preprocess(run.shard(shard), shard)
-    return actors.Classify(run, ruler, bundle.open_bundle(ruler).digest).answered(rows)
+    return actors.Classify(run, ModelSpec(ruler)).answered(rows)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

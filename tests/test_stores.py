@@ -16,7 +16,7 @@ from jobs import discard, score, verify
 from mnist_batch import scoring
 from mnist_batch.errors import Locked, Stalled, StorageError
 from mnist_batch.intake import listing, scans, user_tables
-from mnist_batch.models import bundle
+from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing, watching
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import isolated
@@ -163,7 +163,7 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     store.seen.clear()
     run.beat(0, 1)
     assert store.seen == [f"PUT /{store.bucket}/out/_staging/night/beats/0-1"]
-    classify = actors.Classify(run, ruler, bundle.open_bundle(ruler).digest)
+    classify = actors.Classify(run, ModelSpec(ruler))
     for shard in range(3):
         classify(isolated.preprocess(run.shard(shard), shard))
     files = run.files(auditing.audit(run, run.opened or {}, lambda *_: None))
@@ -336,7 +336,7 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
 
     def overtaken(run: Run, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
-        classify = actors.Classify(run, ruler, opened["model"]["digest"])
+        classify = actors.Classify(run, ModelSpec(ruler, opened["model"]["digest"]))
         rows = isolated.preprocess(run.shard(0), 0)
         other = Run(run.out, run.run_id, run.run_date).begin_attempt()
         if cleared:

@@ -1,72 +1,140 @@
-"""From a model's outputs to what is said of each page: its status, digit, confidence and decision."""
+"""What a model says of pictures: whether each is a digit, which, how sure that is, and what a rule makes of it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mnist_batch.models import calibrating
-from mnist_batch.models.engines import Engine
+from mnist_batch.errors import InputError
+from mnist_batch.models import bundle, calibrating
+from mnist_batch.models.engines import ENGINES, Engine
 from mnist_batch.pixels import decoding, normalising
 from mnist_batch.schemas import tables
 
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
 
 
-def answer(
-    batch: pa.Table,
-    engine: Engine,
-    digest: str,
-    temperature: float = 1.0,
-    threshold: float | None = None,
-    keep_images: bool = False,
-) -> pa.Table:
-    """The rows of ``batch`` without their pictures, with ``shard`` and the columns of ``predictions``."""
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model answers: the location of its bundle, its digest as it was verified, or None, and its engine."""
+
+    location: str
+    digest: str | None = None
+    engine: str = "onnx"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of N pictures.
+
+    ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
+    ``tables.REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``doubted``, bool (N,): answered, and never
+    accepted.
+    """
+
+    blank: NDArray[np.bool_]
+    refusal: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    doubted: NDArray[np.bool_]
+
+    @property
+    def refused(self) -> NDArray[np.bool_]:
+        """Read, and no digit or several: bool (N,)."""
+        return (self.refusal >= 0) & ~self.blank
+
+    @property
+    def statuses(self) -> list[str]:
+        """The status of each picture, as ``predictions`` has it."""
+        return [
+            "blank" if blank else "ok" if refusal < 0 else tables.REFUSALS[refusal]
+            for blank, refusal in zip(self.blank, self.refusal, strict=True)
+        ]
+
+    @property
+    def digit(self) -> NDArray[np.int64]:
+        """The answers, int64 (N,); -1 where there is none."""
+        return np.where(self.blank | self.refused, -1, self.probabilities.argmax(axis=1))
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The probability of the answers, float32 (N,)."""
+        return np.asarray(self.probabilities.max(axis=1, initial=0))
+
+    def accepted(self, threshold: float) -> NDArray[np.bool_]:
+        """Which are digits sure enough for a rule: bool (N,)."""
+        return (self.digit >= 0) & (self.confidence >= np.float32(threshold)) & ~self.doubted
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: what computes its outputs, its bundle's digest, and the temperature of its confidence."""
+
+    engine: Engine
+    digest: str
+    temperature: float = 1.0
+
+    @classmethod
+    def open(cls, spec: ModelSpec) -> "Model":
+        """Load a model; raises InputError where it cannot be, or is another than was verified."""
+        opened = bundle.open_bundle(spec.location)
+        if spec.digest not in (None, opened.digest):
+            raise InputError(
+                f"--model {spec.location} changed while the run was starting: {opened.digest}, not {spec.digest}"
+            )
+        temperature = calibrating.temperature_of(opened.info.get("calibration"))
+        return cls(ENGINES[spec.engine](opened), opened.digest, temperature)
+
+    def answers(self, pictures: NDArray[np.uint8]) -> Answers:
+        """What the model says of normalised pages, uint8 (N, 28, 28), ink = 255."""
+        outputs = self.engine(pictures) if len(pictures) else np.empty((0, tables.CLASSES), np.float32)
+        return answers_of(pictures, outputs, self.temperature)
+
+
+def answers_of(pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: float) -> Answers:
+    """What a model's outputs, (N, 10) or (N, 12), say of the pictures that they were computed from."""
+    return Answers(
+        blank=np.asarray(~pictures.any(axis=(1, 2))),
+        refusal=refusals_of(outputs),
+        probabilities=calibrating.tempered(outputs, temperature),
+        doubted=calibrating.doubted(outputs),
+    )
+
+
+def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_images: bool = False) -> pa.Table:
+    """The rows of ``batch`` without their pictures, with the columns of ``predictions``.
+
+    Answers at least as sure as ``threshold`` are accepted; where it is None there is no decision. A scan without an
+    answer, and ink at an edge alone, is for review.
+    """
     read = np.flatnonzero(batch["status"].to_numpy() == "ok")
     pictures = images_of(batch)[read]
-    outputs = engine(pictures) if len(read) else np.empty((0, tables.CLASSES))
-    refusals = refusals_of(outputs)
-    refused, scored = read[refusals >= 0], read[refusals < 0]
-    batch = _with_statuses(batch, refused, refusals[refusals >= 0])
+    said = model.answers(pictures)
+    scored, count = said.digit >= 0, len(batch)
+    batch = _with_statuses(batch, read[~scored], [status for status in said.statuses if status != "ok"])
+    decisions = np.full(count, "review", object)
+    if threshold is None:
+        decisions[read[scored]] = None
+    else:
+        decisions[read[said.accepted(threshold) & ~batch["stray"].to_numpy()[read]]] = "accept"
+    rows, probabilities = read[scored], said.probabilities[scored]
+    ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
+    kind = tables.PREDICTIONS.field("probabilities").type
     columns = {
-        **_answers(outputs[refusals < 0], scored, batch["stray"].to_numpy(), temperature, threshold),
-        "model": pa.array([digest] * len(batch), pa.string()),
-        "image": _spread(_as_png(pictures, keep_images), read, len(batch)),
+        "digit": _spread(pa.array(said.digit[scored], pa.int8()), rows, count),
+        "confidence": _spread(pa.array(said.confidence[scored], pa.float32()), rows, count),
+        "probabilities": _spread(
+            pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float32()), type=kind), rows, count
+        ),
+        "decision": pa.array(decisions, pa.string()),
+        "model": pa.array([model.digest] * count, pa.string()),
+        "image": _spread(_as_png(pictures, keep_images), read, count),
     }
     table = batch.drop_columns(["picture", "stray"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
-
-
-def _answers(
-    outputs: NDArray[Any],
-    rows: NDArray[np.int64],
-    stray: NDArray[np.bool_],
-    temperature: float,
-    threshold: float | None,
-) -> dict[str, pa.Array]:
-    """What the outputs for ``rows`` say, in columns as long as ``stray``; the other rows have no answer, for review."""
-    count = len(stray)
-    probabilities = calibrating.tempered(outputs, temperature)
-    confidence = probabilities.max(axis=1, initial=0)
-    decisions = np.full(count, "review", object)
-    if threshold is None:
-        decisions[rows] = None
-    else:
-        sure = (confidence >= np.float32(threshold)) & ~calibrating.doubted(outputs) & ~stray[rows]
-        decisions[rows[sure]] = "accept"
-    ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
-    kind = tables.PREDICTIONS.field("probabilities").type
-    found = {
-        "digit": pa.array(probabilities.argmax(axis=1), pa.int8()),
-        "confidence": pa.array(confidence, pa.float32()),
-        "probabilities": pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float32()), type=kind),
-    }
-    return {name: _spread(values, rows, count) for name, values in found.items()} | {
-        "decision": pa.array(decisions, pa.string())
-    }
 
 
 def _spread(values: pa.Array, rows: NDArray[np.int64], count: int) -> pa.Array:
@@ -84,11 +152,10 @@ def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(calibrating.refusal_shares(outputs) >= REFUSED_FROM, others.argmax(axis=1), -1)
 
 
-def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], refusals: NDArray[np.int64]) -> pa.Table:
-    """The batch whose ``rows`` have the status and reason of their refusals."""
+def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], statuses: list[str]) -> pa.Table:
+    """The batch whose ``rows`` have these statuses, and what they mean as their reason."""
     if not len(rows):
         return batch
-    statuses = [tables.REFUSALS[kind] for kind in refusals]
     for name, values in (("status", statuses), ("reason", [tables.STATUSES[status] for status in statuses])):
         column = batch[name].to_numpy().copy()
         column[rows] = values

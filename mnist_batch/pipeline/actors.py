@@ -8,9 +8,7 @@ import pyarrow as pa
 
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError
-from mnist_batch.models import bundle, calibrating
-from mnist_batch.models.answers import answer
-from mnist_batch.models.engines import ENGINES, Engine
+from mnist_batch.models.answers import Model, ModelSpec, answer
 from mnist_batch.reading import isolated
 from mnist_batch.reports.examples import Examples
 from mnist_batch.runs.run import Run
@@ -58,31 +56,18 @@ class Preprocess:
 class Classify:
     """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the part's receipt out.
 
-    ``model`` is the bundle's location; ``digest`` is the one the driver verified, and a bundle that has
-    changed since is refused. Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column
-    ``image`` has the pictures. What is wrong with a bundle is raised by the first call: what a constructor raises,
-    Ray tells as the death of an actor.
+    Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column ``image`` has the pictures.
+    A bad bundle is reported by the first call: Ray turns an exception in a constructor into a dead actor and loses the
+    message.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        model: str,
-        digest: str,
-        engine: str = "onnx",
-        threshold: float | None = None,
-        keep_images: bool = False,
-    ) -> None:
-        self.run, self.digest, self.threshold, self.keep_images = run, digest, threshold, keep_images
-        self.engine: Engine | None = None
+    def __init__(self, run: Run, model: ModelSpec, threshold: float | None = None, keep_images: bool = False) -> None:
+        self.run, self.threshold, self.keep_images = run, threshold, keep_images
+        self.model: Model | InputError
         try:
-            opened = bundle.open_bundle(model)
-            if opened.digest != digest:
-                raise InputError(f"--model {model} changed while the run was starting: {opened.digest}, not {digest}")
-            self.temperature = calibrating.temperature_of(opened.info.get("calibration"))
-            self.engine = ENGINES[engine](opened)
+            self.model = Model.open(model)
         except InputError as error:
-            self.fault = error
+            self.model = error
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
@@ -94,6 +79,6 @@ class Classify:
 
     def answered(self, batch: pa.Table) -> pa.Table:
         """The rows without their pictures, with their answers (``answer``)."""
-        if self.engine is None:
-            raise self.fault
-        return answer(batch, self.engine, self.digest, self.temperature, self.threshold, self.keep_images)
+        if isinstance(self.model, InputError):
+            raise self.model
+        return answer(batch, self.model, self.threshold, self.keep_images)

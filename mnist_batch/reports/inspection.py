@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from mnist_batch import figures
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing
-from mnist_batch.models import answers, bundle, calibrating, engines, vetting
+from mnist_batch.models import bundle, vetting
+from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pixels.ink import Grey, Look
 from mnist_batch.pixels.normalising import Normalised
 from mnist_batch.pixels.opencv import cv2
@@ -39,13 +40,9 @@ def page_of(scan: str, number: int) -> Grey:
 
 def answer(picture: Grey, model: str) -> tuple[str, NDArray[np.float32]]:
     """A bundle's status and probabilities, float32 (10,), for a picture of uint8 (28, 28)."""
-    opened = bundle.open_bundle(model)
-    vetting.vet(opened)
-    outputs = engines.OnnxEngine(opened)(picture[None])
-    [refusal] = answers.refusals_of(outputs)
-    [probabilities] = calibrating.tempered(outputs, calibrating.temperature_of(opened.info["calibration"]))
-    status = "blank" if not picture.any() else "ok" if refusal < 0 else tables.REFUSALS[refusal]
-    return status, np.asarray(probabilities, np.float32)
+    vetting.vet(bundle.open_bundle(model))
+    said = Model.open(ModelSpec(model)).answers(picture[None])
+    return said.statuses[0], said.probabilities[0]
 
 
 def save(picture: bytes, path: Path) -> None:
