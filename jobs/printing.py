@@ -10,6 +10,7 @@ from mnist_batch.intake import scans
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 FEW = 20  # rows that are shown one by one
 SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
@@ -83,7 +84,7 @@ def decisions(totals: Mapping[str, Any]) -> dict[str, int]:
 
 def totals_text(totals: Mapping[str, Any]) -> str:
     """The run's totals in a sentence or two."""
-    text = f"{totals['scored']:,} of {totals['rows']:,} rows scored"
+    text = f"{totals['scored']:,} of {counted(totals['rows'], 'row')} scored"
     if totals["blank"]:
         text += f"; {totals['blank']:,} blank"
     if totals.get("refused"):  # a run published by an earlier version has not counted them

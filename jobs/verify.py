@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> Mapping[str, Any]:
         from mnist_batch.runs import verifying  # after parsing: --help need not wait
+        from mnist_batch.wording import counted
 
         counts, faulty = dict.fromkeys(("runs", "files", "rows", "faults"), 0), []
         for run in verifying.verify(given.out, given.run):
@@ -39,12 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 faulty.append(run.run_id)
             else:
                 report = "" if run.report else "; published by a version that recorded nothing of its report"
-                print(f"{run.run_id}: {run.files:,} files, {run.rows:,} rows, as published{report}")
+                print(f"{run.run_id}: {counted(run.files, 'file')}, {counted(run.rows, 'row')}, as published{report}")
         if not faulty:
             return counts
         remedy = (
-            f"{counts['faults']:,} faults in {len(faulty):,} of {counts['runs']:,} runs. Restore the files from a "
-            "backup; or make a report anew with jobs.report; or withdraw a run with jobs.discard and score it again"
+            f"{counted(counts['faults'], 'fault')} in {len(faulty):,} of {counted(counts['runs'], 'run')}. Restore the "
+            "files from a backup; or make a report anew with jobs.report; or withdraw a run with jobs.discard and "
+            "score it again"
         )
         print(remedy)
         return {"status": "failed", "exit_code": 5, "error": remedy, **counts, "faulty": faulty[:MOST]}

@@ -30,6 +30,7 @@ from mnist_batch.reports import report
 from mnist_batch.runs import opening
 from mnist_batch.runs.run import Receipt, Run
 from mnist_batch.store import retry
+from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +108,10 @@ def score(run: Run, settings: Settings = Settings()) -> Mapping[str, Any]:
         run.refuse(totals)
         page = run.location(f"{run.staging}/pages/report.html")
         raise TooManyUnreadable(
-            f"{totals['unreadable']:,} of {totals['rows']:,} rows could not be read, more than --max-unreadable "
-            f"{settings.max_unreadable:g} allows: {report.unreadable_text(rows)}. Nothing is published. Mend these "
-            "scans, take them away or --exclude what is none, then give the same command again; or publish them as "
-            f"they are with a higher --max-unreadable. {page} shows them all"
+            f"{totals['unreadable']:,} of {counted(totals['rows'], 'row')} could not be read, more than "
+            f"--max-unreadable {settings.max_unreadable:g} allows: {report.unreadable_text(rows)}. "
+            "Nothing is published. Mend these scans, take them away or --exclude what is none, then give the same "
+            f"command again; or publish them as they are with a higher --max-unreadable. {page} shows them all"
         )
     run.publish()
     facts["arguments"] = {
@@ -147,8 +148,9 @@ def score_shards(run: Run, opened: Mapping[str, Any], settings: Settings) -> tup
             return audited, rows
     if missing := len(run.pending(len(opened["shards"]))):
         raise Stalled(
-            f"run {run.run_id}: its processes died again and again, {missing:,} of {len(opened['shards']):,} shards "
-            "are not done; look for their end in Ray's logs, mend the cause, then give the same command again"
+            f"run {run.run_id}: its processes died again and again, {missing:,} of "
+            f"{counted(len(opened['shards']), 'shard')} not done; look for their end in Ray's logs, mend the cause, "
+            "then give the same command again"
         )
     raise BooksError(
         f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find out who "

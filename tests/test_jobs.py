@@ -257,7 +257,7 @@ def test_patterns_decide_which_run_a_command_means_and_are_written_down(
     chosen, facts = opened(include=["*.png", "*.png"], exclude=["old/"])
     assert (facts["scans"], facts["left_out"]) == (1, {"desktop": 1, "excluded": 1, "not_included": 1})
     assert (facts["include"], facts["exclude"]) == (["*.png"], ["old"])
-    assert "not scans: 1 files of desktops" in caplog.text
+    assert "not scans: 1 file left by desktops" in caplog.text
     assert "matches nothing" not in caplog.text
     assert opened(include=["./*.png"], exclude=["old"])[0] == chosen != plain
     _, facts = opened(include=["*.gif"])

@@ -91,7 +91,7 @@ def test_a_part_holds_one_whole_shard_or_is_not_written(tmp_path: Path, ruler: s
     first, second = answered(run, ruler, 0), answered(run, ruler, 1)
     with pytest.raises(BooksError, match="rows of the shards"):
         run.write_part(pa.concat_tables([first, second]))
-    with pytest.raises(BooksError, match="1 scans came back for 2 listed"):
+    with pytest.raises(BooksError, match="1 scan came back for 2 listed"):
         run.write_part(first.slice(1))
     with pytest.raises(BooksError, match="2 scans came back for 2 listed"):
         run.write_part(first.take([1, 0]))

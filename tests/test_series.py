@@ -7,11 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from jobs import score
 from mnist_batch.errors import InputError, Locked
+from mnist_batch.models import bundle
 from mnist_batch.runs import opening, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.wording import counted
+from tests.conftest import write_scan
+from tests.test_jobs import Capture, ran
 
 FACTS = {"run_date": "2026-11-21", "listing": "x", "scans": 0}
 
@@ -156,3 +163,29 @@ def test_a_run_of_a_series_is_kept_from_a_job_that_names_it(
 def test_a_lock_that_was_taken_away_hides_nothing(tmp_path: Path) -> None:
     with series.locked(str(tmp_path), "night"):
         (tmp_path / "_staging/night.lock").unlink()
+
+
+def test_a_retry_whose_name_would_be_too_long_asks_for_one(
+    tmp_path: Path, ruler: str, without_ray: None, capsys: Capture
+) -> None:
+    write_scan(tmp_path / "in/0.png", 0)
+    publish(tmp_path / "out", "n" * 85, "cafe0123")
+    file = tmp_path / "out/runs" / ("n" * 85) / "run.json"
+    facts = {
+        "engine": "onnx",
+        "limits": {"max_bytes": 1, "max_pixels": 1},
+        "sources": [str(tmp_path / "in")],
+        "labels": "none",
+        "model": {"location": ruler, "digest": bundle.open_bundle(ruler).digest},
+        "temperature": 1.0,
+        "threshold": None,
+    }
+    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+    code, _, summary = ran(capsys, score, "--retry", "n" * 85, "--out", tmp_path / "out")
+    assert code == 2
+    assert f"--retry {'n' * 85}: {'n' * 85}-retry is too long a name for its retry; give --run-id" in summary["error"]
+
+
+@given(st.integers(0, 10_000_000))
+def test_a_noun_is_in_the_plural_unless_there_is_one(number: int) -> None:
+    assert counted(number, "scan") == (f"{number:,} scan" if number == 1 else f"{number:,} scans")

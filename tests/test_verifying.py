@@ -123,6 +123,13 @@ def test_predictions_whose_run_json_is_gone_are_a_fault(out: Path, capsys: Captu
     (out / "_staging/one").mkdir()  # as while it is being published
     (out / "_staging/one/opened.json").write_text("{}")
     assert ran(capsys, verify, "--out", out)[0] == 0
+    shutil.rmtree(out / "_staging/one")
+    (out / "runs/two/run.json").unlink()  # of the only run that was left
+    code, printed, summary = ran(capsys, verify, "--out", out)
+    assert (code, summary["runs"], summary["faulty"]) == (5, 2, ["one", "two"])
+    assert printed.splitlines()[-1].startswith("2 faults in 2 of 2 runs. ")
+    shutil.rmtree(part_of(out, "two", 0).parent)
+    assert ran(capsys, verify, "--out", out)[1].splitlines()[-1].startswith("1 fault in 1 of 1 run. ")
 
 
 @pytest.mark.parametrize("moment", ["report staged", "predictions published"])
@@ -167,7 +174,7 @@ def test_a_report_made_anew_is_as_published_again(out: Path, capsys: Capture) ->
 def test_a_run_that_version_0_1_published_is_verified_listed_and_withdrawn(tmp_path: Path, capsys: Capture) -> None:
     out = shutil.copytree(Path(__file__).parent / "data/run-0.1", tmp_path / "out")
     code, printed, _ = ran(capsys, verify, "--out", out)
-    assert (code, printed.partition(",")[0]) == (0, "2026-11-20-c038c117: 1 files")
+    assert (code, printed.partition(",")[0]) == (0, "2026-11-20-c038c117: 1 file")
     [run] = ran(capsys, list_job, "--out", out)[2]["newest"]
     assert (run["state"], run["rows"], run["night"]) == ("published", 13, "2026-11-20")
     assert ran(capsys, discard, "--out", out, "--run", run["run_id"])[0] == 0

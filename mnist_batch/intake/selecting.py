@@ -9,11 +9,12 @@ from functools import cached_property, lru_cache
 
 from mnist_batch.errors import InputError
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 # What desktops leave in folders that somebody looked into, in small letters; macOS writes ._NAME beside a NAME.
 DESKTOP = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 REASONS = {  # why files are left out: as run.json has it, and as the log says it
-    "desktop": "files of desktops (.DS_Store, Thumbs.db, desktop.ini, ._*)",
+    "desktop": "left by desktops (.DS_Store, Thumbs.db, desktop.ini, ._*)",
     "labels": "given with --labels",
     "excluded": "matched by --exclude (a folder counts once)",
     "not_included": "matched by no --include",
@@ -126,5 +127,7 @@ def _matching_above(given: tuple[str, ...], folder: str) -> frozenset[str]:
 def told(tally: Tally) -> str:
     """What was left out, in a sentence for the log; empty where nothing was."""
     return "; ".join(
-        f"{tally.left_out[reason]:,} {words}" for reason, words in REASONS.items() if tally.left_out[reason]
+        f"{counted(tally.left_out[reason], 'file')} {words}"
+        for reason, words in REASONS.items()
+        if tally.left_out[reason]
     )

@@ -21,6 +21,7 @@ from pyarrow import fs
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 BATCH = 50_000  # rows
 SEPARATORS = ",;\t"
@@ -176,8 +177,8 @@ def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], oth
         for number, row in batch:
             if len(row) <= max(at.values()) or any(map(_value, row[len(names) :])):
                 raise InputError(
-                    f"{file}, line {number}: has {len(row)} of {len(names)} columns; a value that holds the separator "
-                    "has to be in quotes"
+                    f"{file}, line {number}: has {len(row)} of {counted(len(names), 'column')}; a value that holds the "
+                    "separator has to be in quotes"
                 )
         numbers, rows = zip(*batch, strict=True)
         yield Rows(file, "line", numbers, {name: [row[place] for row in rows] for name, place in at.items()})

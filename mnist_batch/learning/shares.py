@@ -8,6 +8,7 @@ import numpy as np
 
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, epochs, fine_tuning, labelled
+from mnist_batch.wording import counted
 
 EMBEDDED = "embedded MNIST"
 BLOCK_SIZE = 5_000
@@ -62,8 +63,8 @@ def own(listed: labelled.Listed, start: fine_tuning.Start | None, most_held_out:
     total, mine = len(read.labels), int(learned.sum())
     if mine < workers:
         raise InputError(
-            f"--data {listed.location}: {total} scans can be learned from, {total - mine} of them held out, and "
-            f"--workers {workers} cannot share the other {mine}; lower --workers to {mine} or add scans"
+            f"--data {listed.location}: {counted(total, 'scan')} can be learned from, {total - mine} of them held out, "
+            f"and --workers {workers} cannot share the other {mine}; lower --workers to {mine} or add scans"
         )
     images, labels = read.images[learned], read.labels[learned]
     about = {

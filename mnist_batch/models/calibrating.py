@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnist_batch.errors import InputError
 from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.wording import counted
 
 BINS = 15
 LEVEL = 0.95
@@ -178,9 +179,10 @@ def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, mo
     advised = least_certified(calibration, above=target_error)
     remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
     raise InputError(
-        f"--target-error {target_error:g}: model {model_name} was calibrated on {calibration['digits']:,} digits, "
-        f"which do not certify that at {100 * level:g} % ({needed:,} answers without one error would); {remedy}, or "
-        "take a model that makes fewer errors or was calibrated on more digits"
+        f"--target-error {target_error:g}: model {model_name} was calibrated on "
+        f"{counted(calibration['digits'], 'digit')}, which do not certify that at {100 * level:g} % "
+        f"({needed:,} answers without one error would); {remedy}, or take a model that makes fewer errors or was "
+        "calibrated on more digits"
     )
 
 

@@ -13,6 +13,7 @@ from mnist_batch.reports.examples import Examples
 from mnist_batch.runs.run import Receipt, Run, digest, part_name
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def audit(run: Run, opened: Mapping[str, Any], add: Callable[[pa.Table, pa.Table
     if len(receipts) < len(expected):
         return []
     if (came := sum(receipt.scans for receipt in receipts)) != opened["scans"]:
-        raise BooksError(f"run {run.run_id}: {opened['scans']} scans listed, {came} in the parts")
+        raise BooksError(f"run {run.run_id}: {counted(opened['scans'], 'scan')} listed, {came:,} in the parts")
     return receipts
 
 

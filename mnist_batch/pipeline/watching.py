@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from mnist_batch.errors import Stalled, StorageError
 from mnist_batch.runs.run import Receipt, Run
 from mnist_batch.store import retry
+from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
                     since = time.monotonic()
             if time.monotonic() - since > timeout_seconds:
                 raise Stalled(
-                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} seconds "
+                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} s "
                     "(--no-progress-timeout). Check whether other jobs hold the cluster's CPUs, then give the same "
                     "command again: finished shards are kept"
                 ) from None
@@ -108,4 +109,5 @@ def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: fl
     left = f"{(scans - done) / rate:,.0f} s left" if rate else "time left not known yet"
     pace = f"{rate:.1f}" if 0 < rate < 10 else f"{rate:,.0f}"  # few are more than none
     share = 100 * done / scans if scans else 100
-    return f"scored {done:,} of {scans:,} scans ({share:.0f} %), {pace} images/s, {left}, {unreadable:,} unreadable"
+    of = counted(scans, "scan")
+    return f"scored {done:,} of {of} ({share:.0f} %), {pace} images/s, {left}, {unreadable:,} unreadable"

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
 from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
+from mnist_batch.wording import counted
 
 _AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 
@@ -72,7 +73,7 @@ def with_opencv(kind: str, data: Any, flags: int) -> Samples:
 
 def too_large(max_pixels: int) -> Unreadable:
     """What is said of a page of more pixels than the limit."""
-    return Unreadable("too_large", f"more than {max_pixels:,} pixels a page")
+    return Unreadable("too_large", f"more than {counted(max_pixels, 'pixel')} a page")
 
 
 _BY_PILLOW = {"GIF": "GIF", "JPEG 2000": "JPEG2000", "AVIF": "AVIF", "HEIF": "HEIF"}

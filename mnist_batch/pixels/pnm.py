@@ -3,6 +3,7 @@
 import re
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.wording import counted
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _HEADER = re.compile(rb"P([1-6])" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
@@ -20,7 +21,7 @@ def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable 
     at = 0
     while re.match(rb"P[1-7]\s", data[at : at + 3]):
         if len(found) == most:
-            return found, Unreadable("too_large", f"more than {most:,} images")
+            return found, Unreadable("too_large", f"more than {counted(most, 'image')}")
         try:
             end, maximum = _end(data, at)
         except Unreadable as error:

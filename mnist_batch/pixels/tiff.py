@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.wording import counted
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 STRIPS, ORIENTATION, SAMPLES, ROWS_A_STRIP, STRIP_SIZES = 273, 274, 277, 278, 279
@@ -101,7 +102,7 @@ def pages(data: bytes, most: int) -> tuple[list[Directory], Unreadable | None]:
         for directory in _chain(data):
             (found if directory.is_page else copies).append(directory)
             if len(found) > most:
-                raise Unreadable("too_large", f"more than {most:,} pages")
+                raise Unreadable("too_large", f"more than {counted(most, 'page')}")
     except Unreadable as error:
         fault = error
     if not found and copies:

@@ -17,6 +17,7 @@ from mnist_batch.pixels.decoding import Grey as Grey
 from mnist_batch.pixels.decoding import encode as encode
 from mnist_batch.pixels.opencv import MAX_PIXELS as MAX_PIXELS
 from mnist_batch.store import locations, retry
+from mnist_batch.wording import counted
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 1000
@@ -39,7 +40,7 @@ def read_scan(
     if not data:
         raise Unreadable("empty", "0 bytes")
     if len(data) > max_bytes:
-        raise Unreadable("too_large", f"more than {max_bytes:,} bytes")
+        raise Unreadable("too_large", f"more than {counted(max_bytes, 'byte')}")
     return data
 
 

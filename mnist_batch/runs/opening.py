@@ -18,6 +18,7 @@ from mnist_batch.intake import scans, spread
 from mnist_batch.runs import discarding, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         run = following if before else run
         facts |= {"opened_at": now(), "listing_seconds": round(listing_seconds, 3)}
         _freeze(run, facts, scans.cut(listed, command.shard_size))
-        log.info("run %s: %s listed", run.run_id, f"{listed.num_rows:,} scan{'' if listed.num_rows == 1 else 's'}")
+        log.info("run %s: %s listed", run.run_id, counted(listed.num_rows, "scan"))
         yield run
 
 

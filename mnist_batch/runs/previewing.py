@@ -9,6 +9,7 @@ from mnist_batch.intake import scans
 from mnist_batch.runs import discarding, series
 from mnist_batch.runs.command import Command
 from mnist_batch.schemas import tables
+from mnist_batch.wording import counted
 
 MOST = 20  # endings of names that are told
 
@@ -68,7 +69,7 @@ WORDS = {
 def text(preview: dict[str, Any]) -> str:
     """The preview in a few lines for a terminal."""
     lines = [f"run {preview['run_id']} {WORDS[preview['would']]}"]
-    lines.append(f"scans: {preview['scans']:,} in {preview['shards']:,} shards")
+    lines.append(f"scans: {preview['scans']:,} in {counted(preview['shards'], 'shard')}")
     if "shards_done" in preview:
         return "\n".join([*lines, f"shards done: {preview['shards_done']:,}"])
     lines.append(f"labelled: {preview['labelled']:,}")

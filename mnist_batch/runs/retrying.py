@@ -51,7 +51,15 @@ class Retry(Command):
     @cached_property
     def first(self) -> str:
         """The id of the first run that retries it."""
-        return f"{self.retried.run_id}-retry" if self.run_id is None else self.run_id
+        if self.run_id is not None:
+            return self.run_id
+        name = f"{self.retried.run_id}-retry"
+        if len(name) > series.LONGEST_NEW:
+            raise InputError(
+                f"--retry {self.retried.run_id}: {name} is too long a name for its retry; give --run-id, of at most "
+                f"{series.LONGEST_NEW} characters"
+            )
+        return name
 
     @cached_property
     def failed(self) -> pa.Table:

@@ -20,6 +20,7 @@ from mnist_batch.errors import BooksError, Locked, StorageError
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
 RECEIPT = b"mnist_batch.receipt"  # in the metadata of a receipt's file, whose rows are the part's examples
@@ -209,7 +210,7 @@ class Run:
         first_pages = np.flatnonzero(np.diff(numbers, prepend=-1))
         came = rows.select(["source", "scan"]).take(first_pages).cast(listed.schema)
         if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
-            raise BooksError(f"shard {shards[0]}: {len(came)} scans came back for {len(listed)} listed")
+            raise BooksError(f"shard {shards[0]}: {counted(len(came), 'scan')} came back for {len(listed):,} listed")
         return self._write_part(shards[0], len(listed), rows, examples)
 
     def write_empty_part(self) -> None:

@@ -60,9 +60,9 @@ WORDS = {"epoch", "false", "inf", "infinity", "nan", "true"}
 
 def check_new_id(run_id: str) -> None:
     """Raise InputError unless a run may be begun under this id: a plain name, and no reader's number, date or flag."""
-    check_id(run_id)
     if len(run_id) > LONGEST_NEW:
         raise InputError(f"--run-id {run_id!r}: has {len(run_id)} characters; give one of at most {LONGEST_NEW}")
+    check_id(run_id)
     if run_id.endswith(LOCK):
         raise InputError(f"--run-id {run_id!r}: files that end so are locks; give one without {LOCK}")
     if not TEXT_ID.fullmatch(run_id) or run_id.lower() in WORDS:

@@ -12,6 +12,7 @@ from mnist_batch.runs import series
 from mnist_batch.runs.run import File, Run, digest
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 
 def check_predictions(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
@@ -40,7 +41,8 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
     Raises InputError where there is none.
     """
     ids = [run_id] if run_id is not None else series.published_runs(out)
-    if not ids:
+    unpublished = [] if run_id is not None else [Verified(each, faults) for each, faults in _unpublished(out)]
+    if not ids and not unpublished:
         raise InputError(
             f"--out {out!r}: no published run is there, no {locations.absolute(out)}/runs/RUN_ID/run.json; check the "
             "path, and that its disk is mounted"
@@ -56,15 +58,14 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
                 continue
             raise
         yield _verified(run, run.published or {})
-    if run_id is None:
-        yield from (Verified(each, faults) for each, faults in _unpublished(out))
+    yield from unpublished
 
 
 def _verified(run: Run, facts: Mapping[str, Any]) -> Verified:
     faults = _compared(run, facts["files"], [run.table_folder("predictions")])
     rows, total = sum(file["rows"] for file in facts["files"]), facts["totals"]["rows"]
     if rows != total:
-        faults.append(f"{run.folder}/run.json: its files have {rows:,} rows, its totals {total:,}")
+        faults.append(f"{run.folder}/run.json: its files have {counted(rows, 'row')}, its totals {total:,}")
     report = facts.get("report_files")
     if report is not None:
         faults += _compared(run, report, _report_folders(run))
