@@ -260,10 +260,45 @@ def test_patterns_decide_which_run_a_command_means_and_are_written_down(
     assert "not scans: 1 file left by desktops" in caplog.text
     assert "matches nothing" not in caplog.text
     assert opened(include=["./*.png"], exclude=["old"])[0] == chosen != plain
-    _, facts = opened(include=["*.gif"])
-    assert facts["scans"] == 0
+    _, facts = opened(include=["*.gif", "*.tif"])
+    assert facts["scans"] == 1
     assert "--include '*.gif' matches nothing" in caplog.text
-    assert "is this the right folder?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("patterns", "told"),
+    [
+        (["--include", "*.PNG"], "no file looked at matches --include '*.PNG', and there is nothing to score in "),
+        (["--include", "*.PNG"], "(left out: 3 files matched by no --include)"),
+        (["--include", "*.png", "--exclude", "a.png", "--exclude", "b*"], "left out: 2 files matched by --exclude"),
+        (["--include", "*.tif", "--include", "*.PNG"], "matches --include '*.PNG' or --include '*.tif', and there"),
+        (["--include", "*.png", "--exclude", "*.png", "--include", "*.tif"], "(left out: 2 files matched by --exclude"),
+    ],
+)
+@pytest.mark.usefixtures("without_ray")
+def test_an_include_that_leaves_nothing_and_matches_nothing_is_a_typing_mistake(
+    ruler: str, tmp_path: Path, capsys: Capture, caplog: pytest.LogCaptureFixture, patterns: list[str], told: str
+) -> None:
+    write_scan(tmp_path / "in/a.png", 1)
+    write_scan(tmp_path / "in/b.png", 1)
+    write_scan(tmp_path / "in/notes.txt", 1)
+    out = tmp_path / "out"
+    caplog.set_level("INFO")
+    unmatched = [name for name in ("*.PNG", "*.tif") if name in patterns]
+    for more in (["--dry-run"], []):
+        code, printed, summary = ran(capsys, score, tmp_path / "in", "--model", ruler, "--out", out, *patterns, *more)
+        if unmatched:
+            assert (code, printed) == (2, "")
+            assert told in summary["error"]
+            assert not [path for path in out.rglob("*") if path.is_file()]
+        else:  # each pattern matches something: what they leave is what was asked for
+            assert code == 0
+            assert told in caplog.text
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code, _, summary = ran(capsys, score, empty, "--model", ruler, "--out", out, *patterns)
+    assert (code, summary["rows"]) == (0, 0)
+    assert pd.read_parquet(summary["predictions"])["scan"].tolist() == []
 
 
 @pytest.mark.parametrize(

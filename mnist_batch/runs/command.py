@@ -143,16 +143,24 @@ class Command:
             found = listing.read_manifest(self.manifest)
         if tally.left_out:
             log.info("not scans: %s", selecting.told(tally))
+        if not found.num_rows:
+            self._look_into_nothing(tally)
         for pattern in self.selection.unmatched(tally):
             log.warning("%s matches nothing", pattern)
-        if not found.num_rows:
-            nothing = f"there is nothing to score in {', '.join(self.roots)}"
-            if tally.left_out:
-                nothing += f", where {selecting.told(tally)} are left out"
-            if self.require_scans:
-                raise InputError(f"--require-scans: {nothing}; see where scans go")
-            log.warning("%s: is this the right folder?", nothing)
         return scans.attach_labels(found, self.labels, self.ignore_unlisted_labels), dict(tally.left_out)
+
+    def _look_into_nothing(self, tally: selecting.Tally) -> None:
+        nothing = f"there is nothing to score in {', '.join(self.roots)}"
+        if tally.left_out:
+            nothing += f" (left out: {selecting.told(tally)})"
+        mistyped = self.selection.unmatched(tally, "--include")
+        if mistyped and tally.left_out["not_included"]:
+            raise InputError(
+                f"no file looked at matches {' or '.join(mistyped)}, and {nothing}; check the pattern, capitals count"
+            )
+        if self.require_scans:
+            raise InputError(f"--require-scans: {nothing}; see where scans go")
+        log.warning("%s: is this the right folder?", nothing)
 
     def facts(self, listed: pa.Table, left_out: Mapping[str, int]) -> dict[str, Any]:
         """What run.json will say of the command, of what it ``listed`` and of what it left out."""
