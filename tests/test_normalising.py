@@ -1,6 +1,7 @@
 """Normalisation: what MNIST would have made of a scan, whatever its size, polarity, light and surroundings."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mnist_batch.learning import digits
+from mnist_batch.pixels import normalising
 from mnist_batch.pixels.normalising import BOX, SIDE, Normalised, examine, normalise
 from tests.conftest import picture_of
 
@@ -218,3 +220,26 @@ def test_ink_that_meets_an_edge_and_lies_in_the_outer_third_there_is_stray() -> 
     assert not any(strays((10, 30, 14, 30), (0, 30, 40, 30), (0, 30, 90, 10), (40, 0, 14, 90), (60, 30, 14, 30)))
     assert not examine(bar((0, 10, 11, 10), 28)).stray
     assert not any(examine(digit).stray for digit in digits.mnist("test")[0][:2000])
+
+
+REFERENCE = Path(__file__).parent / "data/normalised.npz"
+
+
+def reference_pages() -> list[Grey]:
+    """Forty MNIST test digits on grey paper in uneven light, three times as large, with noise."""
+    random = np.random.default_rng(0)
+    pages = []
+    for digit in digits.mnist("test")[0][:40]:
+        large = np.kron(digit, np.ones((3, 3), np.int64))
+        page = 235 - np.pad(large, 18) * 170 // 255 - np.arange(120) // 4
+        pages.append(np.clip(page + random.integers(-6, 7, page.shape), 0, 255).astype(np.uint8))
+    return pages
+
+
+def test_what_the_model_sees_changes_with_the_version_of_the_preprocessing_only() -> None:
+    """The version is in the fingerprint of runs. After a change: raise it, and write REFERENCE again as below."""
+    pictures = np.stack([normalise(page) for page in reference_pages()])
+    # np.savez_compressed(REFERENCE, version=normalising.VERSION, pictures=pictures)
+    reference = np.load(REFERENCE)
+    assert reference["version"] == normalising.VERSION
+    assert np.abs(pictures.astype(int) - reference["pictures"]).max() <= 2  # processors round differently

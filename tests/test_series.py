@@ -66,7 +66,7 @@ def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path
 
 def test_a_run_id_that_belongs_to_something_else_is_refused(tmp_path: Path) -> None:
     publish(tmp_path, "night", "cafe0123")
-    with pytest.raises(InputError, match="had other sources, model or parameters"):
+    with pytest.raises(InputError, match="had other sources, another model"):
         series.find_run(str(tmp_path), "2026-11-21", "feedbeef", "night")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from mnist_batch.pixels.ink import Box, Grey, Look, look
 from mnist_batch.pixels.opencv import cv2
 
+VERSION = 1  # of all that happens to a page before the model sees it: part of what identifies a run
 SIDE = 28
 BOX = 20
 PALEST = 77  # of 255: a stroke that is averaged to less is not made darker for it

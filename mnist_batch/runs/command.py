@@ -12,6 +12,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans, selecting
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.models.engines import ENGINES
+from mnist_batch.pixels import normalising
 from mnist_batch.reading import isolated
 from mnist_batch.runs import series
 from mnist_batch.store import locations
@@ -114,6 +115,7 @@ class Command:
                 "model": self.bundle.digest,
                 "engine": self.engine,
                 "limits": [self.limits.max_bytes, self.limits.max_pixels],
+                "preprocessing": normalising.VERSION,  # so that no run is finished by another than it was begun with
                 **self.rule,
                 **self._patterns,
                 "keep_images": self.keep_images,  # no answer changes, but what is published does
@@ -171,6 +173,7 @@ class Command:
             "report_labels": None,
             "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
             "engine": self.engine,
+            "preprocessing": normalising.VERSION,
             **self.rule,
             "shard_size": self.shard_size,
             "keep_images": self.keep_images,

@@ -66,7 +66,9 @@ def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[
     found = [folder for folder in folders if locations.is_folder(filesystem, folder)]
     if not found and not locations.exists(filesystem, _leaving(root, run_id)):
         known = series.known_runs(out)
-        raise InputError(f"--run {run_id!r}: no run of that id in {root}; there are {series.some_of(known)}")
+        raise InputError(
+            f"--run {run_id!r}: no run of that id in {locations.named(out, root)}; there are {series.some_of(known)}"
+        )
     return found
 
 

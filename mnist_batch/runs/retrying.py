@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
+from mnist_batch.pixels import normalising
 from mnist_batch.reading import isolated
 from mnist_batch.runs import series
 from mnist_batch.runs.command import Command
@@ -46,7 +47,14 @@ class Retry(Command):
     def fingerprint(self) -> str:
         """Eight hex digits of the run that is retried and what decides its rows."""
         limits = [self.limits.max_bytes, self.limits.max_pixels]
-        return series.fingerprint({"retries": self.retried.run_id, "as": self._facts["fingerprint"], "limits": limits})
+        return series.fingerprint(
+            {
+                "retries": self.retried.run_id,
+                "as": self._facts["fingerprint"],
+                "limits": limits,
+                "preprocessing": normalising.VERSION,
+            }
+        )
 
     @cached_property
     def first(self) -> str:
