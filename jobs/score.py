@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "source and label, too",
     )
     for flag, which in (
-        ("--include", "only files that match this, such as '*.png' (one that leaves no file at all is a mistake)"),
+        ("--include", "only files that match this, such as '*.png'"),
         ("--exclude", "no file that does"),
     ):
         what.add_argument(

@@ -92,12 +92,10 @@ class Selection:
     def _label_files(self) -> list[tuple[str, bytes, bytes]]:
         return [(location, *os.path.split(os.fsencode(locations.resolve(location)[1]))) for location in self.labels]
 
-    def unmatched(self, tally: Tally, *flags: str) -> list[str]:
-        """The patterns that matched nothing, each with its flag; of these flags alone, or of both."""
-        given = {"--include": self.include, "--exclude": self.exclude}
-        return [
-            f"{flag} {pattern!r}" for flag in flags or given for pattern in given[flag] if not tally.matched[pattern]
-        ]
+    def unmatched(self, tally: Tally) -> list[str]:
+        """The patterns that matched nothing, each with its flag."""
+        flags = [("--include", self.include), ("--exclude", self.exclude)]
+        return [f"{flag} {pattern!r}" for flag, given in flags for pattern in given if not tally.matched[pattern]]
 
 
 EVERYTHING = Selection()

@@ -146,20 +146,15 @@ class Command:
         if tally.left_out:
             log.info("not scans: %s", selecting.told(tally))
         if not found.num_rows:
-            self._look_into_nothing(tally)
+            self._say_nothing_is_there(tally)
         for pattern in self.selection.unmatched(tally):
             log.warning("%s matches nothing", pattern)
         return scans.attach_labels(found, self.labels, self.ignore_unlisted_labels), dict(tally.left_out)
 
-    def _look_into_nothing(self, tally: selecting.Tally) -> None:
+    def _say_nothing_is_there(self, tally: selecting.Tally) -> None:
         nothing = f"there is nothing to score in {', '.join(self.roots)}"
         if tally.left_out:
             nothing += f" (left out: {selecting.told(tally)})"
-        mistyped = self.selection.unmatched(tally, "--include")
-        if mistyped and tally.left_out["not_included"]:
-            raise InputError(
-                f"no file looked at matches {' or '.join(mistyped)}, and {nothing}; check the pattern, capitals count"
-            )
         if self.require_scans:
             raise InputError(f"--require-scans: {nothing}; see where scans go")
         log.warning("%s: is this the right folder?", nothing)

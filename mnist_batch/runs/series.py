@@ -105,8 +105,8 @@ def find_run(out: str, run_date: str, mark: str, first: str) -> Found:
     published, opened = _known(run)
     if (known := published or opened) and known["fingerprint"] != mark:
         raise InputError(
-            f"--run-id {run.run_id}: that run had other sources, another model, other parameters or another version of the preprocessing "
-            f"(fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
+            f"--run-id {run.run_id}: that run had other sources, another model, other parameters or another "
+            f"version of the preprocessing (fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
         )
     last, ids = 1, known_runs(out)
     for number in _numbers(ids, first):  # one of them may have been discarded
