@@ -1,5 +1,5 @@
-# Each target does its own set-up: a machine needs Python 3.11, git and make, and a package index.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Each target does its own set-up: a machine needs Python 3.11 to 3.13, git and make, and a package index.
+PYTHON ?= $(shell for it in python3.11 python3.12 python3.13 python3; do $$it --version >/dev/null 2>&1 && command -v $$it && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
 # Two processes, a file of tests each at a time, in the order of tests/conftest.py: most tests wait for Ray or TensorFlow
@@ -33,9 +33,9 @@ lint: $(VENV)/ready
 
 # requirements.lock names every package with its version and hashes, and no index.
 $(VENV)/ready: requirements.lock pyproject.toml
-	@case "$$('$(PYTHON)' --version 2>&1)" in "Python 3.11."*) ;; *) echo "mnist_batch needs Python 3.11," \
+	@case "$$('$(PYTHON)' --version 2>&1)" in "Python 3.11."*|"Python 3.12."*|"Python 3.13."*) ;; *) echo "mnist_batch needs Python 3.11, 3.12 or 3.13," \
 	  "and '$(PYTHON)' is $$('$(PYTHON)' --version 2>&1); install it, or say where it is:" \
-	  "make PYTHON=/path/to/python3.11" >&2; exit 2;; esac
+	  "make PYTHON=/path/to/python3.12" >&2; exit 2;; esac
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -4,14 +4,16 @@ import json
 import re
 import shlex
 from collections.abc import Callable
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 import duckdb
 import pandas
 import polars
 import pytest
+import yaml
 
+from mnist_batch import failpoints
 from mnist_batch.learning import digits
 from mnist_batch.schemas import tables
 from tests import architecture
@@ -19,6 +21,7 @@ from tests.conftest import write_scan
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JOBS = {
     name: import_module(f"jobs.{name}")
     for name in ["score", "report", "export", "list", "verify", "discard", "inspect", "train"]
@@ -84,10 +87,34 @@ def test_the_readmes_commands_and_reads_work(
         assert sorted(path.name for path in run.iterdir()) == ["confusion.png", "report.html", "run.json"]
 
 
-def test_the_make_targets_of_the_readme_exist() -> None:
+def test_the_make_targets_that_are_named_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z]+(?:-[a-z]+)*)\b`|^make ([a-z-]+)$", README, re.MULTILINE):
-        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    named = re.findall(r"`make ([a-z-]+)`|^ *make ([a-z-]+)$", README + CONTRIBUTING, re.MULTILINE)
+    targets = {"".join(pair) for pair in named} | {run.split()[-1] for run in steps if run.startswith("make")}
+    assert {"lint", "test-fast", "test", "demo", "install", "test-slow", "lock"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_what_contributors_are_told_is_there() -> None:
+    """Files and actions of failpoints exist; private names of Ray are where the page says, for its pinned version."""
+    for name in re.findall(r"`((?:[a-z_]+/)+[A-Za-z_0-9.-]*)`", CONTRIBUTING):
+        assert (ROOT / name).exists() or (ROOT / "mnist_batch" / name).exists(), name
+    for name in re.findall(r"`([a-z_]+\.jsonl?)`", CONTRIBUTING):
+        assert (ROOT / "benchmarks" / name).exists(), name
+    assert all(f"`{action}`" in CONTRIBUTING or f'"{action}"' in CONTRIBUTING for action in failpoints.ACTIONS)
+    assert metadata.version("ray") == "2.60.0", (
+        "read what CONTRIBUTING.md says of Ray, try it, then write the version here"
+    )
+    users = {
+        str(path.relative_to(ROOT))
+        for folder in ("jobs", "mnist_batch")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"\bray\.(\w+\.)*_\w|_internal", path.read_text())
+    }
+    assert users == {"jobs/cluster.py", "mnist_batch/learning/ray_train.py"}
 
 
 def test_the_tree_on_paper_is_the_tree() -> None:

@@ -144,7 +144,15 @@ def test_the_version_is_the_installed_ones() -> None:
         _ = mnist_batch.version
 
 
-@pytest.mark.parametrize(("says", "told"), [("Python 3.12.1", "is Python 3.12.1"), ("Python 3.11.9", None)])
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("Python 3.14.1", "is Python 3.14.1"),
+        ("Python 3.10.9", "is Python 3.10.9"),
+        ("Python 3.11.9", None),
+        ("Python 3.13.0", None),
+    ],
+)
 def test_make_says_in_a_sentence_which_python_it_needs(tmp_path: Path, says: str, told: str | None) -> None:
     """With a program in the place of Python that says so, and counts what else is asked of it."""
     root = Path(__file__).parent.parent
@@ -160,7 +168,7 @@ def test_make_says_in_a_sentence_which_python_it_needs(tmp_path: Path, says: str
     assert (tmp_path / "asked").exists() == (told is None)
     if told:
         [sentence, *_] = done.stderr.splitlines()
-        assert sentence.startswith("mnist_batch needs Python 3.11")
+        assert sentence.startswith("mnist_batch needs Python 3.11, 3.12 or 3.13, ")
         assert told in sentence
         assert "make PYTHON=" in sentence
 

@@ -46,7 +46,7 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
                     since = time.monotonic()
             if time.monotonic() - since > timeout_seconds:
                 raise Stalled(
-                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} s "
+                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} seconds "
                     "(--no-progress-timeout). Check whether other jobs hold the cluster's CPUs, then give the same "
                     "command again: finished shards are kept"
                 ) from None
