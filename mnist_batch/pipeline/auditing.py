@@ -53,7 +53,7 @@ def _adopted(
     """
     if path.startswith(run.staging):
         return None
-    rows = pq.read_table(pa.BufferReader(content), columns=tables.COUNTED)
+    rows = pq.read_table(pa.BufferReader(content), columns=tables.SHOWN)
     came = list(dict.fromkeys(scans.identities(rows)))
     if came != (scans.identities(run.shard(shard)) if opened["shards"] else []):
         return None

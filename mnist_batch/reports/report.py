@@ -29,7 +29,10 @@ class Rows:
         self.truth = truth
 
     def add(self, rows: pa.Table, examples: pa.Table | None = None) -> None:
-        """Count the rows of a part, ``tables.COUNTED``; ``examples`` are those of them that a report shows."""
+        """Count the rows of a part, ``tables.COUNTED``; ``examples`` are those of them that a report shows.
+
+        Without ``examples`` they are chosen here, and the rows need ``tables.SHOWN``.
+        """
         if self.truth is not None:
             rows = relabel(rows, self.truth)
         self.counts.add(rows)
@@ -135,7 +138,7 @@ def _rebuilt(run: Run, labels: str | None, ignore_unlisted_labels: bool) -> tupl
     else:
         truth = late_labels(run)
     rows = Rows(facts.get("threshold") is not None, truth)
-    for part in run.parts(tables.COUNTED):
+    for part in run.parts(tables.SHOWN):
         rows.add(part)
     facts["totals"], facts["report_files"] = stage(run, facts, rows)
     run.publish()

@@ -127,13 +127,14 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-# The columns of predictions that a report is made of.
-COUNTED = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status", "reason", "content"]
+# The columns of predictions that a report counts, and those that it shows of a row.
+COUNTED = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status"]
+SHOWN = [*COUNTED, "reason", "content"]
 # Rows that a report shows: of which kind, and what the model saw of them.
 EXAMPLES = pa.schema(
     [
         pa.field("kind", pa.string()),
-        *(item.with_type(pa.string()) if item.type == TEXT else item for item in map(PREDICTIONS.field, COUNTED)),
+        *(item.with_type(pa.string()) if item.type == TEXT else item for item in map(PREDICTIONS.field, SHOWN)),
         pa.field("picture", pa.binary()),
     ]
 )
