@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from jobs import discard, score, verify
+from jobs import discard, export, report, score, verify
+from jobs import list as list_job
 from mnist_batch import scoring
 from mnist_batch.errors import Locked, Stalled, StorageError
 from mnist_batch.intake import listing, scans, user_tables
@@ -314,6 +315,44 @@ def test_a_store_that_cannot_be_used_is_said_before_anything_is_listed(
     assert len(error) < 700
     assert "Traceback" not in output.err
     assert not [request for request in store.seen if "max-keys=1000&prefix=scans" in request]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(None, "there is no such bucket"), (refusal("InvalidAccessKeyId", "The key"), "does not take these credentials")],
+)
+@pytest.mark.parametrize(
+    ("job", "flags"),
+    [
+        (list_job, []),
+        (verify, []),
+        (report, ["--run", "night"]),
+        (export, ["--run", "night", "--csv", "night.csv"]),
+        (discard, ["--run", "night"]),
+        (discard, ["--run", "night", "--dry-run"]),
+        (score, ["--retry", "night"]),
+    ],
+)
+def test_an_output_that_cannot_be_asked_is_not_one_without_runs(
+    store: s3.Proxy, job: Any, flags: list[str], fault: s3.Fault, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store.fault = lambda *_: fault
+    out = f"s3://{store.bucket if fault else 'no-such-bucket'}/out"
+    assert job.main(["--out", out, *flags]) == 2
+    output = capfd.readouterr()
+    error = json.loads(output.out.splitlines()[-1])["error"]
+    assert error.startswith(f"--out: {out}: ")
+    assert said in error
+    assert "Traceback" not in output.err
+
+
+def test_a_run_that_a_store_has_not_is_named_with_the_whole_location(
+    store: s3.Proxy, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = f"s3://{store.bucket}/out"
+    for job in (discard, report):
+        assert job.main(["--out", out, "--run", "night"]) == 2
+        assert f"in {out}; there are none" in json.loads(capfd.readouterr().out.splitlines()[-1])["error"]
 
 
 @pytest.mark.long

@@ -24,6 +24,7 @@ def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
     at work on it.
     """
     series.check_id(run_id, "--run")
+    locations.reach("--out", out)
     filesystem, root = locations.resolve(out)
     found = _found(filesystem, root, run_id, out)
     if not dry_run:

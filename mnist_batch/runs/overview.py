@@ -19,6 +19,7 @@ def overview(out: str) -> list[dict[str, Any]]:
     ``state`` is published, unfinished, refused (too many scans could not be read) or damaged (run.json is gone or
     cannot be read). What is not known of a run is None.
     """
+    locations.reach("--out", out)
     found = [_described(Run(locations.absolute(out), run_id, "")) for run_id in series.known_runs(out)]
     return sorted(found, key=lambda run: (run["at"] or "", run["run_id"]))
 
