@@ -61,12 +61,14 @@ def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
     if code:
         return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
-    print("\n5. Read the predictions, in one line each:")
-    print(f"""   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') WHERE status = 'ok' LIMIT 5;""")
-    print(
-        f"""   pandas  pd.read_parquet("{out}/predictions").dropna(subset=["digit"]).query("digit != label").head()"""
-    )
     newest = max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
+    print("\n5. Read the predictions, in one line each; every scan is in both runs:")
+    print(
+        f"   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') "
+        "SELECT run, count(*) AS rows, count(*) FILTER (digit <> label) AS mistakes GROUP BY run;"
+    )
+    review = f"run == '{newest.parent.name}' and decision == 'review'"
+    print(f"""   pandas  pd.read_parquet("{out}/predictions").query("{review}")""")
     print(f"\nNow open {newest}")
     return {"report": str(newest)}
 

@@ -1,7 +1,6 @@
 """Export the rows of a published run as CSV, for spreadsheets."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from . import session
@@ -32,10 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> Mapping[str, Any]:
         from mnist_batch.reports import spreadsheet
         from mnist_batch.runs import series
+        from mnist_batch.wording import counted
 
         run = series.published_run(given.out, given.run)
-        written = spreadsheet.write(run, Path(given.csv), given.rows)
-        print(f"{written:,} row{'' if written == 1 else 's'}: {given.csv}")
+        written = spreadsheet.write(run, given.csv, given.rows)
+        print(f"{counted(written, 'row')}: {given.csv}")
         return {"run_id": run.run_id, "rows": written, "csv": given.csv}
 
     return session.run(work)

@@ -106,5 +106,5 @@ def totals_text(totals: Mapping[str, Any]) -> str:
     if totals.get("accepted") is not None:
         text += f"; {totals['accepted']:,} accepted, {totals['review']:,} for review"
     if totals.get("accepted_errors") is not None:
-        text += f"; {totals['accepted_errors']:,} of {totals['accepted_labelled']:,} accepted and labelled are wrong"
+        text += f"; of {totals['accepted_labelled']:,} accepted and labelled {totals['accepted_errors']:,} wrong"
     return text

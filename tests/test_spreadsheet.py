@@ -76,6 +76,8 @@ def test_some_of_the_rows(run: Run, tmp_path: Path, rows: str, scans: list[str])
 
 
 def test_a_file_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--csv 's3://bucket/x.csv': a CSV file is written to a disk"):
+        spreadsheet.write(run, "s3://bucket/x.csv")
     with pytest.raises(InputError, match=r"--csv '.*nowhere/x.csv': cannot be written \(No such file or directory\)"):
         spreadsheet.write(run, tmp_path / "nowhere/x.csv")
     (tmp_path / "folder").mkdir()

@@ -13,6 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.reports import report
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ ROWS: Mapping[str, pc.Expression | None] = {
 }
 
 
-def write(run: Run, path: Path, rows: str = "all") -> int:
+def write(run: Run, file_name: str | Path, rows: str = "all") -> int:
     """Write the rows of a published run to a CSV file, whole or not at all, and return how many they are.
 
     ``rows`` is one of ``ROWS``. Labels are those of the last report, written as a label file has them. The columns
@@ -36,6 +37,11 @@ def write(run: Run, path: Path, rows: str = "all") -> int:
     spreadsheet would run as a formula begins with an apostrophe. Raises InputError for a file that cannot be
     written.
     """
+    if locations.is_uri(str(file_name)):
+        raise InputError(
+            f"--csv {str(file_name)!r}: a CSV file is written to a disk; give a path, and copy it from there"
+        )
+    path = Path(file_name)
     chosen, written, late = ROWS[rows], 0, report.late_labels(run)
     temporary = None
     try:
