@@ -160,6 +160,14 @@ def test_every_fault_of_the_pages_has_its_test() -> None:
         assert ("pytest.mark.slow\n" in written[1]) == bool(slow), name
 
 
+def test_every_law_has_its_tests() -> None:
+    laws = (ROOT / "docs/architecture.md").read_text().split("## Laws")[1].split("## Words")[0]
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", laws)
+    assert len(named) >= 10
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
 def test_the_chaos_of_the_reliability_page_is_the_one_measured() -> None:
     from benchmarks import chaos
 

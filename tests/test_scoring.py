@@ -432,8 +432,8 @@ def test_classifiers_get_the_gpus_that_are_asked_for(
     """Ray counts a GPU that is not there as it counts one that is, and says so to the actors that have it."""
 
     class Classify(actors.Classify):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
             given = ray.get_runtime_context().get_assigned_resources().get("GPU")
             (tmp_path / "given").write_text(f"{given} {os.environ['CUDA_VISIBLE_DEVICES']}")
 

@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 def audit(run: Run, opened: Mapping[str, Any], add: Callable[[pa.Table, pa.Table], object]) -> list[Receipt]:
     """The receipts of all parts, in order; ``add`` is given each part's rows and their examples.
 
-    A part that is not what was written is deleted, to be scored again, and a file that is no part is, too: then, no
-    receipts. Raises BooksError where the scans are not those listed.
+    A file that is no part is deleted. So is a part that is not what was written: it has to be scored again, and the
+    list is empty. Raises BooksError where the scans are not those listed.
     """
     paths, receipts = run.part_paths(), []
     expected = [part_name(shard) for shard in range(len(opened["shards"]) or 1)]
-    for name in run.discard_strangers(expected):
+    for name in run.discard_foreign_files(expected):
         log.warning("%s: no part, removed", name)
     for shard, name in enumerate(expected):
         content = locations.read(run.filesystem, paths[name])
@@ -49,7 +49,7 @@ def _adopted(
 ) -> tuple[Receipt, pa.Table] | None:
     """A receipt for a part that was published before, of a run whose run.json was deleted; None of any other part.
 
-    ``runs.LISTING`` in its metadata has been compared when the run was opened; its scans are compared here.
+    The digest of the listing in its metadata was compared when the run was opened; its scans are compared here.
     """
     if path.startswith(run.staging):
         return None

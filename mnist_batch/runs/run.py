@@ -1,4 +1,4 @@
-"""A run's life on disk: open, resume, parts, books, publish."""
+"""A run's life on disk: opened, resumed, its parts and receipts, published."""
 
 import hashlib
 import json
@@ -251,7 +251,7 @@ class Run:
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
             return None
 
-    def discard_strangers(self, parts: Sequence[str]) -> list[str]:
+    def discard_foreign_files(self, parts: Sequence[str]) -> list[str]:
         """Delete the staged files that are none of these parts, and return the names of those that look like one."""
         folder = f"{self.staging}/parts"
         strange = [name for name in locations.names(self.filesystem, folder) if name.removesuffix(PARQUET) not in parts]
