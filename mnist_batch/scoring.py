@@ -1,6 +1,6 @@
 """From a run that was opened to published predictions.
 
-    scans -> manifest in shards -> Preprocess -> Classify -> a part and its receipt a shard -> audit -> report -> publish
+    scans -> manifest in shards -> Preprocess -> Classify -> part and receipt per shard -> audit -> report -> publish
 
 ``opening.py`` lists the scans of a command and freezes them as the manifest of its run; here they are scored. Only a
 shard's number travels from the driver; Preprocess opens that shard of the frozen manifest.
