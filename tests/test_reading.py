@@ -46,7 +46,7 @@ def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: isolated.
 FATAL = {
     "kill": ("crashed", "signal SIGKILL"),
     "exit": ("crashed", "exit code 1"),
-    "loop": ("timeout", "not read and decoded in 1 seconds, three times"),
+    "loop": ("timeout", "not read and decoded in 2 seconds, three times"),
     "allocate": ("crashed", "of memory"),
 }
 
@@ -55,28 +55,28 @@ FATAL = {
 def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     tmp_path: Path, reader: isolated.Reader, action: str
 ) -> None:
-    for number in range(60):
+    for number in range(300):
         write_scan(tmp_path / "in" / f"{number:03d}.png", number % 10)
     manifest = listed(tmp_path / "in")
     clean = reader.read(manifest)
     reader.close()
-    (tmp_path / "points/read 054.png").write_text(f"{action} always")
+    (tmp_path / "points/read 270.png").write_text(f"{action} always")
     if action == "loop":  # the others have time, or a machine that stands still for a moment ends an innocent scan
-        reader.limits = isolated.Limits(scan_timeout_seconds=1)
+        reader.limits = isolated.Limits(scan_timeout_seconds=2)
     noted: list[tuple[int, str, str]] = []
     rows = reader.read(manifest, note=lambda *death: noted.append(death))
     assert rows.schema.equals(tables.PREPROCESSED)
-    [fatal] = rows.slice(54, 1).to_pylist()
+    [fatal] = rows.slice(270, 1).to_pylist()
     status, reason = FATAL[action]
-    assert (fatal["scan"], fatal["status"]) == ("054.png", status)
+    assert (fatal["scan"], fatal["status"]) == ("270.png", status)
     assert reason in fatal["reason"]
-    assert noted == [(54, status, fatal["reason"])]
-    others = [row for row in range(60) if row != 54]
+    assert noted == [(270, status, fatal["reason"])]
+    others = [row for row in range(300) if row != 270]
     assert rows.take(others).equals(clean.take(others))
 
     # Known to kill, it is not read again: the process that is now there stays.
     process = reader.process
-    again = reader.read(manifest, fatal={54: (status, fatal["reason"])}, note=lambda *_: pytest.fail("noted twice"))
+    again = reader.read(manifest, fatal={270: (status, fatal["reason"])}, note=lambda *_: pytest.fail("noted twice"))
     assert again.equals(rows)
     assert reader.process is process
 
