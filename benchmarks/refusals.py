@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.accuracy import Reader, cell
+from mnist_batch import statuses
 from mnist_batch.learning import digits
 from mnist_batch.models import bundle, calibrating
 from mnist_batch.pixels.normalising import normalise
-from mnist_batch.schemas import tables
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -162,7 +162,7 @@ def shares(pages: Sequence[Grey], reader: Reader) -> dict[str, float]:
     answers = reader.read(np.stack([normalise(page) for page in pages]))
     threshold = calibrating.threshold_for(reader.calibration, TARGET_ERROR, reader.name)
     accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
-    found = {name: answers.refused & (answers.refusal == kind) for kind, name in enumerate(tables.REFUSALS)}
+    found = {name: answers.refused & (answers.refusal == kind) for kind, name in enumerate(statuses.REFUSALS)}
     found = {"blank": answers.blank, **found, "ok": answers.digit >= 0, "accepted": accepted}
     return {name: float(rows.mean()) for name, rows in found.items()}
 
@@ -177,7 +177,7 @@ def measure(reader: Reader, count: int) -> dict[str, dict[str, float]]:
 
 def table(results: dict[str, dict[str, float]]) -> str:
     """The results as docs/accuracy.md shows them, in per cent."""
-    names = ("blank", *tables.REFUSALS, "ok", "accepted")
+    names = ("blank", *statuses.REFUSALS, "ok", "accepted")
     lines = [f"| cells | {' | '.join(f'`{name}`' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for name, found in results.items():
         lines.append(

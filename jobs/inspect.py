@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist_batch.statuses import MEANINGS, Status
+
 from . import session
 
 DESCRIPTION = """\
@@ -31,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnist_batch.pixels import ink, normalising
         from mnist_batch.reading import isolated
         from mnist_batch.reports import inspection
-        from mnist_batch.schemas import tables
 
         page = inspection.page_of(given.scan, given.page)
         found = ink.look(page)
@@ -47,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name}: {value}")
         if (done := isolated.normalisation_of(seen)) is not None:
             summary["normalisation"] = done
-        if status != "ok":
-            print(f"{status}: {tables.STATUSES[status]}")
+        if status != Status.OK:
+            print(f"{status}: {MEANINGS[status]}")
             return summary
         digit, confidence = int(probabilities.argmax()), float(probabilities.max())
         print(f"answer: {digit} (confidence {confidence:.4f})")

@@ -9,6 +9,7 @@ import pyarrow as pa
 from mnist_batch.intake import scans
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
@@ -49,7 +50,7 @@ def _answer(row: Mapping[str, Any], with_source: bool) -> str:
         f"{row['source'].rstrip('/')}/{row['scan']}" if with_source and not scans.rooted(row["scan"]) else row["scan"]
     )
     name = ascii(name)[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
-    if row["status"] != "ok":
+    if row["status"] != Status.OK:
         return f"{name}: {row['status']} ({row['reason']})"
     decision = f", {row['decision']}" if row["decision"] else ""
     return f"{name}: {row['digit']} (confidence {row['confidence']:.4f}{decision})"
@@ -90,9 +91,7 @@ def totals_text(totals: Mapping[str, Any]) -> str:
     if totals.get("refused"):  # a run published by an earlier version has not counted them
         text += f"; {totals['refused']:,} refused as not one digit"
     if totals["unreadable"]:
-        reasons = ", ".join(
-            f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in tables.READ
-        )
+        reasons = ", ".join(f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in READ)
         text += f"; {totals['unreadable']:,} could not be read: {reasons}"
     if totals["labelled"]:
         text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"

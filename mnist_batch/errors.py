@@ -1,5 +1,7 @@
 """The ways a job ends other than well, each with its exit code."""
 
+from mnist_batch.statuses import Status
+
 
 class JobError(Exception):
     """A job's end that its user can act on; ``exit_code`` is what the process returns."""
@@ -50,9 +52,9 @@ class Stalled(JobError):
 
 
 class Unreadable(Exception):
-    """A scan or page that is not scored: ``status`` is one of ``tables.STATUSES``, ``reason`` says what was wrong."""
+    """A scan or page that is not scored: ``status`` is one of ``Status``, ``reason`` says what was wrong."""
 
-    def __init__(self, status: str, reason: str) -> None:
+    def __init__(self, status: Status, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
         self.status = status
         self.reason = reason

@@ -13,7 +13,7 @@ import polars
 import pytest
 import yaml
 
-from mnist_batch import failpoints
+from mnist_batch import failpoints, statuses
 from mnist_batch.learning import digits
 from mnist_batch.schemas import tables
 from tests import architecture
@@ -136,7 +136,7 @@ def test_every_column_and_status_is_described() -> None:
             ), field.name
     for field in tables.NORMALISATION:
         assert f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |" in page
-    for status, meaning in tables.STATUSES.items():
+    for status, meaning in statuses.MEANINGS.items():
         assert f"| `{status}` | {meaning} |" in page
 
 

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
+from mnist_batch import statuses
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.models import answers, bundle
@@ -192,7 +193,7 @@ def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
     assert rows["status"].to_pylist() == ["ok", "not_a_digit", "several", "ok"]
     assert rows["digit"].to_pylist() == [3, None, None, 7]
     assert rows["decision"].to_pylist() == ["accept", "review", "review", "review"]
-    assert rows["reason"].to_pylist()[1:3] == [tables.STATUSES["not_a_digit"], tables.STATUSES["several"]]
+    assert rows["reason"].to_pylist()[1:3] == [statuses.MEANINGS["not_a_digit"], statuses.MEANINGS["several"]]
     assert rows["confidence"].is_null().to_pylist() == [False, True, True, False]
 
 

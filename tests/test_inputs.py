@@ -14,10 +14,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from mnist_batch import scoring
+from mnist_batch import scoring, statuses
 from mnist_batch.intake import listing
 from mnist_batch.reading import images, isolated
-from mnist_batch.schemas import tables
 from tests.conftest import picture_of, write_scan
 from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
 from tests.test_scoring import ONE_EACH, opened, predictions
@@ -168,7 +167,7 @@ def test_the_page_tells_all_of_it() -> None:
     documented = {what: status for what, (_, _, status) in CONTENTS.items()}
     documented |= {what: status for what, (_, status) in SPECIAL.items()} | {PAGES: "ok", NOT_UTF8: "ok"}
     assert {what: told.get(what) for what in documented} == documented
-    assert set(told.values()) == set(tables.STATUSES)
+    assert set(told.values()) == set(statuses.MEANINGS)
 
 
 def test_nothing_outside_the_source_is_opened(strange: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 import mnist_batch
-from mnist_batch import versions
+from mnist_batch import statuses, versions
 from mnist_batch.learning import curve, digits
 from mnist_batch.models import bundle
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.reports import plots
-from mnist_batch.schemas import tables
 
 
 def test_importing_the_package_starts_nothing_and_leaves_tensorflow_alone() -> None:
@@ -73,7 +72,7 @@ def test_models_for_scans_have_two_further_answers(name: str, parameters: int) -
     model = LADDER[name].build()
     assert model.count_params() == parameters
     outputs = model(digits.mnist("test")[0][:8]).numpy()
-    assert outputs.shape == (8, 10 + len(tables.REFUSALS))
+    assert outputs.shape == (8, 10 + len(statuses.REFUSALS))
     assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
 
 

@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import classification_report, confusion_matrix
 
 from jobs import score
+from mnist_batch import statuses
 from mnist_batch.intake import listing
 from mnist_batch.models import calibrating
 from mnist_batch.models.answers import ModelSpec
@@ -111,7 +112,7 @@ def test_cells_labelled_none_are_right_where_read_and_not_answered(rows: list[tu
     totals, per_class = counts.summary(), counting.per_class(counts)
     none = [(status, digit) for label, status, digit in rows if label == NO_DIGIT]
     assert totals["labelled_none"] == len(none)
-    assert totals["none_refused"] == sum(status in tables.READ and status != "ok" for status, _ in none)
+    assert totals["none_refused"] == sum(status in statuses.READ and status != "ok" for status, _ in none)
     assert totals["none_answered"] == sum(status == "ok" for status, _ in none)
     assert totals["none_accepted"] == none.count(("ok", 7))
     assert totals["none_refused"] + totals["none_answered"] + totals["none_unreadable"] == len(none)

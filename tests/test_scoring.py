@@ -297,7 +297,7 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     assert facts["totals"]["blank"]
     statuses = re.findall(r"<tr><td>(\w+)</td>", page.split("<h2>Could not be read</h2>")[1])
     assert statuses
-    assert not set(statuses) & set(tables.READ)
+    assert not set(statuses) & set(statuses.READ)
 
     # Without labels nothing is said about mistakes; with those it had, the report is the same again.
     (tmp_path / "bare.csv").write_text("scan,label\n2/scan-0022.png,2\n")  # of a scan that is no image

@@ -14,7 +14,7 @@ from mnist_batch.pixels.opencv import cv2
 from mnist_batch.schemas.tables import CLASSES
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself stays well known
-STRANGERS = (CLASSES, CLASSES + 1)  # the outputs of a model for ``tables.REFUSALS``
+STRANGERS = (CLASSES, CLASSES + 1)  # the outputs of a model for ``REFUSALS``
 LEVELS = np.arange(256)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 

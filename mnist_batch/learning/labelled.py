@@ -18,6 +18,7 @@ from mnist_batch.models import answers
 from mnist_batch.reading import isolated
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ def _read(manifest: pa.Table) -> pa.Table:
 
 def sort_out(pages: pa.Table, listed: Listed, most_held_out: int) -> Scans:
     """What of the pages read (columns ``scan``, ``label``, ``status``, ``picture``) is learned from and held out."""
-    ok = pc.equal(pages["status"], "ok")
+    ok = pc.equal(pages["status"], Status.OK)
     unread, usable = pages.filter(pc.invert(ok)), pages.filter(ok).combine_chunks()
     images, labels, names = answers.images_of(usable), usable["label"].to_numpy(), usable["scan"]
     kept, contradicting = distinct(images, labels)

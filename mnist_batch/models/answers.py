@@ -12,8 +12,9 @@ from mnist_batch.models import bundle, calibrating
 from mnist_batch.models.engines import ENGINES, Engine
 from mnist_batch.pixels import decoding, normalising
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import MEANINGS, REFUSALS, Status
 
-REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``tables.REFUSALS``
+REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``REFUSALS``
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Answers:
     """What a model says of N pictures.
 
     ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
-    ``tables.REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``doubted``, bool (N,): answered, and never
+    ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``doubted``, bool (N,): answered, and never
     accepted.
     """
 
@@ -45,10 +46,10 @@ class Answers:
         return (self.refusal >= 0) & ~self.blank
 
     @property
-    def statuses(self) -> list[str]:
+    def statuses(self) -> list[Status]:
         """The status of each picture, as ``predictions`` has it."""
         return [
-            "blank" if blank else "ok" if refusal < 0 else tables.REFUSALS[refusal]
+            Status.BLANK if blank else Status.OK if refusal < 0 else REFUSALS[refusal]
             for blank, refusal in zip(self.blank, self.refusal, strict=True)
         ]
 
@@ -108,11 +109,11 @@ def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_i
     Answers at least as sure as ``threshold`` are accepted; where it is None there is no decision. A scan without an
     answer, and ink at an edge alone, is for review.
     """
-    read = np.flatnonzero(batch["status"].to_numpy() == "ok")
+    read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
     said = model.answers(pictures)
     scored, count = said.digit >= 0, len(batch)
-    batch = _with_statuses(batch, read[~scored], [status for status in said.statuses if status != "ok"])
+    batch = _with_statuses(batch, read[~scored], [status for status in said.statuses if status != Status.OK])
     decisions = np.full(count, "review", object)
     if threshold is None:
         decisions[read[scored]] = None
@@ -145,18 +146,18 @@ def _spread(values: pa.Array, rows: NDArray[np.int64], count: int) -> pa.Array:
 
 
 def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
-    """What a model's outputs (N, 10) or (N, 12) refuse: the places in ``tables.REFUSALS``, int64 (N,); -1 for none."""
+    """What a model's outputs (N, 10) or (N, 12) refuse: the places in ``REFUSALS``, int64 (N,); -1 for none."""
     others = outputs[:, tables.CLASSES :]
     if not others.shape[1]:
         return np.full(len(outputs), -1)
     return np.where(calibrating.refusal_shares(outputs) >= REFUSED_FROM, others.argmax(axis=1), -1)
 
 
-def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], statuses: list[str]) -> pa.Table:
+def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], statuses: list[Status]) -> pa.Table:
     """The batch whose ``rows`` have these statuses, and what they mean as their reason."""
     if not len(rows):
         return batch
-    for name, values in (("status", statuses), ("reason", [tables.STATUSES[status] for status in statuses])):
+    for name, values in (("status", statuses), ("reason", [MEANINGS[status] for status in statuses])):
         column = batch[name].to_numpy().copy()
         column[rows] = values
         at = batch.schema.get_field_index(name)

@@ -1,7 +1,7 @@
 """The ladder of Keras models, from one dense layer to a convolutional net, one function each, by name.
 
 Every model takes uint8 (N, 28, 28) with ink = 255, scales it to 0..1 itself and gives ten outputs, one a digit. Those
-that learn from scans give two more: for what is no digit, and for several (``tables.REFUSALS``).
+that learn from scans give two more: for what is no digit, and for several (``REFUSALS``).
 Keras is imported when a model is built, so that the names can be listed without it.
 """
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mnist_batch.schemas.tables import CLASSES, REFUSALS
+from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.statuses import REFUSALS
 
 Model = Any  # keras.Model: Keras ships no types
 Optimizer = Any

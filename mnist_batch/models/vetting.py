@@ -12,7 +12,8 @@ from typing import Any
 
 from mnist_batch.errors import InputError
 from mnist_batch.models.bundle import Bundle
-from mnist_batch.schemas.tables import CLASSES, REFUSALS
+from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.statuses import REFUSALS
 
 MAX_BYTES = 1024**3
 ARCHIVE = {"metadata.json", "config.json", "model.weights.h5"}

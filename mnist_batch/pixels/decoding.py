@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
 from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
+from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
 
 _AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
@@ -65,15 +66,15 @@ def with_opencv(kind: str, data: Any, flags: int) -> Samples:
     except cv2.error as error:
         if "MAX_IMAGE" in str(error):
             raise too_large(MAX_PIXELS) from None
-        raise Unreadable("undecodable", f"corrupt {kind}: {error.err}") from None
+        raise Unreadable(Status.UNDECODABLE, f"corrupt {kind}: {error.err}") from None
     if page is None:
-        raise Unreadable("undecodable", _why_not(kind, data))
+        raise Unreadable(Status.UNDECODABLE, _why_not(kind, data))
     return np.asarray(page)
 
 
 def too_large(max_pixels: int) -> Unreadable:
     """What is said of a page of more pixels than the limit."""
-    return Unreadable("too_large", f"more than {counted(max_pixels, 'pixel')} a page")
+    return Unreadable(Status.TOO_LARGE, f"more than {counted(max_pixels, 'pixel')} a page")
 
 
 _BY_PILLOW = {"GIF": "GIF", "JPEG 2000": "JPEG2000", "AVIF": "AVIF", "HEIF": "HEIF"}
@@ -99,9 +100,9 @@ def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Gre
     except Image.DecompressionBombError:
         raise too_large(max_pixels) from None
     except UnidentifiedImageError:
-        raise Unsupported("undecodable", f"corrupt {kind}, or a variant of it that is not read") from None
+        raise Unsupported(Status.UNDECODABLE, f"corrupt {kind}, or a variant of it that is not read") from None
     except Exception as error:  # noqa: BLE001 - what its decoders raise at a damaged file is not told anywhere
-        raise Unreadable("undecodable", f"corrupt {kind}: {error}"[:200]) from None
+        raise Unreadable(Status.UNDECODABLE, f"corrupt {kind}: {error}"[:200]) from None
 
 
 def _samples(image: Image.Image) -> tuple[Samples, Grey | None]:
@@ -112,7 +113,9 @@ def _samples(image: Image.Image) -> tuple[Samples, Grey | None]:
         samples = np.asarray(image.convert("L" if grey_already else "RGB"))
         return (samples if grey_already else samples[:, :, ::-1]), None
     if image.mode in ("I", "F"):
-        raise Unreadable("undecodable", f"{'32-bit' if image.mode == 'I' else 'float'} samples, which are not read")
+        raise Unreadable(
+            Status.UNDECODABLE, f"{'32-bit' if image.mode == 'I' else 'float'} samples, which are not read"
+        )
     rgba = np.asarray(image.convert("RGBA"))
     return rgba[:, :, 2::-1], rgba[:, :, 3]
 
@@ -137,7 +140,9 @@ def _eight_bits(samples: Samples) -> Grey:
         bits = int(samples.max(initial=0)).bit_length()
         return np.asarray(samples >> max(0, bits - 8), np.uint8)
     if samples.dtype != np.uint8:
-        raise Unreadable("undecodable", f"samples of type {samples.dtype}, which are not read; save it with 8 bits")
+        raise Unreadable(
+            Status.UNDECODABLE, f"samples of type {samples.dtype}, which are not read; save it with 8 bits"
+        )
     return np.asarray(samples)
 
 

@@ -3,6 +3,7 @@
 import re
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
@@ -21,7 +22,7 @@ def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable 
     at = 0
     while re.match(rb"P[1-7]\s", data[at : at + 3]):
         if len(found) == most:
-            return found, Unreadable("too_large", f"more than {counted(most, 'image')}")
+            return found, Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'image')}")
         try:
             end, maximum = _end(data, at)
         except Unreadable as error:
@@ -37,21 +38,21 @@ def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable 
 def _end(data: bytes, at: int) -> tuple[int, int]:
     """Where the image that begins at ``at`` ends, and its maximum."""
     if data[at : at + 2] == b"P7":
-        raise Unreadable("undecodable", "a PAM image, which is not read; save it as PNG or TIFF")
+        raise Unreadable(Status.UNDECODABLE, "a PAM image, which is not read; save it as PNG or TIFF")
     header = _HEADER.match(data, at)
     form = header[1] if header else b""
     maximum = _MAXIMUM.match(data, header.end()) if header and form not in b"14" else header
     if header is None or maximum is None:
-        raise Unreadable("undecodable", "truncated or corrupt PNM: its header has no size")
+        raise Unreadable(Status.UNDECODABLE, "truncated or corrupt PNM: its header has no size")
     width, height = int(header[2]), int(header[3])
     white = int(maximum[1]) if form not in b"14" else 1
     if not 0 < white < 65536:
-        raise Unreadable("undecodable", f"corrupt PNM: its maximum is {white}")
+        raise Unreadable(Status.UNDECODABLE, f"corrupt PNM: its maximum is {white}")
     if form in b"123":
         rest = _NEXT.match(data, maximum.end())
         return rest.end() if rest else len(data), white
     row = (width + 7) // 8 if form == b"4" else width * (3 if form == b"6" else 1) * (1 if white < 256 else 2)
     end = maximum.end() + 1 + row * height
     if end > len(data):
-        raise Unreadable("undecodable", f"truncated PNM: {len(data) - at:,} of its {end - at:,} bytes are there")
+        raise Unreadable(Status.UNDECODABLE, f"truncated PNM: {len(data) - at:,} of its {end - at:,} bytes are there")
     return end, white

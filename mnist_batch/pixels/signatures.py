@@ -4,6 +4,7 @@ import codecs
 import re
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.statuses import Status
 
 # Only these reach a decoder: a file's name says nothing, and the decoders know formats with open flaws.
 _READ = (
@@ -128,32 +129,34 @@ def _in_container(data: bytes) -> str | None:
 def _unknown(data: bytes) -> Unreadable:
     picture = _found(_PICTURES, data)
     if picture:
-        return Unreadable("undecodable", f"{picture}, which is not read; {_SAVE}")
+        return Unreadable(Status.UNDECODABLE, f"{picture}, which is not read; {_SAVE}")
     other = _found(_OTHERS, data) or (_PDF if b"%PDF-" in data[:1024] else None)  # where readers of PDF look for it
     if other:
-        return Unreadable("not_an_image", other)
+        return Unreadable(Status.NOT_AN_IMAGE, other)
     if data[:1] == b"\x0a" and data[1:2] in (b"\0", b"\x02", b"\x03", b"\x04", b"\x05") and data[2:3] == b"\x01":
-        return Unreadable("undecodable", f"a PCX image, which is not read; {_SAVE}")
+        return Unreadable(Status.UNDECODABLE, f"a PCX image, which is not read; {_SAVE}")
     if data[4:8] == b"ftyp":
-        return Unreadable("not_an_image", "a video")
+        return Unreadable(Status.NOT_AN_IMAGE, "a video")
     if data[:4] == b"RIFF":
-        return Unreadable("not_an_image", "a sound or video (RIFF)")
+        return Unreadable(Status.NOT_AN_IMAGE, "a sound or video (RIFF)")
     if not any(data):
-        return Unreadable("not_an_image", "nothing but zero bytes: a copy or download that did not finish")
-    return _text(data) or Unreadable("not_an_image", f"of no known kind: it starts with the bytes {data[:8].hex(' ')}")
+        return Unreadable(Status.NOT_AN_IMAGE, "nothing but zero bytes: a copy or download that did not finish")
+    return _text(data) or Unreadable(
+        Status.NOT_AN_IMAGE, f"of no known kind: it starts with the bytes {data[:8].hex(' ')}"
+    )
 
 
 def _text(data: bytes) -> Unreadable | None:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return Unreadable("not_an_image", "a text file")
+        return Unreadable(Status.NOT_AN_IMAGE, "a text file")
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if re.search(rb"<svg[\s>]", start):
-        return Unreadable("undecodable", f"an SVG drawing, which is not read; {_SAVE}")
+        return Unreadable(Status.UNDECODABLE, f"an SVG drawing, which is not read; {_SAVE}")
     if start.startswith((b"<!doctype html", b"<html")):
-        return Unreadable("not_an_image", "a web page (HTML), perhaps a download that failed")
+        return Unreadable(Status.NOT_AN_IMAGE, "a web page (HTML), perhaps a download that failed")
     if start.startswith(b"<?xml"):
-        return Unreadable("not_an_image", "an XML file")
-    return Unreadable("not_an_image", "a text file") if _is_text(data[:1024]) else None
+        return Unreadable(Status.NOT_AN_IMAGE, "an XML file")
+    return Unreadable(Status.NOT_AN_IMAGE, "a text file") if _is_text(data[:1024]) else None
 
 
 def _is_text(start: bytes) -> bool:

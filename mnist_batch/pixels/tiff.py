@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
@@ -102,15 +103,17 @@ def pages(data: bytes, most: int) -> tuple[list[Directory], Unreadable | None]:
         for directory in _chain(data):
             (found if directory.is_page else copies).append(directory)
             if len(found) > most:
-                raise Unreadable("too_large", f"more than {counted(most, 'page')}")
+                raise Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}")
     except Unreadable as error:
         fault = error
     if not found and copies:
         if SUB_DIRECTORIES in copies[0].entries:
-            raise Unreadable("undecodable", "a camera's raw image, or a TIFF with nothing but a preview in its chain")
+            raise Unreadable(
+                Status.UNDECODABLE, "a camera's raw image, or a TIFF with nothing but a preview in its chain"
+            )
         found = copies[:1]  # a single page that is said to be a copy
     if not found:
-        raise fault or Unreadable("undecodable", "a TIFF without a page")
+        raise fault or Unreadable(Status.UNDECODABLE, "a TIFF without a page")
     return found[:most], fault
 
 
@@ -122,10 +125,10 @@ def _chain(data: bytes) -> Iterator[Directory]:
         (at,) = next_form.unpack_from(data, next_form.size)
         while at:
             if at in seen:
-                raise Unreadable("undecodable", "corrupt TIFF: its directories run in a circle")
+                raise Unreadable(Status.UNDECODABLE, "corrupt TIFF: its directories run in a circle")
             seen.add(at)
             if len(seen) > _MOST_DIRECTORIES:
-                raise Unreadable("too_large", f"more than {_MOST_DIRECTORIES:,} directories")
+                raise Unreadable(Status.TOO_LARGE, f"more than {_MOST_DIRECTORIES:,} directories")
             (count,) = count_form.unpack_from(data, at)
             start = at + count_form.size
             end = start + count * entry_form.size
@@ -136,7 +139,7 @@ def _chain(data: bytes) -> Iterator[Directory]:
                 yield Directory(data, order, big, at, {entry[0]: entry for entry in table})
             (at,) = next_form.unpack_from(data, end)
     except (struct.error, OverflowError):
-        raise Unreadable("undecodable", f"truncated TIFF, after {len(seen)} directories") from None
+        raise Unreadable(Status.UNDECODABLE, f"truncated TIFF, after {len(seen)} directories") from None
 
 
 class Pointer:
@@ -186,6 +189,6 @@ def _classic(page: Directory, tag: int) -> tuple[int, bytes] | None:
     if kind in (16, 18):  # BigTIFF's long ones; a file that is read is never that large
         numbers = page.numbers(tag)
         if max(numbers, default=0) >= 2**32:
-            raise Unreadable("undecodable", "truncated TIFF: a part of the page lies behind its end")
+            raise Unreadable(Status.UNDECODABLE, "truncated TIFF: a part of the page lies behind its end")
         return 4, struct.pack(f"{page.order}{len(numbers)}I", *numbers)
     return (kind, raw) if kind in _WIDTHS and raw else None

@@ -17,6 +17,7 @@ from mnist_batch.pixels import decoding, tiff
 from mnist_batch.pixels.decoding import Grey, Samples
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.pixels.tiff import Changes, Directory
+from mnist_batch.statuses import Status
 
 NAMES = {
     1: "none", 2: "CCITT RLE", 3: "CCITT Group 3", 4: "CCITT Group 4", 5: "LZW", 6: "old-style JPEG", 7: "JPEG",
@@ -51,7 +52,7 @@ def _page(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
     try:
         read = _upright(file, page, max_pixels)
     except struct.error as error:
-        raise Unreadable("undecodable", f"corrupt TIFF: {error}") from None
+        raise Unreadable(Status.UNDECODABLE, f"corrupt TIFF: {error}") from None
     if tiff.X_RESOLUTION not in page.entries:
         return read
     return decoding.square(read, page.density, page.first(tiff.ORIENTATION, 1), max_pixels)
@@ -113,7 +114,7 @@ def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometr
     pixels, wrong = page.first(tiff.WIDTH) * page.first(tiff.HEIGHT), None
     places = tiff.TILES if tiff.TILE_WIDTH in page.entries else tiff.STRIPS
     if pixels <= 0 or not (places in page.entries or tiff.OLD_JPEG in page.entries):
-        raise Unreadable("undecodable", "truncated or corrupt TIFF: no pixels in the directory of the page")
+        raise Unreadable(Status.UNDECODABLE, "truncated or corrupt TIFF: no pixels in the directory of the page")
     if pixels > max_pixels:
         raise decoding.too_large(max_pixels)
     if compression not in READ:
@@ -133,7 +134,9 @@ def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometr
     elif not _COLOURS[photometric] <= samples <= _MOST_SAMPLES:
         wrong = f"{samples} samples a pixel for {_COLOURS[photometric]} colours"
     if wrong:
-        raise Unreadable("undecodable", f"a TIFF with {wrong}, which is not read; save it as PNG, or as plain TIFF")
+        raise Unreadable(
+            Status.UNDECODABLE, f"a TIFF with {wrong}, which is not read; save it as PNG, or as plain TIFF"
+        )
 
 
 def _known_to_pillow(page: Directory, bits: int, samples: int, photometric: int) -> bool:
@@ -184,7 +187,7 @@ def _by_sample(file: tiff.Pointer, page: Directory, samples: int, photometric: i
     if page.first(tiff.COMPRESSION, 1) not in _BYTE_BY_BYTE or photometric not in (_LIGHT_IS_0, _GREY, _RGB, _CMYK):
         name = NAMES[page.first(tiff.COMPRESSION, 1)]
         raise Unreadable(
-            "undecodable", f"a TIFF of {samples} samples a pixel in {name}, which is not read; save it as PNG"
+            Status.UNDECODABLE, f"a TIFF of {samples} samples a pixel in {name}, which is not read; save it as PNG"
         )
     stack = _untiled((_planes if planes else _interleaved)(file, page, samples), page)
     number = _COLOURS[photometric]
@@ -238,7 +241,7 @@ def _strips(page: Directory, sample: int = 0, planes: int = 1) -> Changes:
     if tiled:
         across, down = _tiles(page)
         if each < across * down:
-            raise Unreadable("undecodable", "corrupt TIFF: it has fewer tiles than the page needs")
+            raise Unreadable(Status.UNDECODABLE, "corrupt TIFF: it has fewer tiles than the page needs")
         height = page.first(tiff.TILE_HEIGHT)
         changes |= dict.fromkeys((tiff.TILE_WIDTH, tiff.TILE_HEIGHT, tiff.TILES, tiff.TILE_SIZES))
         changes |= {
@@ -257,7 +260,7 @@ def _tiles(page: Directory) -> tuple[int, int]:
     """How many tiles lie beside each other and below each other."""
     sides = page.first(tiff.TILE_WIDTH), page.first(tiff.TILE_HEIGHT)
     if min(sides) <= 0:
-        raise Unreadable("undecodable", "corrupt TIFF: its tiles have no size")
+        raise Unreadable(Status.UNDECODABLE, "corrupt TIFF: its tiles have no size")
     across, down = (-(-page.first(of) // side) for of, side in zip((tiff.WIDTH, tiff.HEIGHT), sides, strict=True))
     return across, down
 

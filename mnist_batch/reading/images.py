@@ -1,7 +1,7 @@
 """From a file to its grey pages. No Ray in here.
 
 The order for one scan is ``read_scan`` -> ``pages``, then ``normalising.examine`` for each; whatever cannot be read
-raises ``Unreadable`` with one of the statuses in ``tables.STATUSES``.
+raises ``Unreadable`` with one of the statuses in ``MEANINGS``.
 """
 
 import errno
@@ -16,6 +16,7 @@ from mnist_batch.pixels import decoding, pnm, signatures, tiff_pages
 from mnist_batch.pixels.decoding import Grey as Grey
 from mnist_batch.pixels.decoding import encode as encode
 from mnist_batch.pixels.opencv import MAX_PIXELS as MAX_PIXELS
+from mnist_batch.statuses import Status
 from mnist_batch.store import locations, retry
 from mnist_batch.wording import counted
 
@@ -36,11 +37,11 @@ def read_scan(
     data, *found = read(source, path, max_bytes + 1)
     for what, now, listed in zip(("size", "time of change"), found, (size, modified_ns), strict=True):
         if None not in (now, listed) and now != listed:
-            raise Unreadable("changed", f"{what} was {listed} when listed, now {now}")
+            raise Unreadable(Status.CHANGED, f"{what} was {listed} when listed, now {now}")
     if not data:
-        raise Unreadable("empty", "0 bytes")
+        raise Unreadable(Status.EMPTY, "0 bytes")
     if len(data) > max_bytes:
-        raise Unreadable("too_large", f"more than {counted(max_bytes, 'byte')}")
+        raise Unreadable(Status.TOO_LARGE, f"more than {counted(max_bytes, 'byte')}")
     return data
 
 
@@ -53,14 +54,14 @@ def _read_local(source: str, path: bytes, most: int) -> Found:
         above = _open_folder(source, folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise Unreadable("not_a_file", "in a folder that became a link, which is not followed") from None
-        raise Unreadable("missing", error.strerror or str(error)) from None
+            raise Unreadable(Status.NOT_A_FILE, "in a folder that became a link, which is not followed") from None
+        raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     try:
         _need_regular(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
         # O_NONBLOCK: if it was swapped for a pipe since, opening it would wait for a writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
-        raise Unreadable("missing", error.strerror or str(error)) from None
+        raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     try:
         status = os.fstat(descriptor)
         _need_regular(status.st_mode)
@@ -70,7 +71,7 @@ def _read_local(source: str, path: bytes, most: int) -> Found:
             data += more
         return data, size, status.st_mtime_ns
     except OSError as error:
-        raise Unreadable("missing", f"could not be read: {error.strerror}") from None
+        raise Unreadable(Status.MISSING, f"could not be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
 
@@ -79,9 +80,9 @@ def _need_regular(mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     if stat.S_ISDIR(mode):
-        raise Unreadable("not_a_file", "a folder that could not be listed")
+        raise Unreadable(Status.NOT_A_FILE, "a folder that could not be listed")
     kind = "symbolic link" if stat.S_ISLNK(mode) else "pipe, socket or device"
-    raise Unreadable("not_a_file", f"a {kind}, which is not followed or opened")
+    raise Unreadable(Status.NOT_A_FILE, f"a {kind}, which is not followed or opened")
 
 
 _last_folder: tuple[str, bytes, int] = ("", b"", -1)
@@ -114,9 +115,9 @@ def _read_remote(source: str, path: bytes, most: int) -> Found:
     try:
         data = locations.read(filesystem, path.decode(), most)
     except FileNotFoundError as error:
-        raise Unreadable("missing", error.strerror or str(error)) from None
+        raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     except retry.Denied as error:
-        raise Unreadable("missing", f"could not be read: {error}") from None
+        raise Unreadable(Status.MISSING, f"could not be read: {error}") from None
     return data, len(data) if len(data) < most else None, None
 
 

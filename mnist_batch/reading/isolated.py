@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Limits:
 class Died(Exception):
     """The process that reads died on its scans: ``status`` and ``reason`` as a row tells them."""
 
-    def __init__(self, status: str, reason: str) -> None:
+    def __init__(self, status: Status, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
         self.status, self.reason = status, reason
 
@@ -86,7 +87,7 @@ class Reader:
         self,
         scans: pa.Table,
         shard: int = 0,
-        fatal: Mapping[int, tuple[str, str]] | None = None,
+        fatal: Mapping[int, tuple[Status, str]] | None = None,
         note: Callable[[int, str, str], object] = lambda *_: None,
         beat: Callable[[int], object] = lambda _: None,
     ) -> pa.Table:
@@ -111,7 +112,7 @@ class Reader:
                 except Died as death:
                     known[row] = death.status, death.reason
                     note(row, *known[row])
-            answers.append(shifted(_table(scan, shard, [(0, 0, *known[row], *_NOTHING, None)]), row))
+            answers.append(shifted(_table(scan, shard, [_unread(0, 0, *known[row])]), row))
         return pa.concat_tables(answers)
 
     def close(self) -> None:
@@ -183,17 +184,35 @@ class Reader:
         code = self._end()
         log.warning("a process that reads scans died (%s)", _how(code))
         if code == -signal.SIGALRM:
-            return Died("timeout", f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times")
+            return Died(
+                Status.TIMEOUT, f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times"
+            )
         if code == OUT_OF_MEMORY:
-            return Died("crashed", f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
-        return Died("crashed", f"it ends the process that decodes it, three times, by {_how(code)}")
+            return Died(Status.CRASHED, f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
+        return Died(Status.CRASHED, f"it ends the process that decodes it, three times, by {_how(code)}")
 
 
 def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-_NOTHING = bytes(tables.IMAGE_BYTES), None, False  # the picture of a page that was not read, and what was done to it
+class _Page(NamedTuple):
+    """A page as it was read: columns of ``tables.PREPROCESSED``, ``row`` that of its scan in the manifest."""
+
+    row: int
+    page: int
+    status: Status
+    reason: str | None
+    picture: bytes
+    normalisation: dict[str, Any] | None
+    stray: bool
+    content: bytes | None
+
+
+def _unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> _Page:
+    return _Page(row, page, status, reason, bytes(tables.IMAGE_BYTES), None, False, content)
+
+
 _FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
 _AT_ROW = b"at row "
 
@@ -212,7 +231,7 @@ def preprocess(
     before they are waited for. Raises InputError and StorageError where a store does not answer.
     """
     limits = limits or Limits()
-    rows: list[tuple[Any, ...]] = []
+    pages: list[_Page] = []
     listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
     for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes, waiting)):
         next_scan(row)
@@ -221,32 +240,32 @@ def preprocess(
             failpoints.reach("read", path)
             data = read()
             content = images.content_digest(data)
-            pages = images.pages(data, limits.max_pixels)
+            readers = images.pages(data, limits.max_pixels)
         except JobError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
-            rows.append((row, 0, *_why_not(error), *_NOTHING, content))
+            pages.append(_unread(row, 0, *_why_not(error), content))
             continue
-        rows += ((row, page, *_seen(read_page), content) for page, read_page in enumerate(pages))
-    return _table(manifest, shard, rows)
+        pages += (_page(row, number, read_page, content) for number, read_page in enumerate(readers))
+    return _table(manifest, shard, pages)
 
 
-def _seen(read_page: Callable[[], images.Grey]) -> tuple[Any, ...]:
-    """Status and reason of a page, its picture and what was done to it; one that cannot be read moves no other."""
+def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes) -> _Page:
+    """A page decoded and normalised; one that cannot be read moves no other."""
     try:
         seen = normalising.examine(read_page())
     except Exception as error:  # noqa: BLE001 - whatever a strange page brings up is that page's own
-        return *_why_not(error), *_NOTHING
-    status = ("ok", None) if seen.picture.any() else ("blank", tables.STATUSES["blank"])
-    return *status, seen.picture.tobytes(), normalisation_of(seen), seen.stray
+        return _unread(row, page, *_why_not(error), content)
+    status, reason = (Status.OK, None) if seen.picture.any() else (Status.BLANK, MEANINGS[Status.BLANK])
+    return _Page(row, page, status, reason, seen.picture.tobytes(), normalisation_of(seen), seen.stray, content)
 
 
-def _why_not(error: Exception) -> tuple[str, str]:
+def _why_not(error: Exception) -> tuple[Status, str]:
     if isinstance(error, MemoryError):
         raise error
     if isinstance(error, images.Unreadable):
         return error.status, str(error.reason)
-    return "crashed", f"{type(error).__name__}: {error}"[:200]
+    return Status.CRASHED, f"{type(error).__name__}: {error}"[:200]
 
 
 def _read_ahead(
@@ -301,15 +320,12 @@ def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
     }
 
 
-def _table(manifest: pa.Table, shard: int, rows: list[tuple[Any, ...]]) -> pa.Table:
-    """``rows`` of (row of the manifest, and the columns ``names``) with what the manifest says of them."""
-    at, *read = zip(*rows, strict=True) if rows else ([],) * 8
-    names = ("page", "status", "reason", "picture", "normalisation", "stray", "content")
-    taken = manifest.take(pa.array(at, pa.int64()))
-    carried = {name: taken[name].combine_chunks() for name in ("scan", "source", "label")}
-    places = {"shard": np.full(len(taken), shard, np.int32), "row": np.array(at, np.int32)}
-    columns = {**dict(zip(names, read, strict=True)), **carried, **places}
-    return tables.table(tables.PREPROCESSED, columns)
+def _table(manifest: pa.Table, shard: int, pages: list[_Page]) -> pa.Table:
+    """The pages with what the manifest says of their scans, as ``tables.PREPROCESSED``."""
+    columns = dict(zip(_Page._fields, zip(*pages, strict=True) if pages else ([],) * len(_Page._fields), strict=True))
+    scans = manifest.take(pa.array(columns["row"], pa.int64()))
+    carried = {name: scans[name].combine_chunks() for name in ("scan", "source", "label")}
+    return tables.table(tables.PREPROCESSED, {**columns, **carried, "shard": np.full(len(scans), shard, np.int32)})
 
 
 def shifted(pages: pa.Table, first: int) -> pa.Table:

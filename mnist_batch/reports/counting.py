@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.models import calibrating
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import READ, REFUSALS, Status
 
 NONE = tables.CLASSES  # the index of "no digit" in a matrix of counts, as a label and as an answer
 UNKNOWN = NONE + 1  # and that of "label not known"
@@ -58,9 +59,9 @@ class Counts:
         accept = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False).to_numpy()
         np.add.at(self.matrix, (label, digit), 1)
         np.add.at(self.accepted, (label[accept], digit[accept]), 1)
-        for statuses, counted in ((self.statuses, rows), (self.no_digit, rows.filter(pa.array(label == NONE)))):
+        for counter, counted in ((self.statuses, rows), (self.no_digit, rows.filter(pa.array(label == NONE)))):
             for found in counted["status"].value_counts().to_pylist():
-                statuses[found["values"]] += found["counts"]
+                counter[found["values"]] += found["counts"]
 
     @property
     def labelled(self) -> NDArray[np.int64]:
@@ -74,10 +75,10 @@ class Counts:
         return {
             "rows": int(self.matrix.sum()),
             "scored": scored,
-            "blank": self.statuses["blank"],
-            "refused": sum(self.statuses[name] for name in tables.REFUSALS),
-            "unreadable": int(self.matrix.sum()) - sum(self.statuses[name] for name in tables.READ),
-            "statuses": {name: self.statuses[name] for name in tables.STATUSES if self.statuses[name]},
+            "blank": self.statuses[Status.BLANK],
+            "refused": sum(self.statuses[name] for name in REFUSALS),
+            "unreadable": int(self.matrix.sum()) - sum(self.statuses[name] for name in READ),
+            "statuses": {name: self.statuses[name] for name in Status if self.statuses[name]},
             "answers": {str(digit): int(self.matrix[:, digit].sum()) for digit in range(NONE)},
             "labelled": labelled,
             "correct": correct if labelled else None,
@@ -88,7 +89,7 @@ class Counts:
 
     def _no_digit(self) -> dict[str, int | None]:
         rows, answered = int(self.matrix[NONE].sum()), int(self.labelled[NONE].sum())
-        refused = sum(self.no_digit[name] for name in tables.READ) - answered
+        refused = sum(self.no_digit[name] for name in READ) - answered
         return {
             "labelled_none": rows,
             "none_refused": refused,

@@ -11,6 +11,7 @@ from mnist_batch.intake import listing
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import READ, REFUSALS, Status
 
 GALLERY = 24  # pictures of a kind
 NAMES = tables.EXAMPLES.names[1:-1]  # the columns of predictions among those of an example
@@ -37,12 +38,12 @@ class Examples:
         seen = pa.nulls(len(rows), pa.binary()) if pictures is None else pictures.cast(pa.binary())
         columns = [pa.nulls(len(rows), pa.string()), *rows.select(NAMES).columns, seen]
         new = pa.table(columns, names=tables.EXAMPLES.names).cast(tables.EXAMPLES)
-        scored = new.filter(pc.equal(new["status"], "ok"))
+        scored = new.filter(pc.equal(new["status"], Status.OK))
         self._keep("mistakes", scored.filter(pc.not_equal(scored["label"], scored["digit"])))  # null without a label
         self._keep("doubtful", scored)
         self._keep("review", scored.filter(pc.equal(scored["decision"], "review")))
-        self._keep("refused", new.filter(pc.is_in(new["status"], pa.array(tables.REFUSALS))))
-        self._keep("unreadable", new.filter(pc.invert(pc.is_in(new["status"], pa.array(tables.READ)))))
+        self._keep("refused", new.filter(pc.is_in(new["status"], pa.array(REFUSALS))))
+        self._keep("unreadable", new.filter(pc.invert(pc.is_in(new["status"], pa.array(READ)))))
 
     def merge(self, kept: pa.Table) -> None:
         """Keep the first of each kind among those kept so far and those that ``table`` gave of other rows."""
@@ -99,6 +100,6 @@ def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
     finally:
         reader.close()
     key = ("source", "scan", "page", "content")
-    seen = {tuple(page[name] for name in key): page["picture"] for page in pages if page["status"] == "ok"}
+    seen = {tuple(page[name] for name in key): page["picture"] for page in pages if page["status"] == Status.OK}
     found = [row["picture"] or _as_png(seen.get(tuple(row[name] for name in key))) for row in rows.to_pylist()]
     return rows.set_column(rows.num_columns - 1, "picture", pa.array(found, pa.binary()))

@@ -15,7 +15,7 @@ from mnist_batch.pixels.ink import Grey, Look
 from mnist_batch.pixels.normalising import Normalised
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.reading import images
-from mnist_batch.schemas import tables
+from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
 
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
@@ -38,7 +38,7 @@ def page_of(scan: str, number: int) -> Grey:
         raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
 
 
-def answer(picture: Grey, model: str) -> tuple[str, NDArray[np.float32]]:
+def answer(picture: Grey, model: str) -> tuple[Status, NDArray[np.float32]]:
     """A bundle's status and probabilities, float32 (10,), for a picture of uint8 (28, 28)."""
     vetting.vet(bundle.open_bundle(model))
     said = Model.open(ModelSpec(model)).answers(picture[None])
@@ -75,7 +75,7 @@ def facts(seen: Normalised) -> dict[str, Any]:
 
 
 def draw(
-    page: Grey, found: Look | None, seen: Normalised, status: str, probabilities: NDArray[np.float32], title: str
+    page: Grey, found: Look | None, seen: Normalised, status: Status, probabilities: NDArray[np.float32], title: str
 ) -> bytes:
     """The steps of a page and its answer, as PNG; a blank page shows none of its ``probabilities``, float32 (10,)."""
     from matplotlib.patches import Rectangle
@@ -89,7 +89,7 @@ def draw(
     on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
     on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
     if found is None or seen.box is None:
-        words.text(0, 1, f"{status}: {tables.STATUSES[status]}", va="top")
+        words.text(0, 1, f"{status}: {MEANINGS[status]}", va="top")
         return figures.as_png(figure)
     x, y, width, height = seen.box
     on_page.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, color="#c83c32"))
@@ -100,7 +100,7 @@ def draw(
     picture.imshow(seen.picture, cmap="gray", vmin=0, vmax=255)
     picture.set_title("what the model sees")
     words.text(0, 1, "\n".join(f"{name}: {value}" for name, value in facts(seen).items()), va="top", size=9)
-    _bars(bars, probabilities, f"answer: {probabilities.argmax()}" if status == "ok" else status)
+    _bars(bars, probabilities, f"answer: {probabilities.argmax()}" if status == Status.OK else status)
     return figures.as_png(figure)
 
 

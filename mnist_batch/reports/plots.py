@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from mnist_batch.figures import BLUE, RED, as_png, new_figure
 from mnist_batch.models.calibrating import wilson
-from mnist_batch.schemas.tables import CLASSES, NO_DIGIT, READ, STATUSES
+from mnist_batch.schemas.tables import CLASSES, NO_DIGIT
+from mnist_batch.statuses import MEANINGS, READ
 
 
 def import_ahead() -> None:
@@ -204,7 +205,7 @@ def page(
         doubtful=doubtful,
         refused=refused,
         unreadable=unreadable,
-        meanings=STATUSES,
+        meanings=MEANINGS,
         read=READ,
         classes=CLASSES,
         no_digit=NO_DIGIT,

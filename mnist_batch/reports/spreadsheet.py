@@ -13,6 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.reports import report
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import READ
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ ROWS: Mapping[str, pc.Expression | None] = {
     "all": None,
     "review": pc.field("decision") == "review",
     "mistakes": pc.field("digit") != pc.field("label"),
-    "unread": ~pc.field("status").isin(tables.READ),
+    "unread": ~pc.field("status").isin(READ),
 }
 
 

@@ -15,12 +15,12 @@ from mnist_batch.reading import isolated
 from mnist_batch.runs import series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
-from mnist_batch.schemas import tables
+from mnist_batch.statuses import PASSING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retry(Command):
-    """The scans of ``retried`` with a row whose status is in ``tables.PASSING``, to be scored as that run was."""
+    """The scans of ``retried`` with a row whose status is in ``PASSING``, to be scored as that run was."""
 
     retried: Run
 
@@ -146,4 +146,4 @@ def command(
 
 
 def _may_pass(rows: pa.Table) -> pa.ChunkedArray:
-    return pc.is_in(rows["status"].cast(pa.string()), pa.array(tables.PASSING))
+    return pc.is_in(rows["status"].cast(pa.string()), pa.array(PASSING))

@@ -19,6 +19,7 @@ from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, Locked, StorageError
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import PASSING, READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
@@ -154,7 +155,7 @@ class Run:
 
     # ---------------------------------------------------------------- parts
 
-    def note_fatal(self, shard: int, row: int, status: str, reason: str) -> None:
+    def note_fatal(self, shard: int, row: int, status: Status, reason: str) -> None:
         """Write down that a scan of a shard kills whoever reads it, so that it is not read again."""
         note = _as_json({"status": status, "reason": reason})
         locations.write_whole(self.filesystem, f"{self.staging}/fatal/{shard}-{row}.json", note)
@@ -163,14 +164,14 @@ class Run:
         """Leave a sign that a shard which takes long is being read, and how far."""
         locations.write_whole(self.filesystem, f"{self.staging}/beats/{shard}-{row}", b"")
 
-    def fatal(self, shard: int) -> dict[int, tuple[str, str]]:
+    def fatal(self, shard: int) -> dict[int, tuple[Status, str]]:
         """The status and reason of the rows of a shard that ``note_fatal`` wrote down."""
         known = {}
         for name in self.fatal_names():
             number, row = name.removesuffix(".json").split("-")
             if int(number) == shard:
                 note = json.loads(locations.read(self.filesystem, f"{self.staging}/fatal/{name}"))
-                known[int(row)] = note["status"], note["reason"]
+                known[int(row)] = Status(note["status"]), note["reason"]
         return known
 
     def fatal_names(self) -> list[str]:
@@ -231,7 +232,7 @@ class Run:
         self, shard: int, scans: int, statuses: pa.ChunkedArray, content: pa.Buffer, examples: pa.Table | None
     ) -> Receipt:
         """Write down what a part is: the bytes of its file, the statuses of its rows, and its examples."""
-        read = pc.sum(pc.is_in(statuses.cast(pa.string()), pa.array(tables.READ))).as_py() or 0
+        read = pc.sum(pc.is_in(statuses.cast(pa.string()), pa.array(READ))).as_py() or 0
         receipt = Receipt(shard, scans, len(statuses), len(statuses) - read, len(content), digest(content))
         rows = tables.EXAMPLES.empty_table() if examples is None else examples
         rows = rows.replace_schema_metadata({RECEIPT: json.dumps(asdict(receipt))})
@@ -271,7 +272,7 @@ class Run:
                 raise
             except (pa.ArrowException, OSError):  # discard_damaged_parts says so
                 continue
-            if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(tables.PASSING))).as_py():
+            if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(PASSING))).as_py():
                 locations.delete_file(self.filesystem, path)
         locations.delete_folder(self.filesystem, f"{self.staging}/fatal")
 

@@ -6,29 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from mnist_batch.statuses import Status
+
 CLASSES = 10
 IMAGE_BYTES = 28 * 28
 NO_DIGIT = -1  # as a label: no valid digit is written there
-REFUSALS = ("not_a_digit", "several")  # what the outputs of a model after its ten digits stand for
-READ = ("ok", "blank", *REFUSALS)  # the statuses of scans that could be read
-
-PASSING = ("missing", "changed", "crashed", "timeout")  # a disk, a network or a busy machine may be the reason
-
-STATUSES: Mapping[str, str] = {
-    "ok": "read and scored",
-    "blank": "read, and no ink found on it",
-    "not_a_digit": "read, but what is written is no digit: a cross, a hyphen, a scribble, a letter",
-    "several": "read, but more than one digit is written",
-    "missing": "listed, but gone or not readable when its turn came",
-    "changed": "not the file that was listed: its size or time of change is another",
-    "not_a_file": "a link, pipe, socket, device or a folder that could not be listed; never opened",
-    "empty": "a file of zero bytes",
-    "not_an_image": "no picture by its first bytes: text, a document, an archive, or of no known kind",
-    "undecodable": "a picture by its first bytes, but truncated, corrupt or of a kind that is not read",
-    "too_large": "more bytes, pixels or pages than a digit scan can sensibly have",
-    "crashed": "it kills the process that decodes it, or fills its memory: tried three times",
-    "timeout": "not read and decoded within the time a scan may take: tried three times",
-}
 
 
 def _field(name: str, kind: pa.DataType, description: str, nullable: bool = True) -> pa.Field:
@@ -105,7 +87,7 @@ PREDICTIONS = pa.schema(
         _field(
             "page", pa.int16(), "page of a TIFF, or image of a PGM, PPM or PBM, from 0; 0 elsewhere", nullable=False
         ),
-        _field("status", TEXT, "ok, or why there is no digit: " + ", ".join(list(STATUSES)[1:]), nullable=False),
+        _field("status", TEXT, "ok, or why there is no digit: " + ", ".join(list(Status)[1:]), nullable=False),
         _field("reason", pa.string(), "what was wrong with this scan; null where status is ok"),
         _field("digit", pa.int8(), "the answer, 0 to 9; null where status is not ok"),
         _field("confidence", pa.float32(), "the model's probability for digit; null where status is not ok"),
