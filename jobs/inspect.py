@@ -35,11 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnist_batch.reports import inspection
 
         page = inspection.page_of(given.scan, given.page)
-        found = ink.look(page)
-        seen = normalising.fit(found)
+        page_ink = ink.find_ink(page)
+        seen = normalising.fit(page_ink)
         status, probabilities = inspection.answer(seen.picture, given.model or bundle.SHIPPED)
         drawn = inspection.draw(
-            page, found, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
+            page, page_ink, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
         )
         inspection.save(drawn, Path(given.out))
 

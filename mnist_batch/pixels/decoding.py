@@ -1,4 +1,4 @@
-"""From the bytes of a picture to its grey page, through OpenCV, or Pillow for what OpenCV does not read right."""
+"""Decode the bytes of a picture into a grey page, with OpenCV, or with Pillow where OpenCV gets it wrong."""
 
 import struct
 from io import BytesIO
@@ -18,17 +18,17 @@ _AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 Grey = NDArray[np.uint8]
 Samples = NDArray[Any]
 
-# Ratios of the pixels' sides between which a page is made square; less is no harm, more is a mistake in the file.
+# Pages are resampled if the ratio of their pixels' sides is within this range: less is harmless, more is an error.
 LEAST_RATIO, MOST_RATIO = 1.15, 4.0
-_LIGHT = 192  # strokes at least as light as this cannot be read on white paper
+_LIGHT = 192  # strokes this light or lighter cannot be seen on white paper
 
 
 class Unsupported(Unreadable):
-    """A picture that Pillow does not take for one that it reads."""
+    """A picture that Pillow does not recognise."""
 
 
 def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
-    """The page of a file of one picture, upright, with square pixels.
+    """The page of a single-picture file, upright, with square pixels.
 
     Raises Unreadable (``undecodable``, ``too_large``).
     """
@@ -45,7 +45,7 @@ def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
 
 
 def pnm(data: bytes, maximum: int, max_pixels: int = MAX_PIXELS) -> Grey:
-    """The page of one PBM, PGM or PPM image, whose white is ``maximum``."""
+    """The page of one PBM, PGM or PPM image; ``maximum`` is its sample value of white."""
     page = with_opencv("PNM", data, _AS_GREY)
     if page.size > max_pixels:
         raise too_large(max_pixels)
@@ -55,12 +55,12 @@ def pnm(data: bytes, maximum: int, max_pixels: int = MAX_PIXELS) -> Grey:
 
 
 def encode(picture: Grey, suffix: str = ".png") -> bytes:
-    """A grey picture as the bytes of an image file of this kind."""
+    """Encode a grey picture as an image file of the kind given by its suffix."""
     return bytes(cv2.imencode(suffix, picture)[1])
 
 
 def with_opencv(kind: str, data: Any, flags: int) -> Samples:
-    """What OpenCV makes of a file's bytes: samples (height, width) or (height, width, 3 or 4), BGR."""
+    """A file's samples as OpenCV decodes them: (height, width) or (height, width, 3 or 4) in BGR order."""
     try:
         page = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -73,7 +73,7 @@ def with_opencv(kind: str, data: Any, flags: int) -> Samples:
 
 
 def too_large(max_pixels: int) -> Unreadable:
-    """What is said of a page of more pixels than the limit."""
+    """The error for a page with more pixels than the limit."""
     return Unreadable(Status.TOO_LARGE, f"more than {counted(max_pixels, 'pixel')} a page")
 
 
@@ -81,9 +81,9 @@ _BY_PILLOW = {"GIF": "GIF", "JPEG 2000": "JPEG2000", "AVIF": "AVIF", "HEIF": "HE
 
 
 def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Grey | None]:
-    """What Pillow makes of the first picture of a file: its samples, upright, as BGR or grey, and its alpha or None."""
+    """The first picture of a file as Pillow decodes it: upright samples in BGR or grey, and alpha or None."""
     if kind == "HEIF":
-        import pillow_heif  # here, since few folders hold such a file
+        import pillow_heif  # imported here: few folders hold such a file
 
         pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
     elif kind == "AVIF":
@@ -101,7 +101,7 @@ def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Gre
         raise too_large(max_pixels) from None
     except UnidentifiedImageError:
         raise Unsupported(Status.UNDECODABLE, f"corrupt {kind}, or a variant of it that is not read") from None
-    except Exception as error:  # noqa: BLE001 - what its decoders raise at a damaged file is not told anywhere
+    except Exception as error:  # noqa: BLE001 - the exceptions of its decoders for damaged files are not documented
         raise Unreadable(Status.UNDECODABLE, f"corrupt {kind}: {error}"[:200]) from None
 
 
@@ -121,10 +121,10 @@ def _samples(image: Image.Image) -> tuple[Samples, Grey | None]:
 
 
 def grey(samples: Samples, alpha: Samples | None = None, associated: bool = False) -> Grey:
-    """Samples (height, width) or (height, width, 3), uint8 or uint16, BGR, as a page of uint8.
+    """A grey page of uint8 from samples (height, width) or (height, width, 3), BGR, uint8 or uint16.
 
-    Where there is alpha, the picture is laid over white paper; over black, where its strokes are too light to be seen
-    on white. ``associated``: the samples are multiplied by their alpha already.
+    A picture with alpha is laid over white paper, or over black if its strokes are too light to be seen on white.
+    ``associated``: the samples are already multiplied by alpha.
     """
     page = _eight_bits(samples)
     if page.ndim == 3:
@@ -135,7 +135,7 @@ def grey(samples: Samples, alpha: Samples | None = None, associated: bool = Fals
 
 
 def _eight_bits(samples: Samples) -> Grey:
-    # What has 10 or 12 bits is kept in 16 often; the largest sample of the page tells how many there are.
+    # Samples of 10 or 12 bits are often stored in 16; the largest sample shows how many bits are used.
     if samples.dtype == np.uint16:
         bits = int(samples.max(initial=0)).bit_length()
         return np.asarray(samples >> max(0, bits - 8), np.uint8)
@@ -160,7 +160,7 @@ def _on_paper(page: Grey, alpha: Grey, associated: bool) -> Grey:
 def _may_be_transparent(kind: str, data: bytes) -> bool:
     if kind == "PNG":
         return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
-    if kind == "BMP":  # 32 bits with masks, one of them for alpha
+    if kind == "BMP":  # 32 bits with channel masks, one of them for alpha
         header, bits, compression = data[14:18], data[28:30], data[30:34]
         masked = compression in (b"\3\0\0\0", b"\6\0\0\0") and (header > b"\x34" or compression[:1] == b"\6")
         return bits == b"\x20\0" and masked and data[66:70] not in (b"", bytes(4))
@@ -168,18 +168,20 @@ def _may_be_transparent(kind: str, data: bytes) -> bool:
 
 
 def _with_alpha(kind: str, data: bytes, max_pixels: int) -> Grey:
-    # OpenCV either keeps the alpha channel or turns by EXIF orientation, not both; Pillow does both, in 8 bits.
+    # OpenCV either keeps alpha or applies the EXIF orientation; Pillow does both, but in 8 bits.
     if kind == "PNG" and data[24:25] == b"\x10":
         return _turned_16_bits(data)
     if kind == "BMP":
         samples = with_opencv(kind, data, cv2.IMREAD_UNCHANGED)
-        four = samples.ndim == 3 and samples.shape[2] == 4 and samples[:, :, 3].any()  # many leave it at 0: no alpha
+        four = (
+            samples.ndim == 3 and samples.shape[2] == 4 and samples[:, :, 3].any()
+        )  # many writers leave it at 0: no alpha
         return grey(samples[:, :, :3], samples[:, :, 3]) if four else grey(samples[:, :, :3])
     return grey(*with_pillow(kind, BytesIO(data), max_pixels))
 
 
 def _turned_16_bits(data: bytes) -> Grey:
-    if data[25:26] not in (b"\x04", b"\x06"):  # one grey or colour is said to be clear: OpenCV leaves it as it is
+    if data[25:26] not in (b"\x04", b"\x06"):  # one value is marked transparent; OpenCV ignores that
         return grey(with_opencv("PNG", data, _AS_GREY))
     samples = with_opencv("PNG", data, cv2.IMREAD_UNCHANGED)
     if samples.ndim == 3 and samples.shape[2] == 4:
@@ -188,7 +190,7 @@ def _turned_16_bits(data: bytes) -> Grey:
 
 
 def turned(page: Grey, orientation: int) -> Grey:
-    """A page as it is meant to be seen; ``orientation`` is that of EXIF and TIFF, 1 to 8."""
+    """The page turned upright; ``orientation`` is 1 to 8, as in EXIF and TIFF."""
     if orientation in (5, 6, 7, 8):
         page = page.T
     if orientation in (2, 3, 6, 7):
@@ -199,11 +201,11 @@ def turned(page: Grey, orientation: int) -> Grey:
 
 
 def square(page: Grey, density: tuple[float, float], orientation: int, max_pixels: int) -> Grey:
-    """An upright page with square pixels, as a fax of 204x98 dpi has none.
+    """Resample an upright page to square pixels; a fax of 204x98 dpi, for example, has none.
 
-    ``density`` is pixels per unit across and down, before the page was turned; where it is unknown, near
-    square or beyond belief, the page is left as it is. The coarser side is stretched, or the finer one shrunk where
-    that would take more than ``max_pixels``.
+    ``density`` is pixels per unit across and down before the page was turned. If it is unknown, nearly square or
+    implausible, the page is returned unchanged. The coarser side is stretched, or the finer side shrunk if stretching
+    would need more than ``max_pixels``.
     """
     if _is_square(density):
         return page
@@ -238,12 +240,12 @@ def _orientation(kind: str, data: bytes) -> int:
     try:
         with Image.open(BytesIO(data), formats=(kind,)) as image:
             return int(image.getexif().get(274, 1))
-    except Exception:  # noqa: BLE001 - EXIF that cannot be read turns nothing
+    except Exception:  # noqa: BLE001 - unreadable EXIF means no rotation
         return 1
 
 
 def _why_not(kind: str, data: Any) -> str:
-    """What is said of a file that OpenCV does not read."""
+    """The reason why OpenCV cannot read a file."""
     if kind == "JPEG":
         return _why_no_jpeg(data)
     if kind == "BMP" and data[30:34] in (b"\4\0\0\0", b"\5\0\0\0"):

@@ -1,7 +1,7 @@
-"""Where the ink of a page is: its strength on its paper, and which of it is the digit, lines and specks.
+"""Find the ink of a page: how strong it is on its paper, and which of it is digit, line or speck.
 
-Greys stay uint8 wherever they can: on pages this small the calls cost more than the pixels, and numpy's reductions
-cost more than OpenCV's.
+Grey levels stay uint8 wherever possible. Pages are so small that a call costs more than its pixels, and a reduction in
+numpy costs more than one in OpenCV.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from mnist_batch.pixels import strokes
 from mnist_batch.pixels.opencv import cv2
 
-WORK = 64  # pixels of the longer side in which ink is looked for: a digit of half a cell is still above 20
+WORK = 64  # pixels of a page's longer side while ink is searched: a digit half as high as its cell has over 20
 LEAST_CONTRAST = 8  # grey levels between paper and ink
-FAINT = 80  # grey levels below which ink may be a shadow
-SMALLEST = 24  # pixels of a digit at work size; a smaller one is looked for again, closer
+FAINT = 80  # weaker ink, in grey levels, may be a shadow
+SMALLEST = 24  # pixels; a digit smaller than this at work size is searched again, enlarged
 
 Grey = NDArray[np.uint8]
 Levels = NDArray[np.float32]
@@ -27,12 +27,12 @@ _TRIANGLE = 7.0 - np.abs(np.arange(-6, 7))
 
 
 @dataclass(frozen=True)
-class Look:
-    """A part of a page, at the size in which its ink was looked for, and the ink there; masks are of 0 and 1.
+class Ink:
+    """The ink in one part of a page, at the size at which it was searched. Masks are uint8 of 0 and 1.
 
-    ``page`` is the page's (width, height), ``part`` where on the page it was, ``work`` its pixels, ``strength`` how
-    many grey levels each is from the paper towards the ink. ``mask`` is all ink, of more than ``threshold`` levels:
-    ``digit``, with its bounding ``box``, ``lines`` (None where there are none) and specks.
+    ``page`` is the page's (width, height) and ``part`` the searched box on it. ``work`` has the pixels of that part,
+    ``strength`` how many grey levels each pixel lies from the paper towards the ink. ``mask`` is all ink stronger than
+    ``threshold``: the ``digit`` with its bounding ``box``, the ``lines`` (None if there are none) and specks.
     """
 
     page: tuple[int, int]
@@ -49,27 +49,27 @@ class Look:
 
     @property
     def scaled(self) -> bool:
-        """Whether the part was made smaller or larger to look for ink."""
+        """Whether the part was resized for the search."""
         return self.work.shape != (self.part[3], self.part[2])
 
 
-def look(page: Grey) -> Look | None:
-    """Find the ink of a grey page; None where there is none."""
+def find_ink(page: Grey) -> Ink | None:
+    """The ink of a grey page, or None if it has none."""
     size = page.shape[1], page.shape[0]
-    found = _look(page, 0, 0, size)
-    if found is None or max(found.box[2:]) >= SMALLEST or found.work.shape[0] >= found.part[3]:
-        return found
-    x, y, width, height = _around(found)
-    return _look(page[y : y + height, x : x + width], x, y, size)
+    ink = _ink_inside_frame(page, 0, 0, size)
+    if ink is None or max(ink.box[2:]) >= SMALLEST or ink.work.shape[0] >= ink.part[3]:
+        return ink
+    x, y, width, height = _surroundings(ink)
+    return _ink_inside_frame(page[y : y + height, x : x + width], x, y, size)
 
 
-def _look(page: Grey, x: int, y: int, size: tuple[int, int]) -> Look | None:
+def _ink_inside_frame(page: Grey, x: int, y: int, size: tuple[int, int]) -> Ink | None:
     left, top, part = _without_frame(page)
-    return _find(_at_work_size(part), (x + left, y + top, part.shape[1], part.shape[0]), size)
+    return _ink_of(_at_work_size(part), (x + left, y + top, part.shape[1], part.shape[0]), size)
 
 
 def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
-    """The page without rows and columns of one grey around a paper of another: a box cut out with its border."""
+    """The page without an even border around paper of another grey, as a cell cut out with its box has; its corner."""
     left = top = 0
     for _ in range(3):
         grey, (height, width) = int(page[0, 0]), page.shape
@@ -82,7 +82,7 @@ def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
         if inner_width == width or inner_height == height:
             break
         if inner_width < max(12, 0.6 * width) or inner_height < max(12, 0.6 * height):
-            break  # that is a digit
+            break  # the inner part is a digit, not a page
         inner = page[y : y + inner_height, x : x + inner_width]
         ring = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
         ring.sort()
@@ -105,9 +105,10 @@ def _at_work_size(page: Grey) -> Grey:
     return np.asarray(cv2.resize(page, size, interpolation=how), np.uint8)
 
 
-def _around(found: Look) -> Box:
-    (left, top, wide, high), (x, y, width, height) = found.part, found.box
-    factor = max(wide, high) / max(found.work.shape)  # the shorter side may have been rounded by half
+def _surroundings(ink: Ink) -> Box:
+    """The box on the page around a small digit, with a margin of half its size."""
+    (left, top, wide, high), (x, y, width, height) = ink.part, ink.box
+    factor = max(wide, high) / max(ink.work.shape)  # the shorter side may have been rounded by half
     margin = max(4, max(width, height) // 2)
     x_from, y_from = (max(0, int((at - margin) * factor)) for at in (x, y))
     x_to = min(wide, int((x + width + margin) * factor) + 1)
@@ -115,7 +116,7 @@ def _around(found: Look) -> Box:
     return left + x_from, top + y_from, x_to - x_from, y_to - y_from
 
 
-def _find(page: Grey, part: Box, size: tuple[int, int]) -> Look | None:
+def _ink_of(page: Grey, part: Box, size: tuple[int, int]) -> Ink | None:
     noise = _noise(page)
     least = max(LEAST_CONTRAST, 4 * noise)
     strength, dark = _strength(page, noise, least)
@@ -132,17 +133,17 @@ def _find(page: Grey, part: Box, size: tuple[int, int]) -> Look | None:
     box = cv2.boundingRect(digit)
     if page.shape[0] <= part[3] and strongest < FAINT and not _is_sharp(smooth, box):
         return None
-    return Look(size, part, page, strength, dark, noise, threshold, mask, lines, digit, box)
+    return Ink(size, part, page, strength, dark, noise, threshold, mask, lines, digit, box)
 
 
 def _strongest(strength: Grey) -> int:
-    """How strong ink is where it is strongest, apart from single pixels."""
+    """The strength of the strongest ink; a few single pixels do not count."""
     count = max(4, strength.size // 250)
     return _ranked(strength, strength.size - count) if count < strength.size else 0
 
 
 def _is_sharp(strength: Grey, box: Box) -> bool:
-    """Whether faint ink has the edges of strokes and is no shadow: 4 pixels across, it loses most of its strength."""
+    """Whether faint ink has sharp edges, unlike a shadow: it loses most of its strength within 4 pixels."""
     x, y, width, height = box
     seen = strength[max(0, y - 3) : y + height + 3, max(0, x - 3) : x + width + 3]
     full = _ranked(seen, int(0.97 * seen.size))
@@ -151,7 +152,7 @@ def _is_sharp(strength: Grey, box: Box) -> bool:
 
 
 def _ranked(values: Grey, rank: int) -> int:
-    """The value at a rank, from 0 for the smallest."""
+    """The value at a rank; rank 0 is the smallest value."""
     return int(cv2.calcHist([values], [0], None, [256], [0, 256]).cumsum().searchsorted(rank, "right"))
 
 
@@ -161,7 +162,10 @@ def _above(values: Grey, limit: float) -> Grey:
 
 
 def _noise(page: Grey) -> float:
-    """The difference of neighbours: neither a gradient of the light nor the few edges of ink move its median."""
+    """The noise in grey levels, from the median difference of neighbouring pixels.
+
+    Uneven light and the few edges of ink hardly change that median.
+    """
     if page.shape[1] < 2:
         return 0.0
     steps = cv2.absdiff(page[:, 1:], page[:, :-1])
@@ -171,11 +175,11 @@ def _noise(page: Grey) -> float:
 
 
 def _strength(page: Grey, noise: float, least: float) -> tuple[Grey, bool]:
-    """How far each pixel is from the paper around it, towards the ink, and whether ink is the darker of the two.
+    """How many grey levels each pixel lies from its paper towards the ink, and whether ink is darker than paper.
 
-    All 0 for a page that is not level and has nothing of at least ``least`` but at its edges.
+    All 0 for a page in uneven light if nothing away from its edges reaches ``least``.
     """
-    # Ink is on the side that is farther from the paper, apart from the edges, where borders and shadows are.
+    # Ink is what lies farther from the paper, darker or lighter. Edges are ignored: borders and shadows lie there.
     core = strokes.core(page, 8)
     paper = _paper(page, noise)
     if isinstance(paper, int):
@@ -201,7 +205,7 @@ def _is_level(page: Grey, dark: bool) -> bool:
 
 
 def _levelled(strength: Levels) -> Grey:
-    """The strength above what is wider than a stroke, and so is no ink."""
+    """The strength after subtracting everything wider than a stroke, which cannot be ink."""
     small, kernel = _shrunk(strength)
     floor = cv2.morphologyEx(small, cv2.MORPH_OPEN, kernel)
     lowest, highest, _, _ = cv2.minMaxLoc(floor)
@@ -215,7 +219,7 @@ def _levelled(strength: Levels) -> Grey:
 
 
 def _shrunk(page: NDArray[Any]) -> tuple[NDArray[Any], Grey]:
-    """A page at a quarter of its size, and a square wider than a digit's strokes lie apart there."""
+    """The page at a quarter of its size, and a square kernel wider than the gaps between a digit's strokes there."""
     height, width = page.shape
     small = cv2.resize(page, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_AREA)
     return small, _kernel(max(3, (min(small.shape) * 7 // 10) | 1))
@@ -227,7 +231,7 @@ def _kernel(side: int) -> Grey:
 
 
 def _paper(page: Grey, noise: float) -> int | Levels:
-    """The grey of the paper: of all of it, or at each pixel where the light is uneven."""
+    """The grey level of the paper: one value, or one per pixel if the light is uneven."""
     height, width = page.shape
     histogram = cv2.calcHist([page], [0], None, [256], [0, 256])
     reach = int(max(12, 2.5 * noise))
@@ -243,12 +247,12 @@ def _paper(page: Grey, noise: float) -> int | Levels:
     corners = sorted(page[:: max(1, height - 1), :: max(1, width - 1)].ravel().tolist())
     corner = (corners[(len(corners) - 1) // 2] + corners[len(corners) // 2]) // 2
     if of_paper < 0.5 and abs(corner - paper) > 60 and share(corner) > 0.25:
-        return int(corner)  # a thick digit, cut out tightly, is most of its page
+        return int(corner)  # a thick digit that is cut out tightly covers most of its page
     return paper
 
 
 def _uneven_light(page: Grey) -> Levels | None:
-    # The median of a neighbourhood that is wider than strokes; edges, where borders are, do not count in it.
+    # The median over an area wider than strokes. Edges, where borders lie, are left out.
     seen = cv2.resize(page, (16, 16), interpolation=cv2.INTER_AREA)[2:-2, 2:-2]
     local = cv2.medianBlur(cv2.copyMakeBorder(seen, 6, 6, 6, 6, cv2.BORDER_REFLECT_101), 9)[4:-4, 4:-4]
     darkest, lightest, _, _ = cv2.minMaxLoc(local)

@@ -1,4 +1,4 @@
-"""The images of a PBM, PGM or PPM file, told apart. Bytes only, nothing is decoded here."""
+"""Split a PBM, PGM or PPM file into its images. Nothing is decoded here."""
 
 import re
 
@@ -9,34 +9,34 @@ from mnist_batch.wording import counted
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _HEADER = re.compile(rb"P([1-6])" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)")
 _MAXIMUM = re.compile(_GAP + rb"(\d+)")
-_NEXT = re.compile(rb"[^P#]*(?:#[^\n]*\n?[^P#]*)*")  # up to a P that stands in no comment
+_NEXT = re.compile(rb"[^P#]*(?:#[^\n]*\n?[^P#]*)*")  # up to the next P outside a comment
 
 
 def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable | None]:
-    """Each image of a file as its bytes and its maximum, the sample that means white; and what is wrong after them.
+    """Each image of a file as (its bytes, the sample value of white), and the fault that ended the list, if any.
 
-    A plain image ends where the next begins; after a raw one there may be white space. What follows and is no
-    image is left alone. Raises Unreadable (``undecodable``) where there is none.
+    A plain image ends where the next begins; white space may follow a raw one. Anything else after the last image is
+    ignored. Raises Unreadable (``undecodable``) if the first image cannot be read.
     """
-    found: list[tuple[bytes, int]] = []
+    images_so_far: list[tuple[bytes, int]] = []
     at = 0
     while re.match(rb"P[1-7]\s", data[at : at + 3]):
-        if len(found) == most:
-            return found, Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'image')}")
+        if len(images_so_far) == most:
+            return images_so_far, Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'image')}")
         try:
             end, maximum = _end(data, at)
         except Unreadable as error:
-            if not found:
+            if not images_so_far:
                 raise
-            return found, error
+            return images_so_far, error
         plain = data[at + 1 : at + 2] in b"123"
-        found.append((data[at:end] + b"\n" * plain, maximum))  # OpenCV wants one behind the last number
+        images_so_far.append((data[at:end] + b"\n" * plain, maximum))  # OpenCV needs one after the last number
         at = end + len(data[end : end + 4096]) - len(data[end : end + 4096].lstrip())
-    return found, None
+    return images_so_far, None
 
 
 def _end(data: bytes, at: int) -> tuple[int, int]:
-    """Where the image that begins at ``at`` ends, and its maximum."""
+    """Where the image that starts at ``at`` ends, and its sample value of white."""
     if data[at : at + 2] == b"P7":
         raise Unreadable(Status.UNDECODABLE, "a PAM image, which is not read; save it as PNG or TIFF")
     header = _HEADER.match(data, at)

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a picture that is read, or the name of what it is instead."""
+"""Recognise a file by its first bytes: a supported picture format, or the name of whatever else it is."""
 
 import codecs
 import re
@@ -6,7 +6,7 @@ import re
 from mnist_batch.errors import Unreadable
 from mnist_batch.statuses import Status
 
-# Only these reach a decoder: a file's name says nothing, and the decoders know formats with open flaws.
+# Only these reach a decoder. A file's name proves nothing, and some formats that decoders support have known flaws.
 _READ = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -21,7 +21,7 @@ _READ = (
 )
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
-# Pictures that are not read, and what to do with them.
+# Pictures in formats that are not supported.
 _PICTURES = (
     (8, b"CR\x02\0", "a Canon camera's raw image (CR2)"),
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
@@ -65,7 +65,7 @@ _PICTURES = (
 )
 _SAVE = "save it as PNG or TIFF"
 
-# What is no picture.
+# Files that are not pictures.
 _PDF = "a PDF; save its pages as PNG or TIFF images"
 _OTHERS = (
     (0, b"%PDF-", _PDF),
@@ -94,17 +94,17 @@ _OTHERS = (
 
 
 def kind_of(data: bytes) -> str:
-    """Which of the formats that are read a file is in: PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000, AVIF or HEIF.
+    """The format of a picture file: PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000, AVIF or HEIF.
 
-    Raises Unreadable that names what it is instead: ``undecodable`` for pictures, ``not_an_image`` for all else.
+    Raises Unreadable for any other file and names what it is: ``undecodable`` for a picture, else ``not_an_image``.
     """
-    kind = _found(_READ, data) or _in_container(data)
+    kind = _match(_READ, data) or _in_container(data)
     if kind is None or (kind == "TIFF" and data[8:10] == b"CR"):
         raise _unknown(data)
     return kind
 
 
-def _found(table: tuple[tuple[int, bytes, str], ...], data: bytes) -> str | None:
+def _match(table: tuple[tuple[int, bytes, str], ...], data: bytes) -> str | None:
     for at, start, name in table:
         if data.startswith(start, at):
             return name
@@ -114,7 +114,7 @@ def _found(table: tuple[tuple[int, bytes, str], ...], data: bytes) -> str | None
 def _in_container(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
-    if data[:2] == b"BM" and data[15:18] == b"\0\0\0" and 12 <= data[14] <= 124:  # the size of its second header
+    if data[:2] == b"BM" and data[15:18] == b"\0\0\0" and 12 <= data[14] <= 124:  # the size of the second header
         return "BMP"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
         return "PNM"
@@ -127,10 +127,10 @@ def _in_container(data: bytes) -> str | None:
 
 
 def _unknown(data: bytes) -> Unreadable:
-    picture = _found(_PICTURES, data)
+    picture = _match(_PICTURES, data)
     if picture:
         return Unreadable(Status.UNDECODABLE, f"{picture}, which is not read; {_SAVE}")
-    other = _found(_OTHERS, data) or (_PDF if b"%PDF-" in data[:1024] else None)  # where readers of PDF look for it
+    other = _match(_OTHERS, data) or (_PDF if b"%PDF-" in data[:1024] else None)  # PDF readers search this far
     if other:
         return Unreadable(Status.NOT_AN_IMAGE, other)
     if data[:1] == b"\x0a" and data[1:2] in (b"\0", b"\x02", b"\x03", b"\x04", b"\x05") and data[2:3] == b"\x01":
@@ -163,7 +163,7 @@ def _is_text(start: bytes) -> bool:
     if re.search(rb"[^\t\n\f\r\x1b -~\x80-\xff]", start):
         return False
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(start)  # the last letter may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # the last character may be cut off
     except UnicodeDecodeError:
         return 4 * sum(byte < 0x80 for byte in start) > 3 * len(start)
     return len(start) > 1

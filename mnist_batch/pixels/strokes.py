@@ -1,4 +1,4 @@
-"""Which ink of a page is its digit: not box borders, ruled lines or specks."""
+"""Tell the digit from box borders, ruled lines and specks."""
 
 from typing import Any, NamedTuple
 
@@ -9,19 +9,19 @@ from mnist_batch.pixels.opencv import cv2
 
 Grey = NDArray[np.uint8]
 
-SPECK = 0.08  # of a page's side: ink that is smaller is no digit
+SPECK = 0.08  # of the page's side; smaller pieces of ink are not digits
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def core(page: NDArray[Any], part: int) -> tuple[slice, slice]:
-    """Where a page is without a ``part``th of its height and width at each edge."""
+    """The slices of a page that leave out 1/``part`` of its height and width at each edge."""
     height, width = page.shape
     return slice(height // part, height - height // part), slice(width // part, width - width // part)
 
 
 def lines_of(mask: Grey) -> Grey | None:
-    """Box borders and ruled lines: ink from edge to edge, thin, in the outer quarter of the page; slants allowed."""
+    """Box borders and ruled lines: thin, possibly slanted ink from edge to edge in the outer quarters of the page."""
     (height, width), (x, y, w, h) = mask.shape, cv2.boundingRect(mask)
     if not ((x <= 3 and x + w >= width - 3) or (y <= 3 and y + h >= height - 3)):
         return None
@@ -34,13 +34,13 @@ def lines_of(mask: Grey) -> Grey | None:
     lines = cv2.bitwise_or(across, cv2.transpose(down))
     left = cv2.subtract(mask, lines)
     x, y, w, h = cv2.boundingRect(left)
-    # Unless the page was cut out tightly around it: what is left still touches the edges then.
+    # If the page was cut out tightly, these are strokes: what remains still touches the edges.
     free = (x > 0) + (y > 0) + (x + w < width) + (y + h < height)
     return lines if free >= 3 and cv2.countNonZero(left) >= 0.12 * cv2.countNonZero(mask) else None
 
 
 def _fullest(mask: Grey, axis: int) -> int:
-    """The most ink in a row (axis 1) or column (axis 0) of the outer quarters."""
+    """The largest count of ink pixels in a row (axis 1) or column (axis 0) of the outer quarters."""
     ink = _sums(mask, axis)
     band = max(1, len(ink) // 4)
     return max(*ink[:band], *ink[-band:])
@@ -52,7 +52,7 @@ def _sums(mask: Grey, axis: int) -> list[int]:
 
 
 def _long_runs(thick: Grey) -> Grey | None:
-    """The rows' runs of ink along most of the page, in its upper and lower quarter; None where they are no lines."""
+    """Runs of ink along most of a row, in the upper and lower quarter of the page; None if too thick for lines."""
     height, width = thick.shape
     band, least = max(1, height // 4), max(3, int(0.7 * width))
     lines, sums = np.zeros(thick.shape, np.uint8), _sums(thick, 1)
@@ -66,24 +66,26 @@ def _long_runs(thick: Grey) -> Grey | None:
     upper = sum(row < band for row in rows)
     if max(upper, len(rows) - upper) > max(4, 0.16 * height):
         return None
-    # The bar of a 7 ends on the page; a line goes on beyond it.
+    # A line runs beyond both edges of the page; the bar of a 7 ends on it.
     if cv2.countNonZero(runs[:, :3]) and cv2.countNonZero(runs[:, -3:]):
         lines[full] = runs
     return lines
 
 
 def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
-    """The pieces of ink that are the digit: the largest near the middle, and those that are parts of it."""
+    """The digit: the largest piece of ink near the middle, and the pieces that belong to it."""
     count, _ = cv2.connectedComponents(ink, connectivity=8, ltype=cv2.CV_16U)
-    if count == 2 and not _is_doubtful(ink):  # one piece is the digit whatever the rules say: most pages
+    if count == 2 and not _is_doubtful(ink):  # most pages: a single piece is the digit, without further rules
         return ink if cv2.minMaxLoc(strength, ink)[1] > strong and cv2.countNonZero(ink) >= 3 else None
     count, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)
-    found = np.bincount(
+    strong_pixels = np.bincount(
         labels[cv2.threshold(strength, int(strong), 1, cv2.THRESH_BINARY)[1].view(np.bool_)], minlength=count
     )
-    found[0] = 0
+    strong_pixels[0] = 0
     boxes, middles = stats.tolist(), centres.tolist()
-    pieces = [_piece(label, boxes[label], middles[label], ink.shape) for label in np.flatnonzero(found).tolist()]
+    pieces = [
+        _piece(label, boxes[label], middles[label], ink.shape) for label in np.flatnonzero(strong_pixels).tolist()
+    ]
     pieces = [piece for piece in pieces if max(piece.wide, piece.high) >= SPECK]
     if all(_is_remains(piece, labels) for piece in pieces):
         return None
@@ -96,13 +98,13 @@ def digit_of(ink: Grey, strength: Grey, strong: float) -> Grey | None:
 
 
 def _is_doubtful(ink: Grey) -> bool:
-    """Whether a page's only piece of ink may be a speck, or what is left of a border."""
+    """Whether the only piece of ink on a page may be a speck or the remains of a border."""
     (height, width), (_, _, w, h) = ink.shape, cv2.boundingRect(ink)
     return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(ink[core(ink, 8)]) < 0.1 * cv2.countNonZero(ink))
 
 
 def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
-    """Whether a piece lies along the edges of the page and nowhere else: what is left of a border, not a digit."""
+    """Whether a piece lies only along the edges of the page: the remains of a border, not a digit."""
     height, width = labels.shape
     if min(height, width) < 20 or not (piece.sides or max(piece.wide, piece.high) >= 0.6):
         return False
@@ -110,7 +112,7 @@ def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
 
 
 class _Piece(NamedTuple):
-    """A connected piece of ink: its number, its box and what the rules ask of it, relative to the page."""
+    """A connected piece of ink: its label and the measures that the rules use, relative to the page."""
 
     label: int
     area: float
@@ -129,7 +131,7 @@ def _piece(label: int, stats: list[int], centre: list[float], shape: tuple[int, 
 
 
 def _chosen(pieces: list[_Piece], labels: NDArray[np.int32]) -> list[int]:
-    """The numbers of the pieces that are the digit, of those with strong ink."""
+    """The labels of the pieces that make up the digit, out of those with strong ink."""
     frames = _frames(pieces, labels)
     unframed = [piece for piece in pieces if piece.label not in frames] or pieces
     some = [piece for piece in unframed if not _is_strip(piece)] or unframed
@@ -148,7 +150,7 @@ def _is_strip(piece: _Piece) -> bool:
 
 
 def _frames(pieces: list[_Piece], labels: NDArray[np.int32]) -> set[int]:
-    """The pieces that are borders: at the edges of the page, or a box drawn on it around something."""
+    """The labels of borders: at the edges of the page, or a box drawn around something."""
     frames: set[int] = set()
     large = [piece for piece in pieces if piece.wide > 0.8 or piece.high > 0.8 or min(piece.wide, piece.high) > 0.6]
     if not large:
@@ -156,7 +158,7 @@ def _frames(pieces: list[_Piece], labels: NDArray[np.int32]) -> set[int]:
     inside = np.bincount(labels[core(labels, 5)].ravel(), minlength=pieces[-1].label + 1).tolist()
     hollow = [piece for piece in large if inside[piece.label] < 0.3 * piece.area]
     boxes = [piece for piece in hollow if min(piece.wide, piece.high) > 0.6 and piece.filled < 0.35]
-    # A box that was drawn on the page as a whole has a digit in it; a 0 has not.
+    # A complete box on the page contains a digit; a 0 contains nothing.
     within = max((inside[piece.label] for piece in pieces if piece not in boxes), default=0)
     for piece in hollow:
         spans = max(piece.wide, piece.high) > 0.8

@@ -1,4 +1,4 @@
-"""The directories of a TIFF or BigTIFF file: what each says of its page. Bytes only, nothing is decoded here."""
+"""Read the directories of a TIFF or BigTIFF file, which describe its pages. Nothing is decoded here."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -20,13 +20,13 @@ TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES, SUB_DIRECTORIES, EXTRA, FORMAT, OLD_
     513,
 )
 
-Changes = dict[int, tuple[int, bytes] | None]  # what a tag is to be: its type and bytes, or None: left out
+Changes = dict[int, tuple[int, bytes] | None]  # new values by tag, as (type, bytes); None removes the tag
 
 _WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_LETTERS = {1: "1B", 3: "1H", 4: "1I", 5: "2I", 13: "1I", 16: "1Q", 18: "1Q"}  # whole numbers, and fractions of two
+_LETTERS = {1: "1B", 3: "1H", 4: "1I", 5: "2I", 13: "1I", 16: "1Q", 18: "1Q"}  # integers, and fractions as two integers
 _SHAPES_A_PAGE = (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325)
 _SHAPES_A_PAGE += (332, 338, 339, 347, *range(512, 522), *range(529, 533))
-# How many entries there are, where something is, and an entry.
+# By byte order, + for BigTIFF: the number of entries, an offset, an entry.
 _FORMS = {
     order + plus: tuple(struct.Struct(order + form) for form in forms)
     for order in "<>"
@@ -37,7 +37,7 @@ _MOST_DIRECTORIES = 10_000
 
 @dataclass(slots=True)
 class Directory:
-    """One directory of ``data``: its entries by tag, as (tag, type, count, the field with the value or where it is)."""
+    """One directory of ``data``: its entries by tag, as (tag, type, count, the value or its offset)."""
 
     data: bytes
     order: str
@@ -46,7 +46,7 @@ class Directory:
     entries: Mapping[int, tuple[int, int, int, bytes]]
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a tag's value, empty where there is none or they lie outside the file."""
+        """The bytes of a tag's value; empty if the tag is missing or its value lies outside the file."""
         _, kind, count, field = self.entries.get(tag, (0, 0, 0, b""))
         size = _WIDTHS.get(kind, 0) * count
         if size <= len(field):
@@ -55,7 +55,7 @@ class Directory:
         return self.data[at : at + size] if at + size <= len(self.data) else b""
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag's value, a fraction as two of them."""
+        """A tag's value as integers; a fraction is two of them."""
         kind, raw = self.entries.get(tag, (0, 0, 0, b""))[1], self.raw(tag)
         if kind not in _LETTERS:
             return ()
@@ -75,12 +75,12 @@ class Directory:
 
     @property
     def is_page(self) -> bool:
-        """Whether it is neither a smaller copy of another page nor a mask of one."""
+        """Whether it describes a page, not a smaller copy or a mask of one."""
         return not self.first(SUBFILE) & 0b101 and self.first(OLD_SUBFILE) != 2 and self.first(PHOTOMETRIC) != 4
 
     @property
     def density(self) -> tuple[float, float]:
-        """Pixels per unit across and down, as stored; (0, 0) where it does not say."""
+        """Pixels per unit across and down, as stored; (0, 0) if not given."""
         if X_RESOLUTION not in self.entries:
             return 0, 0
         across, down = (
@@ -91,30 +91,30 @@ class Directory:
 
 
 def pages(data: bytes, most: int) -> tuple[list[Directory], Unreadable | None]:
-    """The directories of a file's pages, in order, and what is wrong with the chain after them, if anything.
+    """The directories of a file's pages, in order, and the fault that broke the chain after them, if any.
 
-    Smaller copies and masks are left out. At most ``most`` pages are told of. Raises Unreadable
-    (``undecodable``) where there is none.
+    Smaller copies and masks are left out, and pages beyond ``most``. Raises Unreadable (``undecodable``) if there is
+    no page.
     """
-    found: list[Directory] = []
+    directories: list[Directory] = []
     copies: list[Directory] = []
     fault = None
     try:
         for directory in _chain(data):
-            (found if directory.is_page else copies).append(directory)
-            if len(found) > most:
+            (directories if directory.is_page else copies).append(directory)
+            if len(directories) > most:
                 raise Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}")
     except Unreadable as error:
         fault = error
-    if not found and copies:
+    if not directories and copies:
         if SUB_DIRECTORIES in copies[0].entries:
             raise Unreadable(
                 Status.UNDECODABLE, "a camera's raw image, or a TIFF with nothing but a preview in its chain"
             )
-        found = copies[:1]  # a single page that is said to be a copy
-    if not found:
+        directories = copies[:1]  # the only page is marked as a copy
+    if not directories:
         raise fault or Unreadable(Status.UNDECODABLE, "a TIFF without a page")
-    return found[:most], fault
+    return directories[:most], fault
 
 
 def _chain(data: bytes) -> Iterator[Directory]:
@@ -143,17 +143,17 @@ def _chain(data: bytes) -> Iterator[Directory]:
 
 
 class Pointer:
-    """A file whose header is pointed at one page after the other, so that a decoder sees that page only.
+    """A file whose header is set to one page after another, so that a decoder sees only that page.
 
-    Pages are never copied: a page costs what it takes to decode it, however long the file is.
+    Pages are never copied: reading one costs the same however long the file is.
     """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.file = BytesIO(data)  # shares the bytes until it is written to
+        self.file = BytesIO(data)  # shares the bytes until the first write
 
     def at(self, page: Directory) -> memoryview:
-        """The file pointed at a page as it is stored; to be released before the next one is asked for."""
+        """The file with its header set to a page as stored. Release it before asking for the next page."""
         offset = _FORMS[page.order + "+" * page.big][1]
         if offset.unpack_from(self.data, offset.size) == (page.offset,):
             return memoryview(self.data)
@@ -161,7 +161,7 @@ class Pointer:
         return self.file.getbuffer()
 
     def at_changed(self, page: Directory, changes: Changes) -> BytesIO:
-        """The file pointed at a page described anew, as a classic TIFF without orientation."""
+        """The file with its header set to a new description of a page: a classic TIFF without orientation."""
         kept: Changes = {tag: _classic(page, tag) for tag in page.entries if tag in _SHAPES_A_PAGE}
         entries = sorted((tag, *value) for tag, value in {**kept, **changes}.items() if value is not None)
         at = len(self.data) + len(self.data) % 2
@@ -186,7 +186,7 @@ class Pointer:
 
 def _classic(page: Directory, tag: int) -> tuple[int, bytes] | None:
     kind, raw = page.entries[tag][1], page.raw(tag)
-    if kind in (16, 18):  # BigTIFF's long ones; a file that is read is never that large
+    if kind in (16, 18):  # BigTIFF's 64-bit integers; no supported file is that large
         numbers = page.numbers(tag)
         if max(numbers, default=0) >= 2**32:
             raise Unreadable(Status.UNDECODABLE, "truncated TIFF: a part of the page lies behind its end")

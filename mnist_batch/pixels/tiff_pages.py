@@ -1,8 +1,8 @@
-"""The pages of a TIFF as grey pages, each through the decoder that reads its kind right.
+"""Read the pages of a TIFF as grey pages, each with the decoder that handles its kind correctly.
 
-What which decoder makes of each kind was tried with OpenCV 5.0 and Pillow 13: OpenCV gives grey with alpha without its
-alpha, 16-bit planes and turned tiles scrambled, a page of a compression it does not know black, and refuses 2 and
-4 bits a sample; Pillow reads these last, but has no words for most kinds of 16 bits.
+Tested with OpenCV 5.0 and Pillow 13. OpenCV drops the alpha of grey pages, scrambles 16-bit planes and rotated tiles,
+returns black for unknown compressions, and refuses 2 and 4 bits a sample. Pillow reads 2 and 4 bits a sample, but
+lacks modes for most 16-bit kinds.
 """
 
 import struct
@@ -30,7 +30,7 @@ NAMES = {
 _OPENCV = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 _PILLOW = (6, 34925, 50000)
 READ = frozenset(_OPENCV + _PILLOW)
-_BYTE_BY_BYTE = (1, 5, 8, 32773, 32946)  # compressions that do not care what the bytes mean
+_BYTE_BY_BYTE = (1, 5, 8, 32773, 32946)  # lossless compressions of plain bytes
 _PACKED = (5, 8, 32773, 32946)
 _FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
 _LIGHT_IS_0, _GREY, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
@@ -39,23 +39,23 @@ _COLOURS = {_LIGHT_IS_0: 1, _GREY: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3,
 
 
 def readers(data: bytes, most: int, max_pixels: int) -> tuple[list[Callable[[], Grey]], Unreadable | None]:
-    """What reads each page of a file, in order, and what is wrong with the chain of directories after them.
+    """A function to read each page of a file, in order, and the fault in the chain of directories after them, if any.
 
-    Called, each gives its page or raises Unreadable. Raises Unreadable where there is no page.
+    Each function returns its page or raises Unreadable. Raises Unreadable if the file has no page.
     """
-    found, fault = tiff.pages(data, most)
+    directories, fault = tiff.pages(data, most)
     file = tiff.Pointer(data)
-    return [partial(_page, file, page, max_pixels) for page in found], fault
+    return [partial(_page, file, page, max_pixels) for page in directories], fault
 
 
 def _page(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
     try:
-        read = _upright(file, page, max_pixels)
+        grey = _upright(file, page, max_pixels)
     except struct.error as error:
         raise Unreadable(Status.UNDECODABLE, f"corrupt TIFF: {error}") from None
     if tiff.X_RESOLUTION not in page.entries:
-        return read
-    return decoding.square(read, page.density, page.first(tiff.ORIENTATION, 1), max_pixels)
+        return grey
+    return decoding.square(grey, page.density, page.first(tiff.ORIENTATION, 1), max_pixels)
 
 
 def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
@@ -66,12 +66,12 @@ def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
     _refuse(page, max_pixels, bits, samples, photometric)
     orientation, planes = page.first(tiff.ORIENTATION, 1), page.first(tiff.PLANAR, 1) == 2 and samples > 1
     if page.first(tiff.COMPRESSION, 1) in _PILLOW or bits == 2 or (bits == 4 and photometric != _PALETTE):
-        read = _by_pillow(file, page, photometric, bits, max_pixels)
+        grey = _by_pillow(file, page, photometric, bits, max_pixels)
     elif samples > 4 or (bits == 16 and (planes or photometric == _CMYK)) or (photometric < _RGB and samples > 1):
-        read = _by_sample(file, page, samples, photometric, planes)
+        grey = _by_sample(file, page, samples, photometric, planes)
     elif tiff.TILE_WIDTH in page.entries and bits <= 8 and _tile_bits(page, bits, 1 if planes else samples) % 8192:
-        # OpenCV reads plain tiles of whole KiB only.
-        read = _coloured(
+        # OpenCV reads uncompressed tiles only if they are whole KiB.
+        grey = _coloured(
             _untiled(_described(file, page, _strips(page) | {tiff.PHOTOMETRIC: _short(page, photometric)}), page),
             page,
             photometric,
@@ -84,12 +84,12 @@ def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
     else:
         stored = _described(file, page, {tiff.PHOTOMETRIC: _short(page, photometric)})
         _need_unpacked(file, page, stored, photometric, max_pixels)
-        read = _coloured(stored, page, photometric)
-    return decoding.turned(read, orientation)
+        grey = _coloured(stored, page, photometric)
+    return decoding.turned(grey, orientation)
 
 
 def _need_unpacked(file: tiff.Pointer, page: Directory, stored: Samples, photometric: int, max_pixels: int) -> None:
-    """Raise Unreadable where a strip cannot be unpacked to its end: OpenCV does not say so, and fills it with 0."""
+    """Raise Unreadable if a strip cannot be unpacked to its end, which OpenCV hides by filling the rest with 0."""
     if page.first(tiff.COMPRESSION, 1) not in _PACKED or page.first(tiff.PLANAR, 1) == 2:
         return
     if stored.dtype != np.uint8 or photometric > _RGB or tiff.TILE_WIDTH in page.entries:
@@ -103,13 +103,13 @@ def _need_unpacked(file: tiff.Pointer, page: Directory, stored: Samples, photome
 
 
 def _unsaid(page: Directory, samples: int) -> int:
-    """The kind of colours of a page that does not say it, as libtiff has it."""
+    """The photometric interpretation of a page that does not give one, as libtiff assumes it."""
     is_fax = page.first(tiff.COMPRESSION, 1) in (2, 3, 4)
     return _RGB if samples > 2 else _LIGHT_IS_0 if is_fax else _GREY
 
 
 def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometric: int) -> None:
-    """Raise Unreadable that names what cannot be read of a page."""
+    """Raise Unreadable, naming the property of a page that is not supported."""
     compression, kind = page.first(tiff.COMPRESSION, 1), page.first(tiff.FORMAT, 1)
     pixels, wrong = page.first(tiff.WIDTH) * page.first(tiff.HEIGHT), None
     places = tiff.TILES if tiff.TILE_WIDTH in page.entries else tiff.STRIPS
@@ -140,7 +140,7 @@ def _refuse(page: Directory, max_pixels: int, bits: int, samples: int, photometr
 
 
 def _known_to_pillow(page: Directory, bits: int, samples: int, photometric: int) -> bool:
-    """Whether Pillow has a word for samples, which it needs where OpenCV cannot unpack them."""
+    """Whether Pillow has a mode for these samples; it must, if OpenCV cannot unpack them."""
     if samples == 2:
         return bits == 8 and page.first(tiff.PLANAR, 1) == 1 and photometric == _GREY
     return bits not in (10, 12, 14) or (bits == 12 and page.order == "<")
@@ -155,35 +155,35 @@ def _bits(photometric: int, samples: int) -> tuple[int, ...]:
 
 
 def _described(file: tiff.Pointer, page: Directory, changes: Changes) -> Samples:
-    """What OpenCV makes of a page that is described anew, as it is stored."""
+    """The samples that OpenCV decodes from a page with a changed description."""
     with file.at_changed(page, changes).getbuffer() as data:
         return decoding.with_opencv("TIFF", data, cv2.IMREAD_UNCHANGED)
 
 
 def _coloured(samples: Samples, page: Directory, photometric: int) -> Grey:
     if samples.ndim == 2 and samples.dtype == np.uint16 and photometric == _LIGHT_IS_0:
-        return 255 - decoding.grey(samples)  # OpenCV inverts what has 8 bits and less
+        return 255 - decoding.grey(samples)  # OpenCV inverts only pages of up to 8 bits
     if samples.ndim == 2 or samples.shape[2] < 4:
         return decoding.grey(samples)
     kind = page.first(tiff.EXTRA) if photometric == _RGB else 0
     if kind not in (1, 2):
         return decoding.grey(samples[:, :, :3])
-    multiplied = kind == 1 or samples.dtype == np.uint8  # libtiff multiplies what has 8 bits
+    multiplied = kind == 1 or samples.dtype == np.uint8  # libtiff multiplies 8-bit samples by alpha
     return decoding.grey(samples[:, :, :3], samples[:, :, 3], multiplied)
 
 
 def _by_pillow(file: tiff.Pointer, page: Directory, photometric: int, bits: int, max_pixels: int) -> Grey:
-    inverted = photometric == _LIGHT_IS_0 and bits > 8  # Pillow knows these as dark is 0 only
+    inverted = photometric == _LIGHT_IS_0 and bits > 8  # Pillow reads these only where dark is 0
     changes: Changes = {tiff.PHOTOMETRIC: _short(page, _GREY if inverted else photometric)}
     colours = page.numbers(tiff.COLOURS)
-    if colours and max(colours) < 256:  # of 8 bits, which Pillow takes for black
+    if colours and max(colours) < 256:  # 8-bit colours, which Pillow would show as black
         changes[tiff.COLOURS] = _short(page, *(257 * value for value in colours))
-    read = decoding.grey(*decoding.with_pillow("TIFF", file.at_changed(page, changes), max_pixels))
-    return 255 - read if inverted else read
+    grey = decoding.grey(*decoding.with_pillow("TIFF", file.at_changed(page, changes), max_pixels))
+    return 255 - grey if inverted else grey
 
 
 def _by_sample(file: tiff.Pointer, page: Directory, samples: int, photometric: int, planes: bool) -> Grey:
-    """Colours and alpha of a page read as grey ones of 8 or 16 bits and put together again."""
+    """Read each sample of a page as a grey page of 8 or 16 bits, and combine them into grey."""
     if page.first(tiff.COMPRESSION, 1) not in _BYTE_BY_BYTE or photometric not in (_LIGHT_IS_0, _GREY, _RGB, _CMYK):
         name = NAMES[page.first(tiff.COMPRESSION, 1)]
         raise Unreadable(
@@ -211,10 +211,10 @@ def _planes(file: tiff.Pointer, page: Directory, samples: int) -> Samples:
 
 
 def _interleaved(file: tiff.Pointer, page: Directory, samples: int) -> Samples:
-    """A page of several samples a pixel, read as a grey one that is as many times as wide."""
-    found = _as_grey(file, page, _strips(page), samples)
-    stack = found.reshape(len(found), -1, samples)
-    if page.first(tiff.PREDICTOR, 1) == 2:  # each pixel is told as what it differs by from the one left of it
+    """The samples of a page, read as a grey page that is as many times wider."""
+    wide = _as_grey(file, page, _strips(page), samples)
+    stack = wide.reshape(len(wide), -1, samples)
+    if page.first(tiff.PREDICTOR, 1) == 2:  # each pixel is stored as its difference from its left neighbour
         stack = np.cumsum(stack, axis=1, dtype=stack.dtype)
     return stack
 
@@ -229,7 +229,7 @@ def _as_grey(file: tiff.Pointer, page: Directory, strips: Changes, samples: int)
 
 
 def _strips(page: Directory, sample: int = 0, planes: int = 1) -> Changes:
-    """A page, or a plane of it, in strips: tiles are taken for strips that lie one below the other."""
+    """The changes that describe a page, or one plane of it, as strips; tiles become strips one below the other."""
     tiled = tiff.TILE_WIDTH in page.entries
     places, sizes = (tiff.TILES, tiff.TILE_SIZES) if tiled else (tiff.STRIPS, tiff.STRIP_SIZES)
     offsets, counts = page.numbers(places), page.numbers(sizes)
@@ -257,7 +257,7 @@ def _tile_bits(page: Directory, bits: int, samples: int) -> int:
 
 
 def _tiles(page: Directory) -> tuple[int, int]:
-    """How many tiles lie beside each other and below each other."""
+    """The number of tiles across and down."""
     sides = page.first(tiff.TILE_WIDTH), page.first(tiff.TILE_HEIGHT)
     if min(sides) <= 0:
         raise Unreadable(Status.UNDECODABLE, "corrupt TIFF: its tiles have no size")
@@ -266,7 +266,7 @@ def _tiles(page: Directory) -> tuple[int, int]:
 
 
 def _untiled(samples: Samples, page: Directory) -> Samples:
-    """A page of what was read with its tiles one below the other."""
+    """The page, put together from tiles that were read one below the other."""
     if tiff.TILE_WIDTH not in page.entries:
         return samples
     (across, down), more = _tiles(page), samples.shape[2:]

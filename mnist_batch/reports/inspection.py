@@ -11,7 +11,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import listing
 from mnist_batch.models import bundle, vetting
 from mnist_batch.models.answers import Model, ModelSpec
-from mnist_batch.pixels.ink import Grey, Look
+from mnist_batch.pixels.ink import Grey, Ink
 from mnist_batch.pixels.normalising import Normalised
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.reading import images
@@ -75,7 +75,7 @@ def facts(seen: Normalised) -> dict[str, Any]:
 
 
 def draw(
-    page: Grey, found: Look | None, seen: Normalised, status: Status, probabilities: NDArray[np.float32], title: str
+    page: Grey, ink: Ink | None, seen: Normalised, status: Status, probabilities: NDArray[np.float32], title: str
 ) -> bytes:
     """The steps of a page and its answer, as PNG; a blank page shows none of its ``probabilities``, float32 (10,)."""
     from matplotlib.patches import Rectangle
@@ -88,14 +88,14 @@ def draw(
         axes.set_axis_off()
     on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
     on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
-    if found is None or seen.box is None:
+    if ink is None or seen.box is None:
         words.text(0, 1, f"{status}: {MEANINGS[status]}", va="top")
         return figures.as_png(figure)
     x, y, width, height = seen.box
     on_page.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, color="#c83c32"))
-    strength.imshow(found.strength, cmap="gray_r", vmin=0)
+    strength.imshow(ink.strength, cmap="gray_r", vmin=0)
     strength.set_title("ink on its paper")
-    pieces.imshow(_coloured(found))
+    pieces.imshow(_coloured(ink))
     pieces.set_title("digit blue, lines red, specks orange", size=10)
     picture.imshow(seen.picture, cmap="gray", vmin=0, vmax=255)
     picture.set_title("what the model sees")
@@ -104,17 +104,17 @@ def draw(
     return figures.as_png(figure)
 
 
-def _coloured(found: Look) -> NDArray[np.uint8]:
-    colours = np.full((*found.mask.shape, 3), 255, np.uint8)
-    colours[found.mask > 0] = SPECK
-    if found.lines is not None:
-        colours[(found.lines & found.mask) > 0] = LINE
-    (height, width), others = found.mask.shape, cv2.subtract(found.mask, found.digit)
+def _coloured(ink: Ink) -> NDArray[np.uint8]:
+    colours = np.full((*ink.mask.shape, 3), 255, np.uint8)
+    colours[ink.mask > 0] = SPECK
+    if ink.lines is not None:
+        colours[(ink.lines & ink.mask) > 0] = LINE
+    (height, width), others = ink.mask.shape, cv2.subtract(ink.mask, ink.digit)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(others, connectivity=8)
     for label in range(1, count):
         if stats[label, cv2.CC_STAT_WIDTH] > width / 2 or stats[label, cv2.CC_STAT_HEIGHT] > height / 2:
             colours[labels == label] = LINE
-    colours[found.digit > 0] = DIGIT
+    colours[ink.digit > 0] = DIGIT
     return colours
 
 
