@@ -90,7 +90,7 @@ CONTENTS: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "name of 255 bytes": ("n" * 251 + ".png", PNG, "ok"),
 }
 PAGES = "TIFF of 3 pages"
-NOT_UTF8 = "name that is not UTF-8, told with \\\\xNN"
+NOT_UTF8 = "name that is not UTF-8, shown with \\\\xNN"
 SPECIAL = {
     "symbolic link to itself": ("loop", "not_a_file"),
     "symbolic link to nothing": ("dangling", "not_a_file"),
