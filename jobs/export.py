@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnist_batch.runs import series
         from mnist_batch.wording import counted
 
-        run = series.published_run(given.out, given.run)
-        written = spreadsheet.write(run, given.csv, given.rows)
+        run, published = series.published_run(given.out, given.run)
+        written = spreadsheet.write(run, published, given.csv, given.rows)
         print(f"{counted(written, 'row')}: {given.csv}")
         return {"run_id": run.run_id, "rows": written, "csv": given.csv}
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from mnist_batch.intake import scans
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Totals
 from mnist_batch.statuses import READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
@@ -17,18 +18,18 @@ FEW = 20  # rows that are shown one by one
 SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
 
 
-def run_text(run: Run, totals: Mapping[str, Any]) -> str:
+def run_text(run: Run, totals: Totals) -> str:
     """A run for a terminal: the answers where they are few or nobody knows the truth, the classes, the totals."""
-    if totals["rows"] <= FEW:
+    if totals.rows <= FEW:
         pieces = [answers_text(run)]
-    elif totals["labelled"] or totals.get("none_answered"):
+    elif totals.labelled or totals.none_answered:
         pieces = [per_class_text(run)]
     else:
         first = 5
         pieces = [
             answers_text(run, first),
-            f"(the first {first} of {totals['rows']:,})",
-            counts_text(totals["answers"]),
+            f"(the first {first} of {totals.rows:,})",
+            counts_text(totals.answers),
         ]
     page = run.location(f"{run.folder}/report.html")
     return "\n".join([*filter(None, pieces), totals_text(totals), f"report: {page}"])
@@ -77,33 +78,33 @@ def per_class_text(run: Run) -> str:
     return pd.DataFrame(rows).to_string(index=False)
 
 
-def decisions(totals: Mapping[str, Any]) -> dict[str, int]:
+def decisions(totals: Totals) -> dict[str, int]:
     """How many rows are accepted, for review and accepted wrongly: what of it is known without a rule or labels."""
     names = ("accepted", "review", "accepted_labelled", "accepted_errors")
-    return {name: totals[name] for name in names if totals.get(name) is not None}
+    return {name: value for name in names if (value := getattr(totals, name)) is not None}
 
 
-def totals_text(totals: Mapping[str, Any]) -> str:
+def totals_text(totals: Totals) -> str:
     """The run's totals in a sentence or two."""
-    text = f"{totals['scored']:,} of {counted(totals['rows'], 'row')} scored"
-    if totals["blank"]:
-        text += f"; {totals['blank']:,} blank"
-    if totals.get("refused"):  # a run published by an earlier version has not counted them
-        text += f"; {totals['refused']:,} refused as not one digit"
-    if totals["unreadable"]:
-        reasons = ", ".join(f"{count:,} {name}" for name, count in totals["statuses"].items() if name not in READ)
-        text += f"; {totals['unreadable']:,} could not be read: {reasons}"
-    if totals["labelled"]:
-        text += f"; {totals['correct']:,} of {totals['labelled']:,} labelled right ({100 * totals['accuracy']:.2f} %)"
-    if totals.get("labelled_none"):  # which an earlier version did not count
-        text += f"; of {totals['labelled_none']:,} labelled none {totals['none_refused']:,} rightly without an answer"
-        text += f", {totals['none_answered']:,} answered"
-        if totals["none_accepted"]:
-            text += f" ({totals['none_accepted']:,} accepted)"
-        if totals["none_unreadable"]:
-            text += f", {totals['none_unreadable']:,} unreadable"
-    if totals.get("accepted") is not None:
-        text += f"; {totals['accepted']:,} accepted, {totals['review']:,} for review"
-    if totals.get("accepted_errors") is not None:
-        text += f"; of {totals['accepted_labelled']:,} accepted and labelled {totals['accepted_errors']:,} wrong"
+    text = f"{totals.scored:,} of {counted(totals.rows, 'row')} scored"
+    if totals.blank:
+        text += f"; {totals.blank:,} blank"
+    if totals.refused:
+        text += f"; {totals.refused:,} refused as not one digit"
+    if totals.unreadable:
+        reasons = ", ".join(f"{count:,} {name}" for name, count in totals.statuses.items() if name not in READ)
+        text += f"; {totals.unreadable:,} could not be read: {reasons}"
+    if totals.accuracy is not None:
+        text += f"; {totals.correct:,} of {totals.labelled:,} labelled right ({100 * totals.accuracy:.2f} %)"
+    if totals.labelled_none:
+        text += f"; of {totals.labelled_none:,} labelled none {totals.none_refused:,} rightly without an answer"
+        text += f", {totals.none_answered:,} answered"
+        if totals.none_accepted:
+            text += f" ({totals.none_accepted:,} accepted)"
+        if totals.none_unreadable:
+            text += f", {totals.none_unreadable:,} unreadable"
+    if totals.accepted is not None:
+        text += f"; {totals.accepted:,} accepted, {totals.review:,} for review"
+    if totals.accepted_errors is not None:
+        text += f"; of {totals.accepted_labelled:,} accepted and labelled {totals.accepted_errors:,} wrong"
     return text

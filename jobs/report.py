@@ -36,12 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        run, totals = report.rebuild(given.out, given.run, given.labels, given.ignore_unlisted_labels)
+        run, published = report.rebuild(given.out, given.run, given.labels, given.ignore_unlisted_labels)
+        totals = published.totals
         print(printing.run_text(run, totals))
         return {
             "run_id": run.run_id,
-            "labelled": totals["labelled"],
-            "accuracy": totals["accuracy"],
+            "labelled": totals.labelled,
+            "accuracy": totals.accuracy,
             **printing.decisions(totals),
             "report": run.location(f"{run.folder}/report.html"),
         }

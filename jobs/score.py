@@ -52,15 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not run.published:
                 plots.import_ahead()
                 connect()
-            facts = scoring.score(run, settings)
+            published = scoring.score(run, settings)
 
-        totals = facts["totals"]
+        totals = published.totals
         print(printing.run_text(run, totals))
         return {
             "run_id": run.run_id,
             **({"retries": given.retry} if given.retry is not None else {}),
-            "scans": facts["scans"],
-            **{name: totals[name] for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
+            "scans": published.scans,
+            **{name: getattr(totals, name) for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
             **printing.decisions(totals),
             "predictions": run.location(run.table_folder("predictions")),
             "report": run.location(f"{run.folder}/report.html"),

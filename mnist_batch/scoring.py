@@ -8,9 +8,9 @@ shard's number travels from the driver; Preprocess opens that shard of the froze
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,8 +27,10 @@ from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import isolated
 from mnist_batch.reports import report
+from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening
-from mnist_batch.runs.run import Receipt, Run
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Arguments, Opened, Published, Receipt, RunFacts, Totals
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
 
@@ -74,7 +76,7 @@ class Settings:
         return Pools(self.preprocessors, self.classifiers, self.gpus_per_classifier)
 
 
-def score(run: Run, settings: Settings = Settings()) -> Mapping[str, Any]:
+def score(run: Run, settings: Settings = Settings()) -> Published:
     """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
 
     Raises TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError where a disk fails or a
@@ -86,13 +88,11 @@ def score(run: Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
-    limits = isolated.Limits(**opened["limits"], scan_timeout_seconds=settings.scan_timeout_seconds)
     started = time.monotonic()
-    opened = {**opened, "limits": asdict(limits)}
     run = run.begin_attempt()
-    kept = len(opened["shards"]) - len(run.pending(len(opened["shards"])))
+    kept = len(opened.shard_sizes) - len(run.pending(len(opened.shard_sizes)))
     try:
-        receipts, rows = score_shards(run, opened, settings)
+        receipts, gathered = score_shards(run, opened, settings)
     except Exception:
         with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
@@ -100,39 +100,50 @@ def score(run: Run, settings: Settings = Settings()) -> Mapping[str, Any]:
     failpoints.reach("scored")
     scored = time.monotonic()
 
-    facts: dict[str, Any] = {**opened, "shards": len(opened["shards"]), "versions": versions.versions()}
-    facts["files"] = run.files(receipts)
-    facts["totals"], facts["report_files"] = report.stage(run, facts, rows)
-    totals = facts["totals"]
-    if totals["unreadable"] > settings.max_unreadable * totals["rows"]:
-        run.refuse(totals)
-        page = run.location(f"{run.staging}/pages/report.html")
-        raise TooManyUnreadable(
-            f"{totals['unreadable']:,} of {counted(totals['rows'], 'row')} could not be read, more than "
-            f"--max-unreadable {settings.max_unreadable:g} allows: {report.unreadable_text(rows)}. "
-            "Nothing is published. Mend these scans, take them away or --exclude what is none, then give the same "
-            f"command again; or publish them as they are with a higher --max-unreadable. {page} shows them all"
-        )
+    known = {item.name: getattr(opened, item.name) for item in fields(RunFacts)}
+    published = Published(
+        **known | {"limits": replace(opened.limits, scan_timeout_seconds=settings.scan_timeout_seconds)},
+        shards=len(opened.shard_sizes),
+        versions=versions.versions(),
+        totals=gathered.totals(),
+        files=run.files(receipts),
+        report_files=(),
+        arguments=Arguments(**asdict(settings.pools), max_unreadable=settings.max_unreadable),
+        resumed_shards=kept,
+        scoring_seconds=round(scored - started, 3),
+        publishing_seconds=0,
+        published_at="",
+    )
+    published = replace(published, report_files=report.stage(run, published, gathered))
+    _check_readable(run, published.totals, settings.max_unreadable, gathered)
     run.publish()
-    facts["arguments"] = {
-        **asdict(settings.pools),
-        "max_unreadable": settings.max_unreadable,
-    }
-    facts["resumed_shards"] = kept
-    facts["scoring_seconds"] = round(scored - started, 3)
-    facts["publishing_seconds"] = round(time.monotonic() - scored, 3)
-    facts["published_at"] = opening.now()
-    run.commit(facts)
-    opening.clear(run, facts)
-    return facts
+    published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=opening.now())
+    run.commit(published)
+    opening.clear(run, published)
+    return published
 
 
-def score_shards(run: Run, opened: Mapping[str, Any], settings: Settings) -> tuple[list[Receipt], report.Rows]:
+def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: Aggregates) -> None:
+    """Refuse the run where too many of its rows could not be read."""
+    if totals.unreadable <= max_unreadable * totals.rows:
+        return
+    run.refuse(totals)
+    page = run.location(f"{run.staging}/pages/report.html")
+    raise TooManyUnreadable(
+        f"{totals.unreadable:,} of {counted(totals.rows, 'row')} could not be read, more than --max-unreadable "
+        f"{max_unreadable:g} allows: {report.unreadable_text(gathered)}. Nothing is published. Mend these scans, take "
+        "them away or --exclude what is none, then give the same command again; or publish them as they are with a "
+        f"higher --max-unreadable. {page} shows them all"
+    )
+
+
+def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Receipt], Aggregates]:
     """Bring every shard's part onto the disk, as it was written; returns their receipts and what is in them."""
+    shards = len(opened.shard_sizes)
     for _ in range(ATTEMPTS):
-        if pending := run.pending(len(opened["shards"])):
+        if pending := run.pending(shards):
             fitted = settings.pools.fitted(ray.cluster_resources(), len(pending))
-            receipts = run_pipeline(run, opened, pending, fitted)
+            receipts = run_pipeline(run, opened, pending, fitted, settings.scan_timeout_seconds)
             try:
                 with _progress(run, opened, pending, settings.progress_seconds) as progress:
                     for receipt in watched(run, receipts, settings.no_progress_timeout_seconds):
@@ -141,16 +152,15 @@ def score_shards(run: Run, opened: Mapping[str, Any], settings: Settings) -> tup
                 first = str(error).partition("\n")[0]
                 log.warning("processes of the run died: it goes on with what is left (%s)", first)
                 continue
-        elif not opened["shards"]:
-            run.write_empty_part()
-        rows = report.Rows(opened["threshold"] is not None)
-        if audited := auditing.audit(run, opened, rows.add):
-            return audited, rows
-    if missing := len(run.pending(len(opened["shards"]))):
+        elif not shards:
+            run.write_empty_part(Aggregates.of_run(opened.threshold).table())
+        audited, gathered = auditing.audit(run, opened)
+        if audited:
+            return audited, gathered
+    if missing := len(run.pending(shards)):
         raise Stalled(
-            f"run {run.run_id}: its processes died again and again, {missing:,} of "
-            f"{counted(len(opened['shards']), 'shard')} not done; look for their end in Ray's logs, mend the cause, "
-            "then give the same command again"
+            f"run {run.run_id}: its processes died again and again, {missing:,} of {counted(shards, 'shard')} not "
+            "done; look for their end in Ray's logs, mend the cause, then give the same command again"
         )
     raise BooksError(
         f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find out who "
@@ -158,19 +168,21 @@ def score_shards(run: Run, opened: Mapping[str, Any], settings: Settings) -> tup
     )
 
 
-def _progress(run: Run, opened: Mapping[str, Any], pending: Sequence[int], every_seconds: float) -> Progress:
+def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: float) -> Progress:
     """Progress that begins with the shards which are there already."""
-    there = [shard for shard in range(len(opened["shards"])) if shard not in set(pending)]
-    known = [found[0].unreadable for found in map(run.receipt, there) if found]
-    return Progress(opened["scans"], sum(opened["shards"][shard] for shard in there), sum(known), every_seconds)
+    there = [shard for shard in range(len(opened.shard_sizes)) if shard not in set(pending)]
+    unreadable = sum(written[0].unreadable for written in map(run.receipt, there) if written)
+    return Progress(opened.scans, sum(opened.shard_sizes[shard] for shard in there), unreadable, every_seconds)
 
 
-def run_pipeline(run: Run, opened: Mapping[str, Any], pending: Sequence[int], pools: Pools) -> Iterator[Receipt]:
+def run_pipeline(
+    run: Run, opened: Opened, pending: Sequence[int], pools: Pools, scan_timeout_seconds: float
+) -> Iterator[Receipt]:
     """The shards through their two actors, on however many nodes there are; a receipt for each part that is written."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     context.raise_original_map_exception = True  # what an actor says of a mistake or a disk is told as it is
-    model = opened["model"]
+    limits = isolated.Limits(opened.limits.max_bytes, opened.limits.max_pixels, scan_timeout_seconds)
     whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
     # Ray Data's own num_gpus wants a batch size, and would cut and join shards to have it.
     each = {"num_gpus": pools.gpus_per_classifier}
@@ -179,7 +191,7 @@ def run_pipeline(run: Run, opened: Mapping[str, Any], pending: Sequence[int], po
         numbers = ray.data.from_items([{"shard": number} for number in pending], override_num_blocks=len(pending))
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_kwargs={"run": run, "limits": isolated.Limits(**opened["limits"])},
+            fn_constructor_kwargs={"run": run, "limits": limits},
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
@@ -187,9 +199,9 @@ def run_pipeline(run: Run, opened: Mapping[str, Any], pending: Sequence[int], po
             Classify,
             fn_constructor_kwargs={
                 "run": run,
-                "model": ModelSpec(model["location"], model["digest"], opened["engine"]),
-                "threshold": opened["threshold"],
-                "keep_images": opened["keep_images"],
+                "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine),
+                "threshold": opened.threshold,
+                "keep_images": opened.keep_images,
             },
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
             **gpus,

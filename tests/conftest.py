@@ -79,12 +79,12 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from mnist_batch.models.answers import ModelSpec
     from mnist_batch.pipeline import actors
     from mnist_batch.reading import isolated
-    from mnist_batch.runs.run import Receipt
+    from mnist_batch.schemas.facts import Opened, Receipt
 
-    def in_process(run: Any, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
-        model, limits = opened["model"], isolated.Limits(**opened["limits"])
-        spec = ModelSpec(model["location"], model["digest"], opened["engine"])
-        classify = actors.Classify(run, spec, opened["threshold"])
+    def in_process(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
+        limits = isolated.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
+        spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
+        classify = actors.Classify(run, spec, opened.threshold)
         for number in pending:
             [receipt] = classify(isolated.preprocess(run.shard(number), number, limits)).to_pylist()
             yield Receipt(**receipt)

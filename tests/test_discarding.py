@@ -69,7 +69,7 @@ def test_an_unfinished_run_is_thrown_away_and_its_command_begins_anew(
     assert list((out / "_staging").iterdir()) == []
     with opening.open_run(asked) as run:
         assert run.opened is not None
-        assert run.opened["scans"] == 16
+        assert run.opened.scans == 16
 
 
 def test_nothing_is_made_where_there_is_nothing_to_discard(tmp_path: Path) -> None:

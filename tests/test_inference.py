@@ -23,6 +23,7 @@ from mnist_batch.reading import images, isolated
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.conftest import calibrated, picture_of, write_scan
+from tests.support.run_facts import frozen
 
 RUN = Run("out", "night", "2026-11-21")  # of which no part is written here
 
@@ -35,7 +36,7 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
     for digit in range(4):
         write_scan(tmp_path / "in" / f"{digit}.png", digit)
     run = Run(str(tmp_path / "out"), "night", "2026-11-21")
-    run.freeze(scans.cut(listed(tmp_path / "in"), 3), {})
+    frozen(run, scans.cut(listed(tmp_path / "in"), 3))
     actor = actors.Preprocess(run)
     rows = actor(pa.table({"shard": pa.array([1], pa.int32())}))
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
@@ -45,7 +46,7 @@ def test_where_one_reader_is_enough_no_other_process_is_started(tmp_path: Path) 
     for number in range(6):
         write_scan(tmp_path / "in" / f"{number}.png", number)
     run = Run(str(tmp_path / "out"), "night", "2026-11-21")
-    run.freeze(scans.cut(listed(tmp_path / "in"), 2), {})
+    frozen(run, scans.cut(listed(tmp_path / "in"), 2))
     actor = actors.Preprocess(run)
     for shard in range(3):
         actor(pa.table({"shard": pa.array([shard], pa.int32())}))
@@ -62,7 +63,7 @@ def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypa
         write_scan(tmp_path / "in" / f"{number:03}.png", number % 10)
     manifest, poison = listed(tmp_path / "in"), [8, 29]
     run = Run(str(tmp_path / "out"), "night", "2026-11-21")
-    run.freeze([manifest], {})
+    frozen(run, [manifest])
     for row in poison:
         (tmp_path / f"points/read {row:03}.png").write_text("exit always")
     actor, shard = actors.Preprocess(run), pa.table({"shard": pa.array([0], pa.int32())})

@@ -155,7 +155,7 @@ def test_everything_strange_is_a_row_and_its_neighbours_are_as_in_a_clean_run(
         (1, "ok"),
         (2, "ok"),
     ]
-    assert facts["scans"] == len(found) + 1 + 20
+    assert facts.scans == len(found) + 1 + 20
     assert all((row["reason"] is None) == (row["status"] == "ok") for row in rows)
     told = ["digit", "confidence", "probabilities", "content"]
     neighbours = predictions(run).filter(pa.compute.starts_with(predictions(run)["scan"], "neighbours/"))

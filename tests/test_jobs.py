@@ -23,6 +23,7 @@ from mnist_batch.reading import images
 from mnist_batch.runs import command, opening
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Opened
 from tests.conftest import calibrated, write_scan
 
 Make = Callable[..., Path]
@@ -248,21 +249,22 @@ def test_patterns_decide_which_run_a_command_means_and_are_written_down(
         write_scan(tmp_path / "in" / name, 1)
     caplog.set_level("INFO")
 
-    def opened(**patterns: list[str]) -> tuple[str, dict[str, Any]]:
+    def opened(**patterns: list[str]) -> tuple[str, Opened]:
         asked = command.Command(sources=[str(tmp_path / "in")], model=ruler, out=str(tmp_path / "out"), **patterns)
         with opening.open_run(asked) as run:
-            return run.run_id, dict(run.opened or {})
+            assert run.opened
+            return run.run_id, run.opened
 
     plain, facts = opened()
-    assert (facts["scans"], facts["left_out"], "include" in facts) == (3, {"desktop": 1}, False)
+    assert (facts.scans, facts.left_out, facts.include) == (3, {"desktop": 1}, ())
     chosen, facts = opened(include=["*.png", "*.png"], exclude=["old/"])
-    assert (facts["scans"], facts["left_out"]) == (1, {"desktop": 1, "excluded": 1, "not_included": 1})
-    assert (facts["include"], facts["exclude"]) == (["*.png"], ["old"])
+    assert (facts.scans, facts.left_out) == (1, {"desktop": 1, "excluded": 1, "not_included": 1})
+    assert (facts.include, facts.exclude) == (("*.png",), ("old",))
     assert "not scans: 1 file left by desktops" in caplog.text
     assert "matches nothing" not in caplog.text
     assert opened(include=["./*.png"], exclude=["old"])[0] == chosen != plain
     _, facts = opened(include=["*.gif", "*.tif"])
-    assert facts["scans"] == 1
+    assert facts.scans == 1
     assert "--include '*.gif' matches nothing" in caplog.text
 
 

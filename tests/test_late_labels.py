@@ -16,11 +16,12 @@ from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.reading import isolated
 from mnist_batch.reports import report
-from mnist_batch.runs import opening, verifying
+from mnist_batch.runs import opening, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.conftest import write_scan
+from tests.support.run_facts import write_part
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 ROOT = Path(__file__).parent.parent
@@ -34,7 +35,7 @@ def published(folder: Path, model: str, **options: Any) -> Run:
     with opening.open_run(asked) as run:
         classify = actors.Classify(run, ModelSpec(model))
         for shard in range(3):
-            run.write_part(classify.answered(isolated.preprocess(run.shard(shard), shard)))
+            write_part(run, classify.answered(isolated.preprocess(run.shard(shard), shard)))
         scoring.score(run)
         return run
 
@@ -58,21 +59,21 @@ def test_late_labels_are_kept_joined_and_dropped_only_when_asked(ruler: str, tmp
     assert labels_of(run) == {}
     truth = tmp_path / "truth.csv"
     truth.write_text("scan,label\n4/1.png,1\n4/2.png,7\n4/3.png,none\n")
-    _, totals = report.rebuild(run.out, run.run_id, str(truth))
-    assert (totals["labelled"], totals["correct"], totals["none_answered"]) == (2, 1, 1)
+    totals = report.rebuild(run.out, run.run_id, str(truth))[1].totals
+    assert (totals.labelled, totals.correct, totals.none_answered) == (2, 1, 1)
     truth.unlink()  # what it said is kept
     for _ in range(2):
         assert labels_of(run) == {"4/1.png": 1, "4/2.png": 7, "4/3.png": tables.NO_DIGIT}
         assert mistakes(tmp_path) == {"4/2.png": (2, 7), "4/3.png": (3, tables.NO_DIGIT)}
-        assert report.rebuild(run.out, run.run_id)[1] == totals
-    assert (run.published or {})["report_labels"] == str(truth)
-    _, totals = report.rebuild(run.out, run.run_id, "parent")
-    assert (totals["labelled"], totals["correct"]) == (10, 1)
+        assert report.rebuild(run.out, run.run_id)[1].totals == totals
+    assert series.published_run(run.out, run.run_id)[1].report_labels == str(truth)
+    totals = report.rebuild(run.out, run.run_id, "parent")[1].totals
+    assert (totals.labelled, totals.correct) == (10, 1)
     assert set(labels_of(run).values()) == {4}
-    _, totals = report.rebuild(run.out, run.run_id, "none")
-    assert (totals["labelled"], totals["accuracy"]) == (0, None)
+    totals = report.rebuild(run.out, run.run_id, "none")[1].totals
+    assert (totals.labelled, totals.accuracy) == (0, None)
     assert labels_of(run) == {}
-    assert (run.published or {})["report_labels"] is None
+    assert series.published_run(run.out, run.run_id)[1].report_labels is None
     assert [list(found.faults) for found in verifying.verify(run.out)] == [[]]
 
 
@@ -85,10 +86,10 @@ def test_labels_that_came_with_the_run_are_in_the_table_too_and_come_back(ruler:
         pa.table({"scan": [scan for _, scan in listed], "label": [int(scan[2]) for _, scan in listed]}),
         tmp_path / "truth.parquet",
     )
-    _, totals = report.rebuild(run.out, run.run_id, str(tmp_path / "truth.parquet"))
-    assert (totals["labelled"], totals["correct"]) == (10, 10)
+    totals = report.rebuild(run.out, run.run_id, str(tmp_path / "truth.parquet"))[1].totals
+    assert (totals.labelled, totals.correct) == (10, 10)
     assert mistakes(tmp_path) == {}
     Path(run.table_folder("labels"), "report.parquet").unlink()  # as in a run of an earlier version
     with pytest.raises(InputError, match="which are not kept in .*; give them again"):
         report.rebuild(run.out, run.run_id)
-    assert report.rebuild(run.out, run.run_id, "none")[1]["correct"] == 1
+    assert report.rebuild(run.out, run.run_id, "none")[1].totals.correct == 1

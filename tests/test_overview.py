@@ -1,7 +1,7 @@
 """jobs.list: every run with its state, whatever has become of it."""
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from jobs import list as list_job
 from jobs import score
 from mnist_batch.runs import opening, overview
 from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Run
+from tests.support import run_facts
 from tests.test_jobs import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -53,11 +55,10 @@ def test_an_output_without_runs_is_a_mistake(tmp_path: Path, capsys: Capture) ->
 
 
 def test_a_thousand_runs_are_read_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = {"fingerprint": "x", "run_date": "2026-11-21", "listing": "x", "files": [], "totals": {"rows": 3}}
+    said = run_facts.published()
     for number in range(1_000):
-        folder = tmp_path / "runs" / f"night-{number:04d}"
-        folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps(facts | {"published_at": f"2026-11-21T{number:04d}"}))
+        run = Run(str(tmp_path), f"night-{number:04d}", "2026-11-21")
+        run.commit(replace(said, run_id=run.run_id, published_at=f"2026-11-21T{number:04d}"))
     reads: list[str] = []
     read = overview.locations.read
 

@@ -29,10 +29,12 @@ from mnist_batch.models import answers
 from mnist_batch.models.answers import Model
 from mnist_batch.reading import isolated
 from mnist_batch.reports import counting
+from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.conftest import write_scan
+from tests.support.run_facts import commit, frozen, write_part
 
 PAGE = (Path(__file__).parent.parent / "docs/reading.md").read_text()
 OLD = Path(__file__).parent / "data/run-0.1"  # README.md beside it says how it was made
@@ -63,26 +65,23 @@ def publish(out: Path, run_id: str, night: datetime.date) -> Run:
         write_scan(source / f"{digit}/scan.png", digit)
     (source / "9").mkdir()
     (source / "9/broken.png").write_bytes(b"this is no image")
-    facts = {"fingerprint": "cafe0123", "run_id": run_id, "run_date": night.isoformat(), "listing": "", "scans": 5}
-    run, counts, confidences = Run(str(out), run_id, night.isoformat()), counting.Counts(), counting.Confidences()
-    run.freeze(scans.cut(scans.attach_labels(listing.list_scans([str(source)]), "parent"), 3), facts)
-    labels, receipts = [], []
+    run, gathered = Run(str(out), run_id, night.isoformat()), Aggregates.of_run(None)
+    frozen(run, scans.cut(scans.attach_labels(listing.list_scans([str(source)]), "parent"), 3))
+    receipts = []
     for shard in range(2):
         rows = answers.answer(isolated.preprocess(run.shard(shard), shard), Model(three, "feedbeef"))
-        receipts.append(run.write_part(rows))
-        counts.add(rows)
-        confidences.add(rows)
-        labels.append(tables.table(tables.LABELS, {name: rows[name] for name in tables.LABELS.names}))
+        receipts.append(write_part(run, rows))
+        gathered.add(rows)
     of_report = {
-        "per_class": counting.per_class(counts),
-        "confusion": counting.confusion(counts),
-        "calibration": confidences.calibration(),
-        "risk_coverage": confidences.risk_coverage(),
-        "labels": pa.concat_tables(labels),
+        "per_class": counting.per_class(gathered.counts),
+        "confusion": counting.confusion(gathered.counts),
+        "calibration": gathered.confidences.calibration(),
+        "risk_coverage": gathered.confidences.risk_coverage(),
+        "labels": pa.concat_tables(gathered.labels),
     }
     report_files = run.stage_report(of_report, {})
     run.publish()
-    run.commit(facts | {"totals": {}, "files": run.files(receipts), "report_files": report_files})
+    commit(run, totals=gathered.totals(), files=run.files(receipts), report_files=report_files)
     run.clear_staging()
     return run
 
@@ -263,7 +262,7 @@ def test_a_run_of_version_0_1_is_verified_and_reported_on(both: Path, capsys: py
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (summary["labelled"], summary["accuracy"]) == (2, 1.0)
     assert verify.main(out) == 0
-    run = series.published_run(str(both / "out"), OLD_RUN)
+    run, _ = series.published_run(str(both / "out"), OLD_RUN)
     rows = pq.read_table(run.table_folder("per_class"), partitioning=None)
     assert set(rows["run"].to_pylist()) == {OLD_RUN}
     assert set(rows["night"].to_pylist()) == {datetime.date(2026, 11, 20)}

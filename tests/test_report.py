@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.reading import images, isolated
 from mnist_batch.reports import counting, examples, report
+from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.conftest import picture_of, write_scan
+from tests.support import run_facts
 
 NO_DIGIT = tables.NO_DIGIT
 ROWS = st.lists(st.tuples(st.integers(NO_DIGIT, 9), st.integers(0, 9)), min_size=1, max_size=200)
@@ -83,12 +86,12 @@ LABEL = DIGIT | st.just(NO_DIGIT)
 @given(st.lists(st.tuples(LABEL, DIGIT), max_size=200))
 def test_the_books_balance_whatever_is_missing(rows: list[tuple[int | None, int | None]]) -> None:
     counts = counted(rows)
-    summary = counts.summary()
-    assert sum(counting.confusion(counts)["count"].to_pylist()) == summary["rows"] == len(rows)
-    assert summary["scored"] + summary["unreadable"] == sum(summary["statuses"].values()) == len(rows)
-    assert sum(summary["answers"].values()) == summary["scored"]
-    assert summary["labelled"] == sum(None not in row and row[0] != NO_DIGIT for row in rows)
-    assert (summary["accuracy"] is None) == (summary["labelled"] == 0)
+    summary = counts.totals()
+    assert sum(counting.confusion(counts)["count"].to_pylist()) == summary.rows == len(rows)
+    assert summary.scored + summary.unreadable == sum(summary.statuses.values()) == len(rows)
+    assert sum(summary.answers.values()) == summary.scored
+    assert summary.labelled == sum(None not in row and row[0] != NO_DIGIT for row in rows)
+    assert (summary.accuracy is None) == (summary.labelled == 0)
     assert len(counting.per_class(counts)) == 10
 
 
@@ -109,18 +112,18 @@ def test_cells_labelled_none_are_right_where_read_and_not_answered(rows: list[tu
             }
         )
     )
-    totals, per_class = counts.summary(), counting.per_class(counts)
+    totals, per_class = counts.totals(), counting.per_class(counts)
     none = [(status, digit) for label, status, digit in rows if label == NO_DIGIT]
-    assert totals["labelled_none"] == len(none)
-    assert totals["none_refused"] == sum(status in statuses.READ and status != "ok" for status, _ in none)
-    assert totals["none_answered"] == sum(status == "ok" for status, _ in none)
-    assert totals["none_accepted"] == none.count(("ok", 7))
-    assert totals["none_refused"] + totals["none_answered"] + totals["none_unreadable"] == len(none)
-    if not (totals["labelled"] or totals["none_answered"]):
+    assert totals.labelled_none == len(none)
+    assert totals.none_refused == sum(status in statuses.READ and status != "ok" for status, _ in none)
+    assert totals.none_answered == sum(status == "ok" for status, _ in none)
+    assert totals.none_accepted == none.count(("ok", 7))
+    assert totals.none_refused + totals.none_answered + totals.none_unreadable == len(none)
+    if not (totals.labelled or totals.none_answered):
         return
-    assert sum(per_class["support"].to_pylist()) == totals["labelled"]
-    assert sum(per_class["predicted"].to_pylist()) == totals["labelled"] + totals["none_answered"]
-    assert sum(per_class["accepted_errors"].to_pylist()) == totals["accepted_errors"] >= totals["none_accepted"]
+    assert sum(per_class["support"].to_pylist()) == totals.labelled
+    assert sum(per_class["predicted"].to_pylist()) == totals.labelled + totals.none_answered
+    assert sum(per_class["accepted_errors"].to_pylist()) == totals.accepted_errors >= totals.none_accepted
 
 
 def test_without_labels_there_are_answers_and_no_accuracy() -> None:
@@ -129,7 +132,7 @@ def test_without_labels_there_are_answers_and_no_accuracy() -> None:
     assert [row["predicted"] for row in rows] == [0, 0, 0, 2, 0, 0, 0, 0, 1, 0]
     nulls = set(tables.PER_CLASS.names) - {"digit", "predicted"}
     assert all(row[name] is None for row in rows for name in nulls)
-    assert counts.summary()["accuracy"] is None
+    assert counts.totals().accuracy is None
 
 
 @given(st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
@@ -203,55 +206,38 @@ def test_bins_and_thresholds_count_the_rows(rows: list[Row]) -> None:
 @given(st.lists(st.tuples(LABEL, DIGIT, SURE), max_size=200), st.none() | st.sampled_from([0.5, 0.9]))
 def test_accepted_and_for_review_are_all_rows(rows: list[Row], threshold: float | None) -> None:
     whole, counts, _ = added(rows, threshold)
-    totals, per_class = counts.summary(), counting.per_class(counts)
+    totals, per_class = counts.totals(), counting.per_class(counts)
     assert per_class.schema.equals(tables.PER_CLASS)
     accept = [row for row in whole if row["decision"] == "accept"]
     known = [row for row in accept if row["label"] is not None]
-    truth = bool(totals["labelled"] or totals["none_answered"])
+    truth = bool(totals.labelled or totals.none_answered)
     shown = known if truth else accept
     wrong = [row for row in known if row["label"] != row["digit"]]
     if threshold is None:
         names = ("accepted", "review", "accepted_labelled", "accepted_errors")
-        assert [totals[name] for name in names] == [None] * 4
+        assert [getattr(totals, name) for name in names] == [None] * 4
         assert per_class["accepted"].null_count == per_class["accepted_errors"].null_count == 10
         return
-    assert (totals["accepted"], totals["accepted"] + totals["review"]) == (len(accept), len(rows))
-    assert totals["accepted_labelled"] == (len(known) if truth else None)
-    assert totals["accepted_errors"] == (len(wrong) if truth else None)
+    assert (totals.accepted, totals.accepted + totals.review) == (len(accept), len(rows))
+    assert totals.accepted_labelled == (len(known) if truth else None)
+    assert totals.accepted_errors == (len(wrong) if truth else None)
     nothing_there = [row for row in accept if row["label"] == NO_DIGIT]
-    assert totals["none_accepted"] == len(nothing_there) <= (totals["accepted_errors"] or 0)
+    assert totals.none_accepted == len(nothing_there) <= (totals.accepted_errors or 0)
     for row in per_class.to_pylist():
         assert row["accepted"] == sum(one["digit"] == row["digit"] for one in shown)
         errors = sum(one["digit"] == row["digit"] for one in wrong)
         assert row["accepted_errors"] == (errors if truth else None)
 
 
-FACTS: dict[str, Any] = {
-    "run_id": "night",
-    "run_date": "2026-11-21",
-    "scans": 4,
-    "sources": ["/in"],
-    "labels": "none",
-    "report_labels": None,
-    "model": {"location": "/m", "digest": "d", "architecture": "a", "test_accuracy": 0.99},
-    "engine": "onnx",
-    "opened_at": "now",
-    "shards": 1,
-    "versions": {},
-    "threshold": 0.99,
-    "target_error": 0.001,
-}
-
-
 def page_of(rows: list[dict[str, Any]], out: Path, **facts: Any) -> str:
     """The report page of a run whose part has these rows of predictions."""
     run = Run(str(out), "night", "2026-11-21")
-    facts = FACTS | {"scans": len(rows)} | facts
+    facts = {"scans": len(rows), "threshold": 0.99, "target_error": 0.001} | facts
     schema = pa.schema([item.with_nullable(True) for item in tables.PREDICTIONS])
     whole = [{"source": "/in", "page": 0, "content": bytes(16), "model": "d"} | row for row in rows]
-    counted = report.Rows(facts["threshold"] is not None)
-    counted.add(pa.Table.from_pylist(whole, schema))
-    report.stage(run, facts, counted)
+    gathered = Aggregates.of_run(facts["threshold"])
+    gathered.add(pa.Table.from_pylist(whole, schema))
+    report.stage(run, run_facts.published(totals=gathered.totals(), **facts), gathered)
     return Path(f"{run.staging}/pages/report.html").read_text()
 
 
@@ -325,3 +311,42 @@ def test_a_report_made_again_reads_the_scans_within_the_limits_of_the_run(ruler:
     assert pictures == dict.fromkeys(["large.png", "latin-\\xe9.png"], images.encode(picture_of(3)))
     small = examples.read_again(kept.doubtful, isolated.Limits())
     assert small["picture"].null_count == 2  # above the limit of bytes
+
+
+@given(st.lists(st.tuples(LABEL, DIGIT, SURE), max_size=100), st.integers(0, 100), st.none() | st.just(0.5))
+def test_what_is_gathered_in_parts_is_what_is_gathered_at_once(
+    rows: list[Row], cut: int, threshold: float | None
+) -> None:
+    """The driver merges what each writer gathered of its part: counts, confidences and the choice of examples."""
+    columns = {name: [] for name in tables.SHOWN}
+    for number, (label, digit, sure) in enumerate(rows):
+        status = "ok" if digit is not None else ("blank", "several", "missing")[number % 3]
+        accept = None if threshold is None else "accept" if digit is not None and sure >= threshold else "review"
+        values = [
+            "/in",
+            f"{number:03}",
+            0,
+            label,
+            digit,
+            sure if digit is not None else None,
+            accept,
+            status,
+            None,
+            None,
+        ]
+        for name, value in zip(tables.SHOWN, values, strict=True):
+            columns[name].append(value)
+    schema = pa.schema([tables.PREDICTIONS.field(name).with_nullable(True) for name in tables.SHOWN])
+    table = pa.table(columns, schema=schema)
+    whole, merged, parts = Aggregates.of_run(threshold), Aggregates.of_run(threshold), []
+    whole.add(table)
+    for part in (table.slice(0, cut), table.slice(cut)):
+        one = Aggregates.of_run(threshold)
+        one.add(part)
+        parts.append(one.table())
+    merged.merge(parts)
+    assert merged.totals() == replace(whole.totals(), expected_calibration_error=merged.confidences.error())
+    assert merged.confidences.error() == pytest.approx(whole.confidences.error())
+    assert counting.confusion(merged.counts).equals(counting.confusion(whole.counts))
+    assert merged.confidences.risk_coverage().equals(whole.confidences.risk_coverage())
+    assert merged.examples.table().equals(whole.examples.table())

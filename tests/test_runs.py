@@ -16,25 +16,28 @@ from mnist_batch.intake import listing, scans
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.reading import isolated
+from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import verifying
-from mnist_batch.runs.run import Receipt, Run
+from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Receipt
 from tests.conftest import write_scan
+from tests.support import run_facts
+from tests.support.run_facts import commit, frozen, write_part
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
-FACTS = {"fingerprint": "cafe0123", "run_date": "2026-11-21", "scans": 5, "listing": "x"}
 
 
 def opened(folder: Path, scheme: str = "", count: int = 5) -> Run:
     for number in range(count):
         write_scan(folder / "in" / f"{number}.png", number)
     run = Run(f"{scheme}{folder}/out", "night", "2026-11-21")
-    run.freeze(scans.cut(listing.list_scans([f"{folder}/in"]), 2), FACTS | {"scans": count})
-    return run
+    return frozen(run, scans.cut(listing.list_scans([f"{folder}/in"]), 2))
 
 
 def audited(run: Run) -> list[Receipt]:
-    return auditing.audit(run, run.opened or {}, lambda *_: None)
+    assert run.opened
+    return auditing.audit(run, run.opened)[0]
 
 
 def answered(run: Run, ruler: str, shard: int) -> pa.Table:
@@ -45,14 +48,14 @@ def answered(run: Run, ruler: str, shard: int) -> pa.Table:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -> None:
     run = opened(tmp_path, scheme)
-    assert run.opened == {"schema_version": 2, **FACTS, "shards": [2, 2, 1]}
+    assert run.opened == run_facts.opened((2, 2, 1))
     assert run.pending(3) == [0, 1, 2]
-    written = run.write_part(answered(run, ruler, 1))
+    written = write_part(run, answered(run, ruler, 1))
     assert (written.shard, written.scans, written.rows, written.unreadable) == (1, 2, 2, 0)
     assert run.pending(3) == [0, 2]
     assert not (tmp_path / "out/predictions").exists()
-    run.write_part(answered(run, ruler, 0))
-    run.write_part(answered(run, ruler, 2))
+    write_part(run, answered(run, ruler, 0))
+    write_part(run, answered(run, ruler, 2))
     receipts = audited(run)
     assert receipts[1] == written
     assert run.published is None
@@ -61,12 +64,11 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
     run.publish()
     run.publish()
     files = run.files(receipts)
-    assert [file["rows"] for file in files] == [2, 2, 1]
+    assert [file.rows for file in files] == [2, 2, 1]
     assert run.pending(3) == []
     assert audited(run) == receipts  # a run killed here goes on from where its parts are now
     verifying.check_predictions(run, files)
-    said = FACTS | {"files": files, "report_files": report, "totals": {"rows": 5}}
-    run.commit(said)
+    said = commit(run, files=files, report_files=report)
     assert run.published == said
     run.clear_staging()
     assert run.opened is None
@@ -80,33 +82,33 @@ def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -
     schema = tables.published(tables.PREDICTIONS)
     schema = schema.with_metadata(schema.metadata | {b"mnist_batch.listing": b"x"})
     for file in files:
-        part = pq.read_table(tmp_path / "out" / file["path"], partitioning=None)
+        part = pq.read_table(tmp_path / "out" / file.path, partitioning=None)
         assert part.schema.equals(schema, check_metadata=True)
         assert part.schema.field("digit").metadata == tables.PREDICTIONS.field("digit").metadata
-        assert (tmp_path / "out" / file["path"]).stat().st_size == file["bytes"]
+        assert (tmp_path / "out" / file.path).stat().st_size == file.bytes
 
 
 def test_a_part_holds_one_whole_shard_or_is_not_written(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path)
     first, second = answered(run, ruler, 0), answered(run, ruler, 1)
     with pytest.raises(BooksError, match="rows of the shards"):
-        run.write_part(pa.concat_tables([first, second]))
+        write_part(run, pa.concat_tables([first, second]))
     with pytest.raises(BooksError, match="1 scan came back for 2 listed"):
-        run.write_part(first.slice(1))
+        write_part(run, first.slice(1))
     with pytest.raises(BooksError, match="2 scans came back for 2 listed"):
-        run.write_part(first.take([1, 0]))
+        write_part(run, first.take([1, 0]))
     with pytest.raises(BooksError, match="4 scans came back"):
-        run.write_part(pa.concat_tables([first, first]))
+        write_part(run, pa.concat_tables([first, first]))
     assert run.pending(3) == [0, 1, 2]
-    run.write_part(first)
-    run.write_part(first)  # a retry overwrites itself
+    write_part(run, first)
+    write_part(run, first)  # a retry overwrites itself
     assert run.pending(3) == [1, 2]
 
 
 def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path, "fsspec+file://")
     for shard in range(3):
-        run.write_part(answered(run, ruler, shard))
+        write_part(run, answered(run, ruler, shard))
     target = tmp_path / "out/predictions/run_date=2026-11-21/run_id=night"
     target.mkdir(parents=True)
     (tmp_path / "out/_staging/night/parts/part-00000").rename(target / "part-00000.parquet")
@@ -120,16 +122,16 @@ def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: s
 def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path)
     for shard in range(3):
-        run.write_part(answered(run, ruler, shard))
+        write_part(run, answered(run, ruler, shard))
     parts = tmp_path / "out/_staging/night/parts"
     (parts / "part-00001").rename(parts / "part-00001.parquet")
     assert run.pending(3) == []
     files = run.files(audited(run))
-    assert [Path(file["path"]).name for file in files] == [f"part-{n:05d}.parquet" for n in range(3)]
+    assert [Path(file.path).name for file in files] == [f"part-{n:05d}.parquet" for n in range(3)]
     (parts / "part-00001.parquet").write_bytes(b"damaged")  # and one that is not what was written is found
     assert audited(run) == []
     assert run.pending(3) == [1]
-    run.write_part(answered(run, ruler, 1))
+    write_part(run, answered(run, ruler, 1))
     assert run.files(audited(run)) == files
     run.publish()
     verifying.check_predictions(run, files)
@@ -140,7 +142,7 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
     """Who reads OUT/**/*.parquet would meet files that are no Parquet, or that are gone when they are opened."""
     run = opened(tmp_path, scheme).begin_attempt()
     for shard in range(3):
-        run.write_part(answered(run, ruler, shard))
+        write_part(run, answered(run, ruler, shard))
     run.note_fatal(0, 1, "crashed", "why")
     run.beat(0, 1)
     run.stage_report({name: schema.empty_table() for name, schema in tables.REPORT.items()}, {"report.html": b""})
@@ -161,12 +163,12 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
 
 def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path)
-    run.write_part(answered(run, ruler, 0))
+    write_part(run, answered(run, ruler, 0))
     parts = tmp_path / "out/_staging/night/parts"
     (parts / ".part-00001.0badcafe.tmp").write_bytes(b"half of it")
     assert run.pending(3) == [1, 2]
-    run.write_part(answered(run, ruler, 1))
-    run.write_part(answered(run, ruler, 2))
+    write_part(run, answered(run, ruler, 1))
+    write_part(run, answered(run, ruler, 2))
     assert [receipt.rows for receipt in audited(run)] == [2, 2, 1]
     run.publish()
     assert len(list((tmp_path / "out/predictions").rglob("*.*"))) == 3
@@ -175,10 +177,10 @@ def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: st
 def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path)
     for shard in range(3):
-        run.write_part(answered(run, ruler, shard))
+        write_part(run, answered(run, ruler, shard))
     files = run.files(audited(run))
     run.publish()
-    part = tmp_path / "out" / files[1]["path"]
+    part = tmp_path / "out" / files[1].path
     pq.write_table(pq.read_table(part, partitioning=None).slice(1), part)
     with pytest.raises(BooksError, match=r"part-00001.parquet: changed since it was published"):
         verifying.check_predictions(run, files)
@@ -189,12 +191,12 @@ def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler
 
 def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
     run = Run(str(tmp_path), "night", "2026-11-21")
-    run.freeze([], FACTS | {"scans": 0})
+    frozen(run, [])
     for _ in range(2):
-        run.write_empty_part()
+        run.write_empty_part(Aggregates.of_run(None).table())
         files = run.files(audited(run))
         run.publish()
-        assert [file["rows"] for file in files] == [0]
+        assert [file.rows for file in files] == [0]
         verifying.check_predictions(run, files)
 
 
@@ -217,7 +219,7 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
 
     def write_late() -> None:
         try:
-            stale.write_part(rows[1])
+            write_part(stale, rows[1])
         except Locked as error:
             errors.append(str(error))
 
@@ -227,17 +229,17 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
         time.sleep(0.01)  # until the stale writer stands between its part and its rename
     newer = run.begin_attempt()
     for part in rows:
-        newer.write_part(part)
+        write_part(newer, part)
     held.unlink()
     late.join()
     assert len(errors) == 1
     assert "another process has taken this run over" in errors[0]
     files = newer.files(audited(newer))
     newer.publish()
-    newer.commit(FACTS | {"files": files, "totals": {}})
+    commit(newer, files=files)
     newer.clear_staging()
     with pytest.raises(Locked, match="another process has taken this run over"):
-        stale.write_part(rows[1])  # and later still, when all is published
-    assert [file["rows"] for file in files] == [2, 2, 1]
+        write_part(stale, rows[1])  # and later still, when all is published
+    assert [file.rows for file in files] == [2, 2, 1]
     verifying.check_predictions(run, files)
     assert not list((tmp_path / "out").rglob("parts/part-*"))

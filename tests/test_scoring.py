@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mnist_batch.intake import listing
 from mnist_batch.pipeline import actors, watching
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.reports import report
+from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
@@ -62,9 +64,9 @@ def test_a_long_listing_is_shared_by_the_cluster(
     monkeypatch.setattr(listing, "ALONE", 5)
     shared = opened([folder], ruler, tmp_path / "shared", connect=lambda: called.append("for many"), **without)
     assert set(called) == {"for many"}
-    assert alone.opened["scans"] == shared.opened["scans"] == 35
-    assert alone.opened["left_out"] == shared.opened["left_out"] == {"desktop": 2, "excluded": 2}
-    assert alone.opened["listing"] == shared.opened["listing"]
+    assert alone.opened.scans == shared.opened.scans == 35
+    assert alone.opened.left_out == shared.opened.left_out == {"desktop": 2, "excluded": 2}
+    assert alone.opened.listing == shared.opened.listing
 
 
 def test_ray_is_there_before_a_long_listing_ends(
@@ -78,7 +80,7 @@ def test_ray_is_there_before_a_long_listing_ends(
 
     monkeypatch.setattr(listing, "list_scans", slowly)
     run = opened([folder], ruler, tmp_path / "out", connect=there.set)
-    assert run.opened["scans"] == 5
+    assert run.opened.scans == 5
 
 
 def test_a_ray_that_is_not_there_is_said_after_a_long_listing(
@@ -121,9 +123,11 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
         else:
             assert (row["status"], row["digit"]) == ("ok", (number + (number % 7 == 6)) % 10)
         assert row["label"] == number % 10
-    error = facts["totals"].pop("expected_calibration_error")
+    error = facts.totals.expected_calibration_error
+    assert error
     assert 0 < error < 1
-    assert facts["totals"] | {"statuses": {}, "answers": {}} == {
+    assert asdict(facts.totals) | {"statuses": {}, "answers": {}} == {
+        "expected_calibration_error": error,
         "rows": 110,
         "scored": 106,
         "blank": 0,
@@ -148,7 +152,7 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
     confusion = pq.read_table(one.table_folder("confusion"), partitioning=None)
     assert sum(per_class["correct"].to_pylist()) == 91
     assert sum(confusion["count"].to_pylist()) == 110
-    assert [file["rows"] for file in facts["files"]] == [20, 20, 20, 20, 20, 10]
+    assert [file.rows for file in facts.files] == [20, 20, 20, 20, 20, 10]
     assert not (tmp_path / "one/_staging" / one.run_id).exists()
 
 
@@ -195,7 +199,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     run = opened([folder], ruler, out)
     facts = run.opened
     assert facts is not None
-    list(scoring.run_pipeline(run, facts, [1], Pools(1, 1)))  # what a killed run leaves: one part of three
+    list(scoring.run_pipeline(run, facts, [1], Pools(1, 1), 20))  # what a killed run leaves: one part of three
     safe = files(out / "_staging" / run.run_id / "parts")
     assert len(safe) == 1
     (folder / "3/late.png").write_bytes(b"arrived since")
@@ -204,17 +208,17 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     published = scoring.score(resumed, ONE_EACH)
     moved = {Path(path).stem: time for path, time in files(out / "predictions").items()}
     assert all(moved[Path(path).name] == time for path, time in safe.items())
-    assert (published["scans"], published["resumed_shards"]) == (50, 1)
+    assert (published.scans, published.resumed_shards) == (50, 1)
     assert "3/late.png" not in predictions(run)["scan"].to_pylist()
     following = opened([folder], ruler, out)
-    assert (following.run_id, following.opened and following.opened["scans"]) == (f"{run.run_id}-2", 51)
+    assert (following.run_id, following.opened and following.opened.scans) == (f"{run.run_id}-2", 51)
 
 
 @pytest.mark.usefixtures("shared_ray")
 def test_an_empty_folder_is_published_as_an_empty_typed_table(ruler: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     run = opened([tmp_path / "in"], ruler, tmp_path / "out")
-    assert scoring.score(run, ONE_EACH)["totals"]["rows"] == 0
+    assert scoring.score(run, ONE_EACH).totals.rows == 0
     assert predictions(run).schema.equals(tables.published(tables.PREDICTIONS))
     assert len(pq.read_table(run.table_folder("per_class"), partitioning=None)) == 10
     assert opened([tmp_path / "in"], ruler, tmp_path / "out").published
@@ -225,7 +229,7 @@ def test_a_store_without_renames_gets_the_same_tables(scans_folder: Make, ruler:
     folder = scans_folder(30)
     run = opened([folder], ruler, f"fsspec+file://{tmp_path}/out")
     facts = scoring.score(run, ONE_EACH)
-    assert sorted(file["path"] for file in facts["files"]) == sorted(
+    assert sorted(file.path for file in facts.files) == sorted(
         str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out/predictions").rglob("*.parquet")
     )
     asked = Command(
@@ -245,16 +249,16 @@ def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make,
     folder, out = scans_folder(50), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1)))) == 2
+    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1), 20))) == 2
     parts = out / "_staging" / run.run_id / "parts"
     shorter = pq.read_table(parts / "part-00001").slice(1)
     pq.write_table(shorter, parts / "part-00001")  # a Parquet file, and not the one that was written
     safe = (parts / "part-00000").stat().st_mtime_ns
     facts = scoring.score(run, ONE_EACH)
-    assert [file["rows"] for file in facts["files"]] == [20, 20, 10]
+    assert [file.rows for file in facts.files] == [20, 20, 10]
     first, *_ = sorted((out / "predictions").rglob("*.parquet"))
     assert first.stat().st_mtime_ns == safe
-    verifying.check_predictions(run, facts["files"])
+    verifying.check_predictions(run, facts.files)
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -262,9 +266,11 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     folder, out = scans_folder(30), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1)))) == 2
+    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1), 20))) == 2
     shorter = next(run.parts(tables.PREDICTIONS.names)).slice(1)
-    run._write_part(0, 19, shorter, None)
+    gathered = Aggregates.of_run(None)
+    gathered.add(shorter)
+    run._write_part(0, 19, shorter, gathered.table())
     with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
         scoring.score(run, ONE_EACH)
     assert not (out / "predictions").exists()
@@ -278,13 +284,13 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     (folder / "blank.pgm").write_bytes(b"P5 28 28 255\n" + bytes([255]) * 784)
     run = opened([str(folder)], model, tmp_path / "out", target_error=0.005)
     facts = scoring.score(run, ONE_EACH)
-    threshold = facts["threshold"]
-    assert (facts["target_error"], facts["temperature"], threshold) == (0.005, 1.0, pytest.approx(0.7))
+    threshold = facts.threshold
+    assert (facts.target_error, facts.temperature, threshold) == (0.005, 1.0, pytest.approx(0.7))
     for row in predictions(run).to_pylist():
         sure = row["confidence"] is not None and row["confidence"] >= threshold
         assert row["decision"] == ("accept" if sure else "review")
     decisions = predictions(run)["decision"].to_pylist()
-    assert [facts["totals"][name] for name in ("accepted", "review")] == [
+    assert [getattr(facts.totals, name) for name in ("accepted", "review")] == [
         decisions.count("accept"),
         decisions.count("review"),
     ]
@@ -294,21 +300,21 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     page = (tmp_path / "out/runs" / run.run_id / "report.html").read_text()
     assert f"<b>{decisions.count('accept')}</b>accepted" in page
     # Under this heading is what could not be read, and a blank page could.
-    assert facts["totals"]["blank"]
+    assert facts.totals.blank
     statuses = re.findall(r"<tr><td>(\w+)</td>", page.split("<h2>Could not be read</h2>")[1])
     assert statuses
     assert not set(statuses) & set(statuses.READ)
 
     # Without labels nothing is said about mistakes; with those it had, the report is the same again.
     (tmp_path / "bare.csv").write_text("scan,label\n2/scan-0022.png,2\n")  # of a scan that is no image
-    _, totals = report.rebuild(run.out, run.run_id, str(tmp_path / "bare.csv"))
-    assert (totals["accepted"], totals["accepted_errors"]) == (decisions.count("accept"), None)
+    totals = report.rebuild(run.out, run.run_id, str(tmp_path / "bare.csv"))[1].totals
+    assert (totals.accepted, totals.accepted_errors) == (decisions.count("accept"), None)
     bare = pq.read_table(run.table_folder("risk_coverage"), partitioning=None)
     assert bare["risk"].null_count == bare["errors"].null_count == len(bare)
     assert "cannot be said without labels" in (tmp_path / "out/runs" / run.run_id / "report.html").read_text()
-    assert report.rebuild(run.out, run.run_id)[1] == totals  # what the last report had is kept
-    _, totals = report.rebuild(run.out, run.run_id, "none")
-    assert totals == facts["totals"]
+    assert report.rebuild(run.out, run.run_id)[1].totals == totals  # what the last report had is kept
+    totals = report.rebuild(run.out, run.run_id, "none")[1].totals
+    assert totals == facts.totals
     for name, table in published.items():
         assert pq.read_table(run.table_folder(name), partitioning=None).equals(table)
 
@@ -439,7 +445,7 @@ def test_classifiers_get_the_gpus_that_are_asked_for(
 
     monkeypatch.setattr(scoring, "Classify", Classify)
     facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), Settings(gpus_per_classifier=0.5))
-    assert facts["totals"]["rows"] == 20
+    assert facts.totals.rows == 20
     assert (tmp_path / "given").read_text() == "0.5 0"
 
 

@@ -16,17 +16,15 @@ from mnist_batch.models import bundle
 from mnist_batch.runs import opening, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import ModelFacts
 from mnist_batch.wording import counted
 from tests.conftest import write_scan
+from tests.support import run_facts
 from tests.test_jobs import Capture, ran
-
-FACTS = {"run_date": "2026-11-21", "listing": "x", "scans": 0}
 
 
 def publish(out: Path, run_id: str, mark: str) -> None:
-    folder = out / "runs" / run_id
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(FACTS | {"fingerprint": mark, "files": [], "totals": {"rows": 0}}))
+    run_facts.commit(Run(str(out), run_id, "2026-11-21"), fingerprint=mark)
 
 
 def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
@@ -38,7 +36,7 @@ def test_the_newest_run_of_a_command_is_found(tmp_path: Path) -> None:
     publish(tmp_path, following.run_id, mark)
     newest, third = series.find_run(out, "2026-11-21", mark, first)[:2]
     assert (newest, third.run_id) == (following, "2026-11-21-cafe0123-3")
-    third.freeze([], FACTS | {"fingerprint": mark})
+    run_facts.frozen(third, [], fingerprint=mark)
     assert series.find_run(out, "2026-11-21", mark, first)[0] == third
 
 
@@ -60,7 +58,7 @@ def test_a_named_run_keeps_its_date_and_passes_over_the_names_of_others(tmp_path
     assert (run.run_id, run.run_date) == ("form", "2026-11-21")
     assert (following.run_id, following.run_date) == ("form-3", "2026-11-25")
     other = Run(str(tmp_path), "unfinished", "2026-11-21")
-    other.freeze([], FACTS | {"fingerprint": "cafe0123"})
+    run_facts.frozen(other, [])
     assert series.find_run(str(tmp_path), "2026-11-22", "cafe0123", "unfinished")[0] == other
 
 
@@ -103,9 +101,13 @@ def test_no_run_is_called_as_the_lock_of_another_is() -> None:
 
 def test_a_run_begun_by_a_version_that_staged_otherwise_is_refused_with_what_to_do(tmp_path: Path) -> None:
     run = Run(str(tmp_path), "night", "2026-11-21")
-    run.freeze([], FACTS | {"fingerprint": "cafe0123", "schema_version": 1})
+    run_facts.frozen(run, [])
+    file = tmp_path / "_staging/night/opened.json"
+    facts = json.loads(file.read_text())
+    del facts["format"], facts["shard_sizes"]
+    file.write_text(json.dumps(facts | {"shards": []}))
     with pytest.raises(
-        InputError, match=r"begun by another version .* throw it away .*--run night.*, then give the same"
+        InputError, match=r"another version began this run.* throw the unfinished run away: .*--run night"
     ):
         series.find_run(str(tmp_path), "2026-11-21", "cafe0123", "night")[:2]
 
@@ -143,7 +145,7 @@ def test_one_process_at_a_time_is_at_work_on_a_run(tmp_path: Path, caplog: pytes
 
 def test_a_run_that_is_not_published_is_not_reported(tmp_path: Path) -> None:
     publish(tmp_path, "last-night", "cafe0123")
-    assert series.published_run(str(tmp_path), "last-night").run_date == "2026-11-21"
+    assert series.published_run(str(tmp_path), "last-night")[0].run_date == "2026-11-21"
     with pytest.raises(InputError, match="no published run of that id .* there are last-night"):
         series.published_run(str(tmp_path), "tonight")
 
@@ -169,18 +171,11 @@ def test_a_retry_whose_name_would_be_too_long_asks_for_one(
     tmp_path: Path, ruler: str, without_ray: None, capsys: Capture
 ) -> None:
     write_scan(tmp_path / "in/0.png", 0)
-    publish(tmp_path / "out", "n" * 85, "cafe0123")
-    file = tmp_path / "out/runs" / ("n" * 85) / "run.json"
-    facts = {
-        "engine": "onnx",
-        "limits": {"max_bytes": 1, "max_pixels": 1},
-        "sources": [str(tmp_path / "in")],
-        "labels": "none",
-        "model": {"location": ruler, "digest": bundle.open_bundle(ruler).digest},
-        "temperature": 1.0,
-        "threshold": None,
-    }
-    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+    run_facts.commit(
+        Run(str(tmp_path / "out"), "n" * 85, "2026-11-21"),
+        sources=(str(tmp_path / "in"),),
+        model=ModelFacts(ruler, bundle.open_bundle(ruler).digest, "ruler", 1.0),
+    )
     code, _, summary = ran(capsys, score, "--retry", "n" * 85, "--out", tmp_path / "out")
     assert code == 2
     assert f"--retry {'n' * 85}: {'n' * 85}-retry is too long a name for its retry; give --run-id" in summary["error"]

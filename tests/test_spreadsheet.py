@@ -13,6 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.reports import spreadsheet
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from tests.support import run_facts
 
 ROWS = [
     ("=1+1.png", "ok", 3, 0.5, 3, "review"),
@@ -22,6 +23,9 @@ ROWS = [
     ("e.png", "empty", None, None, None, "review"),
     ("f.png", "ok", 6, 0.7, tables.NO_DIGIT, "review"),
 ]
+
+
+SAID = run_facts.published()
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "night.csv"
-    assert spreadsheet.write(run, path) == len(ROWS)
+    assert spreadsheet.write(run, SAID, path) == len(ROWS)
     assert path.read_bytes().startswith(b"\xef\xbb\xbfnight,run,scan,source,")
     with path.open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
@@ -70,19 +74,19 @@ def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: Run, tmp_path: P
 def test_some_of_the_rows(run: Run, tmp_path: Path, rows: str, scans: list[str]) -> None:
     path = tmp_path / "some.csv"
     path.write_text("what was there")
-    assert spreadsheet.write(run, path, rows) == len(scans)
+    assert spreadsheet.write(run, SAID, path, rows) == len(scans)
     with path.open(encoding="utf-8-sig", newline="") as file:
         assert [row["scan"] for row in csv.DictReader(file)] == scans
 
 
 def test_a_file_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--csv 's3://bucket/x.csv': a CSV file is written to a disk"):
-        spreadsheet.write(run, "s3://bucket/x.csv")
+        spreadsheet.write(run, SAID, "s3://bucket/x.csv")
     with pytest.raises(InputError, match=r"--csv '.*nowhere/x.csv': cannot be written \(No such file or directory\)"):
-        spreadsheet.write(run, tmp_path / "nowhere/x.csv")
+        spreadsheet.write(run, SAID, tmp_path / "nowhere/x.csv")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="cannot be written"):
-        spreadsheet.write(run, tmp_path / "folder")
+        spreadsheet.write(run, SAID, tmp_path / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out"]
 
 
@@ -91,10 +95,10 @@ def test_a_pipe_is_written_to_and_a_link_stays_one(run: Run, tmp_path: Path) -> 
     os.mkfifo(pipe)
     link.symlink_to(whole)
     whole.touch()
-    spreadsheet.write(run, link)
+    spreadsheet.write(run, SAID, link)
     assert link.is_symlink()
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # what is written fits what a pipe holds
-    assert spreadsheet.write(run, pipe) == len(ROWS)
+    assert spreadsheet.write(run, SAID, pipe) == len(ROWS)
     assert os.read(reader, 1 << 16) == whole.read_bytes()
     os.close(reader)
     assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -27,7 +27,7 @@ from mnist_batch.runs.run import Receipt, Run, parquet
 from mnist_batch.store import locations, retry
 from tests import s3
 from tests.conftest import picture_of, write_scan
-from tests.test_runs import FACTS
+from tests.support.run_facts import commit, frozen
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     """A life of a run at a store: a PUT is whole by itself, so there is nothing to rename and no folder to make."""
     source = put_scans(store, 5)
     run = Run(f"s3://{store.bucket}/out", "night", "2026-11-21")
-    run.freeze(scans.cut(listing.list_scans([source]), 2), FACTS)
+    frozen(run, scans.cut(listing.list_scans([source]), 2))
     run = run.begin_attempt()
     store.seen.clear()
     run.beat(0, 1)
@@ -167,9 +167,10 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     classify = actors.Classify(run, ModelSpec(ruler))
     for shard in range(3):
         classify(isolated.preprocess(run.shard(shard), shard))
-    files = run.files(auditing.audit(run, run.opened or {}, lambda *_: None))
+    assert run.opened
+    files = run.files(auditing.audit(run, run.opened)[0])
     run.publish()
-    run.commit(FACTS | {"files": files, "totals": {}})
+    commit(run, files=files)
     run.clear_staging()
     verifying.check_predictions(run, files)
     keys = [entry.path for entry in run.filesystem.get_file_info(fs.FileSelector(store.bucket, recursive=True))
@@ -375,7 +376,7 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
 
     def overtaken(run: Run, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
-        classify = actors.Classify(run, ModelSpec(ruler, opened["model"]["digest"]))
+        classify = actors.Classify(run, ModelSpec(ruler, opened.model.digest))
         rows = isolated.preprocess(run.shard(0), 0)
         other = Run(run.out, run.run_id, run.run_date).begin_attempt()
         if cleared:
@@ -410,7 +411,7 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
         yield receipt
 
     run: Any = Silent()
-    receipt = Receipt(0, 1, 1, 0, 100, "cafe")
+    receipt = Receipt(0, 1, 1, 0, 0, 100, "cafe")
     assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
     assert run.looks == 2
     with pytest.raises(Stalled, match=r"no shard was finished for 0.2 seconds \(--no-progress-timeout\)"):

@@ -10,7 +10,7 @@ from mnist_batch import failpoints
 from mnist_batch.errors import InputError
 from mnist_batch.models.answers import Model, ModelSpec, answer
 from mnist_batch.reading import isolated
-from mnist_batch.reports.examples import Examples
+from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs.run import Run
 
 READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
@@ -71,9 +71,9 @@ class Classify:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
-        rows, examples = self.answered(batch), Examples()
-        examples.add(rows, batch["picture"])
-        receipt = self.run.write_part(rows, examples.table())
+        rows, gathered = self.answered(batch), Aggregates.of_run(self.threshold)
+        gathered.add(rows, batch["picture"])
+        receipt = self.run.write_part(rows, gathered.table())
         failpoints.reach("part written")
         return pa.Table.from_pylist([asdict(receipt)])
 

@@ -10,7 +10,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from mnist_batch.errors import Stalled, StorageError
-from mnist_batch.runs.run import Receipt, Run
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Receipt
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
 

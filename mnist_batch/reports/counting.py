@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.models import calibrating
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Totals
 from mnist_batch.statuses import READ, REFUSALS, Status
 
 NONE = tables.CLASSES  # the index of "no digit" in a matrix of counts, as a label and as an answer
@@ -68,26 +69,26 @@ class Counts:
         """Label x answer of the scans that have both, int64 (11, 10); the last label is none."""
         return self.matrix[:UNKNOWN, :NONE]
 
-    def summary(self) -> dict[str, Any]:
-        """The run's totals; ``accuracy`` is None where no scored scan is labelled with a digit."""
+    def totals(self) -> Totals:
+        """What the rows add up to; the error of the confidences is not known here."""
         scored, labelled = int(self.matrix[:, :NONE].sum()), int(self.labelled[:NONE].sum())
         correct = int(np.trace(self.labelled))
-        return {
-            "rows": int(self.matrix.sum()),
-            "scored": scored,
-            "blank": self.statuses[Status.BLANK],
-            "refused": sum(self.statuses[name] for name in REFUSALS),
-            "unreadable": int(self.matrix.sum()) - sum(self.statuses[name] for name in READ),
-            "statuses": {name: self.statuses[name] for name in Status if self.statuses[name]},
-            "answers": {str(digit): int(self.matrix[:, digit].sum()) for digit in range(NONE)},
-            "labelled": labelled,
-            "correct": correct if labelled else None,
-            "accuracy": correct / labelled if labelled else None,
+        return Totals(
+            rows=int(self.matrix.sum()),
+            scored=scored,
+            blank=self.statuses[Status.BLANK],
+            refused=sum(self.statuses[name] for name in REFUSALS),
+            unreadable=int(self.matrix.sum()) - sum(self.statuses[name] for name in READ),
+            statuses={name: self.statuses[name] for name in Status if self.statuses[name]},
+            answers={str(digit): int(self.matrix[:, digit].sum()) for digit in range(NONE)},
+            labelled=labelled,
+            correct=correct if labelled else None,
+            accuracy=correct / labelled if labelled else None,
             **self._no_digit(),
             **self._decisions(),
-        }
+        )
 
-    def _no_digit(self) -> dict[str, int | None]:
+    def _no_digit(self) -> dict[str, Any]:
         rows, answered = int(self.matrix[NONE].sum()), int(self.labelled[NONE].sum())
         refused = sum(self.no_digit[name] for name in READ) - answered
         return {
@@ -98,7 +99,7 @@ class Counts:
             "none_accepted": int(self.accepted[NONE].sum()) if self.ruled else None,
         }
 
-    def _decisions(self) -> dict[str, int | None]:
+    def _decisions(self) -> dict[str, Any]:
         rows, accepted, of_labelled = (int(table.sum()) for table in (self.matrix, self.accepted, self._sure))
         known = self.ruled and bool(self.labelled.any())
         return {

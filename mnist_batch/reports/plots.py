@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.figures import BLUE, RED, as_png, new_figure
 from mnist_batch.models.calibrating import wilson
+from mnist_batch.schemas.facts import Published, Totals
 from mnist_batch.schemas.tables import CLASSES, NO_DIGIT
 from mnist_batch.statuses import MEANINGS, READ
 
@@ -104,7 +105,7 @@ def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def risk(curve: pa.Table, totals: Mapping[str, Any], target_error: float | None) -> bytes:
+def risk(curve: pa.Table, totals: Totals, target_error: float | None) -> bytes:
     """The share of wrong answers by the share accepted, as PNG, from a ``risk_coverage`` with labels.
 
     A dot is what the run's own rule accepted, a line the error it was to keep, where there is one.
@@ -115,15 +116,14 @@ def risk(curve: pa.Table, totals: Mapping[str, Any], target_error: float | None)
     axes.plot([row["coverage"] for row in rows], [row["risk"] for row in rows], marker="o", ms=3, color=BLUE)
     if target_error is not None:
         axes.axhline(target_error, color=RED, lw=1, ls="--")
-    if totals["accepted_labelled"]:
-        accepted, labelled = totals["accepted_labelled"], rows[0]["accepted"]
-        axes.plot(accepted / labelled, totals["accepted_errors"] / accepted, "o", ms=8, color=RED)
+    if accepted := totals.accepted_labelled:
+        axes.plot(accepted / rows[0]["accepted"], (totals.accepted_errors or 0) / accepted, "o", ms=8, color=RED)
     axes.set(xlabel="accepted, % of the labelled answers", ylabel="wrong, % of the accepted", xlim=(None, 1.01))
     axes.set_ylim(0, max(axes.get_ylim()[1], 0.001))
     return _rates(figure, axes.xaxis, axes.yaxis)
 
 
-def coverage(curve: pa.Table, totals: Mapping[str, Any], threshold: float | None) -> bytes:
+def coverage(curve: pa.Table, totals: Totals, threshold: float | None) -> bytes:
     """The share of answers accepted by threshold, as PNG, from a ``risk_coverage`` without labels.
 
     A dot is what the run's own rule accepted, where there is one.
@@ -132,8 +132,8 @@ def coverage(curve: pa.Table, totals: Mapping[str, Any], threshold: float | None
     figure = new_figure(6, 4)
     axes = figure.subplots()
     axes.plot([_nines(row["threshold"]) for row in rows], [row["coverage"] for row in rows], "o-", ms=3, color=BLUE)
-    if threshold is not None and totals["scored"]:
-        axes.plot(_nines(threshold), totals["accepted"] / totals["scored"], "o", ms=8, color=RED)
+    if threshold is not None and totals.scored:
+        axes.plot(_nines(threshold), (totals.accepted or 0) / totals.scored, "o", ms=8, color=RED)
     axes.set(xlabel="threshold of confidence", ylabel="accepted, % of the answers", ylim=(0, 1.03))
     axes.set_xticks(range(7), [f"{1 - 0.1**nines:.6g}" for nines in range(7)])
     return _rates(figure, axes.yaxis)
@@ -179,8 +179,7 @@ def _sure(confidence: float) -> str:
 def page(
     *,
     out: str,
-    facts: Mapping[str, Any],
-    summary: Mapping[str, Any],
+    run: Published,
     per_class: Sequence[Mapping[str, Any]],
     heatmap: bytes,
     reliability: bytes,
@@ -190,12 +189,12 @@ def page(
     refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
 ) -> str:
-    """``report.html``, of a run in ``out``: one self-contained page that opens offline."""
+    """``report.html`` of a run in ``out``: one self-contained page that opens offline."""
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
     return _template().render(
         out=shlex.quote(out),
-        facts=facts,
-        summary=summary,
+        run=run,
+        totals=run.totals,
         per_class=per_class,
         weakest=weakest,
         heatmap=heatmap,

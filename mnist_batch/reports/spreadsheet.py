@@ -13,6 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.reports import report
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Published
 from mnist_batch.statuses import READ
 from mnist_batch.store import locations
 
@@ -30,7 +31,7 @@ ROWS: Mapping[str, pc.Expression | None] = {
 }
 
 
-def write(run: Run, file_name: str | Path, rows: str = "all") -> int:
+def write(run: Run, published: Published, file_name: str | Path, rows: str = "all") -> int:
     """Write the rows of a published run to a CSV file, whole or not at all, and return how many they are.
 
     ``rows`` is one of ``ROWS``. Labels are those of the last report, written as a label file has them. The columns
@@ -43,7 +44,7 @@ def write(run: Run, file_name: str | Path, rows: str = "all") -> int:
             f"--csv {str(file_name)!r}: a CSV file is written to a disk; give a path, and copy it from there"
         )
     path = Path(file_name)
-    chosen, written, late = ROWS[rows], 0, report.late_labels(run)
+    chosen, written, late = ROWS[rows], 0, report.late_labels(run, published)
     temporary = None
     try:
         if path.is_file() or not path.exists():  # a pipe or terminal, such as /dev/stdout, is not there to be replaced

@@ -15,6 +15,7 @@ from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import isolated
 from mnist_batch.runs import series
+from mnist_batch.schemas.facts import LimitFacts, ModelFacts
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Command:
     @cached_property
     def fingerprint(self) -> str:
         """Eight hex digits of what decides the rows; two commands that have the same mean the same runs."""
-        return series.fingerprint(
+        return series.fingerprint_of(
             {
                 "sources": sorted(self.roots),
                 "manifest": self.manifest is not None,
@@ -159,27 +160,24 @@ class Command:
             raise InputError(f"--require-scans: {nothing}; see where scans go")
         log.warning("%s: is this the right folder?", nothing)
 
-    def facts(self, listed: pa.Table, left_out: Mapping[str, int]) -> dict[str, Any]:
-        """What run.json will say of the command, of what it ``listed`` and of what it left out."""
+    def facts(self, listed: pa.Table) -> dict[str, Any]:
+        """The fields of ``facts.RunFacts`` that this command, and what it ``listed``, decide."""
         return {
             "fingerprint": self.fingerprint,
-            "listing": scans.digest(listed),
-            "sources": self.roots,
-            "report_labels": None,
+            "sources": tuple(self.roots),
             "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
             "engine": self.engine,
             "preprocessing": normalising.VERSION,
             **self.rule,
             "shard_size": self.shard_size,
             "keep_images": self.keep_images,
-            "limits": {"max_bytes": self.limits.max_bytes, "max_pixels": self.limits.max_pixels},
-            "model": {
-                "location": self.bundle.location,
-                "digest": self.bundle.digest,
-                "architecture": self.bundle.info["architecture"],
-                "test_accuracy": self.bundle.info["test"]["accuracy"],
-            },
-            "scans": listed.num_rows,
-            **self._patterns,
-            "left_out": left_out,
+            "limits": LimitFacts(self.limits.max_bytes, self.limits.max_pixels),
+            "model": ModelFacts(
+                self.bundle.location,
+                self.bundle.digest,
+                self.bundle.info["architecture"],
+                self.bundle.info["test"]["accuracy"],
+            ),
+            "include": tuple(self.selection.include),
+            "exclude": tuple(self.selection.exclude),
         }

@@ -4,10 +4,9 @@ import datetime
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +17,8 @@ from mnist_batch.intake import scans, spread
 from mnist_batch.runs import discarding, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Opened, Published
 from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
@@ -37,43 +38,56 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
     started = time.monotonic()
     with ExitStack() as locks:
         locks.enter_context(series.locked(command.out, command.first))
-        run, following, published, opened = found = _find(command)
-        refused = (published or opened or {}).get("refused_before", [])
+        run, following, known = _find(command)
+        refused = known.refused_before if known else ()
         for later in {run.run_id, following.run_id, *refused} - {command.first}:  # which --run-id may name, too
             locks.enter_context(series.locked(command.out, later))
-        if interrupted := [each for each in found[:2] if discarding.interrupted(each)]:
+        if interrupted := [each for each in (run, following) if discarding.interrupted(each)]:
             for each in interrupted:
                 log.warning("run %s was being discarded when that was interrupted: it is finished first", each.run_id)
                 discarding.finish(each.out, each.run_id)
-            run, following, published, opened = _find(command)
-        if opened and not run.refused:
+            run, following, known = _find(command)
+        if isinstance(known, Opened) and not run.refused:
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
         # Where the run is published there is most likely nothing to be done, and no Ray needed.
-        with nullcontext() if published else in_background(connect, MISTAKE_SECONDS):
+        with nullcontext() if isinstance(known, Published) else in_background(connect, MISTAKE_SECONDS):
             listed, left_out = command.listed(spread.by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
-        facts = command.facts(listed, left_out)
-        before = published or opened
-        if published:
-            clear(run, published)  # after a process that was killed between publishing and clearing
-        if before and before["listing"] == facts["listing"]:
-            if published:
+        listing = scans.digest(listed)
+        if isinstance(known, Published):
+            clear(run, known)  # after a process that was killed between publishing and clearing
+        if known and known.listing == listing:
+            if isinstance(known, Published):
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
             else:
                 log.info("run %s was refused and its sources list the same: what may pass is tried again", run.run_id)
                 run.discard_passing()
             yield run
             return
-        if before:
+        refused_before: tuple[str, ...] = ()
+        if isinstance(known, Opened):
+            refused_before = (*known.refused_before, run.run_id)
+        if known:
             log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
-        if opened:
-            facts["refused_before"] = [*opened.get("refused_before", []), run.run_id]
-        run = following if before else run
-        facts |= {"opened_at": now(), "listing_seconds": round(listing_seconds, 3)}
-        _freeze(run, facts, scans.cut(listed, command.shard_size))
+            run = following
+        shards = scans.cut(listed, command.shard_size)
+        opened = Opened(
+            run_id=run.run_id,
+            run_date=run.run_date,
+            listing=listing,
+            **command.facts(listed),
+            scans=len(listed),
+            left_out=dict(left_out),
+            refused_before=refused_before,
+            opened_at=now(),
+            listing_seconds=round(listing_seconds, 3),
+            schema_version=tables.VERSION,
+            shard_sizes=tuple(len(shard) for shard in shards),
+        )
+        _freeze(run, opened, shards)
         log.info("run %s: %s listed", run.run_id, counted(listed.num_rows, "scan"))
         yield run
 
@@ -82,10 +96,10 @@ def _find(command: Command) -> series.Found:
     return series.find_run(command.out, command.date, command.fingerprint, command.first)
 
 
-def _freeze(run: Run, facts: Mapping[str, Any], shards: Sequence[pa.Table]) -> None:
-    series.check_place(run, facts["listing"], len(shards))
+def _freeze(run: Run, opened: Opened, shards: Sequence[pa.Table]) -> None:
+    series.check_place(run, opened.listing, len(shards))
     try:
-        run.freeze(shards, {"run_id": run.run_id, "run_date": run.run_date, **facts})
+        run.freeze(shards, opened)
     except StorageError as error:
         if getattr(error.__cause__, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
@@ -94,9 +108,9 @@ def _freeze(run: Run, facts: Mapping[str, Any], shards: Sequence[pa.Table]) -> N
         ) from None
 
 
-def clear(run: Run, facts: Mapping[str, Any]) -> None:
+def clear(run: Run, published: Published) -> None:
     """Delete what a published run no longer needs: its staging, and that of the refused runs which it replaces."""
-    for run_id in [*facts.get("refused_before", []), run.run_id]:
+    for run_id in (*published.refused_before, run.run_id):
         replace(run, run_id=run_id).clear_staging()
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from mnist_batch.errors import DamagedRun
+from mnist_batch.errors import DamagedRun, InputError
 from mnist_batch.runs import series
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import RunFacts, Totals
 from mnist_batch.store import locations
 
 COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "review")
@@ -28,27 +29,28 @@ def _described(run: Run) -> dict[str, Any]:
     nothing = {"run_id": run.run_id, "night": None, "state": "damaged", **dict.fromkeys(COUNTS)}
     nothing |= {"model": None, "retries": None, "at": None}
     try:
-        if (published := run.published) is not None:
-            counts = {"scans": published.get("scans"), **published["totals"]}
-            return nothing | _common(published, counts) | {"state": "published", "at": published.get("published_at")}
+        if published := run.published:
+            at = {"state": "published", "at": published.published_at}
+            return nothing | _common(published, published.totals) | at
         if (opened := run.opened) is None:  # killed before it was opened; or its run.json is gone
             gone = locations.is_folder(run.filesystem, run.folder)
             return nothing | {"state": "damaged" if gone else "unfinished"}
         refused = run.refused
-        counts = {"scans": opened.get("scans"), **(refused or {})}
-        state = "unfinished" if refused is None else "refused"
-        return nothing | _common(opened, counts) | {"state": state, "at": opened.get("opened_at")}
+        state = "refused" if refused else "unfinished"
+        return nothing | _common(opened, refused) | {"state": state, "at": opened.opened_at}
     except DamagedRun:
         return nothing
+    except InputError:  # another version began it
+        return nothing | {"state": "unfinished"}
 
 
-def _common(facts: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
-    model = facts.get("model") or {}
+def _common(facts: RunFacts, totals: Totals | None) -> dict[str, Any]:
     return {
-        "night": facts["run_date"],
-        **{name: counts.get(name) for name in COUNTS},
-        "model": f"{model['architecture']} {model['digest'][:8]}" if model else None,
-        "retries": facts.get("retries"),
+        "night": facts.run_date,
+        "scans": facts.scans,
+        **{name: getattr(totals, name, None) for name in COUNTS[1:]},
+        "model": f"{facts.model.architecture} {facts.model.digest[:8]}",
+        "retries": facts.retries,
     }
 
 

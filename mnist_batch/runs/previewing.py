@@ -9,6 +9,7 @@ from mnist_batch.intake import scans
 from mnist_batch.runs import discarding, series
 from mnist_batch.runs.command import Command
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Opened, Published
 from mnist_batch.wording import counted
 
 MOST = 20  # endings of names that are told
@@ -20,23 +21,25 @@ def preview(command: Command) -> dict[str, Any]:
     ``would`` is begin, resume, try_again (a refused run whose sources list the same) or nothing. Raises InputError
     as the command itself would.
     """
-    run, following, published, opened = series.find_run(command.out, command.date, command.fingerprint, command.first)
-    if opened and not run.refused:
+    run, following, known = series.find_run(command.out, command.date, command.fingerprint, command.first)
+    if isinstance(known, Opened) and not run.refused:
         parts = len(run.part_paths())
         return {
             "run_id": run.run_id,
             "would": "resume",
-            "scans": opened["scans"],
-            "shards": len(opened["shards"]),
+            "scans": known.scans,
+            "shards": len(known.shard_sizes),
             "shards_done": parts,
         }
     listed, left_out = command.listed()
     shards = len(scans.cut(listed, command.shard_size))
-    listing = command.facts(listed, left_out)["listing"]
-    before = published or opened
-    would = "begin" if before is None or before["listing"] != listing else "nothing" if published else "try_again"
+    listing = scans.digest(listed)
+    if known is None or known.listing != listing:
+        would = "begin"
+    else:
+        would = "nothing" if isinstance(known, Published) else "try_again"
     if would == "begin":
-        run = following if before else run
+        run = following if known else run
         if not discarding.interrupted(run):  # else what lies there goes first
             series.check_place(run, listing, shards)
     return {

@@ -15,6 +15,7 @@ from mnist_batch.reading import isolated
 from mnist_batch.runs import series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Published
 from mnist_batch.statuses import PASSING
 
 
@@ -23,34 +24,31 @@ class Retry(Command):
     """The scans of ``retried`` with a row whose status is in ``PASSING``, to be scored as that run was."""
 
     retried: Run
+    retried_facts: Published
 
     def __post_init__(self) -> None:
-        was, location = self._facts["model"], self.bundle.location
-        if self.bundle.digest != was["digest"]:
+        was, location = self.retried_facts.model, self.bundle.location
+        if self.bundle.digest != was.digest:
             raise InputError(
                 f"--retry {self.retried.run_id}: the model at {location} is {self.bundle.digest}, and that run was "
-                f"scored with {was['digest']}; restore it, or score all scans again without --retry"
+                f"scored with {was.digest}; restore it, or score all scans again without --retry"
             )
         for name, value in self.rule.items():
-            if value != self._facts.get(name):
+            if value != (recorded := getattr(self.retried_facts, name)):
                 raise InputError(
                     f"--retry {self.retried.run_id}: the calibration of the model at {location} has changed, {name} is "
-                    f"{value} and was {self._facts.get(name)}; restore it, or score all scans again without --retry"
+                    f"{value} and was {recorded}; restore it, or score all scans again without --retry"
                 )
         super().__post_init__()
-
-    @cached_property
-    def _facts(self) -> Mapping[str, Any]:
-        return self.retried.published or {}
 
     @cached_property
     def fingerprint(self) -> str:
         """Eight hex digits of the run that is retried and what decides its rows."""
         limits = [self.limits.max_bytes, self.limits.max_pixels]
-        return series.fingerprint(
+        return series.fingerprint_of(
             {
                 "retries": self.retried.run_id,
-                "as": self._facts["fingerprint"],
+                "as": self.retried_facts.fingerprint,
                 "limits": limits,
                 "preprocessing": normalising.VERSION,
             }
@@ -90,10 +88,10 @@ class Retry(Command):
         paths = [listing.path_of_told(source, name) for source, name in zip(sources, names, strict=True)]
         return listing.examined(sources, names, paths, labels), {}
 
-    def facts(self, listed: pa.Table, left_out: Mapping[str, int]) -> dict[str, Any]:
-        """What run.json will say: what it says of the retried run, of these scans, and which run that is."""
-        same = {name: self._facts[name] for name in ("sources", "labels")}
-        return super().facts(listed, left_out) | same | {"retries": self.retried.run_id}
+    def facts(self, listed: pa.Table) -> dict[str, Any]:
+        """The fields of ``facts.RunFacts`` that the retried run and these scans decide."""
+        same = {"sources": self.retried_facts.sources, "labels": self.retried_facts.labels}
+        return super().facts(listed) | same | {"retries": self.retried.run_id}
 
 
 def command(
@@ -113,35 +111,34 @@ def command(
     where they are left out. Raises InputError where one of them says something else than that run.
     """
     try:
-        run = series.published_run(out, run_id)
+        run, facts = series.published_run(out, run_id)
     except InputError as error:
         raise InputError(str(error).replace("--run ", "--retry ", 1)) from None
-    facts = run.published or {}
-    was = {name: facts.get(name) for name in ("engine", "target_error", "keep_images", "run_date")}
     for name, value in given.items():
-        if value is not None and value != was[name]:
+        if value is not None and value != (was := getattr(facts, name)):
             flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} {value}: run {run_id} has {was[name]}, and so has its retry; leave {flag} out")
+            raise InputError(f"{flag} {value}: run {run_id} has {was}, and so has its retry; leave {flag} out")
     limits = {}
     for name, value in (("max_bytes", max_bytes), ("max_pixels", max_pixels)):
-        limits[name] = facts["limits"][name] if value is None else value
-        if limits[name] < facts["limits"][name]:
+        had = getattr(facts.limits, name)
+        limits[name] = had if value is None else value
+        if limits[name] < had:
             raise InputError(
-                f"--{name.replace('_', '-')} {value}: run {run_id} has {facts['limits'][name]}; a retry may have more, "
-                "not less"
+                f"--{name.replace('_', '-')} {value}: run {run_id} has {had}; a retry may have more, not less"
             )
     return Retry(
-        model=model or facts["model"]["location"],
+        model=model or facts.model.location,
         out=out,
-        sources=facts["sources"],
-        engine=facts["engine"],
-        target_error=facts.get("target_error"),
+        sources=facts.sources,
+        engine=facts.engine,
+        target_error=facts.target_error,
         shard_size=shard_size,
         limits=isolated.Limits(**limits),
-        keep_images=bool(facts.get("keep_images")),
+        keep_images=facts.keep_images,
         run_date=run.run_date,
         run_id=new_id,
         retried=run,
+        retried_facts=facts,
     )
 
 

@@ -5,7 +5,7 @@ import json
 import secrets
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -19,33 +19,15 @@ from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, Locked, StorageError
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import File, Opened, Published, Receipt, Totals, as_json, from_json
 from mnist_batch.statuses import PASSING, READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
 LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
-RECEIPT = b"mnist_batch.receipt"  # in the metadata of a receipt's file, whose rows are the part's examples
+RECEIPT = b"mnist_batch.receipt"  # in the metadata of a receipt's file, beside what was gathered of the part
 
 PARQUET = ".parquet"  # ends the names of published files only: who reads OUT/**/*.parquet meets nothing that is staged
-
-
-File = dict[str, Any]  # path below OUT, bytes, blake2b, and of a Parquet file its rows
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What the writer of a part says of it.
-
-    ``scans`` are those of its shard, ``rows`` their pages and ``unreadable`` those of them that could not be read;
-    ``bytes`` and ``blake2b``, a BLAKE2b-128 in hex, are those of its file.
-    """
-
-    shard: int
-    scans: int
-    rows: int
-    unreadable: int
-    bytes: int
-    blake2b: str
 
 
 @dataclass(frozen=True)
@@ -94,39 +76,38 @@ class Run:
     # ---------------------------------------------------------------- open, resume
 
     @property
-    def published(self) -> Mapping[str, Any] | None:
+    def published(self) -> Published | None:
         """What run.json says; None while the run is not published. Raises DamagedRun where it cannot be read."""
         remedy = f"restore it from a backup, or withdraw the run: {self.discarding}"
-        return records.read(self.filesystem, f"{self.folder}/run.json", records.RUN, remedy)
+        return records.read(self.filesystem, f"{self.folder}/run.json", Published, remedy)
 
     @property
-    def opened(self) -> Mapping[str, Any] | None:
+    def opened(self) -> Opened | None:
         """What was frozen when the run was opened; None before that and after it is published.
 
-        Raises DamagedRun where it cannot be read.
+        Raises DamagedRun where it cannot be read, and InputError where another version wrote it.
         """
         remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/opened.json", records.OPENED, remedy)
+        return records.read(self.filesystem, f"{self.staging}/opened.json", Opened, remedy)
 
     @property
-    def refused(self) -> Mapping[str, Any] | None:
+    def refused(self) -> Totals | None:
         """What ``refuse`` was told, of a run that was not published since too many scans could not be read."""
         remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/refused.json", records.REFUSED, remedy)
+        return records.read(self.filesystem, f"{self.staging}/refused.json", Totals, remedy)
 
     @property
     def discarding(self) -> str:
         """The command that discards this run."""
         return f"python -m mnist_batch discard --out {shlex.quote(self.out)} --run {self.run_id}"
 
-    def freeze(self, shards: Sequence[pa.Table], facts: Mapping[str, Any]) -> None:
+    def freeze(self, shards: Sequence[pa.Table], opened: Opened) -> None:
         """Write the manifest, one file per shard, and then ``opened.json``: from here on the run resumes."""
         self.clear_staging()
         for number, shard in enumerate(shards):
             path = f"{self.staging}/manifest/{part_name(number)}"
             locations.write_whole(self.filesystem, path, parquet(shard))
-        opened = {"schema_version": tables.VERSION, **facts, "shards": [shard.num_rows for shard in shards]}
-        locations.write_whole(self.filesystem, f"{self.staging}/opened.json", _as_json(opened))
+        locations.write_whole(self.filesystem, f"{self.staging}/opened.json", as_json(opened))
 
     def shard(self, number: int) -> pa.Table:
         """One shard of the frozen manifest."""
@@ -147,17 +128,17 @@ class Run:
 
     @cached_property
     def _listing(self) -> str:
-        return str((self.opened or {}).get("listing", ""))
+        return opened.listing if (opened := self.opened) else ""
 
-    def refuse(self, counts: Mapping[str, Any]) -> None:
+    def refuse(self, totals: Totals) -> None:
         """Write down that too many scans could not be read for this run to be published."""
-        locations.write_whole(self.filesystem, f"{self.staging}/refused.json", _as_json(counts))
+        locations.write_whole(self.filesystem, f"{self.staging}/refused.json", as_json(totals))
 
     # ---------------------------------------------------------------- parts
 
     def note_fatal(self, shard: int, row: int, status: Status, reason: str) -> None:
         """Write down that a scan of a shard kills whoever reads it, so that it is not read again."""
-        note = _as_json({"status": status, "reason": reason})
+        note = json.dumps({"status": status, "reason": reason}).encode()
         locations.write_whole(self.filesystem, f"{self.staging}/fatal/{shard}-{row}.json", note)
 
     def beat(self, shard: int, row: int) -> None:
@@ -196,11 +177,12 @@ class Run:
         there = self.part_paths()
         return [number for number in range(shards) if part_name(number) not in there]
 
-    def write_part(self, rows: pa.Table, examples: pa.Table | None = None) -> Receipt:
+    def write_part(self, rows: pa.Table, gathered: pa.Table) -> Receipt:
         """Write the answers of one whole shard as its part: renamed into place, so whole or not there.
 
-        ``rows`` are those of Classify, ``examples`` those of them that a report may show. Raises BooksError unless the
-        rows are the scans of exactly one shard of the frozen manifest, each once and in its order.
+        ``rows`` are those of Classify, ``gathered`` what a report needs of them (``Aggregates.table``). Raises
+        BooksError unless the rows are the scans of exactly one shard of the frozen manifest, each once and in its
+        order.
         """
         self.check_attempt()
         shards = pc.unique(rows["shard"]).to_pylist()
@@ -212,31 +194,29 @@ class Run:
         came = rows.select(["source", "scan"]).take(first_pages).cast(listed.schema)
         if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
             raise BooksError(f"shard {shards[0]}: {counted(len(came), 'scan')} came back for {len(listed):,} listed")
-        return self._write_part(shards[0], len(listed), rows, examples)
+        return self._write_part(shards[0], len(listed), rows, gathered)
 
-    def write_empty_part(self) -> None:
+    def write_empty_part(self, gathered: pa.Table) -> None:
         """The one part of a run that found no scan: no rows, and every column of its type."""
         if not self.part_paths():
-            self._write_part(0, 0, tables.PREDICTIONS.empty_table(), None)
+            self._write_part(0, 0, tables.PREDICTIONS.empty_table(), gathered)
 
-    def _write_part(self, shard: int, scans: int, rows: pa.Table, examples: pa.Table | None) -> Receipt:
+    def _write_part(self, shard: int, scans: int, rows: pa.Table, gathered: pa.Table) -> Receipt:
         typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
         content = self._parquet(typed, {LISTING: self._listing})
         # Before its part: one without a receipt, or not like it, is written again.
-        receipt = self.write_receipt(shard, scans, rows["status"], content, examples)
+        receipt = self.write_receipt(shard, scans, rows, content, gathered)
         path = f"{self.staging}/parts/{part_name(shard)}"
         locations.write_whole(self.filesystem, path, content, self.check_attempt)
         return receipt
 
-    def write_receipt(
-        self, shard: int, scans: int, statuses: pa.ChunkedArray, content: pa.Buffer, examples: pa.Table | None
-    ) -> Receipt:
-        """Write down what a part is: the bytes of its file, the statuses of its rows, and its examples."""
-        read = pc.sum(pc.is_in(statuses.cast(pa.string()), pa.array(READ))).as_py() or 0
-        receipt = Receipt(shard, scans, len(statuses), len(statuses) - read, len(content), digest(content))
-        rows = tables.EXAMPLES.empty_table() if examples is None else examples
-        rows = rows.replace_schema_metadata({RECEIPT: json.dumps(asdict(receipt))})
-        locations.write_whole(self.filesystem, f"{self.staging}/receipts/{part_name(shard)}", parquet(rows))
+    def write_receipt(self, shard: int, scans: int, rows: pa.Table, content: pa.Buffer, gathered: pa.Table) -> Receipt:
+        """Write down what a part is: the bytes of its file, and what was ``gathered`` of its rows."""
+        read = pc.sum(pc.is_in(rows["status"].cast(pa.string()), pa.array(READ))).as_py() or 0
+        labelled = len(rows) - rows["label"].null_count
+        receipt = Receipt(shard, scans, len(rows), len(rows) - read, labelled, len(content), digest(content))
+        gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
+        locations.write_whole(self.filesystem, f"{self.staging}/receipts/{part_name(shard)}", parquet(gathered))
         return receipt
 
     def _parquet(self, rows: pa.Table, metadata: Mapping[str, str] = MappingProxyType({})) -> pa.Buffer:
@@ -244,11 +224,11 @@ class Run:
         return parquet(published.replace_schema_metadata(published.schema.metadata | metadata))
 
     def receipt(self, shard: int) -> tuple[Receipt, pa.Table] | None:
-        """The receipt of a part and its examples; None where there is none that is whole."""
+        """The receipt of a part and what was gathered of its rows; None where there is none that is whole."""
         content = locations.read_if_there(self.filesystem, f"{self.staging}/receipts/{part_name(shard)}")
         try:
-            examples = pq.read_table(pa.BufferReader(content or b""))
-            return Receipt(**json.loads(examples.schema.metadata[RECEIPT])), examples
+            gathered = pq.read_table(pa.BufferReader(content or b""))
+            return from_json(Receipt, gathered.schema.metadata[RECEIPT]), gathered
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
             return None
 
@@ -288,7 +268,7 @@ class Run:
 
     # ---------------------------------------------------------------- publish
 
-    def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> list[File]:
+    def stage_report(self, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> tuple[File, ...]:
         """Write the report tables and the files that people open, where nobody reads them yet.
 
         Returns what run.json says of these files where they will be published.
@@ -297,27 +277,22 @@ class Run:
         for table, rows in tables_of_report.items():
             content = self._parquet(rows)
             locations.write_whole(self.filesystem, f"{self.staging}/{table}/report", content)
-            files.append(self._file(f"{self.table_folder(table)}/report{PARQUET}", content) | {"rows": len(rows)})
+            files.append(self._file(f"{self.table_folder(table)}/report{PARQUET}", content, len(rows)))
         for name, page in sorted(pages.items()):
             locations.write_whole(self.filesystem, f"{self.staging}/pages/{name}", page)
             files.append(self._file(f"{self.folder}/{name}", page))
-        return files
+        return tuple(files)
 
-    def files(self, receipts: Iterable[Receipt]) -> list[File]:
+    def files(self, receipts: Iterable[Receipt]) -> tuple[File, ...]:
         """What run.json says of the published parts: what their writers say of them."""
         folder = self.table_folder("predictions").removeprefix(f"{self.root}/")
-        return [
-            {
-                "path": f"{folder}/{part_name(receipt.shard)}{PARQUET}",
-                "bytes": receipt.bytes,
-                "blake2b": receipt.blake2b,
-                "rows": receipt.rows,
-            }
+        return tuple(
+            File(f"{folder}/{part_name(receipt.shard)}{PARQUET}", receipt.bytes, receipt.blake2b, receipt.rows)
             for receipt in receipts
-        ]
+        )
 
-    def _file(self, path: str, content: bytes | pa.Buffer) -> File:
-        return {"path": path.removeprefix(f"{self.root}/"), "bytes": len(content), "blake2b": digest(content)}
+    def _file(self, path: str, content: bytes | pa.Buffer, rows: int | None = None) -> File:
+        return File(path.removeprefix(f"{self.root}/"), len(content), digest(content), rows)
 
     def publish(self) -> None:
         """Move the parts, then the report, to where they are read.
@@ -332,9 +307,9 @@ class Run:
         for name in locations.names(self.filesystem, f"{self.staging}/pages"):
             locations.move_file(self.filesystem, f"{self.staging}/pages/{name}", f"{self.folder}/{name}")
 
-    def commit(self, facts: Mapping[str, Any]) -> None:
+    def commit(self, published: Published) -> None:
         """Write run.json, which makes the run published."""
-        locations.write_whole(self.filesystem, f"{self.folder}/run.json", _as_json(facts))
+        locations.write_whole(self.filesystem, f"{self.folder}/run.json", as_json(published))
 
     def clear_staging(self) -> None:
         """Delete what only an unfinished run needs."""
@@ -356,7 +331,3 @@ def parquet(rows: pa.Table) -> pa.Buffer:
 def digest(content: bytes | pa.Buffer) -> str:
     """BLAKE2b-128 of a file's bytes, in hex."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _as_json(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, indent=2).encode() + b"\n"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mnist_batch.errors import InputError
 from mnist_batch.runs.run import LISTING, PARQUET, Run, part_name
-from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Opened, Published, RunFacts
 from mnist_batch.store import locations, locks
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -22,7 +22,7 @@ LOCK = ".lock"  # ends the names of the files that keep others off a run
 LONGEST_NEW = 90  # characters: the runs that follow it have a number behind
 
 
-def fingerprint(identity: Mapping[str, Any]) -> str:
+def fingerprint_of(identity: Mapping[str, Any]) -> str:
     """Eight hex digits of what decides a run's rows: sources, model digest, parameters that change answers."""
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
 
@@ -84,63 +84,52 @@ def locked(out: str, run_id: str) -> Iterator[None]:
 class Found(NamedTuple):
     """The newest run of a command, the run that would follow it, and what the newest says of itself.
 
-    ``published`` is its run.json; ``opened`` is what was frozen when it was opened, None once it is published.
+    ``known`` is None before the run is begun.
     """
 
     run: Run
     following: Run
-    published: Mapping[str, Any] | None
-    opened: Mapping[str, Any] | None
+    known: Published | Opened | None
 
 
-def find_run(out: str, run_date: str, mark: str, first: str) -> Found:
+def find_run(out: str, run_date: str, fingerprint: str, first: str) -> Found:
     """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
 
-    ``mark`` is the fingerprint, ``first`` the name of the first run of the series. A run whose sources changed
-    after it was published is followed by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to
-    another fingerprint, or the run to be resumed was begun by a version whose tables are others.
+    ``first`` is the id of the first run of the series. A run whose sources changed after it was published is followed
+    by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to another fingerprint, or another version
+    began the run that is to be resumed.
     """
     out = locations.absolute(out)
     run = Run(out, first, run_date)
-    published, opened = _known(run)
-    if (known := published or opened) and known["fingerprint"] != mark:
+    newest = known = _known(run)
+    if known and known.fingerprint != fingerprint:
         raise InputError(
-            f"--run-id {run.run_id}: that run had other sources, another model, other parameters or another "
-            f"version of the preprocessing (fingerprint {known['fingerprint']}, now {mark}); choose another --run-id"
+            f"--run-id {run.run_id}: that run had other sources, another model, other parameters or another version "
+            f"of the preprocessing (fingerprint {known.fingerprint}, now {fingerprint}); choose another --run-id"
         )
     last, ids = 1, known_runs(out)
     for number in _numbers(ids, first):  # one of them may have been discarded
         later = Run(out, f"{first}-{number}", run_date)
-        facts = _known(later)
-        if (known := facts[0] or facts[1]) is None:
+        known = _known(later)
+        if known is None:
             # Its run.json was deleted, or its discarding killed: its rows would be read beside those of a run begun.
-            if run.run_id not in ids and first.endswith(mark) and locations.is_folder(run.filesystem, later.folder):
-                run, last, (published, opened) = later, number, facts
+            gone = run.run_id not in ids and first.endswith(fingerprint)
+            if gone and locations.is_folder(run.filesystem, later.folder):
+                run, last, newest = later, number, None
             continue
         last = number
-        if known["fingerprint"] == mark:
-            run, (published, opened) = later, facts
-    run = _dated(run, published or opened)
-    _check_resumable(run, opened)
-    return Found(run, Run(out, f"{first}-{last + 1}", run_date), published, opened)
+        if known.fingerprint == fingerprint:
+            run, newest = later, known
+    return Found(_dated(run, newest), Run(out, f"{first}-{last + 1}", run_date), newest)
 
 
-def _known(run: Run) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-    published = run.published
-    return published, None if published else run.opened
+def _known(run: Run) -> Published | Opened | None:
+    return run.published or run.opened
 
 
 def _numbers(ids: Sequence[str], first: str) -> list[int]:
     found = (re.fullmatch(rf"{re.escape(first)}-([1-9][0-9]{{0,8}})", run_id) for run_id in ids)
     return sorted(int(match[1]) for match in found if match and match[1] != "1")
-
-
-def _check_resumable(run: Run, opened: Mapping[str, Any] | None) -> None:
-    if opened and opened.get("schema_version") != tables.VERSION:
-        raise InputError(
-            f"run {run.run_id} was begun by another version of this program, which stages its files in another way; "
-            f"nothing of it is published: throw it away ({run.discarding}), then give the same command again"
-        )
 
 
 def check_place(run: Run, listing: str, shards: int) -> None:
@@ -170,13 +159,13 @@ def _listing_of(run: Run, part: str) -> str:
         return ""
 
 
-def _dated(run: Run, known: Mapping[str, Any] | None) -> Run:
+def _dated(run: Run, known: RunFacts | None) -> Run:
     # A run keeps the date it was opened with, whatever day its command is repeated on.
-    return replace(run, run_date=known["run_date"]) if known else run
+    return replace(run, run_date=known.run_date) if known else run
 
 
-def published_run(out: str, run_id: str) -> Run:
-    """The published run of this id; InputError, naming those there are, where there is none."""
+def published_run(out: str, run_id: str) -> tuple[Run, Published]:
+    """The published run of this id and its run.json; InputError, naming those there are, where there is none."""
     check_id(run_id, "--run")
     out = locations.absolute(out)
     locations.reach("--out", out)
@@ -186,7 +175,7 @@ def published_run(out: str, run_id: str) -> Run:
         raise InputError(
             f"--run {run_id!r}: no published run of that id in {out}; there are {some_of(published_runs(out))}"
         )
-    return _dated(run, published)
+    return _dated(run, published), published
 
 
 def some_of(ids: Sequence[str]) -> str:

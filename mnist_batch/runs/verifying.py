@@ -1,21 +1,18 @@
 """Whether what was published is still there, byte for byte: the digests that run.json records, and the files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mnist_batch.errors import BooksError, DamagedRun, InputError
 from mnist_batch.runs import series
-from mnist_batch.runs.run import File, Run, digest
+from mnist_batch.runs.run import Run, digest
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import File, Published
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
 
-def check_predictions(run: Run, files: Sequence[Mapping[str, Any]]) -> None:
+def check_predictions(run: Run, files: Sequence[File]) -> None:
     """Raise BooksError unless the published parts are byte for byte the ``files`` that run.json lists."""
     if faults := _compared(run, files, [run.table_folder("predictions")]):
         raise BooksError(
@@ -49,7 +46,7 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
         )
     for each in ids:
         try:
-            run = series.published_run(out, each)
+            run, published = series.published_run(out, each)
         except DamagedRun as damage:
             yield Verified(each, [str(damage)])
             continue
@@ -57,36 +54,36 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
             if run_id is None:  # it was discarded meanwhile
                 continue
             raise
-        yield _verified(run, run.published or {})
+        yield _verified(run, published)
     yield from unpublished
 
 
-def _verified(run: Run, facts: Mapping[str, Any]) -> Verified:
-    faults = _compared(run, facts["files"], [run.table_folder("predictions")])
-    rows, total = sum(file["rows"] for file in facts["files"]), facts["totals"]["rows"]
+def _verified(run: Run, published: Published) -> Verified:
+    faults = _compared(run, published.files, [run.table_folder("predictions")])
+    rows, total = sum(file.rows or 0 for file in published.files), published.totals.rows
     if rows != total:
         faults.append(f"{run.folder}/run.json: its files have {counted(rows, 'row')}, its totals {total:,}")
-    report = facts.get("report_files")
+    report = published.report_files
     if report is not None:
         faults += _compared(run, report, _report_folders(run))
-    return Verified(run.run_id, faults, len(facts["files"]) + len(report or []), rows, report is not None)
+    return Verified(run.run_id, faults, len(published.files) + len(report or ()), rows, report is not None)
 
 
-def _compared(run: Run, listed: Sequence[Mapping[str, Any]], folders: Sequence[str]) -> list[str]:
+def _compared(run: Run, listed: Sequence[File], folders: Sequence[str]) -> list[str]:
     """A line for each file that is missing, changed or, in one of the folders, new."""
     faults = []
-    for file in sorted(listed, key=lambda file: str(file["path"])):
-        path = f"{run.root}/{file['path']}"
+    for file in sorted(listed, key=lambda file: file.path):
+        path = f"{run.root}/{file.path}"
         try:
-            found = _examined(run, path) if locations.exists(run.filesystem, path) else None
+            there = digest(locations.read(run.filesystem, path)) if locations.exists(run.filesystem, path) else None
         except OSError as error:
             faults.append(f"{run.location(path)}: cannot be read ({error})")
             continue
-        if found is None:
+        if there is None:
             faults.append(f"{run.location(path)}: missing")
-        elif found["blake2b"] != file["blake2b"]:
+        elif there != file.blake2b:
             faults.append(f"{run.location(path)}: changed since it was published")
-    known = {f"{run.root}/{file['path']}" for file in listed}
+    known = {f"{run.root}/{file.path}" for file in listed}
     new = sorted({path for folder in folders for path in _paths(run, folder)} - known)
     return faults + [f"{run.location(path)}: no file of this run, but read with it" for path in new]
 
@@ -118,16 +115,3 @@ def _report_folders(run: Run) -> list[str]:
 def _paths(run: Run, folder: str) -> list[str]:
     # What begins with a dot is nobody's: tables are read without it.
     return [f"{folder}/{name}" for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
-
-
-def _examined(run: Run, path: str) -> File:
-    content = locations.read(run.filesystem, path)
-    found = {"path": path.removeprefix(f"{run.root}/"), "bytes": len(content), "blake2b": digest(content)}
-    return found | {"rows": _rows(content)} if path.endswith(".parquet") else found
-
-
-def _rows(content: bytes) -> int | None:
-    try:
-        return int(pq.read_metadata(pa.BufferReader(content)).num_rows)
-    except (pa.ArrowException, OSError):  # no longer a Parquet file, which its digest will say
-        return None

@@ -1,0 +1,79 @@
+"""What a report is made of, gathered part by part: counts of rows, counts of confidences, examples and labels."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from mnist_batch.reports.counting import Confidences, Counts
+from mnist_batch.reports.examples import Examples
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Totals
+
+COUNTS = b"mnist_batch.counts"  # in the metadata of the examples that ``Aggregates.table`` gives
+
+
+@dataclass
+class Aggregates:
+    """The rows of a run, or of a part, in sums; and those of them that a report shows.
+
+    ``labels`` are tables of ``tables.LABELS``, one a part.
+    """
+
+    counts: Counts
+    confidences: Confidences = field(default_factory=Confidences)
+    examples: Examples = field(default_factory=Examples)
+    labels: list[pa.Table] = field(default_factory=lambda: [tables.LABELS.empty_table()])
+
+    @classmethod
+    def of_run(cls, threshold: float | None) -> "Aggregates":
+        """Nothing gathered yet, of a run with this threshold, or with no rule."""
+        return cls(Counts(ruled=threshold is not None))
+
+    def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
+        """Gather rows of predictions, with the columns ``tables.SHOWN``.
+
+        ``pictures`` are what the model saw of them, 784 bytes each.
+        """
+        self.counts.add(rows)
+        self.confidences.add(rows)
+        self.examples.add(rows, pictures)
+        self.add_labels(rows)
+
+    def add_labels(self, rows: pa.Table) -> None:
+        """Keep the labels of rows that have one; the columns are those of ``tables.LABELS``."""
+        known = rows.filter(rows["label"].is_valid())
+        self.labels.append(tables.table(tables.LABELS, {name: known[name] for name in tables.LABELS.names}))
+
+    def table(self) -> pa.Table:
+        """The examples, ``tables.EXAMPLES``, with all counts in their metadata; ``merge`` takes it."""
+        counts, confidences = self.counts, self.confidences
+        numbers = {
+            "matrix": counts.matrix.tolist(),
+            "accepted": counts.accepted.tolist(),
+            "statuses": counts.statuses,
+            "no_digit": counts.no_digit,
+            "bins": confidences.bins.tolist(),
+            "sums": confidences.sums.tolist(),
+            "steps": confidences.steps.tolist(),
+        }
+        return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})
+
+    def merge(self, kept: Sequence[pa.Table]) -> None:
+        """Gather what ``table`` gave of other rows; labels are not among it."""
+        for each in kept:
+            numbers = json.loads(each.schema.metadata[COUNTS])
+            for of in (self.counts, self.confidences):
+                for name in of.__dataclass_fields__:
+                    if name in numbers:
+                        here = getattr(of, name)
+                        here += Counter(numbers[name]) if isinstance(here, Counter) else np.array(numbers[name])
+        if kept:
+            self.examples.merge(pa.concat_tables([each.replace_schema_metadata(None) for each in kept]))
+
+    def totals(self) -> Totals:
+        """What the rows add up to."""
+        return replace(self.counts.totals(), expected_calibration_error=self.confidences.error())

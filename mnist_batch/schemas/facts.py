@@ -1,0 +1,219 @@
+"""What is written of a run in JSON, as dataclasses: ``opened.json``, ``refused.json``, ``run.json`` and receipts.
+
+``as_json`` writes them and ``from_json`` reads them back equal. ``FORMAT`` grows when a field is added, dropped or
+changes its meaning; a file of an older format is read by ``_upgraded``, or refused.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from mnist_batch.statuses import Status
+
+FORMAT = 2
+
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The bundle that answered: its location, its digest, its architecture and its accuracy on the MNIST test set."""
+
+    location: str
+    digest: str
+    architecture: str
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class LimitFacts:
+    """What one scan may take; the time, which decides no answer, is known once the run is scored."""
+
+    max_bytes: int
+    max_pixels: int
+    scan_timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a run is: all that was known when it was opened.
+
+    ``listing`` is a digest of what the sources listed, ``labels`` where the truth was said to be, ``temperature``,
+    ``target_error`` and ``threshold`` the rule, ``left_out`` how many files are no scans, by why. ``retries`` names
+    the run whose scans are scored again, ``refused_before`` runs of the same command that were not published.
+    """
+
+    run_id: str
+    run_date: str
+    fingerprint: str
+    listing: str
+    sources: tuple[str, ...]
+    labels: str
+    engine: str
+    preprocessing: int | None
+    temperature: float
+    target_error: float | None
+    threshold: float | None
+    shard_size: int | None
+    keep_images: bool
+    limits: LimitFacts
+    model: ModelFacts
+    scans: int
+    opened_at: str
+    listing_seconds: float
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    left_out: dict[str, int] | None = None
+    retries: str | None = None
+    refused_before: tuple[str, ...] = ()
+    schema_version: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened(RunFacts):
+    """``opened.json``: a run whose manifest is frozen; ``shard_sizes`` are the scans of each shard."""
+
+    shard_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What the rows of a run add up to; what a run without labels or without a rule cannot say is None.
+
+    ``labelled`` and ``correct`` are of scored scans labelled with a digit; ``labelled_none`` are the rows labelled as
+    no valid digit, of which some were rightly refused, some answered, some accepted and some unreadable.
+    """
+
+    rows: int
+    scored: int
+    blank: int
+    refused: int
+    unreadable: int
+    statuses: dict[Status, int]
+    answers: dict[str, int]
+    labelled: int
+    correct: int | None
+    accuracy: float | None
+    labelled_none: int
+    none_refused: int
+    none_answered: int
+    none_unreadable: int
+    none_accepted: int | None
+    accepted: int | None
+    review: int | None
+    accepted_labelled: int | None
+    accepted_errors: int | None
+    expected_calibration_error: float | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A published file: its path below OUT, its bytes, their BLAKE2b-128 in hex, and of a Parquet file its rows."""
+
+    path: str
+    bytes: int
+    blake2b: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of the process that published a run which decide no row."""
+
+    preprocessors: int | None
+    classifiers: int | None
+    gpus_per_classifier: float
+    max_unreadable: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published(RunFacts):
+    """``run.json``: a published run. ``report_labels`` are labels that a later report brought.
+
+    ``report_files`` is None of a run whose version did not record them.
+    """
+
+    shards: int
+    versions: dict[str, str]
+    totals: Totals
+    files: tuple[File, ...]
+    report_files: tuple[File, ...] | None
+    report_labels: str | None = None
+    arguments: Arguments
+    resumed_shards: int
+    scoring_seconds: float
+    publishing_seconds: float
+    published_at: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the writer of a part says of it.
+
+    ``scans`` are those of its shard, ``rows`` their pages, ``unreadable`` those of them that could not be read and
+    ``labelled`` those that have a label; ``bytes`` and ``blake2b``, a BLAKE2b-128 in hex, are those of its file.
+    """
+
+    shard: int
+    scans: int
+    rows: int
+    unreadable: int
+    labelled: int
+    bytes: int
+    blake2b: str
+
+
+def as_json(facts: Any) -> bytes:
+    """A dataclass of this module as the bytes of a JSON file."""
+    return json.dumps(asdict(facts), indent=2).encode() + b"\n"
+
+
+def from_json(kind: type[Facts], content: bytes) -> Facts:
+    """What ``as_json`` wrote; ValueError, with a sentence, where it is damaged or of a format that is not read."""
+    from pydantic import ValidationError
+
+    said = json.loads(content)
+    if not isinstance(said, dict):
+        raise ValueError(f"it is a JSON {type(said).__name__} and no object")
+    if issubclass(kind, RunFacts):
+        said = _upgraded(kind, said)
+    try:
+        facts: Facts = _reader()(kind).validate_python(said)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"it does not say {name}" if first["type"] == "missing" else f"{name}: {first['msg']}"
+        ) from None
+    return facts
+
+
+@cache
+def _reader() -> Any:
+    from pydantic import TypeAdapter  # not for every process that imports this: it takes a tenth of a second
+
+    return cache(TypeAdapter)
+
+
+def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
+    """What an older version wrote, with what it meant by leaving a field out."""
+    written = said.get("format", 1)
+    if written not in (1, FORMAT):
+        raise ValueError(f"it has format {written}, and this version reads {FORMAT}: a newer version wrote it")
+    if written == FORMAT:
+        return said
+    if issubclass(kind, Opened):
+        raise OlderFormat("another version began this run, and this one cannot finish it; nothing of it is published")
+    said = {"schema_version": 1, "preprocessing": None, "report_files": None, **said, "format": FORMAT}
+    totals = said.get("totals")
+    if isinstance(totals, dict):  # no label could say that nothing valid is written there
+        counted = dict.fromkeys(("labelled_none", "none_refused", "none_answered", "none_unreadable"), 0)
+        none_accepted = None if totals.get("accepted") is None else 0
+        said["totals"] = {**counted, "none_accepted": none_accepted, **totals}
+    return said
+
+
+class OlderFormat(ValueError):
+    """A file of a format that is read no more."""

@@ -1,0 +1,76 @@
+"""What is written of a run reads back equal; another format is read as it was meant, or refused with a sentence."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_batch.errors import DamagedRun, InputError
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import facts
+from mnist_batch.schemas.facts import Opened, Published, Receipt, Totals
+from mnist_batch.statuses import Status
+from tests.support import run_facts
+
+DATA = Path(__file__).parent.parent / "data"
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+KINDS: list[type[Any]] = [Opened, Published, Receipt, Totals]
+
+
+@given(st.data())
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_reads_back_equal(kind: type[Any], data: st.DataObject) -> None:
+    options = {"format": st.just(facts.FORMAT)} if issubclass(kind, facts.RunFacts) else {}
+    said = data.draw(st.builds(kind, **options))
+    again = facts.from_json(kind, facts.as_json(said))
+    assert again == said
+    assert facts.as_json(again) == facts.as_json(said)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fact_that_is_gone_or_of_another_type_is_named(kind: type[Any]) -> None:
+    whole: dict[str, Any] = {
+        Opened: asdict(run_facts.opened((2, 2))),
+        Published: asdict(run_facts.published()),
+        Receipt: asdict(Receipt(0, 1, 1, 0, 0, 100, "cafe")),
+        Totals: asdict(run_facts.published().totals),
+    }[kind]
+    fields = kind.__dataclass_fields__
+    needed = [name for name in whole if not isinstance(fields[name].default, str | int | tuple | None)]
+    assert needed
+    for name in needed:
+        with pytest.raises(ValueError, match=rf"^it does not say {name}$"):
+            facts.from_json(kind, json.dumps({key: value for key, value in whole.items() if key != name}).encode())
+        with pytest.raises(ValueError, match=rf"^{name}[.:]"):
+            facts.from_json(kind, json.dumps(whole | {name: [None]}).encode())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff"])
+def test_what_is_no_object_is_a_sentence(content: bytes) -> None:
+    with pytest.raises(ValueError, match="Expecting|no object|decode"):
+        facts.from_json(Published, content)
+
+
+def test_a_run_of_version_0_1_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    shutil.copytree(DATA / "run-0.1", tmp_path / "out")
+    said = Run(str(tmp_path / "out"), "2026-11-20-c038c117", "2026-11-20").published
+    assert said
+    assert (said.schema_version, said.report_files, said.preprocessing) == (1, None, None)
+    assert (said.totals.rows, said.totals.labelled_none, said.totals.none_accepted) == (13, 0, 0)
+    assert said.totals.statuses == {Status.OK: 11, Status.BLANK: 1, Status.NOT_AN_IMAGE: 1}
+    assert facts.from_json(Published, facts.as_json(said)) == said
+
+
+def test_a_run_of_a_later_version_is_refused_and_not_guessed(tmp_path: Path) -> None:
+    run = Run(str(tmp_path), "night", "2026-11-21")
+    run_facts.commit(run, format=facts.FORMAT + 1)
+    with pytest.raises(DamagedRun, match=rf"run\.json .*it has format {facts.FORMAT + 1}.*a newer version wrote it"):
+        _ = run.published
+    run_facts.frozen(run, [], format=1)
+    with pytest.raises(InputError, match=r"another version began this run.*throw the unfinished run away"):
+        _ = run.opened
