@@ -28,6 +28,7 @@ from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.scoring import Settings
+from mnist_batch.statuses import READ
 from tests.conftest import calibrated
 
 Make = Callable[..., Path]
@@ -171,7 +172,7 @@ def test_the_same_command_again_does_nothing_and_new_scans_make_a_new_run(
     (folder / "3/another.png").write_bytes((folder / "3/scan-0003.png").read_bytes())
     second = opened([folder], ruler, out)
     assert second.run_id == f"{first.run_id}-2"
-    assert scoring.score(second, ONE_EACH)["scans"] == 16
+    assert scoring.score(second, ONE_EACH).scans == 16
     assert {path: time for path, time in files(out).items() if path in before} == before
     assert opened([folder], ruler, out) == second
     assert len(pq.read_table(out / "predictions")) == 31
@@ -184,7 +185,7 @@ def test_a_run_that_keeps_images_is_another_run(scans_folder: Make, ruler: str, 
     scoring.score(first, ONE_EACH)
     second = opened([folder], ruler, out, keep_images=True)
     assert second.run_id != first.run_id
-    assert scoring.score(second, ONE_EACH)["keep_images"] is True
+    assert scoring.score(second, ONE_EACH).keep_images is True
     assert opened([folder], ruler, out, keep_images=True).published
     without, kept = (pq.read_table(run.table_folder("predictions"), partitioning=None) for run in (first, second))
     assert without.drop_columns(["image", "run"]).equals(kept.drop_columns(["image", "run"]))
@@ -303,7 +304,7 @@ def test_a_target_error_decides_what_is_accepted(scans_folder: Make, ruler: str,
     assert facts.totals.blank
     statuses = re.findall(r"<tr><td>(\w+)</td>", page.split("<h2>Could not be read</h2>")[1])
     assert statuses
-    assert not set(statuses) & set(statuses.READ)
+    assert not set(statuses) & set(READ)
 
     # Without labels nothing is said about mistakes; with those it had, the report is the same again.
     (tmp_path / "bare.csv").write_text("scan,label\n2/scan-0022.png,2\n")  # of a scan that is no image
