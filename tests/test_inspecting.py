@@ -48,7 +48,7 @@ def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: C
     arguments = [tmp_path / "a.tif", "--model", ruler, "--out", tmp_path / "out.png"]
     assert inspected(capsys, *arguments)[2]["digit"] == 1
     code, printed, summary = inspected(capsys, *arguments, "--page", 1)
-    assert (code, printed, summary["found"]) == (0, "blank: read, and no ink found on it", "blank")
+    assert (code, printed, summary["found"]) == (0, "blank: read, but no ink was found on it", "blank")
     assert cv2.imread(str(tmp_path / "out.png")) is not None
     code, _, summary = inspected(capsys, *arguments, "--page", 2)
     assert code == 2
