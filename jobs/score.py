@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             no_progress_timeout_seconds=given.no_progress_timeout,
         )
         asked = _asked(given)
-        if given.retry is not None and not asked.failed.num_rows:
+        if given.retry is not None and not asked.failed:
             print(f"run {given.retry}: no scan failed for a passing reason, there is nothing to retry")
             return {"retries": given.retry, "rows": 0, **({"status": "dry_run"} if given.dry_run else {})}
         if given.dry_run:

@@ -97,6 +97,11 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
         with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
         raise
+    if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
+        log.warning(
+            "--labels: %s of pages that their scans do not have: not used; pages count from 0",
+            counted(unplaced, "label"),
+        )
     failpoints.reach("scored")
     scored = time.monotonic()
 

@@ -15,6 +15,7 @@ from PIL import Image
 from mnist_batch import statuses
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
+from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers, bundle
 from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pipeline import actors
@@ -97,7 +98,7 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     write_scan(tmp_path / "7/a.png", 7, confidence=0.64)
     write_scan(tmp_path / "3/b.png", 5)
     (tmp_path / "3/c.png").write_bytes(b"")
-    manifest = scans.attach_labels(listed(tmp_path), "parent")
+    manifest = attach_labels(listed(tmp_path), parse_labels("parent"))
     model = bundle.open_bundle(ruler)
     rows = actors.Classify(RUN, ModelSpec(ruler)).answered(isolated.preprocess(manifest))
     assert rows.column_names == ["shard", *(name for name in rows.column_names if name != "shard")]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from jobs import report, verify
 from mnist_batch.intake import listing, scans
+from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
 from mnist_batch.models.answers import Model
 from mnist_batch.reading import isolated
@@ -66,7 +67,7 @@ def publish(out: Path, run_id: str, night: datetime.date) -> Run:
     (source / "9").mkdir()
     (source / "9/broken.png").write_bytes(b"this is no image")
     run, gathered = Run(str(out), run_id, night.isoformat()), Aggregates.of_run(None)
-    frozen(run, scans.cut(scans.attach_labels(listing.list_scans([str(source)]), "parent"), 3))
+    frozen(run, scans.cut(attach_labels(listing.list_scans([str(source)]), parse_labels("parent")), 3))
     receipts = []
     for shard in range(2):
         rows = answers.answer(isolated.preprocess(run.shard(shard), shard), Model(three, "feedbeef"))

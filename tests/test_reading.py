@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from mnist_batch.errors import InputError, JobError, StorageError
-from mnist_batch.intake import listing, scans
+from mnist_batch.intake import listing
+from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
 from mnist_batch.reading import images, isolated
 from mnist_batch.schemas import tables
@@ -37,7 +38,7 @@ def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: isolated.
     for number in range(600):
         write_scan(tmp_path / "in" / f"{number % 3}" / f"{number}.png", number % 10)
     (tmp_path / "in/1/broken.png").write_bytes(b"x")
-    manifest = scans.attach_labels(listed(tmp_path / "in"), "parent")
+    manifest = attach_labels(listed(tmp_path / "in"), parse_labels("parent"))
     rows = reader.read(manifest, shard=7)
     assert rows.equals(isolated.preprocess(manifest, shard=7))
     assert len(rows) == 601

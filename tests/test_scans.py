@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans, selecting
+from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.schemas import tables
 from tests.conftest import names, touch
 
@@ -159,7 +160,7 @@ def test_the_default_shard_keeps_the_number_of_files_small(count: int, shards: i
 def test_the_digest_of_a_listing_tells_every_change(tmp_path: Path) -> None:
     touch(tmp_path, "7/a.png", "7/b.png")
     listed = listing.list_scans([str(tmp_path)])
-    seen = {scans.digest(listed), scans.digest(scans.attach_labels(listed, "parent"))}
+    seen = {scans.digest(listed), scans.digest(attach_labels(listed, parse_labels("parent")))}
     assert scans.digest(listing.list_scans([str(tmp_path)])) in seen
     (tmp_path / "7/a.png").write_bytes(b"longer")
     seen.add(scans.digest(listing.list_scans([str(tmp_path)])))

@@ -411,7 +411,7 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
         yield receipt
 
     run: Any = Silent()
-    receipt = Receipt(0, 1, 1, 0, 0, 100, "cafe")
+    receipt = Receipt(0, 1, 1, 0, 0, 0, 100, "cafe")
     assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
     assert run.looks == 2
     with pytest.raises(Stalled, match=r"no shard was finished for 0.2 seconds \(--no-progress-timeout\)"):

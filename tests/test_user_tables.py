@@ -11,13 +11,14 @@ import pytest
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scan_names, scans, user_tables
+from mnist_batch.intake.labels import attach_labels, parent_labels, parse_labels
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.tables import NO_DIGIT
 from tests.conftest import names, touch
 
 
 def labelled(folder: Path, labels: str) -> dict[str, int | None]:
-    listed = scans.attach_labels(listing.list_scans([str(folder)]), labels)
+    listed = attach_labels(listing.list_scans([str(folder)]), parse_labels(labels))
     assert listed.schema.equals(tables.MANIFEST)
     return dict(zip(names(listed), listed["label"].to_pylist(), strict=True))
 
@@ -37,7 +38,7 @@ def test_labels_from_the_parent_folder(tmp_path: Path) -> None:
 
 def test_training_takes_only_folders_of_digits(tmp_path: Path) -> None:
     touch(tmp_path, "7/a.png", "none/b.png")
-    assert scans.parent_labels(listing.list_scans([str(tmp_path)])).to_pylist() == [7, None]
+    assert parent_labels(listing.list_scans([str(tmp_path)])).to_pylist() == [7, None]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -133,10 +134,10 @@ def test_names_that_may_mean_two_scans_are_refused(tmp_path: Path) -> None:
     listed = listing.list_scans([str(tmp_path / "day")])
     file = tmp_path / "truth.csv"
     file.write_text("scan,label\na.png,1\nday/a.png,2\n")  # all below their source
-    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [1, 2]
+    assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [1, 2]
     file.write_text("scan,label\nday/a.png,1\nday/day/a.png,2\n")  # all as find printed them
     with pytest.raises(InputError, match=r"line 2: 'day/a.png' may be a path below its source.*'day/day/a.png'"):
-        scans.attach_labels(listed, str(file))
+        attach_labels(listed, parse_labels(str(file)))
 
 
 def test_a_label_may_say_that_no_valid_digit_is_written(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_label_may_say_that_no_valid_digit_is_written(tmp_path: Path) -> None:
     (tmp_path / "truth.csv").write_text("scan,label\na.png,none\nb.png,None\nc.png,8\n")
     told = labelled(tmp_path / "in", str(tmp_path / "truth.csv"))
     assert told == {"a.png": NO_DIGIT, "b.png": NO_DIGIT, "c.png": 8}
-    listed = scans.attach_labels(listing.list_scans([str(tmp_path / "in")]), str(tmp_path / "truth.csv"))
+    listed = attach_labels(listing.list_scans([str(tmp_path / "in")]), parse_labels(str(tmp_path / "truth.csv")))
     pq.write_table(listed, tmp_path / "own.parquet")  # -1 in a table of ours means none
     assert labelled(tmp_path / "in", str(tmp_path / "own.parquet")) == told
     manifest = listing.read_manifest(str(tmp_path / "own.parquet"))
@@ -165,13 +166,13 @@ def test_labels_of_scans_that_are_not_listed_can_be_ignored_and_are_counted(
     file = tmp_path / "truth.csv"
     file.write_text("scan,label\nyesterday/a.png,1\nb.png,2\nz.png,3\n")
     with pytest.raises(InputError, match=r"line 2: no scan 'yesterday/a.png' is listed.*'a.png' is one.*--ignore-unl"):
-        scans.attach_labels(listed, str(file))
+        attach_labels(listed, parse_labels(str(file)))
     caplog.set_level("INFO")
-    assert scans.attach_labels(listed, str(file), ignore_unlisted=True)["label"].to_pylist() == [None, 2]
+    assert attach_labels(listed, parse_labels(str(file)), ignore_unlisted=True)["label"].to_pylist() == [None, 2]
     assert "2 of its 3 rows name scans that are not listed" in caplog.text
     file.write_text("scan,label\nz.png,11\n")  # a label that is none is told all the same
     with pytest.raises(InputError, match="label is '11'"):
-        scans.attach_labels(listed, str(file), ignore_unlisted=True)
+        attach_labels(listed, parse_labels(str(file)), ignore_unlisted=True)
 
 
 def test_bytes_that_are_not_utf8_mean_the_name_of_those_bytes(tmp_path: Path) -> None:
@@ -229,13 +230,13 @@ def test_a_label_that_two_sources_could_mean_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "truth.csv"
     file.write_text("scan,label\na.png,1\n")
     with pytest.raises(InputError, match="several sources have a scan 'a.png'"):
-        scans.attach_labels(listed, str(file))
+        attach_labels(listed, parse_labels(str(file)))
     file.write_text(f"scan,label\n{tmp_path}/two/a.png,1\n")
-    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [None, 1]
+    assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [None, 1]
     file.write_text(f"source,scan,label\n{tmp_path}/two,a.png,1\n{tmp_path}/one,a.png,none\n")
-    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [NO_DIGIT, 1]
+    assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [NO_DIGIT, 1]
     file.write_text("source,scan,label\nscanner 7,two/a.png,1\n")  # to others a source may be something else
-    assert scans.attach_labels(listed, str(file))["label"].to_pylist() == [None, 1]
+    assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [None, 1]
 
 
 def test_a_manifest_names_scans_below_its_folder_its_source_or_the_root(tmp_path: Path) -> None:

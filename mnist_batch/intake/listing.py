@@ -273,7 +273,8 @@ def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
 
 def _table(*columns: Sequence[object]) -> pa.Table:
     names = ("source", "scan", "path", "size", "modified_ns", "label")
-    return tables.table(tables.MANIFEST, dict(zip(names, columns, strict=True)))
+    of_pages = pa.nulls(len(columns[0]), tables.MANIFEST.field("page_labels").type)
+    return tables.table(tables.MANIFEST, {**dict(zip(names, columns, strict=True)), "page_labels": of_pages})
 
 
 def _filed(parts: Iterable[pa.Table]) -> pa.Table:

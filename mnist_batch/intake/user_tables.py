@@ -53,6 +53,21 @@ class Rows:
                 raise InputError(f"{self.where(at)}: {name} is {value!r}; it has to be a text")
         return self.columns[name]
 
+    def pages(self) -> list[int | None]:
+        """The column ``page``, from 0; None where it is empty or there is no such column.
+
+        Raises InputError for anything else.
+        """
+        return [self._page(at, value) for at, value in enumerate(self.columns.get("page", [None] * len(self.numbers)))]
+
+    def _page(self, at: int, value: object) -> int | None:
+        text = "" if value is None else str(value).strip().lower()
+        if text in UNKNOWN:
+            return None
+        if not re.fullmatch(r"[0-9]{1,5}([.,]0*)?", text):
+            raise InputError(f"{self.where(at)}: page is {value!r}; it has to be a number from 0, or empty (all pages)")
+        return int(re.split("[.,]", text)[0])
+
     def digits(self) -> list[int | None]:
         """The column ``label``: 0 to 9, ``tables.NO_DIGIT`` for none, None where it is empty.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
+from mnist_batch.intake.labels import parent_labels
 from mnist_batch.models import answers
 from mnist_batch.reading import isolated
 from mnist_batch.schemas import tables
@@ -61,7 +62,7 @@ def list_scans(data: str) -> Listed:
     Raises InputError where the folder is not there or holds none.
     """
     everything = listing.list_scans([data], "--data")
-    labels = scans.parent_labels(everything)
+    labels = parent_labels(everything)
     everything = everything.set_column(everything.schema.get_field_index("label"), "label", labels)
     labelled = pc.is_valid(labels)
     manifest = everything.filter(labelled).cast(tables.MANIFEST)

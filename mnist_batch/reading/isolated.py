@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -324,8 +324,18 @@ def _table(manifest: pa.Table, shard: int, pages: list[_Page]) -> pa.Table:
     """The pages with what the manifest says of their scans, as ``tables.PREPROCESSED``."""
     columns = dict(zip(_Page._fields, zip(*pages, strict=True) if pages else ([],) * len(_Page._fields), strict=True))
     scans = manifest.take(pa.array(columns["row"], pa.int64()))
-    carried = {name: scans[name].combine_chunks() for name in ("scan", "source", "label")}
+    carried = {name: scans[name].combine_chunks() for name in ("scan", "source")}
+    carried["label"] = _labels(scans, columns["page"])
     return tables.table(tables.PREPROCESSED, {**columns, **carried, "shard": np.full(len(scans), shard, np.int32)})
+
+
+def _labels(scans: pa.Table, pages: Sequence[int]) -> pa.Array:
+    """The label of each page of ``pages``, whose scans are the rows of ``scans``: its own, or that of its scan."""
+    if scans["page_labels"].null_count == len(scans):
+        return scans["label"].combine_chunks()
+    rows = zip(pages, scans["label"].to_pylist(), scans["page_labels"].to_pylist(), strict=True)
+    labels = [label if own is None else own[page] if page < len(own) else None for page, label, own in rows]
+    return pa.array(labels, pa.int8())
 
 
 def shifted(pages: pa.Table, first: int) -> pa.Table:

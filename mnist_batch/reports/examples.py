@@ -87,11 +87,9 @@ def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
         return rows
     sources, names = (list(column) for column in zip(*scans, strict=True))
     paths = [listing.path_of_told(*scan) for scan in scans]
-    nothing = [None] * len(scans)
-    manifest = tables.table(
-        tables.MANIFEST,
-        {"source": sources, "scan": names, "path": paths, "size": nothing, "modified_ns": nothing, "label": nothing},
-    )
+    known = {"source": sources, "scan": names, "path": paths}
+    nothing = {name: [None] * len(scans) for name in tables.MANIFEST.names if name not in known}
+    manifest = tables.table(tables.MANIFEST, known | nothing)
     reader = isolated.Reader(limits)
     try:
         pages = reader.read(manifest).to_pylist()
@@ -99,7 +97,7 @@ def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
         return rows
     finally:
         reader.close()
-    key = ("source", "scan", "page", "content")
+    key = (*tables.KEY, "content")  # a scan that was changed since is another
     seen = {tuple(page[name] for name in key): page["picture"] for page in pages if page["status"] == Status.OK}
     found = [row["picture"] or _as_png(seen.get(tuple(row[name] for name in key))) for row in rows.to_pylist()]
     return rows.set_column(rows.num_columns - 1, "picture", pa.array(found, pa.binary()))

@@ -1,5 +1,6 @@
 """From published predictions to what analysts read: report tables, pictures and the page."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
+from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
 from mnist_batch.reading import isolated
 from mnist_batch.reports import counting, examples, plots
 from mnist_batch.reports.aggregates import Aggregates
@@ -66,10 +68,10 @@ def _pictures(counts: Counts, staged: Mapping[str, pa.Table], published: Publish
     }
 
 
-def relabel(rows: pa.Table, truth: Mapping[tuple[str, str], int]) -> pa.Table:
-    """The rows with the labels of ``truth``, by (source, scan), in place of their own."""
-    labels = pa.array([truth.get(key) for key in scans.identities(rows)], pa.int8())
-    return rows.set_column(rows.schema.get_field_index("label"), "label", labels)
+def relabel(rows: pa.Table, truth: Truth) -> pa.Table:
+    """The rows with the labels of ``truth`` in place of their own."""
+    found = pa.array([label_of(truth, *key) for key in scans.keys(rows)], pa.int8())
+    return rows.set_column(rows.schema.get_field_index("label"), "label", found)
 
 
 def rebuild(
@@ -77,7 +79,7 @@ def rebuild(
 ) -> tuple[Run, Published]:
     """Write the report of a published run again from its predictions, and its totals into run.json.
 
-    ``labels`` take the place of those in the rows: a CSV or Parquet file, or ``parent``, the names of folders;
+    Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
     ``none`` goes back to those in the rows, and None keeps those of the last report. Raises InputError for a run that
     is not there, or labels that do not fit its scans, and BooksError where its predictions are not those that were
     published.
@@ -90,15 +92,15 @@ def rebuild(
 
 def _rebuilt(run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool) -> Published:
     verifying.check_predictions(run, published.files)
-    truth = None
+    truth: Truth | None = None
     if labels is None:
         truth = late_labels(run, published)
         labels = published.report_labels
     elif labels == "none":
         labels = None
     else:
-        listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
-        truth = scans.truth_of(dict.fromkeys(listed), labels, ignore_unlisted_labels)
+        pages = Counter(key for part in run.parts(["source", "scan"]) for key in scans.identities(part))
+        truth = labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
     gathered = Aggregates.of_run(published.threshold)
     for part in run.parts(tables.SHOWN):
         gathered.add(part if truth is None else relabel(part, truth))
@@ -110,8 +112,8 @@ def _rebuilt(run: Run, published: Published, labels: str | None, ignore_unlisted
     return published
 
 
-def late_labels(run: Run, published: Published) -> dict[tuple[str, str], int] | None:
-    """The label of each (source, scan) that the last report brought to a published run; None where it brought none.
+def late_labels(run: Run, published: Published) -> Truth | None:
+    """The labels that the last report brought to a published run; None where it brought none.
 
     Raises InputError where they were not kept.
     """
@@ -124,7 +126,7 @@ def late_labels(run: Run, published: Published) -> dict[tuple[str, str], int] | 
             "them again"
         )
     kept = locations.read_table(run.filesystem, path)
-    return dict(zip(scans.identities(kept), kept["label"].to_pylist(), strict=True))
+    return dict(zip(scans.keys(kept), kept["label"].to_pylist(), strict=True))
 
 
 def unreadable_text(gathered: Aggregates, most: int = 3) -> str:

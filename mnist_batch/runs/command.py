@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from mnist_batch.errors import InputError
-from mnist_batch.intake import listing, scans, selecting
+from mnist_batch.intake import listing, selecting
+from mnist_batch.intake.labels import LabelFile, Labels, attach_labels, parse_labels
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
@@ -26,8 +27,8 @@ class Command:
     """Whatever decides the rows of a run.
 
     ``sources`` are folders and files, or ``manifest`` names a table of scans; with ``require_scans`` they may not be
-    empty. ``include`` and ``exclude`` are patterns of ``selecting.Selection``. ``labels`` are as for
-    ``scans.attach_labels``; ``ignore_unlisted_labels`` leaves out those of scans that are not listed.
+    empty. ``include`` and ``exclude`` are patterns of ``selecting.Selection``. ``labels`` are as ``parse_labels`` reads
+    them; ``ignore_unlisted_labels`` leaves out those of scans that are not listed.
     ``target_error`` is the share of accepted answers that may be wrong, if the calibration of the model certifies it;
     None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model saw, too. ``run_date`` is
     today's where None. Raises InputError for an argument that breaks a rule.
@@ -79,12 +80,17 @@ class Command:
         return [locations.absolute(source) for source in given]
 
     @cached_property
+    def truth(self) -> Labels:
+        """Where the labels are."""
+        return parse_labels(self.labels)
+
+    @cached_property
     def selection(self) -> selecting.Selection:
         """Which files of the sources are scans."""
         return selecting.Selection(
             include=selecting.patterns("--include", self.include),
             exclude=selecting.patterns("--exclude", self.exclude),
-            labels=() if self.labels in ("none", "parent") else (locations.absolute(self.labels),),
+            labels=(locations.absolute(self.truth.location),) if isinstance(self.truth, LabelFile) else (),
         )
 
     @cached_property
@@ -112,7 +118,7 @@ class Command:
             {
                 "sources": sorted(self.roots),
                 "manifest": self.manifest is not None,
-                "labels": self.labels if self.labels in ("none", "parent") else series.digest_of(self.labels),
+                "labels": series.digest_of(self.labels) if isinstance(self.truth, LabelFile) else self.labels,
                 "model": self.bundle.digest,
                 "engine": self.engine,
                 "limits": [self.limits.max_bytes, self.limits.max_pixels],
@@ -150,7 +156,7 @@ class Command:
             self._say_nothing_is_there(tally)
         for pattern in self.selection.unmatched(tally):
             log.warning("%s matches nothing", pattern)
-        return scans.attach_labels(found, self.labels, self.ignore_unlisted_labels), dict(tally.left_out)
+        return attach_labels(found, self.truth, self.ignore_unlisted_labels), dict(tally.left_out)
 
     def _say_nothing_is_there(self, tally: selecting.Tally) -> None:
         nothing = f"there is nothing to score in {', '.join(self.roots)}"
@@ -166,6 +172,7 @@ class Command:
             "fingerprint": self.fingerprint,
             "sources": tuple(self.roots),
             "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
+            "labels_by_page": listed["page_labels"].null_count < len(listed),
             "engine": self.engine,
             "preprocessing": normalising.VERSION,
             **self.rule,

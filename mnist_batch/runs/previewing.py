@@ -47,7 +47,10 @@ def preview(command: Command) -> dict[str, Any]:
         "would": would,
         "scans": listed.num_rows,
         "shards": shards,
-        "labelled": pc.sum(pc.not_equal(listed["label"], tables.NO_DIGIT)).as_py() or 0,  # as run.json counts them
+        "labelled": sum(
+            pc.sum(pc.not_equal(labels, tables.NO_DIGIT)).as_py() or 0  # as run.json counts them
+            for labels in (listed["label"], pc.list_flatten(listed["page_labels"]))
+        ),
         "endings": _endings(listed["scan"]),
         "left_out": left_out,
     }

@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
+from mnist_batch.intake.labels import with_page_labels
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import isolated
 from mnist_batch.runs import series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
 from mnist_batch.statuses import PASSING
 
@@ -68,25 +70,24 @@ class Retry(Command):
         return name
 
     @cached_property
-    def failed(self) -> pa.Table:
-        """The source, scan and label of each scan that is to be scored again."""
-        failed: dict[tuple[str, str], int | None] = {}
-        for part in self.retried.parts(["source", "scan", "label", "status"]):
-            rows = part.filter(_may_pass(part))
-            failed |= zip(scans.identities(rows), rows["label"].to_pylist(), strict=True)
-        return pa.table(
-            {
-                "source": pa.array([source for source, _ in failed], pa.string()),
-                "scan": pa.array([scan for _, scan in failed], pa.string()),
-                "label": pa.array(failed.values(), pa.int8()),
-            }
-        )
+    def failed(self) -> Mapping[tuple[str, str], list[int | None]]:
+        """Each scan that is to be scored again, by source and scan, with the labels of its rows."""
+        failed: dict[tuple[str, str], list[int | None]] = {}
+        for part in self.retried.parts([*tables.KEY, "label", "status"]):
+            again = {*scans.identities(part.filter(_may_pass(part)))}
+            for key, label in zip(scans.identities(part), part["label"].to_pylist(), strict=True):
+                if key in again:
+                    failed.setdefault(key, []).append(label)
+        return failed
 
     def listed(self, ask: listing.Ask | None = None) -> tuple[pa.Table, Mapping[str, int]]:  # noqa: ARG002
         """Those scans, as they are now and with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
-        sources, names, labels = (self.failed[name].to_pylist() for name in ("source", "scan", "label"))
-        paths = [listing.path_of_told(source, name) for source, name in zip(sources, names, strict=True)]
-        return listing.examined(sources, names, paths, labels), {}
+        sources, names = [source for source, _ in self.failed], [scan for _, scan in self.failed]
+        paths = [listing.path_of_told(*key) for key in self.failed]
+        by_page = self.retried_facts.labels_by_page
+        of_scans = [None if by_page else of_rows[0] for of_rows in self.failed.values()]
+        manifest = listing.examined(sources, names, paths, of_scans)
+        return (with_page_labels(manifest, [*self.failed.values()]) if by_page else manifest), {}
 
     def facts(self, listed: pa.Table) -> dict[str, Any]:
         """The fields of ``facts.RunFacts`` that the retried run and these scans decide."""

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, Locked, StorageError
@@ -188,33 +189,47 @@ class Run:
         shards = pc.unique(rows["shard"]).to_pylist()
         if len(shards) != 1:
             raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
-        listed = self.shard(shards[0]).select(["source", "scan"])
+        manifest = self.shard(shards[0])
+        listed = manifest.select(["source", "scan"])
         numbers = rows["row"].to_numpy()
         first_pages = np.flatnonzero(np.diff(numbers, prepend=-1))
         came = rows.select(["source", "scan"]).take(first_pages).cast(listed.schema)
         if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
             raise BooksError(f"shard {shards[0]}: {counted(len(came), 'scan')} came back for {len(listed):,} listed")
-        return self._write_part(shards[0], len(listed), rows, gathered)
+        unplaced = _unplaced(manifest["page_labels"], np.bincount(numbers), rows["status"].take(first_pages))
+        return self._write_part(shards[0], len(listed), rows, gathered, unplaced)
 
     def write_empty_part(self, gathered: pa.Table) -> None:
         """The one part of a run that found no scan: no rows, and every column of its type."""
         if not self.part_paths():
             self._write_part(0, 0, tables.PREDICTIONS.empty_table(), gathered)
 
-    def _write_part(self, shard: int, scans: int, rows: pa.Table, gathered: pa.Table) -> Receipt:
+    def _write_part(
+        self, shard: int, scans: int, rows: pa.Table, gathered: pa.Table, unplaced_labels: int = 0
+    ) -> Receipt:
         typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
         content = self._parquet(typed, {LISTING: self._listing})
         # Before its part: one without a receipt, or not like it, is written again.
-        receipt = self.write_receipt(shard, scans, rows, content, gathered)
+        receipt = self.write_receipt(shard, scans, rows, content, gathered, unplaced_labels)
         path = f"{self.staging}/parts/{part_name(shard)}"
         locations.write_whole(self.filesystem, path, content, self.check_attempt)
         return receipt
 
-    def write_receipt(self, shard: int, scans: int, rows: pa.Table, content: pa.Buffer, gathered: pa.Table) -> Receipt:
+    def write_receipt(
+        self,
+        shard: int,
+        scans: int,
+        rows: pa.Table,
+        content: pa.Buffer,
+        gathered: pa.Table,
+        unplaced_labels: int = 0,
+    ) -> Receipt:
         """Write down what a part is: the bytes of its file, and what was ``gathered`` of its rows."""
         read = pc.sum(pc.is_in(rows["status"].cast(pa.string()), pa.array(READ))).as_py() or 0
         labelled = len(rows) - rows["label"].null_count
-        receipt = Receipt(shard, scans, len(rows), len(rows) - read, labelled, len(content), digest(content))
+        receipt = Receipt(
+            shard, scans, len(rows), len(rows) - read, labelled, unplaced_labels, len(content), digest(content)
+        )
         gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
         locations.write_whole(self.filesystem, f"{self.staging}/receipts/{part_name(shard)}", parquet(gathered))
         return receipt
@@ -314,6 +329,19 @@ class Run:
     def clear_staging(self) -> None:
         """Delete what only an unfinished run needs."""
         locations.delete_folder(self.filesystem, self.staging)
+
+
+def _unplaced(page_labels: pa.ChunkedArray, pages: NDArray[np.int64], statuses: pa.ChunkedArray) -> int:
+    """How many labels are of pages that their scan does not have; of a scan that was not read nobody knows."""
+    if page_labels.null_count == len(page_labels):
+        return 0
+    of_scans = zip(page_labels.to_pylist(), pages.tolist(), statuses.to_pylist(), strict=True)
+    return sum(
+        label is not None
+        for labels, count, status in of_scans
+        if labels and (count > 1 or status in READ)
+        for label in labels[count:]
+    )
 
 
 def part_name(shard: int) -> str:

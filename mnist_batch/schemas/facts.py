@@ -39,9 +39,10 @@ class LimitFacts:
 class RunFacts:
     """What a run is: all that was known when it was opened.
 
-    ``listing`` is a digest of what the sources listed, ``labels`` where the truth was said to be, ``temperature``,
-    ``target_error`` and ``threshold`` the rule, ``left_out`` how many files are no scans, by why. ``retries`` names
-    the run whose scans are scored again, ``refused_before`` runs of the same command that were not published.
+    ``listing`` is a digest of what the sources listed. ``labels`` is where the truth was said to be, and
+    ``labels_by_page`` whether pages have labels of their own. ``temperature``, ``target_error`` and ``threshold`` are
+    the rule. ``left_out`` is how many files are no scans, by why. ``retries`` names the run whose scans are scored
+    again, ``refused_before`` runs of the same command that were not published.
     """
 
     run_id: str
@@ -50,6 +51,7 @@ class RunFacts:
     listing: str
     sources: tuple[str, ...]
     labels: str
+    labels_by_page: bool = False
     engine: str
     preprocessing: int | None
     temperature: float
@@ -152,8 +154,9 @@ class Published(RunFacts):
 class Receipt:
     """What the writer of a part says of it.
 
-    ``scans`` are those of its shard, ``rows`` their pages, ``unreadable`` those of them that could not be read and
-    ``labelled`` those that have a label; ``bytes`` and ``blake2b``, a BLAKE2b-128 in hex, are those of its file.
+    ``scans`` are those of its shard and ``rows`` their pages; of these ``unreadable`` could not be read and
+    ``labelled`` have a label. ``unplaced_labels`` are labels of pages that their scan does not have. ``bytes`` and
+    ``blake2b``, a BLAKE2b-128 in hex, are those of its file.
     """
 
     shard: int
@@ -161,6 +164,7 @@ class Receipt:
     rows: int
     unreadable: int
     labelled: int
+    unplaced_labels: int
     bytes: int
     blake2b: str
 

@@ -50,6 +50,8 @@ NORMALISATION = pa.struct(
     ]
 )
 
+KEY = ("source", "scan", "page")  # which columns tell the rows of a run apart
+
 MANIFEST = pa.schema(
     [
         _field("source", pa.string(), "the root this scan was listed under", nullable=False),
@@ -58,6 +60,11 @@ MANIFEST = pa.schema(
         _field("size", pa.int64(), "bytes when listed; null where the file could not be examined"),
         _field("modified_ns", pa.int64(), "time of last change when listed, ns since 1970, UTC"),
         LABEL,
+        _field(
+            "page_labels",
+            pa.list_(pa.field("element", pa.int8())),
+            "the labels of its pages, in their order, where they have their own; null: all have label",
+        ),
     ]
 )
 

@@ -37,7 +37,7 @@ def test_a_fact_that_is_gone_or_of_another_type_is_named(kind: type[Any]) -> Non
     whole: dict[str, Any] = {
         Opened: asdict(run_facts.opened((2, 2))),
         Published: asdict(run_facts.published()),
-        Receipt: asdict(Receipt(0, 1, 1, 0, 0, 100, "cafe")),
+        Receipt: asdict(Receipt(0, 1, 1, 0, 0, 0, 100, "cafe")),
         Totals: asdict(run_facts.published().totals),
     }[kind]
     fields = kind.__dataclass_fields__
