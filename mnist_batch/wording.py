@@ -2,5 +2,10 @@
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun, in the plural unless it is 1: 1 scan, 2,000 scans."""
+    """A number with its noun, in the plural unless the number is 1: 1 scan, 2,000 scans."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def seconds(number: float) -> str:
+    """A time with its unit: 1 second, 0.5 seconds, 20 seconds."""
+    return f"{number:g} second{'' if number == 1 else 's'}"

@@ -192,7 +192,7 @@ def test_nothing_outside_the_source_is_opened(strange: Path, tmp_path: Path, mon
     assert opened_files
     assert [path for path in opened_files if not path.startswith(str(strange))] == []
     [late] = [row for row in rows if row["scan"] == "late/1.png"]
-    assert (late["status"], late["reason"]) == ("not_a_file", "in a folder that became a link, which is not followed")
+    assert (late["status"], late["reason"]) == ("not_a_file", "its folder became a link, which is not followed")
 
 
 def test_a_folder_that_may_not_be_listed_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

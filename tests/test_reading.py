@@ -232,7 +232,7 @@ def test_a_scan_that_vanished_or_changed_since_it_was_listed_says_so(tmp_path: P
     (tmp_path / "2.png").write_bytes(b"longer than it was")
     rows = isolated.preprocess(manifest)
     assert rows["status"].to_pylist() == ["missing", "changed", "changed", "ok"]
-    assert "time of change was" in rows["reason"][1].as_py()
+    assert "modification time was" in rows["reason"][1].as_py()
     assert "size was" in rows["reason"][2].as_py()
 
 

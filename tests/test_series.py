@@ -128,7 +128,7 @@ def test_one_process_at_a_time_is_at_work_on_a_run(tmp_path: Path, caplog: pytes
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     with (
-        pytest.raises(Locked, match=f"is being made by process {holder.pid} on "),
+        pytest.raises(Locked, match=f"is locked by process {holder.pid} on "),
         series.locked(str(tmp_path), "night"),
     ):
         pass

@@ -135,7 +135,7 @@ def test_asking_again_is_said_once(store: s3.Proxy, caplog: pytest.LogCaptureFix
         assert locations.read(filesystem, path) == b"x"
     [said] = caplog.messages
     assert f"s3://{store.bucket}: " in said
-    assert "asked again" in said
+    assert "requests are repeated" in said
 
 
 def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
@@ -151,7 +151,7 @@ def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeyp
     locations.write_whole(filesystem, path, b"x")
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     store.fault = lambda method, _: 503 if method == "GET" else None
-    with pytest.raises(StorageError, match=rf"^s3://{store.bucket}/x: the store gave no good answer .*same command"):
+    with pytest.raises(StorageError, match=rf"^s3://{store.bucket}/x: the store kept failing .*same command"):
         locations.read(filesystem, path)
 
 
@@ -227,7 +227,7 @@ def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, mo
     manifest = listing.list_scans([put_scans(store, 4)])
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     store.fault = lambda method, path: 503 if method == "GET" and "0002.png" in path else None
-    with pytest.raises(StorageError, match=r"0002\.png: the store gave no good answer"):
+    with pytest.raises(StorageError, match=r"0002\.png: the store kept failing"):
         isolated.preprocess(manifest)
     store.fault = lambda method, path: 403 if method == "HEAD" and "0002.png" in path else None
     store.send("DELETE", f"/{store.bucket}/scans/0/0000.png")
@@ -235,7 +235,7 @@ def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, mo
     rows = isolated.preprocess(manifest)
     assert rows["status"].to_pylist() == ["missing", "changed", "missing", "ok"]
     assert rows["reason"][0].as_py() == "No such file or directory"
-    assert "the store does not allow it" in rows["reason"][2].as_py()
+    assert "the store does not allow this access" in rows["reason"][2].as_py()
 
 
 @pytest.mark.parametrize("sign", isolated._FAULTS)
@@ -244,7 +244,7 @@ def test_what_stops_the_reading_process_is_told_as_it_is(tmp_path: Path, sign: b
     reader = isolated.Reader()
     try:
         reader.read(listing.list_scans([str(tmp_path)]))
-        reader._hear = lambda: sign + b"s3://bucket/x: no answer"  # type: ignore[method-assign]
+        reader._receive = lambda: sign + b"s3://bucket/x: no answer"  # type: ignore[method-assign]
         with pytest.raises(isolated._FAULTS[sign], match=r"^s3://bucket/x: no answer$"):
             reader.read(listing.list_scans([str(tmp_path)]))
     finally:
@@ -288,9 +288,9 @@ def refusal(code: str, message: str) -> s3.Fault:
         (None, ["s3://no-such-bucket/scans"], "SCANS: s3://no-such-bucket"),
         (None, ["--model", "s3://no-such-bucket/model"], "--model: s3://no-such-bucket"),
         (None, ["--labels", "s3://no-such-bucket/truth.csv"], "--labels: s3://no-such-bucket"),
-        (refusal("AccessDenied", "Access Denied"), [], "asked with the key test... of AWS_ACCESS_KEY_ID: check"),
+        (refusal("AccessDenied", "Access Denied"), [], "made with the key test... of AWS_ACCESS_KEY_ID: check"),
         (refusal("SignatureDoesNotMatch", "The signature"), [], "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
-        (refusal("InvalidAccessKeyId", "The key"), [], "does not take these credentials"),
+        (refusal("InvalidAccessKeyId", "The key"), [], "does not accept these credentials"),
         ((301, XML.format("PermanentRedirect", "The bucket").encode()), [], "AWS_REGION and AWS_ENDPOINT_URL"),
         pytest.param("cut", [], "AWS_REGION and AWS_ENDPOINT_URL", marks=pytest.mark.long),
     ],
@@ -320,7 +320,10 @@ def test_a_store_that_cannot_be_used_is_said_before_anything_is_listed(
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [(None, "there is no such bucket"), (refusal("InvalidAccessKeyId", "The key"), "does not take these credentials")],
+    [
+        (None, "there is no such bucket"),
+        (refusal("InvalidAccessKeyId", "The key"), "does not accept these credentials"),
+    ],
 )
 @pytest.mark.parametrize(
     ("job", "flags"),
@@ -362,7 +365,7 @@ def test_an_endpoint_where_nobody_is_is_said(ruler: str, tmp_path: Path, capfd: 
     assert score.main([nowhere, "--model", ruler, "--out", str(tmp_path)]) == 2
     output = capfd.readouterr()
     error = json.loads(output.out.splitlines()[-1])["error"]
-    assert error.startswith("SCANS: s3://bucket/scans: the store gave no good answer")
+    assert error.startswith("SCANS: s3://bucket/scans: the store kept failing")
     assert "AWS_ENDPOINT_URL" in error
     assert "Traceback" not in output.err
 

@@ -281,6 +281,6 @@ def _filed(parts: Iterable[pa.Table]) -> pa.Table:
     with tempfile.NamedTemporaryFile() as file:
         with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, tables.MANIFEST) as writer:
             for rows in parts:
-                with locations.told(file.name):
+                with locations.storage_errors(file.name):
                     writer.write_table(rows)
         return pa.ipc.open_file(pa.memory_map(file.name)).read_all()

@@ -1,1 +1,1 @@
-"""A scan's file to its rows, in a process that may die of it."""
+"""From the file of a scan to its rows, in a process that a bad file may kill."""

@@ -1,7 +1,7 @@
-"""From a file to its grey pages. No Ray in here.
+"""From the file of a scan to its grey pages. No Ray in here.
 
-The order for one scan is ``read_scan`` -> ``pages``, then ``normalising.examine`` for each; whatever cannot be read
-raises ``Unreadable`` with one of the statuses in ``MEANINGS``.
+The order for one scan is ``read_scan`` -> ``pages``, then ``normalising.examine`` for each page. A scan or page that
+cannot be read raises ``Unreadable`` with one of the statuses in ``MEANINGS``.
 """
 
 import errno
@@ -27,17 +27,17 @@ MAX_PAGES = 1000
 def read_scan(
     source: str, path: bytes, size: int | None = None, modified_ns: int | None = None, max_bytes: int = MAX_BYTES
 ) -> bytes:
-    """The bytes of one listed scan; only regular files are read, and no link below the source is followed.
+    """The bytes of one listed scan. Only regular files are read, and no link below the source is followed.
 
-    ``path`` is the manifest's: inside the file system of ``source``. Where ``size`` and ``modified_ns`` are given,
-    they are what was listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``),
-    and InputError and StorageError where a store does not answer: that says nothing of the scan.
+    ``path`` is the manifest's, inside the file system of ``source``. ``size`` and ``modified_ns``, if given, are those
+    that were listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``). Raises
+    InputError or StorageError if a store does not answer, which says nothing about the scan.
     """
     read = _read_remote if locations.is_uri(source) else _read_local
-    data, *found = read(source, path, max_bytes + 1)
-    for what, now, listed in zip(("size", "time of change"), found, (size, modified_ns), strict=True):
+    data, size_now, modified_now = read(source, path, max_bytes + 1)
+    for what, now, listed in (("size", size_now, size), ("modification time", modified_now, modified_ns)):
         if None not in (now, listed) and now != listed:
-            raise Unreadable(Status.CHANGED, f"{what} was {listed} when listed, now {now}")
+            raise Unreadable(Status.CHANGED, f"{what} was {listed} when listed and is {now} now")
     if not data:
         raise Unreadable(Status.EMPTY, "0 bytes")
     if len(data) > max_bytes:
@@ -45,20 +45,20 @@ def read_scan(
     return data
 
 
-Found = tuple[bytes, int | None, int | None]  # content, size, modified_ns
+Content = tuple[bytes, int | None, int | None]  # bytes, size, modified_ns
 
 
-def _read_local(source: str, path: bytes, most: int) -> Found:
+def _read_local(source: str, path: bytes, most: int) -> Content:
     folder, _, name = path.rpartition(b"/")
     try:
         above = _open_folder(source, folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise Unreadable(Status.NOT_A_FILE, "in a folder that became a link, which is not followed") from None
+            raise Unreadable(Status.NOT_A_FILE, "its folder became a link, which is not followed") from None
         raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     try:
         _need_regular(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
-        # O_NONBLOCK: if it was swapped for a pipe since, opening it would wait for a writer.
+        # O_NONBLOCK: if the file was replaced by a pipe since, opening it would wait for a writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
         raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
@@ -81,15 +81,17 @@ def _need_regular(mode: int) -> None:
         return
     if stat.S_ISDIR(mode):
         raise Unreadable(Status.NOT_A_FILE, "a folder that could not be listed")
-    kind = "symbolic link" if stat.S_ISLNK(mode) else "pipe, socket or device"
-    raise Unreadable(Status.NOT_A_FILE, f"a {kind}, which is not followed or opened")
+    if stat.S_ISLNK(mode):
+        raise Unreadable(Status.NOT_A_FILE, "a symbolic link, which is not followed")
+    raise Unreadable(Status.NOT_A_FILE, "a pipe, socket or device, which is not opened")
 
 
 _last_folder: tuple[str, bytes, int] = ("", b"", -1)
 
 
 def _open_folder(source: str, folder: bytes) -> int:
-    # Step by step from the source, which may be a link; nothing below it may. Scans come folder by folder.
+    # One folder at a time from the source: the source may be a link, but no folder below it may be. Scans come folder
+    # by folder, so the last descriptor is kept.
     global _last_folder
     if _last_folder[:2] == (source, folder):
         return _last_folder[2]
@@ -110,7 +112,7 @@ def _open_folder(source: str, folder: bytes) -> int:
     return descriptor
 
 
-def _read_remote(source: str, path: bytes, most: int) -> Found:
+def _read_remote(source: str, path: bytes, most: int) -> Content:
     filesystem, _ = locations.resolve(source)
     try:
         data = locations.read(filesystem, path.decode(), most)
@@ -127,19 +129,20 @@ def content_digest(data: bytes) -> bytes:
 
 
 def pages(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Grey]]:
-    """What reads each page of an image file, in order; called, it gives the page or raises Unreadable.
+    """A function for each page of an image file, in order, which returns the page or raises Unreadable.
 
-    A TIFF or PNM may have several, of which each is read or not by itself; one more where there is something
-    wrong after them, which says what. Pages are upright, with square pixels; transparency is laid over paper,
-    16 bits become 8. Raises Unreadable (``not_an_image``, ``undecodable``, ``too_large``) where there is no page.
+    A TIFF or PNM may have several pages, and one that cannot be read does not affect the others. If the file is wrong
+    after its last page, one more function raises what is wrong. Pages are upright, with square pixels; transparency
+    is laid over paper, 16 bits become 8. Raises Unreadable (``not_an_image``, ``undecodable``, ``too_large``) if the
+    file has no page.
     """
     kind, fault = signatures.kind_of(data), None
     reads: list[Callable[[], Grey]]
     if kind == "TIFF":
         reads, fault = tiff_pages.readers(data, MAX_PAGES, max_pixels)
     elif kind == "PNM":
-        found, fault = pnm.images(data, MAX_PAGES)
-        reads = [partial(decoding.pnm, image, maximum, max_pixels) for image, maximum in found]
+        images, fault = pnm.images(data, MAX_PAGES)
+        reads = [partial(decoding.pnm, image, maximum, max_pixels) for image, maximum in images]
     else:
         reads = [partial(decoding.picture, kind, data, max_pixels)]
     if len(reads) == 1 and fault is None:
@@ -162,7 +165,7 @@ def _refuse(error: Unreadable) -> Grey:
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Grey]:
     """The pages of an image file as grey uint8 arrays, one at a time.
 
-    Raises Unreadable as ``pages`` does, and at the first page that cannot be read.
+    Raises Unreadable like ``pages``, and at the first page that cannot be read.
     """
     for read in pages(data, max_pixels):
         yield read()

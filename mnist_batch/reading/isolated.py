@@ -1,9 +1,9 @@
-"""A shard's scans are read in a process of their own, so that a file which kills its decoder costs one row.
+"""Scans are read in a separate process, so that a file which kills its decoder costs only its own row.
 
-    scans -> Reader -> [ the process: preprocess, scan by scan, each against the clock ] -> one row a page
+    scans -> Reader -> [ the process: preprocess, scan by scan, each with a time limit ] -> one row per page
 
-The process is given some scans at a time. Where it dies, these are read again one by one: a scan that kills the
-process twice more, alone, is ``crashed`` or ``timeout``, and every other one has its row.
+The process gets some scans at a time. If it dies, these are read again one by one. A scan that kills the process twice
+more, alone, becomes a row ``crashed`` or ``timeout``; every other scan has its own row.
 """
 
 import json
@@ -37,21 +37,22 @@ from mnist_batch.reading import images
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
+from mnist_batch.wording import seconds
 
 log = logging.getLogger(__name__)
 
-TRIES = 3  # of a scan: with others, then twice alone
-READ_AHEAD = 32  # a remote store takes its time for each scan, but answers many at once
-AHEAD_BYTES = 256 * 1024**2  # of ``MEMORY_BYTES``, most of which is for decoding
+TRIES = 3  # attempts to read a scan: with others, then twice alone
+READ_AHEAD = 32  # requests in flight: a remote store is slow to answer each, but answers many at once
+AHEAD_BYTES = 256 * 1024**2  # a part of ``MEMORY_BYTES``, most of which is for decoding
 MEMORY_BYTES = 2 * 1024**3
 OUT_OF_MEMORY = 12
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one scan may take: bytes of its file, pixels of a page, seconds to read and decode it.
+    """Limits for one scan: bytes of its file, pixels of a page, seconds to read and decode it.
 
-    Raises InputError where one is not above 0, or no number a process can be held to.
+    Raises InputError for a value that is not above 0 and below 2**31.
     """
 
     max_bytes: int = images.MAX_BYTES
@@ -66,7 +67,7 @@ class Limits:
 
 
 class Died(Exception):
-    """The process that reads died on its scans: ``status`` and ``reason`` as a row tells them."""
+    """The reading process died on its scans. ``status`` and ``reason`` are those of a row."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
@@ -74,9 +75,9 @@ class Died(Exception):
 
 
 class Reader:
-    """Reads scans in a process of its own, started when first needed and again after a scan killed it.
+    """Reads scans in a process of its own, which is started when needed and again after a scan killed it.
 
-    While it is at work on many, the process says so every ``beat_seconds``, between two scans.
+    During a long read the process gives a sign of life every ``beat_seconds``, between two scans.
     """
 
     def __init__(self, limits: Limits | None = None, beat_seconds: float = 5) -> None:
@@ -91,39 +92,39 @@ class Reader:
         note: Callable[[int, str, str], object] = lambda *_: None,
         beat: Callable[[int], object] = lambda _: None,
     ) -> pa.Table:
-        """Every scan of a manifest as ``tables.PREPROCESSED``: one row a page, in the manifest's order.
+        """Read every scan of a manifest: one row per page (``tables.PREPROCESSED``), in the manifest's order.
 
-        ``fatal`` has the status and reason of rows that are known to kill the process and are not read;
-        ``note`` is called with each that is found, ``beat`` now and then with the row that is reached. Raises
-        InputError where a source cannot be opened at all, StorageError where a store does not answer, and JobError
-        where the process does not start.
+        ``fatal`` has the status and reason of rows that are known to kill the process; these are not read again.
+        ``note`` is called with each new one, ``beat`` now and then with the row that is being read. Raises InputError
+        if a source cannot be opened at all, StorageError if a store does not answer, and JobError if the process does
+        not start.
         """
         known = dict(fatal or {})
         if not known:
             with suppress(Died):
                 return self._ask(scans, shard, beat)
-        answers = []
+        pages = []
         for row in range(len(scans)):
             scan = scans.slice(row, 1)
             if row not in known:
                 try:
-                    answers.append(shifted(self._ask_alone(scan, shard, lambda _, row=row: beat(row)), row))
+                    pages.append(shifted(self._ask_alone(scan, shard, lambda _, row=row: beat(row)), row))
                     continue
                 except Died as death:
                     known[row] = death.status, death.reason
                     note(row, *known[row])
-            answers.append(shifted(_table(scan, shard, [_unread(0, 0, *known[row])]), row))
-        return pa.concat_tables(answers)
+            pages.append(shifted(_table(scan, shard, [_unread(0, 0, *known[row])]), row))
+        return pa.concat_tables(pages)
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process if there is one."""
         if self.process is not None:
             self._end()
 
     def _ask_alone(self, *scan: Any) -> pa.Table:
         try:
             return self._ask(*scan)
-        except Died:  # it may have been something else that killed the process
+        except Died:  # something else may have killed the process, so try once more
             return self._ask(*scan)
 
     def _ask(self, scans: pa.Table, shard: int, beat: Callable[[int], object]) -> pa.Table:
@@ -133,20 +134,20 @@ class Reader:
             self.connection.send((shard, _packed(scans)))
         except OSError:
             raise self._death() from None
-        while (answer := self._hear()).startswith(_AT_ROW):
+        while (message := self._receive()).startswith(_AT_ROW):
             try:
-                beat(int(answer.removeprefix(_AT_ROW)))
-            except Exception:  # whatever it is, it is raised again
-                self.close()  # or what it has still to say would be taken for its next answer
+                beat(int(message.removeprefix(_AT_ROW)))
+            except Exception:  # any error of ``beat``, which is raised again
+                self.close()  # otherwise its pending messages would be taken for its next answer
                 raise
         for sign, fault in _FAULTS.items():
-            if answer.startswith(sign):
-                raise fault(answer.removeprefix(sign).decode())
-        return _unpacked(answer)
+            if message.startswith(sign):
+                raise fault(message.removeprefix(sign).decode())
+        return _unpacked(message)
 
-    def _hear(self) -> bytes:
+    def _receive(self) -> bytes:
         try:
-            return self.connection.recv_bytes()  # not a pickle: what decodes strange files is not trusted
+            return self.connection.recv_bytes()  # no pickle: a process that decodes unknown files is not trusted
         except (EOFError, OSError):
             raise self._death() from None
 
@@ -167,10 +168,10 @@ class Reader:
         theirs.close()
         self.connection = Connection(ours.detach())
         try:
-            self.connection.recv_bytes()  # it is ready: what ends it from now on is a scan
+            self.connection.recv_bytes()  # it is ready; from now on only a scan can end it
         except (EOFError, OSError):
             raise JobError(
-                f"the process that reads scans did not start ({_how(self._end())}); look into the log of its Ray worker"
+                f"the process that reads scans did not start ({_how(self._end())}); see the log of its Ray worker"
             ) from None
 
     def _end(self) -> int:
@@ -185,11 +186,11 @@ class Reader:
         log.warning("a process that reads scans died (%s)", _how(code))
         if code == -signal.SIGALRM:
             return Died(
-                Status.TIMEOUT, f"not read and decoded in {self.limits.scan_timeout_seconds:g} seconds, three times"
+                Status.TIMEOUT, f"not read and decoded in {seconds(self.limits.scan_timeout_seconds)}, three times"
             )
         if code == OUT_OF_MEMORY:
             return Died(Status.CRASHED, f"decoding it takes more than {MEMORY_BYTES / 1024**3:g} GiB of memory")
-        return Died(Status.CRASHED, f"it ends the process that decodes it, three times, by {_how(code)}")
+        return Died(Status.CRASHED, f"it killed the process that decodes it, three times ({_how(code)})")
 
 
 def _how(code: int) -> str:
@@ -197,7 +198,7 @@ def _how(code: int) -> str:
 
 
 class _Page(NamedTuple):
-    """A page as it was read: columns of ``tables.PREPROCESSED``, ``row`` that of its scan in the manifest."""
+    """A page that was read: columns of ``tables.PREPROCESSED``. ``row`` is that of its scan in the manifest."""
 
     row: int
     page: int
@@ -224,11 +225,11 @@ def preprocess(
     next_scan: Callable[[int], object] = lambda _: None,
     waiting: Callable[[], object] = lambda: None,
 ) -> pa.Table:
-    """Read, decode and normalise every scan of a manifest, as ``Reader.read`` does, in this process.
+    """Read, decode and normalise every scan of a manifest in this process, with the result of ``Reader.read``.
 
-    A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is
-    called with the row of each before it is read, but of one at a store when its bytes are there, and ``waiting``
-    before they are waited for. Raises InputError and StorageError where a store does not answer.
+    A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is called with
+    the row of each scan before it is read, or, at a store, once its bytes have arrived. ``waiting`` is called before
+    the process waits for these bytes. Raises InputError or StorageError if a store does not answer.
     """
     limits = limits or Limits()
     pages: list[_Page] = []
@@ -243,24 +244,24 @@ def preprocess(
             readers = images.pages(data, limits.max_pixels)
         except JobError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a strange file brings up is that file's own
-            pages.append(_unread(row, 0, *_why_not(error), content))
+        except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
+            pages.append(_unread(row, 0, *_status_and_reason(error), content))
             continue
         pages += (_page(row, number, read_page, content) for number, read_page in enumerate(readers))
     return _table(manifest, shard, pages)
 
 
 def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes) -> _Page:
-    """A page decoded and normalised; one that cannot be read moves no other."""
+    """Decode and normalise a page; one that cannot be read does not affect the others."""
     try:
         seen = normalising.examine(read_page())
-    except Exception as error:  # noqa: BLE001 - whatever a strange page brings up is that page's own
-        return _unread(row, page, *_why_not(error), content)
+    except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
+        return _unread(row, page, *_status_and_reason(error), content)
     status, reason = (Status.OK, None) if seen.picture.any() else (Status.BLANK, MEANINGS[Status.BLANK])
     return _Page(row, page, status, reason, seen.picture.tobytes(), normalisation_of(seen), seen.stray, content)
 
 
-def _why_not(error: Exception) -> tuple[Status, str]:
+def _status_and_reason(error: Exception) -> tuple[Status, str]:
     if isinstance(error, MemoryError):
         raise error
     if isinstance(error, images.Unreadable):
@@ -271,16 +272,16 @@ def _why_not(error: Exception) -> tuple[Status, str]:
 def _read_ahead(
     scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int, waiting: Callable[[], object]
 ) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
-    """Each scan's path and what gives its bytes; those of a store are there by then.
+    """Each scan's path and a function that returns its bytes; the bytes of a scan at a store have arrived by then.
 
-    Of a store the next ``READ_AHEAD`` scans are asked for already, as long as they are no more than ``AHEAD_BYTES``.
+    At a store the next ``READ_AHEAD`` scans are requested ahead, as long as they are no more than ``AHEAD_BYTES``.
     """
-    asked: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
+    requested: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
     ahead = 0
 
-    def taken() -> tuple[bytes, Callable[[], bytes]]:
+    def first() -> tuple[bytes, Callable[[], bytes]]:
         nonlocal ahead
-        path, read, size = asked.popleft()
+        path, read, size = requested.popleft()
         ahead -= size
         if isinstance(read, Future):
             if not read.done():
@@ -293,16 +294,16 @@ def _read_ahead(
         for source, path, size, modified_ns in scans:
             read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
             room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
-            asked.append((path, pool.submit(read) if remote else read, room))
+            requested.append((path, pool.submit(read) if remote else read, room))
             ahead += room
-            while len(asked) > READ_AHEAD or ahead > AHEAD_BYTES:
-                yield taken()
-        while asked:
-            yield taken()
+            while len(requested) > READ_AHEAD or ahead > AHEAD_BYTES:
+                yield first()
+        while requested:
+            yield first()
 
 
 def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
-    """What was done to a page, as ``tables.NORMALISATION``; None for a blank one."""
+    """How a page was normalised, as ``tables.NORMALISATION``; None for a blank page."""
     if seen.box is None or seen.shift is None:
         return None
     x, y, width, height = seen.box
@@ -321,7 +322,7 @@ def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
 
 
 def _table(manifest: pa.Table, shard: int, pages: list[_Page]) -> pa.Table:
-    """The pages with what the manifest says of their scans, as ``tables.PREPROCESSED``."""
+    """The pages with the manifest's columns of their scans, as ``tables.PREPROCESSED``."""
     columns = dict(zip(_Page._fields, zip(*pages, strict=True) if pages else ([],) * len(_Page._fields), strict=True))
     scans = manifest.take(pa.array(columns["row"], pa.int64()))
     carried = {name: scans[name].combine_chunks() for name in ("scan", "source")}
@@ -339,7 +340,7 @@ def _labels(scans: pa.Table, pages: Sequence[int]) -> pa.Array:
 
 
 def shifted(pages: pa.Table, first: int) -> pa.Table:
-    """The pages of scans that were read as a slice of their shard, which begins at row ``first`` of it."""
+    """The pages of a slice of a shard with rows counted in the shard; the slice begins at row ``first``."""
     at = pages.schema.get_field_index("row")
     return pages.set_column(at, pages.schema.field(at), pc.add(pages["row"], pa.scalar(first, pa.int32())))
 
@@ -356,14 +357,14 @@ def _unpacked(content: bytes) -> pa.Table:
 
 
 def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
-    """The process: scans in, their rows out, until the other end is closed.
+    """Run the process: receive scans and send back their rows, until the other end is closed.
 
-    The kernel ends it where a scan takes longer than its limit, whatever the decoder is doing.
+    If a scan takes longer than its limit, the kernel ends the process, whatever the decoder is doing.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    warnings.simplefilter("ignore")  # what a decoder finds odd in a scan is no line in a log
-    Image.MAX_IMAGE_PIXELS = None  # ``limits`` has the one that holds
+    warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
+    Image.MAX_IMAGE_PIXELS = None  # ``limits`` applies instead
 
     beaten = time.monotonic()
 
@@ -374,7 +375,7 @@ def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
             connection.send_bytes(_AT_ROW + str(row).encode())
             beaten = time.monotonic()
 
-    def waiting() -> None:  # for a store, whose time is no scan's
+    def waiting() -> None:  # the wait for a store does not count towards a scan's limit
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     connection.send_bytes(b"ready")

@@ -1,1 +1,1 @@
-"""Where things are kept: paths and URIs, object stores, locks. Nothing here knows what a run is."""
+"""Files on disks and at object stores, by path or URI, and locks. Nothing here knows what a run is."""

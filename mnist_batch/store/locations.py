@@ -1,4 +1,4 @@
-"""Where things are: a plain path, or any URI that pyarrow.fs understands (s3://, gs://, fsspec+...)."""
+"""Paths, and URIs that pyarrow.fs understands (s3://, gs://, fsspec+...); reading, writing and moving files there."""
 
 import os
 import posixpath
@@ -19,7 +19,7 @@ from mnist_batch.errors import InputError, StorageError
 from mnist_batch.store import retry
 
 T = TypeVar("T")
-AT_ONCE = 16  # files that are moved at a store
+AT_ONCE = 16  # files that are moved at the same time at a store
 
 # user:password@, or a parameter such as secret_key=
 SECRET = re.compile(
@@ -34,57 +34,57 @@ def is_uri(location: str) -> bool:
 
 
 def absolute(location: str) -> str:
-    """The location as any other process on the cluster may name it, without a trailing slash.
+    """The location as every process on the cluster can name it, without a trailing slash.
 
-    ``file://`` URIs become plain paths, so that one folder has one name. Raises InputError where it is blank, which
-    would mean the current directory, or holds a secret.
+    ``file://`` URIs become plain paths, so that each folder has one name. Raises InputError for a blank location, which
+    would mean the current directory, and for one that holds a secret.
     """
     if not location.strip():
-        raise InputError("a path is empty; is a variable unset? Write . for the current directory")
+        raise InputError("a path is empty; check whether a variable is unset, or write . for the current directory")
     if is_uri(location):
         _refuse_secrets(location)
     if location.startswith("file://"):
         return str(_from_uri(location)[1])
     if is_uri(location):
-        return re.sub(r"(?<=[^:/])/+$", "", location)  # but not those of hdfs:///
+        return re.sub(r"(?<=[^:/])/+$", "", location)  # keeps the slashes of hdfs:///
     return os.path.abspath(os.path.expanduser(location))
 
 
 def below(folder: str, location: str) -> str:
-    """A relative path taken from a folder, which may be a URI; an absolute one, or one from ~, as it is."""
+    """A relative path joined to a folder, which may be a URI; an absolute path, or one from ~, stays as it is."""
     if location.startswith(("/", "~")) or is_uri(location):
         return location
     return f"{folder}/{posixpath.normpath(location)}".removesuffix("/.")
 
 
 def _refuse_secrets(location: str) -> None:
-    if found := SECRET.search(location):
-        start = found.start(found.lastindex or 0)
+    if match := SECRET.search(location):
+        start = match.start(match.lastindex or 0)
         raise InputError(
             f"{location[:start]}...: a location is written into tables and logs, so it may hold no secret; "
-            "give it to the store's client by a role, a file or the environment"
+            "put the secret into the environment or a file, or use a role"
         )
 
 
 @cache  # one client for a store, not one for every scan
 def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
-    asked = uri
+    with_options = uri
     if uri.startswith("s3://"):
-        asked += ("&" if "?" in uri else "?") + "allow_delayed_open=true"  # a small file is written by one request
+        with_options += ("&" if "?" in uri else "?") + "allow_delayed_open=true"  # writes a small file in one request
     try:
-        filesystem, path = fs.FileSystem.from_uri(asked)
+        filesystem, path = fs.FileSystem.from_uri(with_options)
     except (pa.ArrowException, ImportError, ValueError, OSError) as error:
         raise InputError(
-            f"{uri!r} is not a location this installation can open ({error}); "
+            f"{uri!r} is not a location that this installation can open ({error}); "
             "give a path, or a URI such as s3://bucket/folder"
         ) from None
     return filesystem, path
 
 
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
-    """The file system that holds a location and the path inside it.
+    """The file system of a location, and the path inside it.
 
-    Raises InputError where no file system answers to the URI's scheme, or it holds a secret.
+    Raises InputError if no file system knows the URI's scheme, or if the location holds a secret.
     """
     location = absolute(location)
     if not is_uri(location):
@@ -93,17 +93,17 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
 
 
 def is_disk(filesystem: fs.FileSystem) -> bool:
-    """True for a disk of this machine, or one that is mounted here: it renames files and whole folders at once."""
+    """True for a disk of this machine or one mounted here, which renames a file or a whole folder in one step."""
     return isinstance(filesystem, fs.LocalFileSystem)
 
 
 def puts_whole(filesystem: fs.FileSystem) -> bool:
-    """True for an object store, where a file appears whole, in the moment when its writing ends, or not at all."""
+    """True for an object store, where a file appears whole when its writing ends, or not at all."""
     return filesystem.type_name in ("s3", "gcs")
 
 
 def ask(filesystem: fs.FileSystem, path: str, work: Callable[[], T]) -> T:
-    """What the work at a path gives: of a store as ``stores.ask`` has it, of a disk with its own errors."""
+    """Do the work at a path and return its result: at a store with the retries of ``retry.ask``, on a disk at once."""
     return work() if is_disk(filesystem) else retry.ask(_uri(filesystem, path), work)
 
 
@@ -112,11 +112,11 @@ def _uri(filesystem: fs.FileSystem, path: str) -> str:
     return f"{scheme}{path}"
 
 
-@cache  # of what was good
+@cache  # only successes are cached: an exception is not
 def reach(argument: str, location: str) -> None:
-    """Raise InputError, naming the argument, where a store cannot be asked for a location; a disk always can.
+    """Raise InputError, naming the argument, if the store of a location does not answer; a disk is not checked.
 
-    It is asked once, without the patience that a store gets in the middle of work.
+    The store is asked once, without the retries that it gets during a run.
     """
     filesystem, path = resolve(location)
     if is_disk(filesystem):
@@ -124,17 +124,17 @@ def reach(argument: str, location: str) -> None:
     try:
         with retry.patience(0):
             if puts_whole(filesystem):
-                nothing = fs.FileSelector(path.partition("/")[0] + "/_")
-                # Only of a list is it said why not, and that there is no such bucket.
+                probe = fs.FileSelector(path.partition("/")[0] + "/_")
+                # Only a listing reports the reason of a failure, and a missing bucket.
                 with suppress(FileNotFoundError, retry.Denied):
-                    ask(filesystem, path, lambda: filesystem.get_file_info(nothing))
+                    ask(filesystem, path, lambda: filesystem.get_file_info(probe))
             info(filesystem, path)
     except (InputError, StorageError) as error:
         raise InputError(f"{argument}: {error}") from None
 
 
 def named(location: str, path: str) -> str:
-    """A path inside the file system of a location, and below it, as ``resolve`` takes it."""
+    """The location, as ``resolve`` takes it, of a path at or below another location."""
     if not is_uri(location):
         return path
     address, mark, options = location.partition("?")
@@ -142,27 +142,27 @@ def named(location: str, path: str) -> str:
 
 
 def exists(filesystem: fs.FileSystem, path: str) -> bool:
-    """True where a file or folder has this path."""
+    """True if there is a file or folder with this path."""
     return bool(info(filesystem, path).type != fs.FileType.NotFound)
 
 
 def is_folder(filesystem: fs.FileSystem, path: str) -> bool:
-    """True where a folder has this path."""
+    """True if there is a folder with this path."""
     return bool(info(filesystem, path).type == fs.FileType.Directory)
 
 
 def info(filesystem: fs.FileSystem, path: str) -> fs.FileInfo:
-    """The kind, size and time of change of what has this path."""
+    """The kind, size and modification time of the file or folder with this path."""
     return ask(filesystem, path, lambda: filesystem.get_file_info(path))
 
 
 def infos(filesystem: fs.FileSystem, paths: list[str]) -> list[fs.FileInfo]:
-    """``info`` of each path, of a store many at once."""
+    """``info`` of each path; a store answers many at once."""
     return ask(filesystem, paths[0], lambda: filesystem.get_file_info(paths))
 
 
 def entries(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
-    """What is directly in a folder, sorted by path; none where there is no such folder."""
+    """The direct entries of a folder, sorted by path; none if there is no such folder."""
     return ask(filesystem, folder, lambda: _entries(filesystem, folder))
 
 
@@ -171,16 +171,16 @@ def _entries(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
 
 
 def names(filesystem: fs.FileSystem, folder: str) -> list[str]:
-    """The names of what is directly in a folder, sorted; none where there is no such folder."""
+    """The names of the direct entries of a folder, sorted; none if there is no such folder."""
     return sorted(entry.base_name for entry in entries(filesystem, folder))
 
 
 def read(filesystem: fs.FileSystem, path: str, most: int | None = None) -> bytes:
-    """The bytes of a file, or its first ``most``. Raises FileNotFoundError where there is none."""
+    """The bytes of a file, or its first ``most``. Raises FileNotFoundError if there is no such file."""
 
     def whole() -> bytes:
         with filesystem.open_input_file(path) as file:
-            # Never more than there is: pyarrow makes room for all that it is asked for.
+            # Never more than the file has: pyarrow allocates as much as it is asked for.
             size = file.size()
             return bytes(file.read(size if most is None else min(size, most)))
 
@@ -188,7 +188,7 @@ def read(filesystem: fs.FileSystem, path: str, most: int | None = None) -> bytes
 
 
 def read_if_there(filesystem: fs.FileSystem, path: str) -> bytes | None:
-    """The bytes of a file, None where there is none."""
+    """The bytes of a file, or None if there is no such file."""
     try:
         return read(filesystem, path)
     except FileNotFoundError:
@@ -196,31 +196,31 @@ def read_if_there(filesystem: fs.FileSystem, path: str) -> bytes | None:
 
 
 def read_table(filesystem: fs.FileSystem, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """These columns of a Parquet file, all where None, as they are in it."""
+    """The columns of a Parquet file with these names, or all if None, with the types they have in the file."""
     return ask(filesystem, path, lambda: pq.read_table(path, columns=columns, filesystem=filesystem, partitioning=None))
 
 
 @contextmanager
-def told(path: str) -> Iterator[None]:
-    """Turns what the system says of a disk inside into a StorageError that names the path and a remedy."""
+def storage_errors(path: str) -> Iterator[None]:
+    """Re-raise an OSError from the block as a StorageError that names the path and what to do."""
     try:
         yield
     except StorageError:
         raise
     except OSError as error:
         raise StorageError(
-            f"{path}: {error.strerror or error}; what is safe stays safe: mend the disk or its permissions, then give "
-            "the same command again"
+            f"{path}: {error.strerror or error}; finished work is kept: repair the disk or its permissions, then "
+            "run the same command again"
         ) from error
 
 
 def write_whole(
     filesystem: fs.FileSystem, path: str, content: bytes | pa.Buffer, check: Callable[[], None] = lambda: None
 ) -> None:
-    """Write a file that is there whole or not at all: under a temporary name, then renamed, or as one object.
+    """Write a file so that it is there whole or not at all: under a temporary name and renamed, or as one object.
 
-    ``check`` is called just before it appears and may raise. Raises StorageError where the disk does not take it, and
-    as ``stores.ask`` does.
+    ``check`` is called just before the file appears, and may raise. Raises StorageError if the disk refuses it, and the
+    errors of ``retry.ask``.
     """
     folder, _, name = path.rpartition("/")
     temporary = path if puts_whole(filesystem) else f"{folder}/.{name}.{secrets.token_hex(4)}.tmp"
@@ -231,7 +231,7 @@ def write_whole(
         with filesystem.open_output_stream(temporary, compression=None) as stream:
             stream.write(content)
 
-    with told(path):
+    with storage_errors(path):
         if temporary != path:
             ask(filesystem, path, write)
         failpoints.reach(f"write {folder.rpartition('/')[2]}/{name}")
@@ -240,7 +240,7 @@ def write_whole(
 
 
 def check_writable(filesystem: fs.FileSystem, folder: str) -> None:
-    """Write and delete a file of no bytes; InputError where that is not allowed, or there is no such bucket."""
+    """Write an empty file and delete it; raises InputError if that is not allowed or there is no such bucket."""
     probe = f"{folder}/.probe"
 
     def write() -> None:
@@ -248,17 +248,18 @@ def check_writable(filesystem: fs.FileSystem, folder: str) -> None:
             filesystem.create_dir(folder)
         filesystem.open_output_stream(probe, compression=None).close()
 
-    with told(probe):
+    with storage_errors(probe):
         ask(filesystem, probe, write)
     delete_file(filesystem, probe)
 
 
 def move_file(filesystem: fs.FileSystem, source: str, target: str) -> None:
-    """Bring a file to its final name, over one that is there; nothing where there is no source.
+    """Move a file to its final name, replacing a file that is there; without a source, do nothing.
 
-    A store copies it, and keeps the source, which goes with its folder: taking a single file away costs three requests.
+    A store copies the file and keeps the source, which is deleted later with its folder: deleting a single file costs
+    three requests.
     """
-    with told(target):
+    with storage_errors(target):
         _move_file(filesystem, source, target)
 
 
@@ -277,16 +278,16 @@ def _move(filesystem: fs.FileSystem, source: str, target: str) -> None:
 
 
 def move_folder(filesystem: fs.FileSystem, source: str, target: str, suffix: str = "") -> None:
-    """Move a folder of files to its final name, where ``suffix`` ends their names; a second call finishes a first one.
+    """Move a folder of files to its final name and end the files' names in ``suffix``; a second call finishes a first.
 
-    On a local disk the folder appears in one rename. Elsewhere it is moved file by file, since object stores have no
-    rename of folders.
+    On a disk the folder appears by one rename. Elsewhere it is moved file by file, because object stores cannot rename
+    folders.
     """
 
     def final(name: str) -> str:
         return name if name.startswith(".") else name.removesuffix(suffix) + suffix
 
-    with told(target):
+    with storage_errors(target):
         if is_disk(filesystem):
             if info(filesystem, source).type != fs.FileType.NotFound:
                 for name in names(filesystem, source):
@@ -304,12 +305,12 @@ def move_folder(filesystem: fs.FileSystem, source: str, target: str, suffix: str
 
 
 def delete_file(filesystem: fs.FileSystem, path: str) -> None:
-    """Delete a file, if it is there."""
-    with told(path), suppress(FileNotFoundError):
+    """Delete a file if it is there."""
+    with storage_errors(path), suppress(FileNotFoundError):
         ask(filesystem, path, lambda: filesystem.delete_file(path))
 
 
 def delete_folder(filesystem: fs.FileSystem, path: str) -> None:
-    """Delete a folder and all below it, if it is there; a store may go on showing one that is gone."""
-    with told(path), suppress(FileNotFoundError):
+    """Delete a folder and everything below it, if it is there; a store may still list it for a while."""
+    with storage_errors(path), suppress(FileNotFoundError):
         ask(filesystem, path, lambda: filesystem.delete_dir(path))

@@ -1,4 +1,4 @@
-"""One process at a time, by locks that the operating system frees when a process dies."""
+"""Locks that let one process at a time work on something; the operating system frees them when the process dies."""
 
 import fcntl
 import logging
@@ -19,10 +19,11 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def locked(filesystem: fs.FileSystem, path: str, what: str) -> Iterator[None]:
-    """Hold the lock that a file is, which says who holds it; raises Locked, telling that, where another process does.
+    """Hold an exclusive lock on the file at ``path``, which names its holder; ``what`` is the noun for messages.
 
-    Works on local disks, and on network disks that know flock. At a store behind a URI, which has no locks,
-    nothing keeps a second process out. Raises InputError where the file cannot be made, or no file at a store.
+    Works on local disks, and on network disks that support flock. A store behind a URI has no locks, so nothing keeps a
+    second process out there. Raises Locked with the holder's name if another process has the lock, and InputError if
+    the file cannot be created, or nothing can be written at the store.
     """
     if not locations.is_disk(filesystem):
         try:
@@ -38,20 +39,20 @@ def locked(filesystem: fs.FileSystem, path: str, what: str) -> Iterator[None]:
         taken = _taken(lock, what)
     except OSError as error:
         raise InputError(
-            f"--out: {lock.parent} cannot be written to ({error}); choose where this job may write"
+            f"--out: {lock.parent} cannot be written to ({error}); choose a folder that this job may write to"
         ) from None
     with taken as file:
         file.seek(0)
         if holder := file.read():
-            log.warning("the lock of %s was left by %s, which is gone: taken over", what, holder)
-        with suppress(OSError):  # on a full disk it is a lock all the same
+            log.warning("the lock of %s was left by %s, which has ended: this job takes it over", what, holder)
+        with suppress(OSError):  # on a full disk the lock holds even without its holder's name
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
         try:
             yield
         finally:
-            with suppress(OSError):  # which would hide how the work ended
+            with suppress(OSError):  # an error here would hide how the work ended
                 lock.unlink()
 
 
@@ -64,8 +65,8 @@ def _taken(path: Path, what: str) -> IO[str]:
             file.seek(0)
             holder = file.read()
             file.close()
-            raise Locked(f"{what} is being made by {holder}; wait for it to end") from None
-        # Its last holder may have taken the file away after it was opened here, and another one begun.
+            raise Locked(f"{what} is locked by {holder}, which is working on it; wait for it to end") from None
+        # The last holder may have deleted the file after it was opened here, and another process created a new one.
         with suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 return file

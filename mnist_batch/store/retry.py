@@ -1,6 +1,6 @@
-"""What an object store says instead of doing what was asked: asked again where that may help, else told in a sentence.
+"""Errors of object stores: a request is repeated if that may help; otherwise a message says what to do.
 
-pyarrow has one exception for all of it, OSError, and tells what happened in its text.
+pyarrow raises OSError for all of them, and only its text says what happened.
 """
 
 import errno
@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import tenacity
 
+from mnist_batch import wording
 from mnist_batch.errors import InputError, StorageError
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 60.0  # for which a store is asked again, besides what its client does by itself
+PATIENCE_SECONDS = 60.0  # a failing request is repeated for so long, on top of the client's own retries
 LONGEST_WAIT_SECONDS = 8.0
 
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
@@ -27,11 +28,11 @@ T = TypeVar("T")
 
 
 class Denied(InputError):
-    """The store does not let this job read or write there."""
+    """The store does not allow this job to read or write there."""
 
 
-# The first that fits the text is what happened; a text that fits none is taken for a fault that passes.
-_SAYINGS = (
+# The first pattern that matches the text decides. A text that matches none counts as a fault that may pass.
+_KINDS = (
     ("absent", r"^Path does not exist|^Not a regular file"),
     ("credentials", r"INVALID_ACCESS_KEY|SIGNATURE|EXPIRED|TOKEN|UNAUTHENTICATED|UNRECOGNIZED_CLIENT"),
     ("bucket", r"NO_SUCH_BUCKET|Bucket '.*' not found|bucket does not exist"),
@@ -43,10 +44,10 @@ _NETWORK = (errno.EAGAIN, errno.EINTR, errno.EHOSTUNREACH, errno.ENETUNREACH, er
 
 
 def kind_of(error: OSError) -> str:
-    """What an error of a store means.
+    """The kind of a store's error.
 
-    ``absent``, ``bucket`` (that is not there), ``denied``, ``credentials``, ``refused`` (the store cannot be asked
-    that), ``disk`` or ``passing``: throttled, cut, silent, or unknown.
+    ``absent``, ``bucket`` (there is no such bucket), ``denied``, ``credentials``, ``refused`` (the store rejects the
+    request), ``disk``, or ``passing``: throttled, cut, silent or unknown.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return "absent"
@@ -56,14 +57,14 @@ def kind_of(error: OSError) -> str:
         return "passing"
     if error.errno is not None:
         return "passing" if error.errno in _NETWORK else "disk"
-    # Of AWS only its code: the rest of the text holds names that users gave.
+    # For AWS only the code: the rest of the text holds names that users gave.
     code = re.search(r"AWS Error (\w+(?: \(HTTP status \d+\))?)", str(error))
     text = code[1] if code else str(error)
-    return next((kind for kind, saying in _SAYINGS if re.search(saying, text, re.IGNORECASE)), "passing")
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, text, re.IGNORECASE)), "passing")
 
 
-def said(error: OSError) -> str:
-    """What the store said, on one line, without its request ids and markup."""
+def _text_of(error: OSError) -> str:
+    """The store's own text on one line, without request ids and markup."""
     text = re.sub(r"<[^>]*>|\(Request ID:[^)]*\)", " ", error.strerror or str(error))
     text = re.sub(r"^.*?(?=AWS Error)", "", re.sub(r"\s+", " ", text).strip())
     return text[:200].rstrip(" .:")
@@ -71,7 +72,7 @@ def said(error: OSError) -> str:
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Inside, stores are asked again for so long only; 0 for not at all."""
+    """Inside the block, failing requests are repeated for so long only; 0 for not at all."""
     before = _patience.set(seconds)
     try:
         yield
@@ -80,10 +81,10 @@ def patience(seconds: float) -> Iterator[None]:
 
 
 def ask(where: str, work: Callable[[], T]) -> T:
-    """Do the work at a store, again after growing waits where what stops it may pass.
+    """Do the work at a store and return its result; repeat it after growing waits if its error may pass.
 
-    ``where`` is the location, as messages name it. Raises FileNotFoundError, Denied where the store does not allow it,
-    InputError where it cannot be asked so at all, and StorageError where it gives no good answer for a minute.
+    ``where`` is the location, for messages. Raises FileNotFoundError; Denied if the store does not allow the work;
+    InputError if the store or the request is wrong; and StorageError if the store keeps failing for a minute.
     """
     seconds = PATIENCE_SECONDS if (given := _patience.get()) is None else given
     try:
@@ -91,48 +92,51 @@ def ask(where: str, work: Callable[[], T]) -> T:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, OSError) and kind_of(error) == "passing"),
             wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_WAIT_SECONDS),
             stop=tenacity.stop_after_delay(seconds),
-            before_sleep=lambda state: _say_once(where, state.outcome),
+            before_sleep=lambda state: _log_once(where, state.outcome),
             reraise=True,
         )(work)
     except OSError as error:
-        raise _told(where, error, seconds) from error
+        raise _translated(where, error, seconds) from error
 
 
-def _say_once(where: str, outcome: tenacity.Future | None) -> None:
+def _log_once(where: str, outcome: tenacity.Future | None) -> None:
     assert outcome is not None
     error = outcome.exception()
     assert isinstance(error, OSError)
-    _say(where.partition("://")[0] + "://" + where.partition("://")[2].partition("/")[0], said(error))
+    _log(where.partition("://")[0] + "://" + where.partition("://")[2].partition("/")[0], _text_of(error))
 
 
-@cache
-def _say(store: str, what: str) -> None:
-    log.warning("%s: %s; it is asked again, after growing waits, for up to %g s", store, what, PATIENCE_SECONDS)
+@cache  # the same fault of a store is logged once in a process
+def _log(store: str, what: str) -> None:
+    log.warning(
+        "%s: %s; requests are repeated after growing waits, for up to %s",
+        store, what, wording.seconds(PATIENCE_SECONDS),
+    )  # fmt: skip
 
 
-def _told(where: str, error: OSError, seconds: float) -> OSError | InputError:
-    what = said(error)
+def _translated(where: str, error: OSError, seconds: float) -> OSError | InputError:
+    what = _text_of(error)
     match kind_of(error):
         case "absent":
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
         case "bucket":
             return InputError(f"{where}: there is no such bucket ({what}); check its name{_and_how_reached(where)}")
         case "credentials":
-            return InputError(f"{where}: the store does not take these credentials ({what}); {_who(where)}")
+            return InputError(f"{where}: the store does not accept these credentials ({what}); {_who(where)}")
         case "denied":
-            return Denied(f"{where}: the store does not allow it ({what}); {_who(where)}")
+            return Denied(f"{where}: the store does not allow this access ({what}); {_who(where)}")
         case "refused":
             return InputError(
-                f"{where}: the store does not understand what it is asked ({what}); check that this is its "
-                f"address{_and_how_reached(where)}"
+                f"{where}: the store rejects the request ({what}); check that this is the address of the "
+                f"store{_and_how_reached(where)}"
             )
         case "disk":
             return StorageError(
-                f"{where}: {what}; what is safe stays safe: mend the disk, then give the same command again"
+                f"{where}: {what}; finished work is kept: repair the disk, then run the same command again"
             )
     return StorageError(
-        f"{where}: the store gave no good answer{f' for {seconds:g} seconds' if seconds else ''} ({what}); what is "
-        f"safe stays safe: check its address{_and_how_reached(where)}, and give the same command again when it answers"
+        f"{where}: the store kept failing{f' for {wording.seconds(seconds)}' if seconds else ''} ({what}); finished "
+        f"work is kept: check its address{_and_how_reached(where)}, then run the same command again"
     )
 
 
@@ -146,6 +150,6 @@ def _who(where: str) -> str:
     key = os.environ.get("AWS_ACCESS_KEY_ID")
     who = f"with the key {key[:4]}... of AWS_ACCESS_KEY_ID" if key else "without AWS_ACCESS_KEY_ID in the environment"
     return (
-        f"it was asked {who}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the role, and "
-        "what they may read and write there"
+        f"the request was made {who}: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the "
+        "role, and what they may read and write there"
     )
