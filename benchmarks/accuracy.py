@@ -263,7 +263,7 @@ def failures(reader: Reader) -> Grey:
 def held_out(model: str) -> tuple[Grey, NDArray[np.int8]]:
     """The MNIST digits that a model of the ladder is calibrated on, with their labels."""
     session.connect(None)
-    validation = shares.embedded(LADDER[model].held_out, workers=2).datasets["validation"]
+    [validation] = shares.embedded(LADDER[model].held_out, workers=1).validation.values()
     return digits.arrays(validation.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 

@@ -73,7 +73,8 @@ def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:
     from mnist_batch import training
 
     precision = "bfloat16" if LADDER[model].augmented else "float32"
-    recipe = training.Recipe(model, epochs, LADDER[model].batch_size, workers=2, seed=seed, precision=precision)
+    chosen = {"model": model, "epochs": epochs, "workers": 2, "seed": seed, "precision": precision}
+    recipe = training.Recipe.completed(chosen)
     with tempfile.TemporaryDirectory() as folder:
         results = results_of(training.train(recipe, f"{folder}/{model}").info, Path(folder, model))
     print(json.dumps(results), flush=True)

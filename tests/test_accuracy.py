@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks import accuracy, refusals
-from mnist_batch.learning import augmenting, digits, styles
+from mnist_batch.learning import augmenting, digits, negatives, styles
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.pixels.normalising import normalise
+from mnist_batch.statuses import REFUSALS
 
 
 @pytest.fixture(scope="module")
@@ -104,31 +105,39 @@ def test_labels_are_wrong_that_no_reading_upholds_and_most_are_sure_about() -> N
 
 def test_a_digit_looks_another_way_each_time_and_the_same_with_the_same_seed() -> None:
     images, labels = digits.mnist("train")
-    looks = [augmenting.augment(images[:60], labels[:60], np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    assert looks[0].shape == (60, 28, 28)
-    assert looks[0].dtype == np.uint8
-    assert np.array_equal(looks[0], looks[1])
-    assert (looks[0] != looks[2]).any(axis=(1, 2)).all()
-    assert looks[0].any(axis=(1, 2)).all()
-    assert len(augmenting.augment(images[:0], labels[:0], np.random.default_rng(1))) == 0
+    share = digits.Digits(images[:60], labels[:60])
+    views = [augmenting.augment(share, np.random.default_rng(seed)).pictures[:60] for seed in (1, 1, 2)]
+    assert views[0].shape == (60, 28, 28)
+    assert views[0].dtype == np.uint8
+    assert np.array_equal(views[0], views[1])
+    assert (views[0] != views[2]).any(axis=(1, 2)).all()
+    assert views[0].any(axis=(1, 2)).all()
+    empty = augmenting.augment(digits.Digits(images[:0], labels[:0]), np.random.default_rng(1))
+    assert len(empty.pictures) == len(empty.classes) == 0
 
 
-def test_strangers_are_learned_as_their_own_classes() -> None:
+def test_negatives_are_learned_as_their_own_classes() -> None:
     images, labels = digits.mnist("train")
-    whole = augmenting.with_strangers(labels[:240])
-    assert whole[:240].tolist() == labels[:240].tolist()
-    assert [(whole == kind).sum() for kind in augmenting.STRANGERS] == augmenting.strangers_among(240) == [24, 12]
-    looks = augmenting.augment(images[:240], whole, np.random.default_rng(1))
-    assert looks.shape == (276, 28, 28)
-    assert looks.any(axis=(1, 2)).all()
+    lesson = augmenting.augment(digits.Digits(images[:240], labels[:240]), np.random.default_rng(1))
+    assert lesson.classes[:240].tolist() == labels[:240].tolist()
+    # The outputs of a model after its ten digits, in the order of ``REFUSALS``.
+    assert lesson.classes[240:].tolist() == [10] * 24 + [11] * 12
+    assert [(kind.refused_as, kind.output) for kind in negatives.NEGATIVES] == list(
+        zip(REFUSALS, (10, 11), strict=True)
+    )
+    assert lesson.pictures.shape == (276, 28, 28)
+    assert len(lesson.classes) == augmenting.lesson_size(240) == 276
+    assert lesson.pictures.any(axis=(1, 2)).all()
 
 
 def test_nothing_is_learned_as_no_digit_of_which_only_an_upright_stroke_is_left() -> None:
     images, _ = digits.mnist("train")
-    strangers = np.repeat(np.array(augmenting.STRANGERS, np.int8), 1_000)
-    for look in augmenting.augment(images[:100], strangers, np.random.default_rng(1)):
-        down, across = np.nonzero(look > 64)
-        assert np.ptp(across) > 7 or np.ptp(down) < 13
+    random = np.random.default_rng(1)
+    bends = augmenting.draw_bends(random, 64)
+    for negative in negatives.NEGATIVES:
+        for _ in range(1_000):
+            down, across = np.nonzero(augmenting.draw_negative(negative, images[:100], random, bends) > 64)
+            assert np.ptp(across) > 7 or np.ptp(down) < 13
 
 
 @given(st.sampled_from([1, 7, 9]), st.integers(0, 2**32 - 1))

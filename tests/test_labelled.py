@@ -78,8 +78,8 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
     listed = labelled.Listed("forms", read, {"10": 100, "notes": 2})
     with caplog.at_level(logging.INFO):
         found = labelled.sort_out(read, listed, 5_000)
-        labelled.tell(found, "forms", None)
-    assert found.found == {
+        labelled.report(found, "forms", None)
+    assert found.facts == {
         "learned": [0, 5, 1, 0, 0, 0, 0, 0, 0, 0],
         "held_out": [0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
         "copies": 1,
@@ -87,7 +87,7 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
         "unreadable": {"undecodable": 3, "blank": 1},
         "ignored": {"10": 100, "notes": 2},
     }
-    assert len(found.images) == len(found.labels) == len(found.held_out) == 7
+    assert len(found.digits.images) == len(found.digits.labels) == len(found.held_out) == 7
     said = caplog.text
     assert "7 scans: 1: 6, 2: 1, 0 of digit 0, 0 of digit 3, 0 of digit 4" in said
     assert "the same picture is in the folders of several digits: 2/b.png, 3/same as 2 b.png" in said
@@ -110,7 +110,7 @@ def test_a_folder_with_enough_of_every_digit_is_warned_of_for_its_size_alone(cap
     rows = [(f"{label}/{row}.png", int(label), "ok", 0) for row, label in enumerate(labels)]
     read = pages(*rows).set_column(3, "picture", pa.array([image.tobytes() for image in images], pa.binary(784)))
     with caplog.at_level(logging.INFO):
-        labelled.tell(labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000), "forms", None)
+        labelled.report(labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000), "forms", None)
     assert "300 scans: " + ", ".join(f"{digit}: {count}" for digit, count in enumerate(counts)) in caplog.text
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == 1
@@ -120,7 +120,7 @@ def test_a_folder_with_enough_of_every_digit_is_warned_of_for_its_size_alone(cap
 def test_a_fine_tuned_model_may_know_a_missing_digit_from_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
     read = pages(("1/a.png", 1, "ok", 1), ("1/b.png", 1, "ok", 2))
     found = labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000)
-    labelled.tell(found, "forms", "shipped")
+    labelled.report(found, "forms", "shipped")
     assert "all that this model knows of 7 comes from shipped and MNIST; add scans to forms/7" in caplog.text
     assert "will never answer" not in caplog.text
     assert "few for a model that knows nothing else" not in caplog.text
@@ -139,6 +139,22 @@ def test_what_is_in_no_folder_of_a_digit_is_counted_by_its_folder(tmp_path: Path
     assert listed.manifest["scan"].to_pylist() == ["7/a.png", "7/b.png"]
     assert listed.manifest["label"].to_pylist() == [7, 7]
     assert listed.ignored == {"10": 2, "notes": 1, "3/old": 1, "": 1}
+
+
+def test_an_actor_reads_all_its_shards_with_one_process(tmp_path: Path) -> None:
+    for number in range(4):
+        write_scan(tmp_path / f"{number}/a.png", number)
+    manifest = labelled.list_scans(str(tmp_path)).manifest
+    actor = labelled.ReadScans()
+    processes = set()
+    for first in (0, 2):
+        rows = actor(manifest.slice(first, 2))
+        assert rows["status"].to_pylist() == ["ok", "ok"]
+        assert rows["label"].to_pylist() == [first, first + 1]
+        assert actor.reader.process is not None
+        processes.add(actor.reader.process.pid)
+    actor.reader.close()
+    assert len(processes) == 1
 
 
 def test_every_argument_is_checked_before_ray_starts(

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +29,18 @@ from benchmarks.processes import descendants
 from jobs import score, train
 from mnist_batch import training
 from mnist_batch.errors import BooksError, InputError
-from mnist_batch.learning import checkpoints, digits, epochs, fine_tuning, labelled, validating
+from mnist_batch.learning import (
+    assignment,
+    checkpoints,
+    digits,
+    epochs,
+    fine_tuning,
+    labelled,
+    lessons,
+    shares,
+    validating,
+)
+from mnist_batch.learning.recipe import DatasetFacts, Settings
 from mnist_batch.models import bundle, calibrating, engines, ladder
 from mnist_batch.pixels.normalising import normalise
 from mnist_batch.reading import images
@@ -57,6 +68,45 @@ def test_an_epoch_takes_every_digit_once_in_steps_of_about_the_batch_size(
         taken += weights.sum(axis=1)
     assert np.array_equal(taken, epochs.step_counts(shares, steps))
     assert np.all(taken <= batch_size + workers)
+
+
+@given(digits_in_all=st.integers(1, 300), workers=st.integers(1, 4), batch_size=st.integers(4, 64))
+@pytest.mark.parametrize("model", ["hidden", "ensemble"])
+def test_the_steps_of_an_assignment_are_those_of_the_lessons_that_workers_have(
+    model: str, digits_in_all: int, workers: int, batch_size: int
+) -> None:
+    sizes = epochs.share_sizes(digits_in_all, workers)
+    names = [dict.fromkeys(f"{kind}-{rank}" for rank in range(workers)) for kind in ("training", "validation")]
+    dealt = shares.Shares(*names, sizes, DatasetFacts("scans", "00", digits=digits_in_all, held_out=3))
+    recipe = training.Recipe(model=model, epochs=2, batch_size=batch_size, workers=workers, seed=5)
+    given = assignment.assign(recipe, dealt, None, Settings(cpus_per_worker=3))
+    assert [one.recipe.model for one in given] == list(ladder.members_of(model))
+    assert [(one.net, one.recipe.seed) for one in given] == [(net, 5 + net) for net in range(len(given))]
+    negatives = sum(size // 10 + size // 20 for size in sizes) if model == "ensemble" else 0
+    for one in given:
+        assert one.learned == one.step_sizes.sum() == digits_in_all + negatives
+        assert len(one.step_sizes) == -(-one.learned // batch_size)
+        assert (one.held_out, one.threads, len(one.training), len(one.validation)) == (3, 3, workers, workers)
+
+
+@pytest.mark.parametrize(("model", "views"), [("hidden", 1), ("scanned", 2)])
+def test_a_lesson_is_the_same_for_a_worker_that_takes_over(model: str, views: int) -> None:
+    share = digits.mnist("train").take(np.arange(40))
+    recipe = training.Recipe(model=model, epochs=4, batch_size=8, workers=2)
+    whole = lessons.Lessons(share, recipe, rank=1)
+    taken = [(whole.of(epoch), whole.order(epoch)) for epoch in range(4)]
+    for epoch, (lesson, order) in enumerate(taken):
+        resumed = lessons.Lessons(share, recipe, rank=1)
+        assert np.array_equal(resumed.order(epoch), order)
+        assert all(np.array_equal(*both) for both in zip(resumed.of(epoch), lesson, strict=True))
+        assert np.array_equal(np.sort(order), np.arange(len(lesson.classes)))
+        assert len(lesson.pictures) == len(lesson.classes)
+        assert np.array_equal(lesson.classes, taken[0][0].classes)
+    assert len({lesson.pictures.tobytes() for lesson, _ in taken}) == views
+    assert len({order.tobytes() for _, order in taken}) == 4
+    other = lessons.Lessons(share, recipe, rank=0)
+    assert not np.array_equal(other.order(0), taken[0][1])
+    assert (views == 1) == np.array_equal(other.of(0).pictures, taken[0][0].pictures)
 
 
 RECIPE = {"model": "hidden", "epochs": 3, "batch_size": 64, "seed": 7}
@@ -216,7 +266,7 @@ def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(
     assert job.stderr is not None
     seen = 0
     for line in job.stderr:
-        seen += "epoch 3 of 4" in line  # in the middle of the looks that epochs 3 and 4 share
+        seen += "epoch 3 of 4" in line  # in the middle of the views that epochs 3 and 4 share
         if seen == 2:
             break
     os.killpg(job.pid, signal.SIGKILL)
@@ -434,6 +484,78 @@ def test_a_training_killed_as_a_whole_goes_on_when_begun_again(
     assert not storage.exists()
 
 
+SMALL = ["--model", "linear", "--epochs", "1", "--workers", "1"]
+# The job as a user runs it; exit code 9 says that the driver has imported TensorFlow.
+DRIVER = "import sys; from jobs import train; sys.exit(train.main(sys.argv[1:]) or 9 * ('tensorflow' in sys.modules))"
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_training_that_ended_before_its_bundle_was_there_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    labelled_scans(tmp_path / "scans", 60)
+    recipe = training.Recipe(model="linear", epochs=2, batch_size=16, workers=1)
+
+    first: dict[str, bytes] = {}
+
+    def train_it() -> bundle.Bundle:
+        return training.train(recipe, str(tmp_path / "ended"), data=str(tmp_path / "scans"))
+
+    def full(folder: Path, _: str) -> bundle.Bundle:
+        first.update({file.name: file.read_bytes() for file in folder.iterdir()})
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bundle, "publish", full)
+        with pytest.raises(OSError, match="no space left"):
+            train_it()
+    assert len(list(tmp_path.glob(".ended.training-*"))) == 1
+    assert not (tmp_path / "ended").exists()
+    with caplog.at_level(logging.INFO):
+        train_it()
+    assert "it goes on after epoch 2" in caplog.text
+    assert "epoch 1 of 2" not in caplog.text
+    assert not list(tmp_path.glob(".ended.training-*"))
+    assert len(first) == 5
+    assert {name: (tmp_path / "ended" / name).read_bytes() for name in first} == first
+
+
+@pytest.mark.slow
+def test_a_training_killed_while_its_bundle_is_made_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """First the task that exports dies, and Ray starts it again; then the driver dies, and the user starts it again."""
+    labelled_scans(tmp_path / "scans", 60)
+    failpoints = tmp_path / "failpoints"
+    failpoints.mkdir()
+    environment = os.environ | {"MNIST_BATCH_FAILPOINTS": str(failpoints)}
+
+    def job(out: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-c",
+            DRIVER,
+            *SMALL,
+            "--data",
+            str(tmp_path / "scans"),
+            "--out",
+            str(tmp_path / out),
+        ]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, start_new_session=True
+        )
+
+    assert (done := job("whole")).returncode == 0, done.stderr
+    for point in ("exporting", "exported"):
+        (failpoints / point).write_text("kill")
+    assert job("killed").returncode == -signal.SIGKILL
+    assert sorted(path.name for path in failpoints.iterdir()) == ["exported.fired", "exporting.fired"]
+    assert not (tmp_path / "killed").exists()
+    again = job("killed")
+    assert again.returncode == 0, again.stderr
+    assert "it goes on after epoch 1" in again.stderr
+    for name in ("model.keras", "model.onnx", "model.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
 @pytest.mark.parametrize("damage", ["half a snapshot", "no checkpoint", "half a checkpoint", "nothing"])
 def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
@@ -466,19 +588,20 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
 
 
 def test_only_the_very_same_training_is_gone_on_with() -> None:
-    about = {"data": "embedded MNIST", "data_digest": "00", "digits": 9, "held_out": 1}
-    marks = {checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], about)}
+    recipe = training.Recipe(workers=2, **RECIPE)
+    facts = DatasetFacts("embedded MNIST", "00", digits=9, held_out=1)
+    fingerprints = {checkpoints.fingerprint(recipe, ["hidden"], facts)}
     for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}, {"precision": "bfloat16"}):
-        marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **(RECIPE | change))), ["hidden"], about))
-    marks.add(checkpoints.mark(asdict(training.Recipe(workers=3, **RECIPE)), ["hidden"], about))
-    marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], about | {"data_digest": "01"}))
-    marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden", "deep"], about))
+        fingerprints.add(checkpoints.fingerprint(replace(recipe, **change), ["hidden"], facts))
+    fingerprints.add(checkpoints.fingerprint(replace(recipe, workers=3), ["hidden"], facts))
+    fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], replace(facts, data_digest="01")))
+    fingerprints.add(checkpoints.fingerprint(recipe, ["hidden", "deep"], facts))
     for digest in ("00", "01"):
         start = fine_tuning.Start("models/mine", digest, "ff", "hidden", b"")
-        fine_tuned = about | {"rehearsed": 2_000, "from": start.told()}
-        marks.add(checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], fine_tuned))
-    assert len(marks) == 11
-    assert checkpoints.mark(asdict(training.Recipe(workers=2, **RECIPE)), ["hidden"], dict(about)) in marks
+        fine_tuned = replace(facts, rehearsed=2_000, start=start.recorded())
+        fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], fine_tuned))
+    assert len(fingerprints) == 11
+    assert checkpoints.fingerprint(replace(recipe), ["hidden"], replace(facts)) in fingerprints
 
 
 def workers_of(job: int) -> list[int]:
@@ -524,10 +647,10 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
     recipe = training.Recipe(workers=2, **RECIPE)
     for gpus in (0, 0.5):
         with pytest.raises(NotImplementedError):
-            training.train(recipe, str(tmp_path / "bundle"), gpus_per_worker=gpus)
+            training.train(recipe, str(tmp_path / "bundle"), settings=Settings(gpus_per_worker=gpus))
     assert asked == [(False, {"CPU": 1, "GPU": 0}), (True, {"CPU": 1, "GPU": 0.5})]
     with pytest.raises(InputError, match="--workers 2 with --gpus-per-worker 1 need 2 GPUs, but the cluster has 1"):
-        training.train(recipe, str(tmp_path / "bundle"), gpus_per_worker=1)
+        training.train(recipe, str(tmp_path / "bundle"), settings=Settings(gpus_per_worker=1))
 
 
 def commands_of(page: str) -> list[list[str]]:
@@ -592,14 +715,14 @@ def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
     (tmp_path / "scans/3/broken.png").write_bytes(b"")
     (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
     read = labelled.read(labelled.list_scans(str(tmp_path / "scans")), 5_000)
-    assert read.found["unreadable"] == {"empty": 1}
-    assert read.found["ignored"] == {"": 1}
-    held_out = read.found["held_out"]
-    assert [one + other for one, other in zip(read.found["learned"], held_out, strict=True)] == np.bincount(
+    assert read.facts["unreadable"] == {"empty": 1}
+    assert read.facts["ignored"] == {"": 1}
+    held_out = read.facts["held_out"]
+    assert [one + other for one, other in zip(read.facts["learned"], held_out, strict=True)] == np.bincount(
         labels
     ).tolist()
     memory = {(normalise(image).tobytes(), label) for image, label in zip(images, labels, strict=True)}
-    assert {(image.tobytes(), label) for image, label in zip(read.images, read.labels, strict=True)} == memory
+    assert {(image.tobytes(), label) for image, label in zip(*read.digits, strict=True)} == memory
     assert read.held_out.sum() == sum(held_out)
 
 

@@ -1,11 +1,12 @@
-"""What a training keeps of itself while it runs, so that one that was killed goes on to the same weights."""
+"""What a training stores while it runs, so that one that was killed goes on to the same weights."""
 
 import hashlib
 import json
 import logging
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,25 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from mnist_batch import versions
+from mnist_batch.learning.recipe import DatasetFacts, Recipe
 from mnist_batch.models.ladder import Model, Optimizer
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
 
-RUN = "run"  # the name of Ray Train's run, in a folder that is one training's own
+RUN = "run"  # the name of Ray Train's run; its folder belongs to one training
 
 
-def mark(recipe: Mapping[str, Any], nets: Sequence[str], about: Mapping[str, Any]) -> str:
-    """The name of a training by all that decides its weights: a killed one goes on only as the very same one."""
-    identity = [recipe, nets, about, versions.versions()]
+def fingerprint(recipe: Recipe, nets: Sequence[str], facts: DatasetFacts) -> str:
+    """16 hex digits of all that decides the weights; a killed training goes on only if nothing of it has changed."""
+    identity = [asdict(recipe), nets, facts.recorded(), versions.versions()]
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def set_damaged_aside(filesystem: fs.FileSystem, storage: str) -> None:
-    """Rename what a killed training left where it cannot be gone on from, and say what becomes of it.
+    """Rename the storage of a killed training if it is damaged, and log whether it goes on or begins anew.
 
-    Ray writes its snapshot in place, so that a kill may leave half of one, on which every later run would end.
+    Ray writes its snapshot in place: a kill may leave half of one, and every later run would fail on it.
     """
     snapshot = f"{storage}/{RUN}/checkpoint_manager_snapshot.json"
     if not locations.exists(filesystem, snapshot):
@@ -54,14 +56,14 @@ def set_damaged_aside(filesystem: fs.FileSystem, storage: str) -> None:
 
 
 def save(folder: Path, model: Model, optimizer: Optimizer, history: list[dict[str, Any]]) -> None:
-    """Write all that an epoch leaves behind into a folder."""
+    """Write the state after an epoch into a folder."""
     variables = [*model.variables, *optimizer.variables]
     np.savez(folder / "state.npz", *(variable.numpy() for variable in variables))
     (folder / "history.json").write_text(json.dumps(history))
 
 
 def resume(model: Model, optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Set model and optimizer to the last epoch that is kept, and return its history; empty where none is."""
+    """Set model and optimizer to the last epoch stored and return the history up to it; empty if none is."""
     import ray.train
 
     checkpoint = ray.train.get_checkpoint()
@@ -74,7 +76,7 @@ def resume(model: Model, optimizer: Optimizer) -> list[dict[str, Any]]:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The history of a kept epoch."""
+    """The history that ``save`` wrote: a dict of metrics for each epoch."""
     history: list[dict[str, Any]] = json.loads((folder / "history.json").read_text())
     return history
 
@@ -85,6 +87,6 @@ def save_weights(folder: Path, model: Model) -> None:
 
 
 def read_weights(folder: Path) -> list[NDArray[Any]]:
-    """What ``save_weights`` wrote, in the order of ``model.weights``."""
+    """The weights that ``save_weights`` wrote, in the order of ``model.weights``."""
     with np.load(folder / "weights.npz") as saved:
         return [saved[name] for name in saved.files]

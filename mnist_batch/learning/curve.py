@@ -7,7 +7,7 @@ from mnist_batch.figures import BLUE, as_png, new_figure
 
 
 def history(epochs: Sequence[Mapping[str, Any]]) -> bytes:
-    """The curve of a training, as PNG: loss and accuracy of each net by epoch, on training and validation digits."""
+    """Draw a training as PNG: loss and accuracy of each net by epoch, on training and validation digits."""
     figure = new_figure(9, 3.4)
     seeds = dict.fromkeys(line["seed"] for line in epochs)
     nets = [[line for line in epochs if line["seed"] == seed] for seed in seeds]

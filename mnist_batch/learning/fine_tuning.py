@@ -1,4 +1,4 @@
-"""Fine-tuning: a training that begins with the weights of a bundle, and with MNIST among the user's own scans."""
+"""Fine-tuning: a training that begins with the weights of a bundle, and mixes MNIST into the user's own scans."""
 
 import tempfile
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
-from mnist_batch.learning import digits
+from mnist_batch.learning import digits, model_json
+from mnist_batch.learning.digits import Digits
 from mnist_batch.models import bundle, vetting
 from mnist_batch.models.ladder import LADDER, members_of
 
 SHIPPED = "shipped"  # the word for the bundle of this package
-REHEARSED = 2_000  # digits of MNIST among the scans, lest the model forget a digit that the scans have few of
+REHEARSED = 2_000  # digits of MNIST among the scans, so that a digit the scans have few of is not forgotten
 REHEARSAL_SEED = 0
 
 
 @dataclass(frozen=True)
 class Start:
-    """The bundle that a fine-tuning begins with: what of it model.json names, its model, and its Keras archive."""
+    """The bundle that a fine-tuning begins with: where it is, its digests, its model and its Keras archive."""
 
     location: str
     digest: str
@@ -28,31 +29,30 @@ class Start:
     model: str
     archive: bytes
 
-    def told(self) -> dict[str, str]:
-        """What model.json says of it: where it was, the digest of its two models and that of its weights."""
+    def recorded(self) -> dict[str, str]:
+        """What model.json records of it: its location, the digest of its two models and that of its weights."""
         return {"bundle": self.location, "digest": self.digest, "weights": self.weights}
 
 
 def open_start(location: str) -> Start:
-    """Verify and vet the bundle at a path or URI, or the one of this package by the word ``shipped``.
+    """Verify and vet the bundle at a path or URI; the word ``shipped`` names the one of this package.
 
-    Raises InputError where there is none, or its model is not one of the ladder's.
+    Raises InputError if there is none, or its model is not on the ladder.
     """
     opened = bundle.open_bundle(bundle.SHIPPED if location == SHIPPED else location, "--from")
     vetting.vet(opened)
-    model = str(opened.info["architecture"])
-    training = opened.info.get("training", {})
-    if model not in LADDER or tuple(training.get("members", members_of(model))) != members_of(model):
+    model, nets = model_json.nets_of(opened.info)
+    if model not in LADDER or nets not in (None, members_of(model)):
         raise InputError(
             f"--from {location}: its model {model!r} is not one that this version trains; choose a bundle of "
             f"{', '.join(LADDER)}"
         )
-    where = SHIPPED if location == SHIPPED else opened.location
-    return Start(where, opened.digest, str(opened.info.get("weights")), model, opened.read("model.keras"))
+    recorded = SHIPPED if location == SHIPPED else opened.location
+    return Start(recorded, opened.digest, str(opened.info.get("weights")), model, opened.read("model.keras"))
 
 
 def check(start: Start, model: str, data: str | None) -> None:
-    """Raise InputError where a training of ``model`` on ``data`` cannot begin with this bundle."""
+    """Raise InputError if a training of ``model`` on ``data`` cannot begin with this bundle."""
     if model != start.model:
         raise InputError(f"--model {model}: --from {start.location} is a bundle of {start.model}; leave --model out")
     if data is None:
@@ -60,7 +60,7 @@ def check(start: Start, model: str, data: str | None) -> None:
 
 
 def load_nets(archive: bytes) -> list[Any]:
-    """The nets of a bundle's vetted ``model.keras``, in their order: its members, or the one net it is."""
+    """Load the nets of a bundle's vetted ``model.keras`` in their order: its members, or the only one."""
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def load_nets(archive: bytes) -> list[Any]:
 
 
 def begin(net: Any, start: Start, number: int) -> None:
-    """Set a net to the weights of the start's net of this number; InputError where they do not fit."""
+    """Set a net to the weights of the start's net of this number; InputError if they do not fit."""
     nets = load_nets(start.archive)
     shapes = [tuple(weight.shape) for weight in net.weights]
     if len(nets) <= number or [tuple(weight.shape) for weight in nets[number].weights] != shapes:
@@ -83,13 +83,13 @@ def begin(net: Any, start: Start, number: int) -> None:
         variable.assign(weight.numpy())
 
 
-def rehearsal(own: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-    """Digits of MNIST to learn among a user's own scans, the same ones every time; none that is in ``own``.
+def rehearsal(own: NDArray[np.uint8]) -> Digits:
+    """Digits of MNIST to learn among a user's own scans, always the same ones, without any that is in ``own``.
 
-    All images are uint8 (N, 28, 28), labels int8 (N,).
+    ``own`` are images uint8 (N, 28, 28).
     """
-    images, labels = digits.mnist("train")
-    chosen = np.random.default_rng(REHEARSAL_SEED).permutation(len(labels))[:REHEARSED]
-    known = {picture.tobytes() for picture in own}
-    new = [images[row].tobytes() not in known for row in chosen]
-    return images[chosen[new]], labels[chosen[new]]
+    mnist = digits.mnist("train")
+    chosen = np.random.default_rng(REHEARSAL_SEED).permutation(len(mnist.labels))[:REHEARSED]
+    known = {image.tobytes() for image in own}
+    new = [mnist.images[row].tobytes() not in known for row in chosen]
+    return Digits(mnist.images[chosen[new]], mnist.labels[chosen[new]])

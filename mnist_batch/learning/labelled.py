@@ -1,4 +1,4 @@
-"""A user's own labelled scans to train on: which there are, which of them can be read, which are held out."""
+"""A user's own labelled scans to train on: which there are, which can be read, which are held out."""
 
 import hashlib
 import logging
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import parent_labels
+from mnist_batch.learning.digits import Digits
 from mnist_batch.models import answers
 from mnist_batch.reading import isolated
 from mnist_batch.schemas import tables
@@ -24,17 +25,17 @@ from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
 
-FEW = 10  # scans of a digit: fewer are hardly enough to learn it, and hold out one or two
-ENOUGH = 5_000  # scans that a model which knows nothing else should learn from
+FEW = 10  # scans of a digit; fewer are hardly enough to learn it and to hold out one or two
+ENOUGH = 5_000  # scans for a model that knows nothing else
 NAMED = 3  # scans or folders that a warning names
 HELD_OUT_SHARE = 1 / 6
 
 
 @dataclass(frozen=True)
 class Listed:
-    """The labelled scans of a folder before any is opened, as ``tables.MANIFEST``, and how many files are no such.
+    """The labelled scans of a folder before any is opened, as ``tables.MANIFEST``.
 
-    ``ignored`` has the number of files in each folder, by its path below ``location``, whose name is no digit.
+    ``ignored`` counts the other files of each folder, by its path below ``location``: their folder is no digit.
     """
 
     location: str
@@ -44,22 +45,21 @@ class Listed:
 
 @dataclass(frozen=True)
 class Scans:
-    """Scans that were read: ``images`` uint8 (N, 28, 28), ink = 255, ``labels`` int8 (N,), ``held_out`` bool (N,).
+    """Scans that were read, each picture once, ordered by the digests of their pictures.
 
-    They are ordered by the digests of their pictures, each picture once. ``found`` is what model.json says of the
-    scans: by digit, how many are learned from and held out; and how many were left out, and why.
+    ``held_out``, bool (N,), says which of the ``digits`` are held out. ``facts`` is what model.json records of the
+    scans: for each digit how many are learned from and held out, and how many scans were left out, and why.
     """
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int8]
+    digits: Digits
     held_out: NDArray[np.bool_]
-    found: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def list_scans(data: str) -> Listed:
-    """The scans below a folder that are in folders named 0 to 9; opens none and needs no Ray.
+    """List the scans of a folder that are in folders named 0 to 9; opens none and needs no Ray.
 
-    Raises InputError where the folder is not there or holds none.
+    Raises InputError if the folder does not exist or holds none.
     """
     everything = listing.list_scans([data], "--data")
     labels = parent_labels(everything)
@@ -76,37 +76,44 @@ def list_scans(data: str) -> Listed:
 
 
 def read(listed: Listed, most_held_out: int) -> Scans:
-    """Read and normalise the scans on Ray, just as in scoring; at most about ``most_held_out`` are held out.
+    """Read and normalise the scans on Ray, just as in scoring, and hold out at most about ``most_held_out``.
 
-    What cannot be learned from is left out with a warning that names the first few. Raises InputError where fewer
+    Scans that cannot be learned from are left out with a warning that names the first few. Raises InputError if fewer
     than two pictures are left.
     """
     import ray.data
 
-    rows = ray.data.from_arrow(scans.cut(listed.manifest)).map_batches(_read, batch_size=None, batch_format="pyarrow")
+    shards = scans.cut(listed.manifest)
+    actors = min(len(shards), max(1, int(ray.cluster_resources().get("CPU", 1))))
+    rows = ray.data.from_arrow(shards).map_batches(
+        ReadScans, batch_size=None, batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=actors)
+    )
     wanted = ["scan", "label", "status", "picture"]
     blocks = [block.select(wanted) for block in rows.iter_batches(batch_size=None, batch_format="pyarrow")]
     pages = pa.concat_tables(blocks).sort_by("scan").combine_chunks()
     return sort_out(pages, listed, most_held_out)
 
 
-def _read(manifest: pa.Table) -> pa.Table:
-    reader = isolated.Reader()
-    try:
-        return reader.read(manifest)
-    finally:
-        reader.close()
+class ReadScans:
+    """An actor that reads shards of scans, ``tables.MANIFEST``, all with one reading process."""
+
+    def __init__(self) -> None:
+        self.reader = isolated.Reader()
+
+    def __call__(self, manifest: pa.Table) -> pa.Table:
+        """One row a page, ``tables.PREPROCESSED``."""
+        return self.reader.read(manifest)
 
 
 def sort_out(pages: pa.Table, listed: Listed, most_held_out: int) -> Scans:
-    """What of the pages read (columns ``scan``, ``label``, ``status``, ``picture``) is learned from and held out."""
+    """Decide which of the pages read (columns scan, label, status, picture) are learned from and held out."""
     ok = pc.equal(pages["status"], Status.OK)
     unread, usable = pages.filter(pc.invert(ok)), pages.filter(ok).combine_chunks()
     images, labels, names = answers.images_of(usable), usable["label"].to_numpy(), usable["scan"]
     kept, contradicting = distinct(images, labels)
     images, labels = images[kept], labels[kept]
     held_out = hold_out(labels, most_held_out)
-    found = {
+    facts = {
         "learned": np.bincount(labels[~held_out], minlength=CLASSES).tolist(),
         "held_out": np.bincount(labels[held_out], minlength=CLASSES).tolist(),
         "copies": len(usable) - len(kept) - len(contradicting),
@@ -114,9 +121,9 @@ def sort_out(pages: pa.Table, listed: Listed, most_held_out: int) -> Scans:
         "unreadable": dict(Counter(unread["status"].to_pylist())),
         "ignored": listed.ignored,
     }
-    if found["copies"]:
-        log.info("%d scans under %s look just as another one does: each picture counts once",
-                 found["copies"], listed.location)  # fmt: skip
+    if facts["copies"]:
+        log.info("%d scans under %s look exactly like another one: each picture counts once",
+                 facts["copies"], listed.location)  # fmt: skip
     if len(contradicting):
         log.warning(
             "%d scans under %s are left out, since the same picture is in the folders of several digits: %s",
@@ -131,14 +138,14 @@ def sort_out(pages: pa.Table, listed: Listed, most_held_out: int) -> Scans:
             f"--data {listed.location}: {len(kept)} of its scans can be learned from, where at least 2 are needed, one "
             "of them to be held out; add scans"
         )
-    return Scans(images, labels, held_out, found)
+    return Scans(Digits(images, labels), held_out, facts)
 
 
 def distinct(images: NDArray[np.uint8], labels: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first of each picture, in the order of the pictures' digests, and all whose picture has several labels.
+    """The first row of each picture, and all rows whose picture has several labels; both int64.
 
-    Both are rows, int64. Copies would be learned from and held out at once; the order is as good as a shuffle, and
-    the same wherever the scans lie and whatever they are called.
+    A copy could otherwise be learned from and held out at once. The first rows are in the order of the pictures'
+    digests, which is as good as a shuffle, and the same wherever the scans are and whatever their names.
     """
     digests = np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images], "U32")
     _, first, picture = np.unique(digests, return_index=True, return_inverse=True)
@@ -150,9 +157,9 @@ def distinct(images: NDArray[np.uint8], labels: NDArray[np.int8]) -> tuple[NDArr
 
 
 def hold_out(labels: NDArray[np.int8], most: int) -> NDArray[np.bool_]:
-    """Which of N labels are held out, bool (N,): of each digit the first sixth, less where that were over ``most``.
+    """Which of N labels are held out, bool (N,): the first sixth of each digit, or less if that were over ``most``.
 
-    One at least of each digit that has two. Whoever has two labels or more holds one out.
+    At least one of each digit that has two is held out, and at least one of any two labels or more.
     """
     share = min(HELD_OUT_SHARE, most / max(1, len(labels)))
     held_out = np.zeros(len(labels), bool)
@@ -164,12 +171,12 @@ def hold_out(labels: NDArray[np.int8], most: int) -> NDArray[np.bool_]:
     return held_out
 
 
-def tell(read: Scans, location: str, begun_from: str | None) -> None:
-    """Say in the log how many scans of each digit there are, and warn of digits that have none or few.
+def report(read: Scans, location: str, begun_from: str | None) -> None:
+    """Log how many scans of each digit there are, and warn of digits with few scans or none.
 
-    ``begun_from`` names the bundle that is fine-tuned; None where a model knows nothing but these scans.
+    ``begun_from`` names the bundle that is fine-tuned; it is None for a model that knows nothing but these scans.
     """
-    learned, held_out = (np.array(read.found[name]) for name in ("learned", "held_out"))
+    learned, held_out = (np.array(read.facts[name]) for name in ("learned", "held_out"))
     total = learned + held_out
     counts = [f"{digit}: {total[digit]:,}" for digit in range(CLASSES) if total[digit]]
     missing = [f"0 of digit {digit}" for digit in range(CLASSES) if not total[digit]]

@@ -1,10 +1,11 @@
-"""Pictures that hold no digit, or more than one, drawn to learn from and to measure with what has to be refused.
+"""Pictures that hold no digit, or more than one, drawn to train and to measure refusals.
 
-Everything is drawn as MNIST's digits are, ink = 255 in uint8 (28, 28), and goes through the same looks of
-scanners. What a person could take for a digit is left out: a slash is a 1, an O is a 0.
+They are drawn as MNIST's digits are, uint8 (28, 28) with ink = 255, and augmented as digits are. Whatever a person
+could take for a digit is left out: a slash is a 1, an O is a 0.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mnist_batch.pixels.opencv import cv2
+from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.statuses import REFUSALS, Status
 
 SIDE = 28
-FINE = 4  # drawn so many times larger, then averaged, so that strokes have soft edges
+FINE = 4  # pictures are drawn this many times larger, then averaged, so that strokes have soft edges
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -29,13 +32,13 @@ PRINTED = ("cmr10.ttf", "cmb10.ttf", "cmti10.ttf", "cmss10.ttf", "cmtt10.ttf")  
 
 
 def not_a_digit(pictures: Grey, random: Random) -> Grey:
-    """A cross, hyphen, tick, scribble, blot, letter, word, line or a struck-out digit of ``pictures``."""
+    """Draw a cross, hyphen, tick, scribble, blot, box, letter or word, or strike out a digit of ``pictures``."""
     kind = KINDS[random.choice(len(KINDS), p=SHARES)]
     return struck_out(pictures, random) if kind is None else kind(random)
 
 
 def several(pictures: Grey, random: Random) -> Grey:
-    """Two digits of ``pictures``, or three, beside each other."""
+    """Draw two or three digits of ``pictures`` beside each other."""
     count = 3 if random.random() < 0.15 else 2
     parts = []
     for number in random.integers(0, len(pictures), count):
@@ -57,7 +60,7 @@ def several(pictures: Grey, random: Random) -> Grey:
 
 
 def cross(random: Random) -> Grey:
-    """Two strokes across each other, upright or aslant."""
+    """Draw two strokes across each other, at any angle."""
     centre, turn = random.uniform(13, 15, 2), random.uniform(0, np.pi / 2)
     strokes = []
     for angle in (turn, turn + np.pi / 2 + random.uniform(-0.35, 0.35)):
@@ -67,7 +70,7 @@ def cross(random: Random) -> Grey:
 
 
 def hyphen(random: Random) -> Grey:
-    """One level stroke, or two or three below each other."""
+    """Draw a level stroke, or two or three below each other."""
     strokes, rise, apart = [], random.uniform(-3, 3), random.uniform(5, 14)
     for row in np.linspace(-0.5, 0.5, int(random.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
         ends = 14 + row * apart + random.normal(0, 0.5, 2)
@@ -76,7 +79,7 @@ def hyphen(random: Random) -> Grey:
 
 
 def tick(random: Random) -> Grey:
-    """A tick: short and down, then long and up to the right."""
+    """Draw a tick: short and down, then long and up to the right."""
     bottom = random.uniform(9, 13), random.uniform(20, 24)
     start = bottom[0] - random.uniform(4, 7), bottom[1] - random.uniform(4, 8)
     end = bottom[0] + random.uniform(10, 14), bottom[1] - random.uniform(12, 19)
@@ -84,7 +87,7 @@ def tick(random: Random) -> Grey:
 
 
 def scribble(random: Random) -> Grey:
-    """A pen going to and fro, round and round, about with no aim, or anywhere."""
+    """Draw a pen that wanders, zigzags, circles or jumps."""
     if random.random() < 0.5:
         return _strokes([_wandering(random)], random, 0.7, 2.4)
     count, how = int(random.integers(9, 26)), random.random()
@@ -102,17 +105,17 @@ def scribble(random: Random) -> Grey:
 
 
 def _wandering(random: Random) -> NDArray[np.float64]:
-    """A pen that turns as it goes and comes back from the sides of a box."""
+    """The path of a pen, float64 (N, 2), that turns as it goes and bounces off the sides of a box."""
     size = random.uniform(0.5, 1, 2)
     steps, length = int(random.integers(40, 150)), random.uniform(6, 26)
     heading = random.uniform(0, 2 * np.pi) + np.cumsum(random.normal(0, random.uniform(0.2, 0.9), steps))
     path = length / steps * np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1), axis=0)
-    folded = np.abs((path + random.uniform(0, 1, 2)) % (2 * size) - size)  # as mirrors at the sides would
+    folded = np.abs((path + random.uniform(0, 1, 2)) % (2 * size) - size)  # reflected at the sides
     return np.asarray((folded - size / 2) * random.uniform(20, 27) / size.max() + 14)
 
 
 def blot(random: Random) -> Grey:
-    """A filled spot."""
+    """Draw a filled spot."""
     page = np.zeros((SIDE * FINE, SIDE * FINE), np.uint8)
     axes = random.uniform(5, 11, 2) * FINE
     cv2.ellipse(page, (14 * FINE, 14 * FINE), axes.astype(int).tolist(), random.uniform(0, 180), 0, 360, 255, -1)
@@ -120,20 +123,20 @@ def blot(random: Random) -> Grey:
 
 
 def box(random: Random) -> Grey:
-    """A box that is empty."""
+    """Draw an empty box."""
     left, top = random.uniform(2, 6, 2)
     right, bottom = random.uniform(21, 26, 2)
     return _strokes([[(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]], random)
 
 
 def letter(random: Random) -> Grey:
-    """A printed or pen-written letter that looks like no digit."""
+    """Draw a printed or handwritten letter that looks like no digit."""
     glyphs = _glyphs()
     return glyphs[random.integers(0, len(glyphs))].copy()
 
 
 def word(random: Random) -> Grey:
-    """Three to five small letters in a row, or two rows of them."""
+    """Draw three to five small letters in a row, or two rows of them."""
     glyphs, page = _glyphs(), np.zeros((SIDE, SIDE), np.uint8)
     count, rows = int(random.integers(3, 6)), int(random.integers(1, 3))
     size = max(5, min(26 // count, 11))
@@ -146,7 +149,7 @@ def word(random: Random) -> Grey:
 
 
 def struck_out(pictures: Grey, random: Random) -> Grey:
-    """A digit with several strokes through it."""
+    """Draw several strokes through a digit of ``pictures``."""
     digit = pictures[random.integers(0, len(pictures))]
     if random.random() < 0.5:
         over = cross(random)
@@ -161,6 +164,27 @@ KINDS: tuple[Callable[[Random], Grey] | None, ...] = (
     cross, hyphen, tick, scribble, blot, box, letter, word, None,
 )  # fmt: skip
 SHARES = (0.13, 0.12, 0.05, 0.26, 0.03, 0.05, 0.22, 0.06, 0.08)
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A kind of negative: what a model should refuse it as, what draws it, and for how many digits one is drawn."""
+
+    refused_as: Status
+    draw: Callable[[Grey, Random], Grey]
+    digits_for_one: int
+
+    @property
+    def output(self) -> int:
+        """The output of a model for this refusal; those of the ten digits come first."""
+        return CLASSES + REFUSALS.index(self.refused_as)
+
+    def among(self, digits: int) -> int:
+        """How many are learned together with so many digits."""
+        return digits // self.digits_for_one
+
+
+NEGATIVES = (Negative(Status.NOT_A_DIGIT, not_a_digit, 10), Negative(Status.SEVERAL, several, 20))
 
 
 def _strokes(strokes: Sequence[ArrayLike], random: Random, thinnest: float = 1.2, thickest: float = 3.6) -> Grey:
@@ -178,7 +202,7 @@ def _small(page: Grey) -> Grey:
 
 @cache
 def _glyphs() -> list[Grey]:
-    """Every letter in every font, its ink in a box of 20x20."""
+    """Every letter in every font, its ink in a box of 20x20, uint8 (28, 28) each."""
     pages = []
     for character in LETTERS:
         for face in HERSHEY:

@@ -1,7 +1,7 @@
 """The trainer of Ray Train as it is needed here, and how its workers find each other.
 
-``TensorflowConfig`` of Ray Train does the same, but its package imports TensorFlow, which driver and controller
-would wait for and never use; and it sets TF_USE_LEGACY_KERAS in the workers.
+Ray Train's own ``TensorflowConfig`` does the same, but its package imports TensorFlow, which the driver and the
+controller would wait for and never use, and it sets TF_USE_LEGACY_KERAS in the workers.
 """
 
 import json
@@ -17,11 +17,11 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 
 class Trainer(DataParallelTrainer):
-    """Ray Train's, but what an interrupt does is the job's affair, and no actor asks Ray's dashboard every second.
+    """Ray Train's, but an interrupt is left to the job, and no actor asks Ray's dashboard every second.
 
-    That actor removes the workers of a training that the dashboard does not know, and asks another Ray where there is
-    one on this machine. It is for controllers that die while their job goes on: here a job ends with its training, and
-    so does what it has set aside. Without a dashboard, each training ends seconds later for it.
+    That actor removes the workers of a training that the dashboard does not know, and asks another Ray if there is
+    one on this machine. It is meant for controllers that die while their job goes on; here a job ends with its
+    training, and Ray frees its resources. Without a dashboard the actor makes each training end seconds later.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
@@ -30,16 +30,16 @@ class Trainer(DataParallelTrainer):
         ]
 
     def _register_sigint_handler(self, controller: Any) -> None:
-        """Ray Train's would wait for the training to stop, and end the process as if all were well."""
+        """Ray Train's handler would wait for the training to stop, and end the process as if all were well."""
 
 
 @dataclass
 class TensorflowWorkers(BackendConfig):
-    """Workers that know each other's addresses as ``MultiWorkerMirroredStrategy`` reads them, from TF_CONFIG."""
+    """Tell workers each other's addresses in TF_CONFIG, from which ``MultiWorkerMirroredStrategy`` reads them."""
 
     @property
     def backend_cls(self) -> type[Backend]:
-        """What Ray Train calls when the workers have started."""
+        """The backend that Ray Train calls when the workers have started."""
         return _Introduction
 
 
@@ -57,6 +57,4 @@ def _address() -> str:
 
 
 def _introduce(addresses: list[str], rank: int) -> None:
-    # TensorFlow leaves oneDNN out on processors without AVX-512, where a step of ``cnn`` takes 0.7 of the time with it.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})

@@ -1,24 +1,26 @@
-"""How a model is trained: what decides its weights, apart from the digits."""
+"""How a model is trained: what decides its weights, and what only decides how fast they are there."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from mnist_batch.errors import InputError
-from mnist_batch.models.ladder import LADDER, PRECISIONS
+from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, members_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What decides the weights, apart from the digits; ``batch_size`` is global, over all workers.
+    """What decides the weights, apart from the digits; ``batch_size`` counts digits over all workers.
 
-    In ``precision`` "bfloat16" layers compute in that and keep their weights in float32.
-    Raises InputError where a value breaks a rule.
+    With ``precision`` "bfloat16" layers compute in bfloat16 and keep their weights in float32.
+    Raises InputError if a value breaks a rule.
     """
 
-    model: str
+    model: str = "hidden"
     epochs: int
     batch_size: int
-    workers: int
-    seed: int
+    workers: int = 2
+    seed: int = 1
     precision: str = "float32"
 
     def __post_init__(self) -> None:
@@ -31,8 +33,70 @@ class Recipe:
         if self.workers > self.batch_size:
             raise InputError(f"--workers {self.workers} cannot share --batch-size {self.batch_size}; lower it")
 
+    @classmethod
+    def completed(cls, given: Mapping[str, Any], start_model: str | None = None) -> "Recipe":
+        """The recipe with these values; those that are None are the model's own.
+
+        ``start_model`` is the model of the bundle that is fine-tuned, None for a training from nothing.
+        """
+        model = given.get("model") or start_model or cls.model
+        own: dict[str, Any] = {
+            "model": model,
+            "epochs": FINE_TUNED_EPOCHS if start_model else LADDER[model].epochs,
+            "batch_size": LADDER[model].batch_size,
+        }
+        return cls(**own | {name: value for name, value in given.items() if value is not None})
+
+    @property
+    def nets(self) -> list["Recipe"]:
+        """The recipe of each net that the model is made of: its name on the ladder, and the next seed."""
+        return [replace(self, model=net, seed=self.seed + at) for at, net in enumerate(members_of(self.model))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a training runs on; none of it decides the weights.
+
+    A worker that died is replaced ``max_failures`` times. Raises InputError if a value is too small.
+    """
+
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0
+    max_failures: int = 2
+
+    def __post_init__(self) -> None:
+        at_least("--cpus-per-worker", self.cpus_per_worker, 1)
+        at_least("--gpus-per-worker", self.gpus_per_worker, 0)
+        at_least("--max-failures", self.max_failures, 0)
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What Ray sets aside for each worker."""
+        return {"CPU": self.cpus_per_worker, "GPU": self.gpus_per_worker}
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The digits of a training, as far as they decide its weights.
+
+    ``data`` is where they are, ``digits`` how many are learned from, ``held_out`` how many are not. A fine-tuning
+    also learns from ``rehearsed`` digits of MNIST, and begins with the bundle that ``start`` describes.
+    """
+
+    data: str
+    data_digest: str
+    digits: int
+    held_out: int
+    rehearsed: int | None = None
+    start: Mapping[str, str] | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """The facts as model.json has them: without what there is none of."""
+        facts = asdict(self)
+        return {"from" if name == "start" else name: value for name, value in facts.items() if value is not None}
+
 
 def at_least(flag: str, value: float, least: int) -> None:
-    """Raise InputError where the value of a flag is below its least."""
+    """Raise InputError if the value of a flag is below its least."""
     if value < least:
         raise InputError(f"{flag} is {value:g}; it has to be at least {least}")

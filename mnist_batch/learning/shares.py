@@ -1,5 +1,6 @@
-"""The digits of a training, dealt out: to each worker its share, and those that are held out."""
+"""The digits of a training, dealt out by rank: to each worker those it learns from and those it validates on."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -8,84 +9,90 @@ import numpy as np
 
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, epochs, fine_tuning, labelled
+from mnist_batch.learning.digits import Digits
+from mnist_batch.learning.recipe import DatasetFacts
 from mnist_batch.wording import counted
 
-EMBEDDED = "embedded MNIST"
 BLOCK_SIZE = 5_000
-HELD_OUT_SEED = 0  # of its own, so that every seed and every number of workers has the same validation digits
+HELD_OUT_SEED = 0  # not the recipe's, so that every seed and number of workers has the same validation digits
 
 
 @dataclass(frozen=True)
 class Shares:
-    """``datasets`` of ``digits.DIGITS`` by name, ``validation`` and ``train-0`` on; ``sizes`` of the latter.
+    """A dataset of ``digits.SCHEMA`` for each rank to learn from, and one to validate on, by name in rank order.
 
-    ``about`` is what model.json says of the digits and what decides the weights; ``scans`` what it says besides of
-    a user's own scans, None of MNIST.
+    ``sizes`` counts the digits of each training share. ``scans`` is what model.json records of a user's own scans,
+    None for MNIST.
     """
 
-    datasets: dict[str, Any]
+    training: dict[str, Any]
+    validation: dict[str, Any]
     sizes: list[int]
-    about: dict[str, Any]
+    facts: DatasetFacts
     scans: dict[str, Any] | None = None
 
 
 def embedded(most_held_out: int, workers: int) -> Shares:
-    """The training digits of the embedded MNIST, on Ray."""
+    """Put the training digits of the embedded MNIST on Ray; hold out ``most_held_out``, or a sixth if that is less."""
     import ray.data
 
-    images, labels = digits.mnist("train")
-    starts = range(0, len(images), BLOCK_SIZE)
-    blocks = [digits.table(images[at : at + BLOCK_SIZE], labels[at : at + BLOCK_SIZE]) for at in starts]
-    held_out = min(most_held_out, len(labels) // 6)
-    sizes = epochs.share_sizes(len(labels) - held_out, workers)
-    cuts = np.cumsum([held_out, *sizes])[:-1].tolist()
+    mnist = digits.mnist("train")
+    held_out = min(most_held_out, len(mnist.labels) // 6)
+    facts = DatasetFacts(digits.EMBEDDED, digits.digest(mnist), len(mnist.labels) - held_out, held_out)
+    starts = range(0, len(mnist.labels), BLOCK_SIZE)
+    blocks = [digits.table(mnist.images[at : at + BLOCK_SIZE], mnist.labels[at : at + BLOCK_SIZE]) for at in starts]
     shuffled = ray.data.from_arrow(blocks).materialize().random_shuffle(seed=HELD_OUT_SEED)
-    validation, *parts = shuffled.split_at_indices(cuts)
-    about = {
-        "data": EMBEDDED,
-        "data_digest": digits.digest(blocks),
-        "digits": len(labels) - held_out,
-        "held_out": held_out,
-    }
-    return Shares(_named(validation, parts), sizes, about)
+    sizes = epochs.share_sizes(facts.digits, workers)
+    cuts = np.cumsum([*epochs.share_sizes(held_out, workers), *sizes])[:-1].tolist()
+    parts = shuffled.split_at_indices(cuts)
+    return Shares(_named("training", parts[workers:]), _named("validation", parts[:workers]), sizes, facts)
 
 
 def own(listed: labelled.Listed, start: fine_tuning.Start | None, most_held_out: int, workers: int) -> Shares:
-    """A user's own scans, read on Ray; where a bundle is fine-tuned, digits of MNIST are among those to learn from.
+    """Read a user's own scans on Ray; where a bundle is fine-tuned, mix digits of MNIST into those to learn from.
 
-    Raises InputError where there are fewer than workers.
+    Raises InputError if there are fewer scans to learn from than workers.
     """
+    scans = labelled.read(listed, most_held_out)
+    labelled.report(scans, listed.location, start.location if start else None)
+    total, learned = len(scans.digits.labels), int((~scans.held_out).sum())
+    if learned < workers:
+        raise InputError(
+            f"--data {listed.location}: {counted(total, 'scan')} can be learned from, {total - learned} of them held "
+            f"out, and --workers {workers} cannot share the other {learned}; lower --workers to {learned} or add scans"
+        )
+    training, validation = scans.digits.take(~scans.held_out), scans.digits.take(scans.held_out)
+    rehearsed = None
+    if start is not None:
+        rehearsal = fine_tuning.rehearsal(scans.digits.images)
+        rehearsed = len(rehearsal.labels)
+        order = np.random.default_rng(HELD_OUT_SEED).permutation(learned + rehearsed)
+        images, labels = (np.concatenate(both) for both in zip(training, rehearsal, strict=True))
+        training = Digits(images, labels).take(order)
+    facts = DatasetFacts(
+        data=listed.location,
+        data_digest=digits.digest(scans.digits),
+        digits=learned,
+        held_out=total - learned,
+        rehearsed=rehearsed,
+        start=start.recorded() if start else None,
+    )
+    return Shares(
+        _named("training", _dealt(training, workers)),
+        _named("validation", _dealt(validation, workers)),
+        epochs.share_sizes(len(training.labels), workers),
+        facts,
+        scans.facts,
+    )
+
+
+def _dealt(whole: Digits, workers: int) -> Iterator[Any]:
     import ray.data
 
-    read = labelled.read(listed, most_held_out)
-    labelled.tell(read, listed.location, start.location if start else None)
-    learned = ~read.held_out
-    total, mine = len(read.labels), int(learned.sum())
-    if mine < workers:
-        raise InputError(
-            f"--data {listed.location}: {counted(total, 'scan')} can be learned from, {total - mine} of them held out, "
-            f"and --workers {workers} cannot share the other {mine}; lower --workers to {mine} or add scans"
-        )
-    images, labels = read.images[learned], read.labels[learned]
-    about = {
-        "data": listed.location,
-        "data_digest": digits.digest([digits.table(read.images, read.labels)]),
-        "digits": mine,
-        "held_out": total - mine,
-    }
-    if start is not None:
-        more = fine_tuning.rehearsal(read.images)
-        order = np.random.default_rng(HELD_OUT_SEED).permutation(mine + len(more[1]))
-        images, labels = np.concatenate([images, more[0]])[order], np.concatenate([labels, more[1]])[order]
-        about |= {"rehearsed": len(more[1]), "from": start.told()}
-    sizes = epochs.share_sizes(len(labels), workers)
-    cuts = np.cumsum([0, *sizes]).tolist()
-    parts = [
-        ray.data.from_arrow(digits.table(images[first:last], labels[first:last])) for first, last in pairwise(cuts)
-    ]
-    validation = ray.data.from_arrow(digits.table(read.images[read.held_out], read.labels[read.held_out]))
-    return Shares(_named(validation, parts), sizes, about, read.found)
+    cuts = np.cumsum([0, *epochs.share_sizes(len(whole.labels), workers)]).tolist()
+    for first, last in pairwise(cuts):
+        yield ray.data.from_arrow(digits.table(whole.images[first:last], whole.labels[first:last]))
 
 
-def _named(validation: Any, parts: list[Any]) -> dict[str, Any]:
-    return {"validation": validation, **{f"train-{rank}": part for rank, part in enumerate(parts)}}
+def _named(kind: str, datasets: Iterator[Any] | Sequence[Any]) -> dict[str, Any]:
+    return {f"{kind}-{rank}": dataset for rank, dataset in enumerate(datasets)}

@@ -1,28 +1,28 @@
-"""Ways of writing a digit that MNIST has few of: the hooked or serifed 1, the crossed 7, the 9 with a curled tail."""
+"""Styles of writing that are rare in MNIST: the hooked or serifed 1, the crossed 7, the 9 with a curled tail."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.pixels.opencv import cv2
 
-# Of the 1s, 7s and 9s, those that are written so. A hooked 1 is near to a plain 7: with a quarter of the 1s hooked, and
-# flatter, seven of the 7s held out were read as a 1 instead of two.
+# The share of each digit that is rewritten. A hooked 1 is close to a plain 7: with a quarter of the 1s hooked, and
+# flatter hooks, seven of the held-out 7s were read as a 1; with these shares, two.
 SHARES = {1: 0.2, 7: 0.25, 9: 0.25}
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
-FRACTION = 4  # bits of a fraction of a pixel in the points that OpenCV draws
+FRACTION = 4  # bits for fractions of a pixel in the points that OpenCV draws
 
 
 def restyled(picture: Grey, label: int, random: Random) -> Grey:
-    """A digit of uint8 (28, 28), ink = 255, as it is or in another style of its class."""
+    """A digit, uint8 (28, 28) with ink = 255: the same object, or a copy in another style of its class."""
     if label not in STYLES or random.random() > SHARES[label]:
         return picture
     return STYLES[label](picture.copy(), random)
 
 
 def _one(picture: Grey, random: Random) -> Grey:
-    """A flag from its top to the lower left, a foot, or both; with a broad pen at times."""
+    """Add a flag from its top to the lower left, a foot, or both; at times with a broad pen."""
     rows = np.flatnonzero((picture > 128).any(axis=1))
     if len(rows) < 14:
         return picture
@@ -43,7 +43,7 @@ def _one(picture: Grey, random: Random) -> Grey:
 
 
 def _seven(picture: Grey, random: Random) -> Grey:
-    """A bar through its stem."""
+    """Add a bar through its stem."""
     rows = np.flatnonzero((picture > 128).any(axis=1))
     if len(rows) < 12:
         return picture
@@ -54,7 +54,7 @@ def _seven(picture: Grey, random: Random) -> Grey:
 
 
 def _nine(picture: Grey, random: Random) -> Grey:
-    """A tail that curls to the left, up to a hook as of a g."""
+    """Add a tail that curls to the left, as far as the hook of a g."""
     rows = np.flatnonzero((picture > 128).any(axis=1))
     if len(rows) < 14:
         return picture
@@ -71,14 +71,14 @@ STYLES = {1: _one, 7: _seven, 9: _nine}
 
 
 def _middle(picture: Grey, row: int) -> tuple[float, float]:
-    """The middle, across and down, of the rightmost ink in a row."""
+    """The middle of the rightmost ink in a row, as its column and row."""
     ink = np.flatnonzero(picture[row] > 128)
     last = ink[np.flatnonzero(np.diff(ink, prepend=-9) > 1)[-1] :] if len(ink) else np.array([14])
     return float(last.mean()), float(row)
 
 
 def _stroke(picture: Grey, points: object, random: Random) -> None:
-    """Draw along the points as thick as the digit is written, in place."""
+    """Draw along the points, in place, about as thick as the digit is written."""
     thick = 2 * picture.sum(dtype=np.int64) / 255 / max(1, cv2.countNonZero(cv2.Canny(picture, 100, 200)))
     thickness = int(np.clip(round(thick * random.uniform(0.6, 1.0)), 1, 5))
     fine = np.round(np.asarray(points) * 2**FRACTION).astype(np.int32).reshape(-1, 1, 2)

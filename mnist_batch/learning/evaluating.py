@@ -1,0 +1,64 @@
+"""What a trained model is worth: on the digits held out, on the MNIST test set, and how far to trust its confidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.learning import digits, validating
+from mnist_batch.learning.digits import Digits
+from mnist_batch.models import calibrating
+from mnist_batch.models.ladder import Model
+from mnist_batch.schemas.tables import CLASSES
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What model.json records of a model's answers: ``validating.validate``, ``calibrating.calibrate``, MNIST test."""
+
+    validation: dict[str, Any]
+    calibration: dict[str, Any]
+    test: dict[str, Any]
+
+
+def evaluate(
+    model: Model, nets: Sequence[Model], held_out: Digits, data: str, begun_from: Sequence[Model] = ()
+) -> Evaluation:
+    """Evaluate a model that averages ``nets``, or is the only one, on digits of ``data`` that it did not learn from.
+
+    ``begun_from`` are the nets that a fine-tuning began with. Digits of the embedded MNIST that are known to have a
+    wrong label certify no error, so calibration leaves them out.
+    """
+    outputs = outputs_of(model, held_out.images)
+    wrong = digits.wrongly_labelled() if data == digits.EMBEDDED else set()
+    trusted = np.array([image.tobytes() not in wrong for image in held_out.images])
+    calibration = calibrating.calibrate(outputs[trusted], held_out.labels[trusted])
+    calibration["wrongly_labelled"] = int((~trusted).sum())
+    validation = validating.validate(outputs, held_out.labels)
+    if begun_from:
+        before = np.mean([outputs_of(net, held_out.images) for net in begun_from], axis=0)
+        facts = validating.validate(before, held_out.labels)
+        validation["before"] = {name: value for name, value in facts.items() if name != "per_class"}
+    return Evaluation(validation, calibration, _test(nets, calibration["temperature"]))
+
+
+def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A model's outputs for images uint8 (N, 28, 28), float32 (N, K)."""
+    return np.asarray(model.predict(images, batch_size=1000, verbose=0))
+
+
+def _test(nets: Sequence[Model], temperature: float) -> dict[str, Any]:
+    images, labels = digits.mnist("test")
+    outputs = [outputs_of(net, images) for net in nets]
+    mean = np.mean(outputs, axis=0)
+    confidence = calibrating.tempered(mean, temperature).max(axis=1)
+    correct = mean[:, :CLASSES].argmax(axis=1) == labels
+    return {
+        "data": "MNIST test",
+        "digits": len(labels),
+        "accuracy": float(correct.mean()),
+        "members": [float((own[:, :CLASSES].argmax(axis=1) == labels).mean()) for own in outputs],
+        "expected_calibration_error": calibrating.expected_calibration_error(confidence, correct),
+    }
