@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mnist_batch.models import bundle
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images
-from tests import s3
+from tests.support import s3
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 hypothesis.settings.load_profile("any machine")

@@ -16,8 +16,8 @@ import yaml
 from mnist_batch import failpoints, statuses
 from mnist_batch.learning import digits
 from mnist_batch.schemas import tables
-from tests import architecture
 from tests.conftest import write_scan
+from tests.support import architecture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -119,7 +119,7 @@ def test_what_contributors_are_told_is_there() -> None:
 
 def test_the_tree_on_paper_is_the_tree() -> None:
     _, tree, _ = architecture.PAGE.read_text().split(architecture.MARK)
-    assert tree == architecture.tree(), "run python -m tests.architecture"
+    assert tree == architecture.tree(), "run python -m tests.support.architecture"
     for name in re.findall(r"\]\(([^)#\s]+)", README):
         assert (ROOT / name).exists(), name
 
@@ -151,7 +151,7 @@ def test_the_ladder_of_the_readme_is_the_one_measured() -> None:
 
 def test_every_fault_of_the_pages_has_its_test() -> None:
     page = "".join((ROOT / "docs" / name).read_text() for name in ("reliability.md", "stores.md"))
-    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     named = re.findall(r"`(test_\w+)`(?: \((slow)\))? \|$", page, re.MULTILINE)
     assert len(named) > 20
     for name, slow in named:
@@ -162,7 +162,7 @@ def test_every_fault_of_the_pages_has_its_test() -> None:
 
 def test_every_law_has_its_tests() -> None:
     laws = (ROOT / "docs/architecture.md").read_text().split("## Laws")[1].split("## Words")[0]
-    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     named = re.findall(r"`(test_\w+)`", laws)
     assert len(named) >= 10
     assert [name for name in named if f"def {name}(" not in tests] == []

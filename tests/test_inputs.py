@@ -18,7 +18,7 @@ from mnist_batch import scoring, statuses
 from mnist_batch.intake import listing
 from mnist_batch.reading import images, isolated
 from tests.conftest import picture_of, write_scan
-from tests.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
+from tests.reading.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
 from tests.test_scoring import ONE_EACH, opened, predictions
 
 PNG, JPEG = encoded(GREY, "PNG"), encoded(GREY, "JPEG")

@@ -13,7 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from tests.conftest import picture_of, write_scan
-from tests.test_jobs import Capture, ran
+from tests.jobs.test_score import Capture, ran
 
 PAGES = (3, 1, 4)  # the digits of form.tif
 

@@ -1,0 +1,180 @@
+"""cluster.yaml is one that ``ray up`` accepts, and a submitted job ends as its exit code says."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from benchmarks.processes import family
+from tests.jobs.test_session import Listener, is_loopback
+
+ROOT = Path(__file__).parent.parent.parent
+RAY = str(Path(sys.executable).parent / "ray")
+
+
+def test_cluster_yaml_is_valid_for_ray_up() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    validate_config(prepare_config(config))
+    with pytest.raises(Exception, match="Additional properties|additionalProperties|is not valid|unexpected"):
+        validate_config(prepare_config(config | {"no_such_key": 1}))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+LOOPBACK = ("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1")
+
+
+def documented(pattern: str) -> str:
+    """The line of docs/cluster.md that matches."""
+    found = re.search(pattern, (ROOT / "docs/cluster.md").read_text(), re.MULTILINE)
+    assert found, pattern
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Listener]:
+    """What the head would ask of other machines is asked here."""
+    with Listener() as listener:
+        yield listener
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[dict[str, str]]:
+    """A head as docs/cluster.md starts it on one machine, on ports of its own; the environment of its clients."""
+    folder = tmp_path_factory.mktemp("head")
+    token = folder / "token"
+    token.write_text("0123456789abcdef0123456789abcdef")
+    token.chmod(0o600)
+    dashboard = free_port()
+    exports, line = documented(r"^    export (RAY_.*)$"), documented(r"^    (.*ray start --head .*)$")
+    *assignments, ray, start, is_head = shlex.split(line)[: -len(LOOPBACK)]
+    assert (ray, start, is_head) == ("ray", "start", "--head")
+    assert tuple(shlex.split(line)[-len(LOOPBACK) :]) == LOOPBACK
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= dict(one.split("=", 1) for one in shlex.split(exports)) | {"RAY_AUTH_TOKEN_PATH": str(token)}
+    environment["PATH"] = f"{Path(RAY).parent}:{environment['PATH']}"  # as in an activated .venv
+    names = ("--port", "--ray-client-server-port", "--dashboard-agent-listen-port", "--metrics-export-port")
+    ports = {"--dashboard-port": dashboard} | {name: free_port() for name in names}
+    command = [RAY, start, is_head, *LOOPBACK, "--block", "--num-cpus=2", f"--temp-dir={short_folder(folder)}"]
+    command += [f"{flag}={port}" for flag, port in ports.items()]
+    (folder / "ray_bootstrap_config.yaml").touch()  # as the page says
+    own = environment | dict(one.split("=", 1) for one in assignments) | {"HOME": str(folder)}
+    own |= {"HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url, "NO_PROXY": "127.0.0.1,localhost"}
+    own |= {name.lower(): value for name, value in own.items() if name.endswith("_PROXY")}
+    with (folder / "head.log").open("w") as log:
+        process = subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True)
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        while not answers(dashboard):  # what submits a job takes seconds of CPU to find that out
+            assert process.poll() is None, (folder / "head.log").read_text()
+            time.sleep(0.1)  # until the head's dashboard listens
+        ready = [RAY, "job", "submit", "--address", address, "--", "true"]
+        for _ in range(30):
+            if subprocess.run(ready, env=environment, capture_output=True, check=False).returncode == 0:
+                break
+            assert process.poll() is None, (folder / "head.log").read_text()
+            time.sleep(1)  # a head takes jobs some seconds after it answers, and says so only by taking one
+        yield environment | {"RAY_API_SERVER_ADDRESS": address, "HEAD": str(process.pid)}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def short_folder(folder: Path) -> str:
+    """Ray puts sockets below its folder, whose names may not be long."""
+    link = Path(f"/tmp/mb-{os.getpid()}")
+    link.unlink(missing_ok=True)
+    (folder / "ray").mkdir()
+    link.symlink_to(folder / "ray")
+    return str(link)
+
+
+def submitted(head: dict[str, str], scans: Path, model: str, out: Path) -> tuple[int, str]:
+    """The command of docs/cluster.md with these paths, from the project's folder."""
+    line = documented(r"^    (ray job submit .*)$")
+    line = line.replace("/data/scans", str(scans)).replace("/data/models/hidden", model)
+    arguments = shlex.split(line.replace("/data/out", str(out)))
+    done = subprocess.run([RAY, *arguments[1:]], cwd=ROOT, env=head, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.ray
+def test_a_submitted_job_publishes_and_one_that_must_fail_is_failed(
+    head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, printed = submitted(head, scans_folder(50), ruler, out)
+    assert code == 0, printed
+    assert "succeeded" in printed
+    predictions = pd.read_parquet(out / "predictions")
+    assert len(predictions) == 50
+    assert (predictions["status"] == "ok").sum() == 48
+    [run] = (out / "runs").glob("*/run.json")
+    assert json.loads(run.read_text())["totals"]["rows"] == 50
+
+    code, printed = submitted(head, tmp_path / "nowhere", ruler, out)
+    assert code == 1, printed
+    assert "failed" in printed.lower()
+    assert "SCANS: there is no file or folder" in printed
+    assert '"exit_code": 2' in printed
+
+    stranger = head | {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "no-token")}
+    assert submitted(stranger, tmp_path, ruler, out)[0] != 0
+
+
+@pytest.mark.ray
+def test_the_head_listens_on_loopback_only_and_asks_no_other_machine_anything(
+    head: dict[str, str], proxy: Listener
+) -> None:
+    listening = set()
+    for process in family(int(head["HEAD"])):
+        with contextlib.suppress(psutil.Error):  # it has ended since
+            found = process.net_connections("inet")
+            listening |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
+    assert listening
+    assert {ip for ip in listening if not is_loopback(ip)} == set()
+    assert proxy.asked == []
+
+
+@pytest.mark.ray
+def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
+    head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    (tmp_path / "read scan-0005.png").write_text("hold")
+    variables = json.dumps({"env_vars": {"MNIST_BATCH_FAILPOINTS": str(tmp_path), "PYTHONPATH": str(ROOT)}})
+    job = ["python", "-m", "jobs.score", str(scans_folder(20)), "--model", ruler, "--out", str(tmp_path / "out")]
+    submit = [RAY, "job", "submit", "--submission-id", "night", "--runtime-env-json", variables, "--", *job]
+    client = subprocess.Popen(submit, cwd=ROOT, env=head, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (tmp_path / "read scan-0005.png.fired").exists():
+        assert client.poll() is None, client.communicate()
+        time.sleep(0.05)  # until a process of the job stands there, which it tells by this file alone
+    subprocess.run([RAY, "job", "stop", "night"], cwd=ROOT, env=head, capture_output=True, check=True)
+    printed, _ = client.communicate()
+    assert client.returncode == 0  # as docs/cluster.md warns
+    told = [line for line in printed.splitlines() if line.startswith('{"status"')]
+    assert told == [json.dumps({"status": "interrupted", "exit_code": 143})], printed
+    assert "Connecting to existing Ray cluster" not in printed

@@ -1,0 +1,476 @@
+"""Object stores that throttle, refuse and cut: asked again, or told in a sentence, and never a row lost."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from jobs import discard, export, report, score, verify
+from jobs import list as list_job
+from mnist_batch import scoring
+from mnist_batch.errors import Locked, Stalled, StorageError
+from mnist_batch.intake import listing, scans, user_tables
+from mnist_batch.models.answers import ModelSpec
+from mnist_batch.pipeline import actors, auditing, watching
+from mnist_batch.pixels import decoding
+from mnist_batch.reading import isolated
+from mnist_batch.runs import discarding, opening, series, verifying
+from mnist_batch.runs.command import Command
+from mnist_batch.runs.run import Receipt, Run, parquet
+from mnist_batch.store import locations, retry
+from tests.conftest import picture_of, write_scan
+from tests.support import s3
+from tests.support.run_facts import commit, frozen
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[s3.Proxy]:
+    with pytest.MonkeyPatch.context() as environment, s3.store() as proxy:
+        for name, value in s3.CREDENTIALS.items():
+            environment.setenv(name, value)
+        environment.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def store(server: s3.Proxy) -> Iterator[s3.Proxy]:
+    """A store without a bucket but ``bucket-<n>``, a new one for each test."""
+    server.bucket = f"bucket-{time.monotonic_ns()}"
+    server.fault = lambda *_: None
+    server.delay_seconds = 0
+    server.send("PUT", f"/{server.bucket}")
+    server.seen.clear()
+    yield server
+    server.fault = lambda *_: None
+    server.delay_seconds = 0
+
+
+def put_scans(store: s3.Proxy, count: int) -> str:
+    """Digits of the ruler below ``scans/``, and their location."""
+    for number in range(count):
+        content = decoding.encode(picture_of(number % 10))
+        store.send("PUT", f"/{store.bucket}/scans/{number % 10}/{number:04}.png", content)
+    return f"s3://{store.bucket}/scans"
+
+
+def first(times: int, fault: s3.Fault, method: str = "GET") -> Callable[[str, str], s3.Fault]:
+    """The fault for so many requests of a kind, then none."""
+    left = [fault] * times
+    return lambda asked, path: left.pop() if asked == method and left else None
+
+
+SAID = "When uploading object with key 'token/EXPIRED ACCESS_DENIED.png' in bucket 'SIGNATURE': AWS Error "
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("AWS Error INTERNAL_FAILURE during GetObject operation: Failed to flush response stream (eof: 0, bad: 1)", ""),
+        ("AWS Error SERVICE_UNAVAILABLE during GetObject operation: ", "passing"),
+        (SAID + "SLOW_DOWN during PutObject operation: Please reduce your request rate. (Request ID: 4)", "passing"),
+        (SAID + "UNKNOWN (HTTP status 503) during HeadObject operation: No response body.", "passing"),
+        (SAID + "UNKNOWN (HTTP status 429) during HeadObject operation: No response body.", "passing"),
+        (SAID + "NETWORK_CONNECTION during HeadObject operation: curlCode: 56, Recv failure", "passing"),
+        (SAID + "NETWORK_CONNECTION during PutObject operation: curlCode: 7, Couldn't connect to server", "passing"),
+        (SAID + "ACCESS_DENIED during HeadObject operation: No response body.", "denied"),
+        (SAID + "SIGNATURE_DOES_NOT_MATCH during PutObject operation: The request signature we", "credentials"),
+        (SAID + "INVALID_ACCESS_KEY_ID during ListObjectsV2 operation: The AWS Access Key Id", "credentials"),
+        (SAID + "NO_SUCH_BUCKET during ListObjectsV2 operation: The specified bucket does not exist", "bucket"),
+        (SAID + "NO_SUCH_KEY during CopyObject operation: The specified key does not exist.", "absent"),
+        (SAID + "UNKNOWN (HTTP status 400) during HeadObject operation: No response body.", "refused"),
+        (SAID + "UNKNOWN (HTTP status 301) during HeadObject operation: No response body.", "refused"),
+        ("Path does not exist 'bucket/token.png'. Detail: [errno 2] No such file or directory", "absent"),
+    ],
+)
+def test_what_a_store_says_is_understood_whatever_its_files_are_called(text: str, kind: str) -> None:
+    assert retry.kind_of(OSError(text)) == (kind or "passing")
+
+
+def test_an_error_of_a_file_system_is_known_by_its_kind_or_number() -> None:
+    assert retry.kind_of(FileNotFoundError("/some/path")) == "absent"
+    assert retry.kind_of(PermissionError(13, "Permission denied")) == "denied"
+    assert retry.kind_of(OSError(28, "No space left on device")) == "disk"
+    assert retry.kind_of(ConnectionResetError(104, "Connection reset by peer")) == "passing"
+    assert retry.kind_of(OSError(113, "No route to host")) == "passing"
+
+
+@pytest.mark.parametrize("fault", [503, 500, "cut"])
+@pytest.mark.parametrize("size", [16, 4_000])
+def test_a_read_that_is_throttled_or_cut_is_repeated(store: s3.Proxy, fault: s3.Fault, size: int) -> None:
+    """pyarrow's own client does not repeat a throttled GET of an object that is smaller than the error's text."""
+    filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
+    locations.write_whole(filesystem, path, bytes(size))
+    store.fault = first(2, fault)
+    assert locations.read(filesystem, path) == bytes(size)
+    assert sum(request.startswith("GET") for request in store.seen) == 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("rows", [1, 200_000])
+def test_a_table_of_a_user_that_is_throttled_is_read_whole(store: s3.Proxy, rows: int, kind: str) -> None:
+    content = b"scan,label\n" + b"a.png,7\n" * rows
+    if kind == "parquet":
+        names = [secrets.token_hex(8) for _ in range(rows)]  # of more than one part
+        content = bytes(parquet(pa.table({"scan": names, "label": [7] * rows})))
+    store.send("PUT", f"/{store.bucket}/truth.csv", content)
+    refusals = iter([503] * 5)  # more than pyarrow's own three tries
+    store.fault = lambda method, path: next(refusals, None) if method == "GET" and "truth" in path else None
+    read = user_tables.read("--labels", f"s3://{store.bucket}/truth.csv", ["scan", "label"])
+    assert sum(len(batch.numbers) for batch in read) == rows
+    assert next(refusals, None) is None
+
+
+def test_asking_again_is_said_once(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
+    locations.write_whole(filesystem, path, b"x")
+    for _ in range(3):
+        store.fault = first(1, 503)
+        assert locations.read(filesystem, path) == b"x"
+    [said] = caplog.messages
+    assert f"s3://{store.bucket}: " in said
+    assert "requests are repeated" in said
+
+
+def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
+    filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
+    with pytest.raises(FileNotFoundError):
+        locations.read(filesystem, path)
+    assert store.seen == [f"HEAD /{store.bucket}/x"]
+    assert locations.read_if_there(filesystem, path) is None
+
+
+def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
+    locations.write_whole(filesystem, path, b"x")
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
+    store.fault = lambda method, _: 503 if method == "GET" else None
+    with pytest.raises(StorageError, match=rf"^s3://{store.bucket}/x: the store kept failing .*same command"):
+        locations.read(filesystem, path)
+
+
+def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s3.Proxy, ruler: str) -> None:
+    """A life of a run at a store: a PUT is whole by itself, so there is nothing to rename and no folder to make."""
+    source = put_scans(store, 5)
+    run = Run(f"s3://{store.bucket}/out", "night", "2026-11-21")
+    frozen(run, scans.cut(listing.list_scans([source]), 2))
+    run = run.begin_attempt()
+    store.seen.clear()
+    run.beat(0, 1)
+    assert store.seen == [f"PUT /{store.bucket}/out/_staging/night/beats/0-1"]
+    classify = actors.Classify(run, ModelSpec(ruler))
+    for shard in range(3):
+        classify(isolated.preprocess(run.shard(shard), shard))
+    assert run.opened
+    files = run.files(auditing.audit(run, run.opened)[0])
+    run.publish()
+    commit(run, files=files)
+    run.clear_staging()
+    verifying.check_predictions(run, files)
+    keys = [entry.path for entry in run.filesystem.get_file_info(fs.FileSelector(store.bucket, recursive=True))
+            if entry.type == fs.FileType.File and "/scans/" not in entry.path]  # fmt: skip
+    parts = [f"{run.table_folder('predictions')}/part-{number:05}.parquet" for number in range(3)]
+    assert sorted(keys) == sorted([*parts, f"{run.folder}/run.json"])
+    made = {request.split()[1] for request in store.seen if request.startswith("PUT") and request.endswith("/")}
+    assert made <= {f"/{store.bucket}/out/_staging/night/", f"/{store.bucket}/out/_staging/"}  # pyarrow, deleting below
+
+
+def test_many_scans_are_read_ahead_within_the_readers_memory(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = listing.list_scans([put_scans(store, 2 * isolated.READ_AHEAD)])
+    reader = isolated.Reader()
+    try:
+        rows = reader.read(manifest)
+    finally:
+        reader.close()
+    assert rows["status"].to_pylist() == ["ok"] * len(manifest)
+    assert "died" not in caplog.text
+    reads = [request for request in store.seen if request.startswith("GET") and ".png" in request]
+    assert len(reads) == len(manifest)  # none of them twice
+
+
+def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        write_scan(tmp_path / f"{number}.png", number)
+    manifest = listing.list_scans([f"fsspec+file://{tmp_path}"])
+    most = max(manifest["size"].to_pylist())
+    monkeypatch.setattr(isolated, "AHEAD_BYTES", 2 * most)
+    asked: list[bytes] = []
+    read_scan = isolated.images.read_scan
+    monkeypatch.setattr(
+        isolated.images, "read_scan", lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest)
+    )
+    ahead: list[int] = []
+    rows = isolated.preprocess(manifest, next_scan=lambda row: ahead.append(len(asked) - row))
+    assert rows["status"].to_pylist() == ["ok"] * 6
+    assert max(ahead) <= 4
+
+
+def test_waiting_for_a_store_is_no_time_of_a_scans(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = listing.list_scans([put_scans(store, 3)])
+    reader = isolated.Reader(isolated.Limits(scan_timeout_seconds=3))
+    try:
+        assert reader.read(manifest)["status"].to_pylist() == ["ok"] * 3
+        store.delay_seconds = 1.6  # of each of two requests
+        assert reader.read(manifest)["status"].to_pylist() == ["ok"] * 3
+    finally:
+        reader.close()
+    assert "died" not in caplog.text
+
+
+def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = listing.list_scans([put_scans(store, 4)])
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
+    store.fault = lambda method, path: 503 if method == "GET" and "0002.png" in path else None
+    with pytest.raises(StorageError, match=r"0002\.png: the store kept failing"):
+        isolated.preprocess(manifest)
+    store.fault = lambda method, path: 403 if method == "HEAD" and "0002.png" in path else None
+    store.send("DELETE", f"/{store.bucket}/scans/0/0000.png")
+    store.send("PUT", f"/{store.bucket}/scans/1/0001.png", b"longer than it was")
+    rows = isolated.preprocess(manifest)
+    assert rows["status"].to_pylist() == ["missing", "changed", "missing", "ok"]
+    assert rows["reason"][0].as_py() == "No such file or directory"
+    assert "the store does not allow this access" in rows["reason"][2].as_py()
+
+
+@pytest.mark.parametrize("sign", isolated._FAULTS)
+def test_what_stops_the_reading_process_is_told_as_it_is(tmp_path: Path, sign: bytes) -> None:
+    write_scan(tmp_path / "1.png", 1)
+    reader = isolated.Reader()
+    try:
+        reader.read(listing.list_scans([str(tmp_path)]))
+        reader._receive = lambda: sign + b"s3://bucket/x: no answer"  # type: ignore[method-assign]
+        with pytest.raises(isolated._FAULTS[sign], match=r"^s3://bucket/x: no answer$"):
+            reader.read(listing.list_scans([str(tmp_path)]))
+    finally:
+        reader.close()
+
+
+class Forgetful(fs.FSSpecHandler):  # type: ignore[misc]
+    """A store that goes on showing a folder which is gone, as SeaweedFS does for minutes."""
+
+    def get_file_info(self, paths: list[str]) -> list[fs.FileInfo]:
+        return [fs.FileInfo(path, fs.FileType.Directory) for path in paths]
+
+    def delete_dir(self, path: str) -> None:
+        raise FileNotFoundError(f"Path does not exist '{path}'")
+
+
+def test_a_folder_that_is_gone_is_deleted(store: s3.Proxy) -> None:
+    import fsspec
+
+    locations.delete_folder(fs.PyFileSystem(Forgetful(fsspec.filesystem("file"))), "bucket/gone")
+    filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
+    locations.delete_folder(filesystem, path)
+    locations.delete_file(filesystem, path)
+    locations.move_file(filesystem, path, f"{path}-moved")
+    locations.move_folder(filesystem, path, f"{path}-moved")
+    assert not locations.exists(filesystem, f"{path}-moved")
+
+
+XML = '<?xml version="1.0"?><Error><Code>{}</Code><Message>{}</Message></Error>'
+
+
+def refusal(code: str, message: str) -> s3.Fault:
+    return 403, XML.format(code, message).encode()
+
+
+@pytest.mark.parametrize(
+    ("fault", "flags", "said"),
+    [
+        (None, ["--out", "s3://no-such-bucket/out"], "--out cannot be written to: s3://no-such-bucket/out/_staging/"),
+        (None, ["--out", "s3://no-such-bucket/out"], "there is no such bucket"),
+        (None, ["s3://no-such-bucket/scans"], "SCANS: s3://no-such-bucket"),
+        (None, ["--model", "s3://no-such-bucket/model"], "--model: s3://no-such-bucket"),
+        (None, ["--labels", "s3://no-such-bucket/truth.csv"], "--labels: s3://no-such-bucket"),
+        (refusal("AccessDenied", "Access Denied"), [], "made with the key test... of AWS_ACCESS_KEY_ID: check"),
+        (refusal("SignatureDoesNotMatch", "The signature"), [], "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
+        (refusal("InvalidAccessKeyId", "The key"), [], "does not accept these credentials"),
+        ((301, XML.format("PermanentRedirect", "The bucket").encode()), [], "AWS_REGION and AWS_ENDPOINT_URL"),
+        pytest.param("cut", [], "AWS_REGION and AWS_ENDPOINT_URL", marks=pytest.mark.long),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_said_before_anything_is_listed(
+    store: s3.Proxy,
+    ruler: str,
+    fault: s3.Fault,
+    flags: list[str],
+    said: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    source = put_scans(store, 1)
+    store.seen.clear()
+    store.fault = lambda *_: fault
+    given = [] if flags and flags[0].startswith("s3:") else [source]
+    command = ["--model", ruler, "--out", f"s3://{store.bucket}/out", *given, *flags]
+    assert score.main(command) == 2
+    output = capfd.readouterr()
+    error = json.loads(output.out.splitlines()[-1])["error"]
+    assert said in error
+    assert "s3://" in error
+    assert len(error) < 700
+    assert "Traceback" not in output.err
+    assert not [request for request in store.seen if "max-keys=1000&prefix=scans" in request]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (None, "there is no such bucket"),
+        (refusal("InvalidAccessKeyId", "The key"), "does not accept these credentials"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("job", "flags"),
+    [
+        (list_job, []),
+        (verify, []),
+        (report, ["--run", "night"]),
+        (export, ["--run", "night", "--csv", "night.csv"]),
+        (discard, ["--run", "night"]),
+        (discard, ["--run", "night", "--dry-run"]),
+        (score, ["--retry", "night"]),
+    ],
+)
+def test_an_output_that_cannot_be_asked_is_not_one_without_runs(
+    store: s3.Proxy, job: Any, flags: list[str], fault: s3.Fault, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store.fault = lambda *_: fault
+    out = f"s3://{store.bucket if fault else 'no-such-bucket'}/out"
+    assert job.main(["--out", out, *flags]) == 2
+    output = capfd.readouterr()
+    error = json.loads(output.out.splitlines()[-1])["error"]
+    assert error.startswith(f"--out: {out}: ")
+    assert said in error
+    assert "Traceback" not in output.err
+
+
+def test_a_run_that_a_store_has_not_is_named_with_the_whole_location(
+    store: s3.Proxy, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = f"s3://{store.bucket}/out"
+    for job in (discard, report):
+        assert job.main(["--out", out, "--run", "night"]) == 2
+        assert f"in {out}; there are none" in json.loads(capfd.readouterr().out.splitlines()[-1])["error"]
+
+
+@pytest.mark.long
+def test_an_endpoint_where_nobody_is_is_said(ruler: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    nowhere = "s3://bucket/scans?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1"
+    assert score.main([nowhere, "--model", ruler, "--out", str(tmp_path)]) == 2
+    output = capfd.readouterr()
+    error = json.loads(output.out.splitlines()[-1])["error"]
+    assert error.startswith("SCANS: s3://bucket/scans: the store kept failing")
+    assert "AWS_ENDPOINT_URL" in error
+    assert "Traceback" not in output.err
+
+
+def test_a_run_taken_over_is_told_so_whatever_it_meets(
+    tmp_path: Path, ruler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one begins while this one scores, and may have published and cleared all by the time it is noticed."""
+    for number in range(3):
+        write_scan(tmp_path / "in" / f"{number}.png", number)
+    monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
+
+    def overtaken(run: Run, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
+        classify = actors.Classify(run, ModelSpec(ruler, opened.model.digest))
+        rows = isolated.preprocess(run.shard(0), 0)
+        other = Run(run.out, run.run_id, run.run_date).begin_attempt()
+        if cleared:
+            other.clear_staging()
+            run.shard(0)
+        yield from (Receipt(**receipt) for receipt in classify(rows).to_pylist())
+
+    monkeypatch.setattr(scoring, "run_pipeline", overtaken)
+    for cleared in (False, True):
+        out = tmp_path / f"out-{cleared}"
+        with (
+            opening.open_run(Command(sources=[str(tmp_path / "in")], model=ruler, out=str(out), run_id="night")) as run,
+            pytest.raises(Locked, match="another process has taken this run over") as told,
+        ):
+            scoring.score(run)
+        assert told.value.exit_code == 75
+
+
+def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None:
+    class Silent:
+        run_id = "night"
+        looks = 0
+
+        def signs_of_life(self) -> int:
+            self.looks += 1
+            if self.looks > 1:
+                raise StorageError("s3://bucket/out: no answer")
+            return 0
+
+    def after(seconds: float) -> Iterator[Receipt]:
+        time.sleep(seconds)
+        yield receipt
+
+    run: Any = Silent()
+    receipt = Receipt(0, 1, 1, 0, 0, 0, 100, "cafe")
+    assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
+    assert run.looks == 2
+    with pytest.raises(Stalled, match=r"no shard was finished for 0.2 seconds \(--no-progress-timeout\)"):
+        list(watching.watched(Silent(), after(60), timeout_seconds=0.2))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_run_from_store_to_store_that_throttles_is_published_whole(
+    store: s3.Proxy, ruler: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put_scans(store, 60)
+    where = f"?endpoint_override={store.url.removeprefix('http://')}&scheme=http&region=us-east-1"
+    turns: dict[str, int] = {}
+
+    def throttled(method: str, path: str) -> s3.Fault:
+        turn = turns[method] = turns.get(method, 0) + 1
+        return 503 if turn % 4 == 0 or (method == "GET" and "0007.png" in path and turn % 2) else None
+
+    store.fault = throttled
+    command = [f"s3://{store.bucket}/scans{where}", "--out", f"s3://{store.bucket}/out{where}", "--model", ruler]
+    command += ["--labels", "parent", "--shard-size", "20", "--run-id", "night"]
+    command += ["--preprocessors", "1", "--classifiers", "1"]  # each actor more takes seconds to start
+    assert score.main(command) == 0
+    summary = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert (summary["rows"], summary["scored"], summary["accuracy"]) == (60, 60, 1.0)
+    store.fault = lambda *_: None
+    for name in ("report", "predictions"):
+        assert summary[name].startswith(f"s3://{store.bucket}/out/")
+        assert locations.exists(*locations.resolve(summary[name]))
+    filesystem, folder = locations.resolve(summary["predictions"])
+    rows = pq.read_table(folder, filesystem=filesystem)
+    assert rows["status"].to_pylist() == ["ok"] * 60
+    assert len(set(rows["scan"].to_pylist())) == 60
+    assert sum(turns.values()) > 200
+    assert score.main(command) == 0
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_run_at_a_store_is_withdrawn_and_no_run_any_more_from_the_first_moment(
+    store: s3.Proxy, ruler: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = f"s3://{store.bucket}/out"
+    assert score.main([put_scans(store, 3), "--out", out, "--model", ruler, "--run-id", "night"]) == 0
+    assert verify.main(["--out", out]) == 0
+
+    def killed(point: str, *_: object) -> None:
+        if point == "withdrawn":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(discarding.failpoints, "reach", killed)
+        assert discard.main(["--out", out, "--run", "night"]) == 130
+    assert series.published_runs(out) == []
+    assert discard.main(["--out", out, "--run", "night"]) == 0
+    assert f"deleted: {out}/predictions/run_date=" in capfd.readouterr().out
+    assert discard.main(["--out", out, "--run", "night"]) == 2
+    filesystem, root = locations.resolve(out)
+    left = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+    assert [entry.path for entry in left if entry.type == fs.FileType.File and entry.size] == []
