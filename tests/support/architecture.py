@@ -1,4 +1,4 @@
-"""The tree of docs/architecture.md, from first lines of docstrings; ``python -m tests.support.architecture`` writes it."""
+"""The tree of docs/architecture.md, made of docstrings; ``python -m tests.support.architecture`` writes it."""
 
 import ast
 from pathlib import Path
