@@ -1,1 +1,1 @@
-"""A trained model: its architecture, its files, and what it answers."""
+"""A trained model: its architecture, its files, and its answers."""

@@ -13,14 +13,14 @@ from mnist_batch.store import locations
 
 MODEL_FILES = ("model.keras", "model.onnx")
 FORMAT = 1
-SHIPPED = str(Path(__file__).parent.parent / "data/ensemble")  # the bundle that comes with the package
+SHIPPED = str(Path(__file__).parent.parent / "data/ensemble")  # comes with the package
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: its location, what ``model.json`` says, and the digest of its two models.
+    """A verified bundle: its location, the content of ``model.json`` (``info``), and the digest of its two model files.
 
-    ``argument`` is the flag that named it, for messages.
+    ``argument`` is the flag that names the bundle in messages.
     """
 
     location: str
@@ -29,14 +29,14 @@ class Bundle:
     argument: str = "--model"
 
     def read(self, name: str) -> bytes:
-        """The bytes of ``model.keras`` or ``model.onnx``; InputError where they are not the ones recorded."""
+        """The bytes of ``model.keras`` or ``model.onnx``; raises InputError unless they have the recorded sha256."""
         filesystem, folder = locations.resolve(self.location)
         content = locations.read(filesystem, f"{folder}/{name}")
-        found, recorded = hashlib.sha256(content).hexdigest(), self.info["sha256"][name]
-        if found != recorded:
+        actual, recorded = hashlib.sha256(content).hexdigest(), self.info["sha256"][name]
+        if actual != recorded:
             raise InputError(
-                f"{self.argument} {self.location}: {name} has sha256 {found[:16]}..., model.json records "
-                f"{recorded[:16]}...; it was changed after training, so train again or restore it"
+                f"{self.argument} {self.location}: {name} has sha256 {actual[:16]}..., but model.json records "
+                f"{recorded[:16]}...; the file was changed after training, so restore it or train again"
             )
         return content
 
@@ -44,7 +44,7 @@ class Bundle:
 def open_bundle(location: str, argument: str = "--model") -> Bundle:
     """Read ``model.json`` and verify both model files against it.
 
-    Raises InputError, naming ``argument``, where the location holds no bundle or a file of it was changed.
+    Raises InputError, naming ``argument``, if there is no bundle at the location or one of its files was changed.
     """
     location = locations.absolute(location)
     filesystem, folder = locations.resolve(location)
@@ -52,15 +52,18 @@ def open_bundle(location: str, argument: str = "--model") -> Bundle:
         info = json.loads(locations.read(filesystem, f"{folder}/model.json"))
         recorded = [str(info["sha256"][name]) for name in MODEL_FILES]
         str(info["architecture"]), float(info["test"]["accuracy"])
-    except JobError:  # what a store says
+    except JobError:  # of a store; it has its own message
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{argument} {location}: no model bundle there ({type(error).__name__} reading model.json); "
-            "give the folder that jobs.train wrote with --out"
+            f"{argument} {location}: no model bundle there ({type(error).__name__} while reading model.json); "
+            "give the folder that jobs.train wrote to with --out"
         ) from None
     if info.get("format") != FORMAT:
-        raise InputError(f"{argument} {location}: bundle format {info.get('format')!r}; this version reads {FORMAT}")
+        raise InputError(
+            f"{argument} {location}: the bundle has format {info.get('format')!r}, but this version reads format "
+            f"{FORMAT}; train again with this version"
+        )
     bundle = Bundle(location, info, hashlib.sha256("".join(recorded).encode()).hexdigest()[:16], argument)
     for name in MODEL_FILES:
         try:
@@ -68,32 +71,32 @@ def open_bundle(location: str, argument: str = "--model") -> Bundle:
         except StorageError:
             raise
         except OSError:
-            raise InputError(f"{argument} {location}: {name} is missing; train again or restore it") from None
+            raise InputError(f"{argument} {location}: {name} is missing; restore it or train again") from None
     return bundle
 
 
 def describe(folder: Path, info: Mapping[str, Any]) -> None:
-    """Write ``model.json`` beside the two model files in ``folder``, with their sha256."""
+    """Write ``model.json`` next to the two model files in ``folder``: ``info`` and the files' sha256."""
     sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MODEL_FILES}
     whole = {"format": FORMAT, **info, "sha256": sha256}
     (folder / "model.json").write_text(json.dumps(whole, indent=2) + "\n")
 
 
 def check_free(location: str) -> None:
-    """Raise InputError where something other than a bundle is at the location, which publishing would replace."""
+    """Raise InputError if publishing to the location would replace something that is not a bundle."""
     filesystem, target = locations.resolve(location)
     if not locations.exists(filesystem, target) or locations.exists(filesystem, f"{target}/model.json"):
         return
     if locations.is_folder(filesystem, target) and not locations.names(filesystem, target):
         return
-    raise InputError(f"--out {location}: there is something else than a model bundle; name a new folder")
+    raise InputError(f"--out {location}: something that is not a model bundle is there; give a new folder")
 
 
 def publish(folder: Path, location: str) -> Bundle:
     """Copy a finished local bundle to its location, where it appears whole or not at all.
 
-    A bundle that is there already is replaced by two renames: killed between them, it is beside the location
-    as ``.<name>.*.old``. InputError where anything else is there.
+    A bundle that is already there is replaced by two renames. If the job is killed between them, the old bundle lies
+    next to the location as ``.<name>.*.old``. Raises InputError if anything else is there.
     """
     check_free(location)
     filesystem, target = locations.resolve(location)

@@ -1,4 +1,4 @@
-"""What computes a model's outputs: ONNX Runtime, and Keras as the reference."""
+"""Engines that compute a model's outputs: ONNX Runtime, and Keras as the reference."""
 
 import os
 import tempfile
@@ -13,23 +13,20 @@ from numpy.typing import NDArray
 from mnist_batch.errors import InputError
 from mnist_batch.models import bundle
 
-THREADS = 2  # an actor answers with: there is an actor of this kind, too, for every two CPUs
-BATCH_SIZE = 512  # ONNX Runtime and Keras are both at their best rate from about 256 images on
+THREADS = 2  # that an actor answers with: there is one classifier for every two CPUs
+BATCH_SIZE = 512  # ONNX Runtime and Keras both reach their best rate at about 256 images
 
 
 class Engine(Protocol):
-    """uint8 (N, 28, 28), ink = 255 -> float32 (N, 10) or (N, 12), the outputs as the model gives them.
-
-    N is above 0.
-    """
+    """Pictures, uint8 (N, 28, 28), ink = 255, to the raw outputs of the model, float32 (N, 10) or (N, 12); N > 0."""
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
 
 class OnnxEngine:
-    """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray shows it, or on ``THREADS`` threads.
+    """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray assigns, otherwise on ``THREADS`` threads.
 
-    A batch is one thread's, so the answers are the same whatever the number of threads.
+    Each batch is computed by one thread, so the outputs do not depend on the number of threads.
     """
 
     def __init__(self, model: bundle.Bundle) -> None:
@@ -39,11 +36,11 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        there = onnxruntime.get_available_providers()
-        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
+        available = onnxruntime.get_available_providers()
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
         try:
             self.session = onnxruntime.InferenceSession(model.read("model.onnx"), options, providers=providers)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's own have no class in common
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common class
             raise _unloadable(model, "model.onnx", error) from None
         self.input = self.session.get_inputs()[0].name
 
@@ -55,7 +52,7 @@ class OnnxEngine:
 
 
 class KerasEngine:
-    """``model.keras`` of a bundle in Keras: the reference, slower to start and to answer."""
+    """``model.keras`` of a bundle in Keras: the reference, which starts and answers more slowly."""
 
     def __init__(self, model: bundle.Bundle) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -66,12 +63,12 @@ class KerasEngine:
             copy.write_bytes(model.read("model.keras"))
             try:
                 self.model = keras.saving.load_model(copy, compile=False, safe_mode=True)
-            except Exception as error:  # noqa: BLE001 - Keras raises what it likes
+            except Exception as error:  # noqa: BLE001 - Keras raises exceptions of many classes
                 raise _unloadable(model, "model.keras", error) from None
 
     def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers = [self.model.predict_on_batch(batch) for batch in _batches(pictures)]
-        return np.concatenate(answers).astype(np.float32, copy=False)
+        outputs = [self.model.predict_on_batch(batch) for batch in _batches(pictures)]
+        return np.concatenate(outputs).astype(np.float32, copy=False)
 
 
 def _batches(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -1,7 +1,7 @@
-"""The ladder of Keras models, from one dense layer to a convolutional net, one function each, by name.
+"""The ladder of Keras models, from one dense layer to an ensemble of convolutional nets: one function per model.
 
-Every model takes uint8 (N, 28, 28) with ink = 255, scales it to 0..1 itself and gives ten outputs, one a digit. Those
-that learn from scans give two more: for what is no digit, and for several (``REFUSALS``).
+Every model takes uint8 (N, 28, 28) with ink = 255, scales it to 0..1 itself and gives ten outputs, one per digit.
+Models that learn from scans give two more, one for each of ``REFUSALS``: no digit, and several digits.
 Keras is imported when a model is built, so that the names can be listed without it.
 """
 
@@ -17,7 +17,7 @@ Optimizer = Any
 
 
 def _net(*layers: Any) -> Model:
-    """The layers one after the other, behind those that take a picture and scale it."""
+    """The layers in sequence, after the layers that take a picture and scale it."""
     import keras
 
     return keras.Sequential(
@@ -26,7 +26,7 @@ def _net(*layers: Any) -> Model:
 
 
 def _answers(outputs: int, activation: str = "softmax") -> Any:
-    """The last layer, in single precision whatever the others are trained in: a bfloat16 has no 0.999."""
+    """The last layer, always in single precision: bfloat16 cannot represent 0.999."""
     from keras.layers import Dense
 
     return Dense(outputs, activation=activation, dtype="float32")
@@ -106,7 +106,7 @@ def cnn() -> Model:
 def scanned() -> Model:
     """Three blocks of two 3x3 convolutions (32, 64, 128) with batch norm, dropout, refusals too; 294k parameters.
 
-    Pictures that look another way again and again leave little for dropout to do, so it is before the last layer only.
+    New views of each digit leave little for dropout to do, so there is dropout before the last layer only.
     """
     from keras.layers import Dropout, Flatten, MaxPooling2D, Reshape
 
@@ -124,9 +124,9 @@ def scanned() -> Model:
 
 
 def strided() -> Model:
-    """A 6x6 convolution by steps of two, then six of 3x3 (64, 88) with batch norm, refusals too; 342k parameters.
+    """A 6x6 convolution with stride 2, then six of 3x3 (64, 88) with batch norm, refusals too; 342k parameters.
 
-    Without pooling it makes other mistakes than ``scanned``, which is what an ensemble lives on.
+    Without pooling it makes other mistakes than ``scanned``, and an ensemble needs members that differ.
     """
     from keras.layers import BatchNormalization, Conv2D, Dropout, Flatten, ReLU, Reshape
 
@@ -153,21 +153,21 @@ def average(members: Sequence[Model]) -> Model:
 
 
 def adam(_steps: int) -> Optimizer:
-    """Adam as Keras has it, the tutorials' choice."""
+    """Adam with Keras's defaults, as in the tutorials."""
     import keras
 
     return keras.optimizers.Adam()
 
 
 def adam_with_cosine_decay(steps: int) -> Optimizer:
-    """Adam whose learning rate falls from 0.002 to 0 along a cosine over the whole training."""
+    """Adam with a learning rate that falls from 0.002 to 0 along a cosine over the whole training."""
     import keras
 
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
 
 
 def careful_adam(steps: int) -> Optimizer:
-    """Adam for a net that knows digits already: its learning rate falls from 0.001 to 0 along a cosine."""
+    """Adam for fine-tuning a net that already knows digits: the learning rate falls from 0.001 to 0 along a cosine."""
     import keras
 
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))
@@ -177,9 +177,9 @@ def careful_adam(steps: int) -> Optimizer:
 class Architecture:
     """A model of the ladder and how it is trained; the loss is always the cross-entropy.
 
-    ``augmented`` digits look another way again and again, as scanners might see them, and some pictures that are no
-    digit are among them. ``held_out`` digits, a sixth if that is less, are for validation and calibration.
-    ``members`` are models of the ladder that are trained with a seed each and averaged; none for a single net.
+    With ``augmented``, training sees ever new views of its digits, as scanners might deliver them, and negatives.
+    ``held_out`` digits, or a sixth if that is less, are for validation and calibration. ``members`` are models of the
+    ladder, each trained with its own seed, whose outputs are averaged; a single net has none.
     """
 
     build: Callable[[], Model]
@@ -197,10 +197,10 @@ SCANNED = Architecture(
     batch_size=128,
     optimizer=adam_with_cosine_decay,
     augmented=True,
-    held_out=10_000,  # its confidence is what scans are accepted by: the more digits, the smaller an error they certify
+    held_out=10_000,  # scans are accepted by its confidence: more digits certify a smaller error
 )
-FINE_TUNED_EPOCHS = 10  # of a net that begins with a bundle's weights, whatever it is
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # what layers compute in, and Keras's policy for it
+FINE_TUNED_EPOCHS = 10  # for every net that starts from the weights of a bundle
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # the precision of layers -> its policy in Keras
 LADDER = {
     "linear": Architecture(linear, epochs=5, batch_size=32),
     "hidden": Architecture(hidden, epochs=5, batch_size=32),
@@ -214,5 +214,5 @@ LADDER = {
 
 
 def members_of(name: str) -> tuple[str, ...]:
-    """The nets, by name, that a model of the ladder is made of: its members, or itself."""
+    """The names of the nets that a model of the ladder consists of: its members, or itself."""
     return LADDER[name].members or (name,)

@@ -1,7 +1,7 @@
-"""What may be in a model's files, looked at before anything that could run code of theirs opens them.
+"""Checks of a model's files, made before anything opens them that could run code from them.
 
-A digest says that a file is the one that was recorded, not that its author meant well. So ``model.keras`` has to be
-made of Keras layers that are known here, and ``model.onnx`` of standard operators and of its own bytes alone.
+A digest proves that a file is the one that was recorded, not that its author is honest. So ``model.keras`` must consist
+of Keras layers that are known here, and ``model.onnx`` of standard operators with all data in the file itself.
 """
 
 import json
@@ -32,11 +32,11 @@ KERAS = {
     },
     "keras.regularizers": {"L1", "L2", "L1L2"},
     "keras.src.models.functional": {"Functional"},
-    "None": {"__keras_tensor__"},  # how a functional model tells its layers' inputs
+    "None": {"__keras_tensor__"},  # how a functional model names the inputs of its layers
 }  # fmt: skip
 
 
-REGISTERED = {"keras.src.models.functional": "Functional"}  # how Keras itself writes a model of several branches
+REGISTERED = {"keras.src.models.functional": "Functional"}  # how Keras saves a model of several branches
 
 
 class _Refused(Exception):
@@ -44,14 +44,14 @@ class _Refused(Exception):
 
 
 def vet(model: Bundle) -> None:
-    """Raise InputError, naming the file, where a file of the bundle holds what scoring would not open."""
+    """Raise InputError, naming the file, if a file of the bundle has contents that are not allowed here."""
     for name, examine in (("model.keras", _examine_keras), ("model.onnx", _examine_onnx)):
         try:
             examine(model.read(name))
         except _Refused as why:
             reason = str(why)
-        except Exception as error:  # noqa: BLE001 - a strange file may bring up anything
-            reason = f"it cannot be looked into ({type(error).__name__}: {error})"[:300]
+        except Exception as error:  # noqa: BLE001 - a strange file may cause any exception
+            reason = f"it cannot be examined ({type(error).__name__}: {error})"[:300]
         else:
             continue
         raise InputError(
@@ -60,25 +60,25 @@ def vet(model: Bundle) -> None:
 
 
 def _examine_keras(content: bytes) -> None:
-    """An archive of Keras's three files, whose classes are all in ``KERAS`` and whose weights are all inside."""
+    """Refuse anything but an archive of Keras's three files with classes from ``KERAS`` and all weights inside."""
     try:
         archive = zipfile.ZipFile(BytesIO(content))
-        found = {entry.filename: entry.file_size for entry in archive.infolist()}
-        if set(found) != ARCHIVE:
-            raise _Refused(f"it holds {sorted(found)[:9]} where a Keras archive has {sorted(ARCHIVE)}")
-        if sum(found.values()) > MAX_BYTES:
-            raise _Refused(f"it unpacks to {sum(found.values()):,} bytes")
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        if set(sizes) != ARCHIVE:
+            raise _Refused(f"it holds {sorted(sizes)[:9]}, but a Keras archive has {sorted(ARCHIVE)}")
+        if sum(sizes.values()) > MAX_BYTES:
+            raise _Refused(f"it unpacks to {sum(sizes.values()):,} bytes, more than {MAX_BYTES:,}")
         config = json.loads(archive.read("config.json"))
         weights = archive.read("model.weights.h5")
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise _Refused(f"it is no Keras archive ({error})") from None
+        raise _Refused(f"it is not a Keras archive ({error})") from None
     for item in _dicts(config):
         if item.keys().isdisjoint(("class_name", "module", "registered_name")):
             continue
         module, name = item.get("module"), item.get("class_name")
         registered = item.get("registered_name")
         if str(name) not in KERAS.get(str(module), set()) or registered not in (None, REGISTERED.get(str(module))):
-            raise _Refused(f"it has a {module}.{name}, which is no layer known here")
+            raise _Refused(f"it has a {module}.{name}, which is not among the layers allowed here")
     _examine_weights(weights)
 
 
@@ -107,22 +107,22 @@ def _examine_weights(content: bytes) -> None:
                 for name in group:
                     link = group.get(name, getlink=True)
                     if not isinstance(link, h5py.HardLink):
-                        raise _Refused(f"its weights link elsewhere, to {getattr(link, 'filename', link.path)!r}")
+                        raise _Refused(f"its weights link to {getattr(link, 'filename', link.path)!r}, outside of it")
                     item = group[name]
                     if isinstance(item, h5py.Group):
                         groups.append(item)
                     elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-                        raise _Refused("its weights lie in another file")
+                        raise _Refused("its weights are in another file")
                     else:
                         size += item.nbytes
             if size > MAX_BYTES:
-                raise _Refused(f"its weights unpack to {size:,} bytes")
+                raise _Refused(f"its weights unpack to {size:,} bytes, more than {MAX_BYTES:,}")
     except (OSError, RuntimeError, KeyError) as error:
-        raise _Refused(f"its weights are no HDF5 file ({error})") from None
+        raise _Refused(f"its weights are not an HDF5 file ({error})") from None
 
 
 def _examine_onnx(content: bytes) -> None:
-    """Standard operators, all tensors inside, uint8 (N, 28, 28) in and float32 (N, 10 or 12) out."""
+    """Refuse anything but standard operators, all tensors inside, uint8 (N, 28, 28) in, float32 (N, 10 or 12) out."""
     import onnx
 
     try:
@@ -130,7 +130,7 @@ def _examine_onnx(content: bytes) -> None:
         foreign = {entry.domain for entry in model.opset_import} - DOMAINS
         foreign |= {node.domain for graph in _graphs(model.graph) for node in graph.node} - DOMAINS
         if foreign or model.functions:
-            raise _Refused(f"it has operators of its own ({', '.join(sorted(foreign)) or 'functions'})")
+            raise _Refused(f"it has custom operators ({', '.join(sorted(foreign)) or 'functions'})")
         for graph in _graphs(model.graph):
             tensors = list(graph.initializer)
             tensors += [tensor for sparse in graph.sparse_initializer for tensor in (sparse.values, sparse.indices)]
@@ -140,15 +140,15 @@ def _examine_onnx(content: bytes) -> None:
                     for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
                         tensors += [sparse.values, sparse.indices]
             if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
-                raise _Refused("its weights lie in another file")
+                raise _Refused("its weights are in another file")
         onnx.checker.check_model(model, full_check=True)
     except _Refused:
         raise
-    except Exception as error:  # noqa: BLE001 - protobuf and the checker raise what they like
-        raise _Refused(f"it is no valid ONNX model ({str(error).splitlines()[0][:200]})") from None
+    except Exception as error:  # noqa: BLE001 - protobuf and the checker raise exceptions of many classes
+        raise _Refused(f"it is not a valid ONNX model ({str(error).splitlines()[0][:200]})") from None
     ends = [(*model.graph.input, 0), (*model.graph.output, 0)]
     if [len(end) for end in ends] != [2, 2]:
-        raise _Refused(f"it has {len(ends[0]) - 1} inputs and {len(ends[1]) - 1} outputs, where one each is needed")
+        raise _Refused(f"it has {len(ends[0]) - 1} inputs and {len(ends[1]) - 1} outputs, but needs one of each")
     kinds = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
     shapes = [[28, 28]], [[CLASSES], [CLASSES + len(REFUSALS)]]
     for (value, _), kind, allowed in zip(ends, kinds, shapes, strict=True):
@@ -156,7 +156,7 @@ def _examine_onnx(content: bytes) -> None:
         first, *sizes = (dim.dim_value for dim in tensor.shape.dim)
         if tensor.elem_type != kind or first or sizes not in allowed:
             what = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} {[first, *sizes]}"
-            raise _Refused(f"{value.name} is {what}, where it takes UINT8 [n, 28, 28] and gives FLOAT [n, 10 or 12]")
+            raise _Refused(f"{value.name} is {what}, but it must take UINT8 [n, 28, 28] and give FLOAT [n, 10 or 12]")
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

@@ -181,7 +181,7 @@ def test_every_argument_is_checked_before_ray_starts(
         (["--from", "shipped"], "--from needs --data FOLDER"),
         (["--data", scans, "--epochs", "0"], "--epochs is 0"),
         (["--data", scans, "--max-failures", "-1"], "--max-failures is -1"),
-        (["--data", scans, "--out", str(tmp_path / "taken")], "there is something else than a model bundle"),
+        (["--data", scans, "--out", str(tmp_path / "taken")], "something that is not a model bundle is there"),
     ):
         assert train.main(["--out", out, *arguments]) == 2, arguments
         assert message in capsys.readouterr().out.splitlines()[-1], arguments

@@ -70,6 +70,6 @@ def test_what_is_no_bundle_is_never_replaced(copy: Path, tmp_path: Path) -> None
     bundle.publish(copy, str(tmp_path / "empty"))
     (tmp_path / "file").write_text("precious")
     for target in (tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match="something else than a model bundle"):
+        with pytest.raises(InputError, match="something that is not a model bundle"):
             bundle.publish(copy, str(target))
     assert (tmp_path / "file").read_text() == "precious"

@@ -73,7 +73,7 @@ def test_a_lambda_layer_is_refused_and_does_not_run(
 ) -> None:
     canary = tmp_path / "canary"
     location = bundled(keras=lambda_layer(canary))
-    assert "keras.layers.Lambda, which is no layer known here" in refused(location)
+    assert "keras.layers.Lambda, which is not among the layers allowed here" in refused(location)
     with pytest.raises(InputError, match=r"model.keras cannot be loaded"):  # the second line of defence
         engines.KerasEngine(bundle.open_bundle(location))
     write_scan(tmp_path / "in/1.png", 1)
@@ -101,7 +101,7 @@ def test_a_class_that_is_not_known_is_refused_wherever_it_stands(
     bundled: Callable[..., str], item: dict[str, Any]
 ) -> None:
     config = {"module": "keras", "class_name": "Sequential", "config": {"layers": [{"deep": [item]}]}}
-    assert "which is no layer known here" in refused(bundled(keras=keras_archive(config)))
+    assert "which is not among the layers allowed here" in refused(bundled(keras=keras_archive(config)))
 
 
 SEQUENTIAL = {"module": "keras", "class_name": "Sequential", "config": {}}
@@ -121,17 +121,20 @@ def weights(**members: Any) -> bytes:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (weights(a=np.zeros(3)), "it is no Keras archive"),
-        (b"", "it is no Keras archive"),
-        (keras_archive(SEQUENTIAL)[:-40], "it is no Keras archive"),
+        (weights(a=np.zeros(3)), "it is not a Keras archive"),
+        (b"", "it is not a Keras archive"),
+        (keras_archive(SEQUENTIAL)[:-40], "it is not a Keras archive"),
         (keras_archive(SEQUENTIAL, **{"../evil.py": b"x"}), "it holds "),
-        (keras_archive(SEQUENTIAL, **{"config.json": b"{"}), "it is no Keras archive"),
-        (keras_archive(SEQUENTIAL, **{"model.weights.h5": b"no"}), "its weights are no HDF5 file"),
+        (keras_archive(SEQUENTIAL, **{"config.json": b"{"}), "it is not a Keras archive"),
+        (keras_archive(SEQUENTIAL, **{"model.weights.h5": b"no"}), "its weights are not an HDF5 file"),
         (
             keras_archive(SEQUENTIAL, **{"model.weights.h5": weights(a=h5py.ExternalLink("/etc/passwd", "/"))}),
-            "its weights link elsewhere, to '/etc/passwd'",
+            "its weights link to '/etc/passwd', outside of it",
         ),
-        (keras_archive(SEQUENTIAL, **{"model.weights.h5": weights(a=h5py.SoftLink("/b"))}), "link elsewhere, to '/b'"),
+        (
+            keras_archive(SEQUENTIAL, **{"model.weights.h5": weights(a=h5py.SoftLink("/b"))}),
+            "link to '/b', outside of it",
+        ),
         (
             keras_archive(
                 SEQUENTIAL,
@@ -141,7 +144,7 @@ def weights(**members: Any) -> bytes:
                     )
                 },
             ),
-            "its weights lie in another file",
+            "its weights are in another file",
         ),
         (
             keras_archive(
@@ -193,17 +196,17 @@ HOSTILE = {
     "an operator of its own": (
         model([helper.make_node("Run", ["picture"], ["outputs"], domain="evil")],
               opset_imports=[helper.make_opsetid("", 15), helper.make_opsetid("evil", 1)]),
-        "it has operators of its own (evil)",
+        "it has custom operators (evil)",
     ),
-    "an unknown operator": (model([helper.make_node("Run", ["picture"], ["outputs"])]), "it is no valid ONNX model"),
-    "external weights": (model([ONES], [external()]), "its weights lie in another file"),
+    "an unknown operator": (model([helper.make_node("Run", ["picture"], ["outputs"])]), "it is not a valid ONNX model"),
+    "external weights": (model([ONES], [external()]), "its weights are in another file"),
     "external weights in a node": (
         model([helper.make_node("Constant", [], ["outputs"], value=external())]),
-        "its weights lie in another file",
+        "its weights are in another file",
     ),
     "external weights in a branch": (
         model([helper.make_node("If", ["picture"], ["outputs"], then_branch=model([ONES], [external()]).graph)]),
-        "its weights lie in another file",
+        "its weights are in another file",
     ),
     "another input": (
         model(
@@ -214,7 +217,7 @@ HOSTILE = {
             [numpy_helper.from_array(np.array([-1, 784]), "flat"), numpy_helper.from_array(np.arange(10), "first")],
             kind=TensorProto.FLOAT,
         ),
-        "picture is FLOAT [0, 28, 28], where it takes UINT8",
+        "picture is FLOAT [0, 28, 28], but it must take UINT8",
     ),
 }  # fmt: skip
 
@@ -227,7 +230,7 @@ def test_an_onnx_model_that_is_more_than_standard_operators_is_refused(bundled: 
 
 def test_what_is_no_onnx_model_is_refused(bundled: Callable[..., str], ruler: str) -> None:
     content = (Path(ruler) / "model.onnx").read_bytes()
-    assert "it is no valid ONNX model" in refused(bundled(onnx=content[: len(content) // 2]))
+    assert "it is not a valid ONNX model" in refused(bundled(onnx=content[: len(content) // 2]))
 
 
 def test_the_ruler_passes(ruler: str) -> None:
