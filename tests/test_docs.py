@@ -16,10 +16,9 @@ import yaml
 from mnist_batch import failpoints, statuses
 from mnist_batch.learning import digits
 from mnist_batch.schemas import tables
-from tests.conftest import write_scan
-from tests.support import architecture
+from tests.support import ROOT, architecture
+from tests.support.ruler import write_scan
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JOBS = {

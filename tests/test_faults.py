@@ -19,7 +19,7 @@ import pytest
 from benchmarks.processes import descendants
 from mnist_batch.runs import series, verifying
 from mnist_batch.runs.run import Run
-from tests.test_kills import readers_see
+from tests.support.running import readers_see
 
 pytestmark = pytest.mark.ray
 

@@ -11,6 +11,7 @@ from benchmarks.handwriting import NO_DIGIT, Digits, enlarged, redrawn
 from mnist_batch.learning import digits
 from mnist_batch.models import bundle
 from mnist_batch.pixels.normalising import normalise
+from tests.support import ROOT
 
 WRITTEN = Digits(*(array[:300] for array in digits.mnist("test")))
 
@@ -87,7 +88,7 @@ def test_every_kind_is_measured_and_drawn(tmp_path: Path) -> None:
 
 
 def test_the_hard_cells_of_the_page_are_those_measured() -> None:
-    page = (Path(__file__).parents[1] / "docs/accuracy.md").read_text()
+    page = (ROOT / "docs/accuracy.md").read_text()
     results = json.loads(hard_cells.RESULTS.read_text())
     _, shown, below = page.split("<!-- hard cells -->")
     assert shown.strip() == hard_cells.table(results["kinds"])

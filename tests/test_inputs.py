@@ -17,12 +17,13 @@ from PIL import Image
 from mnist_batch import scoring, statuses
 from mnist_batch.intake import listing
 from mnist_batch.reading import images, isolated
-from tests.conftest import picture_of, write_scan
-from tests.reading.test_images import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
-from tests.test_scoring import ONE_EACH, opened, predictions
+from tests.support import ROOT
+from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
+from tests.support.ruler import picture_of, write_scan
+from tests.support.running import ONE_EACH, opened, predictions
 
 PNG, JPEG = encoded(GREY, "PNG"), encoded(GREY, "JPEG")
-PAGE = (Path(__file__).parent.parent / "docs/inputs.md").read_text()
+PAGE = (ROOT / "docs/inputs.md").read_text()
 
 
 def bomb() -> bytes:

@@ -20,21 +20,9 @@ from mnist_batch.runs import opening
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.store import locations
+from tests.support.running import Killed, readers_see
 
 Make = Callable[..., Path]
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the project may catch it."""
-
-
-def readers_see(out: Path) -> tuple[int, int]:
-    """Rows of predictions, and of per_class, that anyone can read now."""
-    counts = []
-    for table in ("predictions", "per_class"):
-        files = [path for path in (out / table).rglob("*") if path.is_file() and not path.name.startswith(".")]
-        counts.append(sum(pq.read_metadata(path).num_rows for path in files))
-    return counts[0], counts[1]
 
 
 @pytest.mark.long

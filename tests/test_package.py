@@ -17,6 +17,7 @@ from mnist_batch.learning import curve, digits
 from mnist_batch.models import bundle
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.reports import plots
+from tests.support import ROOT
 
 
 def test_importing_the_package_starts_nothing_and_leaves_tensorflow_alone() -> None:
@@ -79,7 +80,7 @@ def test_models_for_scans_have_two_further_answers(name: str, parameters: int) -
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel of this checkout."""
-    root, folder = Path(__file__).parent.parent, tmp_path_factory.mktemp("wheel")
+    root, folder = ROOT, tmp_path_factory.mktemp("wheel")
     source = shutil.copytree(root, folder / "source", ignore=shutil.ignore_patterns(".*", "tests", "demo", "build"))
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
@@ -102,7 +103,7 @@ def test_the_installed_command_starts_every_job(wheel: zipfile.ZipFile, tmp_path
     [entry_points] = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
     assert "mnist-batch = mnist_batch.__main__:command" in entry_points.read_text()
     (tmp_path / "jobs.py").write_text("raise AssertionError('a module of the user was imported')")
-    files = Path(__file__).parent.parent.glob("jobs/*.py")
+    files = ROOT.glob("jobs/*.py")
     names = sorted(path.stem for path in files if "\ndef main(" in path.read_text())
     assert {"train", "score", "report", "verify"} < set(names)
     code = """
@@ -154,7 +155,7 @@ def test_the_version_is_the_installed_ones() -> None:
 )
 def test_make_says_in_a_sentence_which_python_it_needs(tmp_path: Path, says: str, told: str | None) -> None:
     """With a program in the place of Python that says so, and counts what else is asked of it."""
-    root = Path(__file__).parent.parent
+    root = ROOT
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(root / name, tmp_path)
     python = tmp_path / "python"

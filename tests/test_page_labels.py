@@ -12,8 +12,8 @@ from jobs import export, report, score
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import attach_labels, parse_labels
-from tests.conftest import picture_of, write_scan
-from tests.jobs.test_score import Capture, ran
+from tests.support.ruler import picture_of, write_scan
+from tests.support.running import Capture, ran
 
 PAGES = (3, 1, 4)  # the digits of form.tif
 

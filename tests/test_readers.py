@@ -34,11 +34,12 @@ from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from tests.conftest import write_scan
+from tests.support import DATA, ROOT
+from tests.support.ruler import write_scan
 from tests.support.run_facts import commit, frozen, write_part
 
-PAGE = (Path(__file__).parent.parent / "docs/reading.md").read_text()
-OLD = Path(__file__).parent / "data/run-0.1"  # README.md beside it says how it was made
+PAGE = (ROOT / "docs/reading.md").read_text()
+OLD = DATA / "run-0.1"  # README.md beside it says how it was made
 OLD_RUN = "2026-11-20-c038c117"
 FIRST, SECOND = datetime.date(2026, 11, 21), datetime.date(2026, 11, 22)
 RUNS = {"2026-11-21-1a2b3c4d": FIRST, "2026-11-22-12345678": SECOND, "2026-11-22-12345678-2": SECOND, "forms": SECOND}

@@ -25,26 +25,13 @@ from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, verifying
 from mnist_batch.runs.command import Command
-from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.scoring import Settings
 from mnist_batch.statuses import READ
-from tests.conftest import calibrated
+from tests.support.ruler import calibrated
+from tests.support.running import ONE_EACH, opened, predictions
 
 Make = Callable[..., Path]
-ONE_EACH = Settings(preprocessors=1, classifiers=1)  # each actor more takes seconds to start
-
-
-def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> Run:
-    options = {"labels": "parent", "shard_size": 20, "run_date": "2026-11-21"} | options
-    connect = options.pop("connect", lambda: None)
-    asked = Command(sources=[str(source) for source in sources], model=model, out=str(out), **options)
-    with opening.open_run(asked, connect) as run:
-        return run
-
-
-def predictions(run: Run) -> pa.Table:
-    return pq.read_table(run.table_folder("predictions"), partitioning=None).sort_by([("scan", "ascending")])
 
 
 def files(folder: Path) -> dict[str, int]:

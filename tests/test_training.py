@@ -44,6 +44,7 @@ from mnist_batch.learning.recipe import DatasetFacts, Settings
 from mnist_batch.models import bundle, calibrating, engines, ladder
 from mnist_batch.pixels.normalising import normalise
 from mnist_batch.reading import images
+from tests.support import ROOT
 
 
 @given(total=st.integers(0, 2_000), workers=st.integers(1, 9))
@@ -655,7 +656,7 @@ def test_workers_get_the_gpus_that_are_asked_for(tmp_path: Path, monkeypatch: py
 
 def commands_of(page: str) -> list[list[str]]:
     """The arguments of the jobs in a page's first block of commands."""
-    text = (Path(__file__).parent.parent / "docs" / page).read_text()
+    text = (ROOT / "docs" / page).read_text()
     lines = text.split("```")[1].splitlines()
     return [shlex.split(line.removeprefix("python -m jobs.")) for line in lines if line.startswith("python -m jobs.")]
 

@@ -15,7 +15,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans, selecting
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.schemas import tables
-from tests.conftest import names, touch
+from tests.support.listing import names, touch
 
 
 def test_every_file_is_listed_once_in_a_fixed_order(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, selecting
 from mnist_batch.store import locations
-from tests.conftest import names, touch
+from tests.support.listing import names, touch
 
 
 def chosen(

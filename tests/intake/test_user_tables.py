@@ -14,7 +14,7 @@ from mnist_batch.intake import listing, scan_names, scans, user_tables
 from mnist_batch.intake.labels import attach_labels, parent_labels, parse_labels
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.tables import NO_DIGIT
-from tests.conftest import names, touch
+from tests.support.listing import names, touch
 
 
 def labelled(folder: Path, labels: str) -> dict[str, int | None]:

@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from benchmarks.processes import family
-from tests.jobs.test_session import Listener, is_loopback
+from tests.support import ROOT
+from tests.support.network import Listener, is_loopback
 
-ROOT = Path(__file__).parent.parent.parent
 RAY = str(Path(sys.executable).parent / "ray")
 
 

@@ -24,22 +24,12 @@ from mnist_batch.runs import command, opening
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened
-from tests.conftest import calibrated, write_scan
+from tests.support import ROOT
+from tests.support.ruler import calibrated, write_scan
+from tests.support.running import Capture, ran
 
 Make = Callable[..., Path]
-Capture = pytest.CaptureFixture[str]
-ROOT = Path(__file__).parent.parent.parent
 JOBS = [score, train, report, verify, inspect, list_job, discard, export, demo]
-
-
-def ran(capsys: Capture, job: Any, *arguments: object) -> tuple[int, str, dict[str, Any]]:
-    """The exit code, what was printed before the last line, and the last line."""
-    capsys.readouterr()
-    code = job.main([str(argument) for argument in arguments])
-    *printed, last = capsys.readouterr().out.splitlines()
-    summary = json.loads(last)
-    assert summary["exit_code"] == code
-    return code, "\n".join(printed), summary
 
 
 @pytest.mark.usefixtures("shared_ray")

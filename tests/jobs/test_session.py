@@ -1,7 +1,6 @@
 """What a Ray of a job's own lets in, what a job lets out, what it leaves behind, and how it ends."""
 
 import contextlib
-import ipaddress
 import json
 import os
 import re
@@ -25,9 +24,9 @@ from jobs import cluster, session
 from mnist_batch import background
 from mnist_batch.errors import BooksError, InputError, JobError, StorageError
 from mnist_batch.store import locations
-from tests.conftest import write_scan
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
+from tests.support.network import Listener, is_loopback
+from tests.support.ruler import write_scan
 
 LISTENING = """
 import os
@@ -178,28 +177,6 @@ def test_nothing_leaves_this_machine_and_nothing_stays_on_it(tmp_path: Path) -> 
         assert list(temporary.rglob("*")) == []
 
 
-class Listener:
-    """Listens on loopback and notes the first line of whatever is asked there."""
-
-    def __enter__(self) -> "Listener":
-        self.asked: list[bytes] = []
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self._listen, daemon=True).start()
-        return self
-
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                connection, _ = self.socket.accept()
-                connection.settimeout(5)
-                with connection, contextlib.suppress(OSError):
-                    self.asked.append(connection.recv(200).partition(b"\r\n")[0])
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-
 def connected_elsewhere(job: int) -> set[str]:
     """The addresses of other machines that a process of the job has a connection with, or is asking for one."""
     ours = {process.pid for process in family(job)}
@@ -208,11 +185,6 @@ def connected_elsewhere(job: int) -> set[str]:
     # Ray asks the kernel which address would be used to get there, and sends nothing.
     found.discard((socket.SOCK_DGRAM, "8.8.8.8"))
     return {ip for _, ip in found if not is_loopback(ip)}
-
-
-def is_loopback(ip: str) -> bool:
-    address = ipaddress.ip_address(ip.partition("%")[0])
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def test_every_process_that_imports_the_package_has_telemetry_off_unless_its_user_says_otherwise() -> None:
@@ -551,6 +523,7 @@ import os, subprocess, sys, threading, time
 from pathlib import Path
 from jobs import cluster, session
 from mnist_batch.errors import Stalled
+from tests.support.network import Listener, is_loopback
 
 def work():
     if sys.argv[1] == "True":

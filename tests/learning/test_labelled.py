@@ -14,7 +14,7 @@ from jobs import session, train
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, labelled, validating
 from mnist_batch.models import bundle
-from tests.conftest import picture_of, write_scan
+from tests.support.ruler import picture_of, write_scan
 
 labels_of_scans = st.lists(st.integers(0, 9), max_size=200).map(lambda found: np.array(found, np.int8))
 

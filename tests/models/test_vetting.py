@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from jobs import score
 from mnist_batch.errors import InputError
 from mnist_batch.models import bundle, engines, vetting
-from tests.conftest import keras_archive, write_scan
+from tests.support.ruler import keras_archive, write_scan
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from tests.conftest import calibrated, picture_of, write_scan
+from tests.support.ruler import calibrated, picture_of, write_scan
 from tests.support.run_facts import frozen
 
 RUN = Run("out", "night", "2026-11-21")  # of which no part is written here

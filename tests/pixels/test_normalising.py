@@ -1,7 +1,6 @@
 """Normalisation: what MNIST would have made of a scan, whatever its size, polarity, light and surroundings."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from mnist_batch.learning import digits
 from mnist_batch.pixels import normalising
 from mnist_batch.pixels.normalising import BOX, SIDE, Normalised, examine, normalise
-from tests.conftest import picture_of
+from tests.support import DATA
+from tests.support.ruler import picture_of
 
 Grey = NDArray[np.uint8]
 
@@ -222,7 +222,7 @@ def test_ink_that_meets_an_edge_and_lies_in_the_outer_third_there_is_stray() -> 
     assert not any(examine(digit).stray for digit in digits.mnist("test")[0][:2000])
 
 
-REFERENCE = Path(__file__).parent.parent / "data/normalised.npz"
+REFERENCE = DATA / "normalised.npz"
 
 
 def reference_pages() -> list[Grey]:

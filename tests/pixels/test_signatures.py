@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mnist_batch.reading import images
-from tests.reading.test_images import COLOUR, GREY, drawing, encoded
+from tests.support.pictures import COLOUR, GREY, drawing, encoded
 
 
 def archived(kind: str) -> bytes:

@@ -16,8 +16,8 @@ from PIL import Image, ImageOps
 from mnist_batch.intake import listing
 from mnist_batch.pixels import tiff, tiff_pages
 from mnist_batch.reading import images, isolated
-from tests.conftest import picture_of
-from tests.reading.test_images import drawing, encoded
+from tests.support.pictures import drawing, encoded
+from tests.support.ruler import picture_of
 
 GREY = drawing()
 CLEAR = np.full_like(GREY, 255)

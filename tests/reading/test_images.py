@@ -6,7 +6,6 @@ import socket
 import struct
 import subprocess
 import sys
-import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -21,32 +20,9 @@ from PIL import Image, ImageOps
 
 from mnist_batch.intake import listing
 from mnist_batch.reading import images, isolated
-from tests.conftest import write_scan
-
-
-def drawing(height: int = 40, width: int = 30) -> NDArray[np.uint8]:
-    """Blocks of several greys, no two sides alike, so that turning it shows."""
-    grey = np.full((height, width), 230, np.uint8)
-    grey[4:16, 4:20] = 20
-    grey[20:36, 8:16] = 120
-    return grey
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def heic(image: Image.Image) -> bytes:
-    pillow_heif.register_heif_opener()
-    return encoded(image, "HEIF", quality=95)
-
-
-GREY = Image.fromarray(drawing())
-COLOUR = Image.merge("RGB", [GREY, GREY.point(lambda value: value // 2), GREY.point(lambda value: 255 - value)])
-BITS = GREY.point(lambda value: 255 * (value > 128)).convert("1")
-SIXTEEN = Image.fromarray(drawing().astype(np.uint16) * 257)
+from tests.support import ROOT
+from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, drawing, encoded, heic, png_header
+from tests.support.ruler import write_scan
 
 SUPPORTED = {
     "png": encoded(GREY, "PNG"),
@@ -347,14 +323,6 @@ def test_a_lower_limit_of_pixels_holds_in_the_same_process(kind: str) -> None:
         list(images.decode(SUPPORTED[kind], 1_199))
 
 
-def png_header(width: int, height: int) -> bytes:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-
-
 PNG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)), "PNG")
 JPEG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)), "JPEG")
 
@@ -446,7 +414,7 @@ def test_a_scan_behind_a_uri_is_read_and_a_missing_one_said_to_be(tmp_path: Path
 
 def test_whatever_is_imported_first_opencv_keeps_the_limit_on_pixels(tmp_path: Path) -> None:
     """It reads its limit when it is imported: one module imports it, and sets the limit before."""
-    root = Path(__file__).parent.parent.parent
+    root = ROOT
     for path in [*(root / "mnist_batch").rglob("*.py"), *(root / "jobs").rglob("*.py")]:
         imports = re.search(r"^\s*(import|from) cv2\b", path.read_text(), re.MULTILINE)
         assert not imports or path.name == "opencv.py", path
@@ -455,6 +423,7 @@ def test_whatever_is_imported_first_opencv_keeps_the_limit_on_pixels(tmp_path: P
     program = f"""
 import mnist_batch.{{module}}
 from cv2 import error, imread
+from tests.support.pictures import drawing, encoded, heic, GREY, COLOUR, BITS, SIXTEEN, png_header
 try:
     print(imread({str(tmp_path / "large.png")!r}))
 except error as refused:

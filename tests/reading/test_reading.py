@@ -17,7 +17,7 @@ from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
 from mnist_batch.reading import images, isolated
 from mnist_batch.schemas import tables
-from tests.conftest import picture_of, write_scan
+from tests.support.ruler import picture_of, write_scan
 
 
 def listed(folder: Path) -> pa.Table:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jobs import inspect
 from mnist_batch.reading import images
-from tests.conftest import picture_of, write_scan
+from tests.support.ruler import picture_of, write_scan
 
 Capture = pytest.CaptureFixture[str]
 

@@ -20,11 +20,11 @@ from mnist_batch.runs import opening, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from tests.conftest import write_scan
+from tests.support import ROOT
+from tests.support.ruler import write_scan
 from tests.support.run_facts import write_part
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-ROOT = Path(__file__).parent.parent.parent
 
 
 def published(folder: Path, model: str, **options: Any) -> Run:

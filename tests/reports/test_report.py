@@ -28,8 +28,8 @@ from mnist_batch.reports import counting, examples, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from tests.conftest import picture_of, write_scan
 from tests.support import run_facts
+from tests.support.ruler import picture_of, write_scan
 
 NO_DIGIT = tables.NO_DIGIT
 ROWS = st.lists(st.tuples(st.integers(NO_DIGIT, 9), st.integers(0, 9)), min_size=1, max_size=200)

@@ -14,8 +14,7 @@ from mnist_batch.errors import InputError, Locked
 from mnist_batch.runs import discarding, opening, series
 from mnist_batch.runs.command import Command
 from mnist_batch.store import locations
-from tests.jobs.test_score import Capture, ran
-from tests.test_kills import Killed, readers_see
+from tests.support.running import Capture, Killed, ran, readers_see
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 Make = Callable[..., Path]

@@ -13,8 +13,8 @@ import pytest
 from jobs import discard, score, verify
 from mnist_batch.runs import series
 from mnist_batch.store import locations
-from tests.conftest import write_scan
-from tests.jobs.test_score import Capture, ran
+from tests.support.ruler import write_scan
+from tests.support.running import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 Make = Callable[..., Path]

@@ -11,8 +11,8 @@ from jobs import score
 from mnist_batch.runs import opening, overview
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
-from tests.jobs.test_score import Capture, ran
 from tests.support import run_facts
+from tests.support.running import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 

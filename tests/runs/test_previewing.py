@@ -12,8 +12,8 @@ from mnist_batch.errors import InputError
 from mnist_batch.runs import opening, previewing
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
-from tests.conftest import write_scan
-from tests.jobs.test_score import Capture, ran
+from tests.support.ruler import write_scan
+from tests.support.running import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 

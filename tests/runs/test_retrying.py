@@ -21,12 +21,12 @@ from mnist_batch import scoring
 from mnist_batch.models import bundle
 from mnist_batch.reading import images, isolated
 from mnist_batch.runs import series
-from tests.conftest import picture_of, write_scan
-from tests.jobs.test_score import Capture, ran
-from tests.test_kills import Killed
+from tests.support import ROOT
+from tests.support.ruler import picture_of, write_scan
+from tests.support.running import Capture, Killed, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
-PAGE = Path(__file__).parent.parent.parent / "docs/tables.md"
+PAGE = ROOT / "docs/tables.md"
 
 
 @pytest.fixture

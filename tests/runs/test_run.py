@@ -21,8 +21,8 @@ from mnist_batch.runs import verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Receipt
-from tests.conftest import write_scan
 from tests.support import run_facts
+from tests.support.ruler import write_scan
 from tests.support.run_facts import commit, frozen, write_part
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file

@@ -18,9 +18,9 @@ from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import ModelFacts
 from mnist_batch.wording import counted
-from tests.conftest import write_scan
-from tests.jobs.test_score import Capture, ran
 from tests.support import run_facts
+from tests.support.ruler import write_scan
+from tests.support.running import Capture, ran
 
 
 def publish(out: Path, run_id: str, mark: str) -> None:

@@ -15,7 +15,8 @@ from jobs import list as list_job
 from mnist_batch import failpoints
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from tests.jobs.test_score import Capture, ran
+from tests.support import DATA
+from tests.support.running import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 FILES = 2 + len(tables.REPORT) + 2  # parts, report tables, report.html and confusion.png
@@ -172,7 +173,7 @@ def test_a_report_made_anew_is_as_published_again(out: Path, capsys: Capture) ->
 
 
 def test_a_run_that_version_0_1_published_is_verified_listed_and_withdrawn(tmp_path: Path, capsys: Capture) -> None:
-    out = shutil.copytree(Path(__file__).parent.parent / "data/run-0.1", tmp_path / "out")
+    out = shutil.copytree(DATA / "run-0.1", tmp_path / "out")
     code, printed, _ = ran(capsys, verify, "--out", out)
     assert (code, printed.partition(",")[0]) == (0, "2026-11-20-c038c117: 1 file")
     [run] = ran(capsys, list_job, "--out", out)[2]["newest"]

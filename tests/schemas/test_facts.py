@@ -15,9 +15,8 @@ from mnist_batch.runs.run import Run
 from mnist_batch.schemas import facts
 from mnist_batch.schemas.facts import Opened, Published, Receipt, Totals
 from mnist_batch.statuses import Status
-from tests.support import run_facts
+from tests.support import DATA, run_facts
 
-DATA = Path(__file__).parent.parent / "data"
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 KINDS: list[type[Any]] = [Opened, Published, Receipt, Totals]
 

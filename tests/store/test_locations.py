@@ -25,8 +25,8 @@ from mnist_batch.runs import discarding, opening, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Receipt, Run, parquet
 from mnist_batch.store import locations, retry
-from tests.conftest import picture_of, write_scan
 from tests.support import s3
+from tests.support.ruler import picture_of, write_scan
 from tests.support.run_facts import commit, frozen
 
 

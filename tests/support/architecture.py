@@ -3,7 +3,8 @@
 import ast
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
+
 PAGE = ROOT / "docs/architecture.md"
 MARK = "<!-- tree -->\n"
 OTHERS = {

@@ -7,14 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.formats.drawing import (
-    RESAMPLED,
-    Kind,
-    Row,
-    colour,
-    narrow,
-    strokes,
-)
+from tests.support.formats.drawing import RESAMPLED, Kind, Row, colour, narrow, strokes
 from tests.support.formats.png import rgba
 from tests.support.formats.tiff_writer import packed
 

@@ -5,13 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.formats.drawing import (
-    RESAMPLED,
-    Kind,
-    Row,
-    grey,
-    strokes,
-)
+from tests.support.formats.drawing import RESAMPLED, Kind, Row, grey, strokes
 from tests.support.formats.tiff_writer import packed
 
 FOUR, SIX = Row(), Row(shows="6")
