@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mnist_batch.intake import scans
+from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
@@ -38,7 +39,7 @@ def run_text(run: Run, totals: Totals) -> str:
 def answers_text(run: Run, most: int = FEW) -> str:
     """A line a row of the first ``most``: its digit and confidence, or why it has none."""
     rows: list[dict[str, Any]] = []
-    for part in run.parts(SHOWN):
+    for part in parts.read_parts(run, SHOWN):
         rows += part.slice(0, most - len(rows)).to_pylist()
         if len(rows) == most:
             break

@@ -28,7 +28,7 @@ from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import isolated
 from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import opening
+from mnist_batch.runs import opening, parts, publishing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Arguments, Opened, Published, Receipt, RunFacts, Totals
 from mnist_batch.store import retry
@@ -90,7 +90,7 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
         raise BooksError(f"run {run.run_id} was never opened")
     started = time.monotonic()
     run = run.begin_attempt()
-    kept = len(opened.shard_sizes) - len(run.pending(len(opened.shard_sizes)))
+    kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
     try:
         receipts, gathered = score_shards(run, opened, settings)
     except Exception:
@@ -111,7 +111,7 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
         shards=len(opened.shard_sizes),
         versions=versions.versions(),
         totals=gathered.totals(),
-        files=run.files(receipts),
+        files=publishing.files_of(run, receipts),
         report_files=(),
         arguments=Arguments(**asdict(settings.pools), max_unreadable=settings.max_unreadable),
         resumed_shards=kept,
@@ -121,7 +121,7 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     )
     published = replace(published, report_files=report.stage(run, published, gathered))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
-    run.publish()
+    publishing.publish(run)
     published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=opening.now())
     run.commit(published)
     opening.clear(run, published)
@@ -146,7 +146,7 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
     """Bring every shard's part onto the disk, as it was written; returns their receipts and what is in them."""
     shards = len(opened.shard_sizes)
     for _ in range(ATTEMPTS):
-        if pending := run.pending(shards):
+        if pending := parts.pending(run, shards):
             fitted = settings.pools.fitted(ray.cluster_resources(), len(pending))
             receipts = run_pipeline(run, opened, pending, fitted, settings.scan_timeout_seconds)
             try:
@@ -158,11 +158,11 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
                 log.warning("processes of the run died: it goes on with what is left (%s)", first)
                 continue
         elif not shards:
-            run.write_empty_part(Aggregates.of_run(opened.threshold).table())
+            parts.write_empty_part(run, Aggregates.of_run(opened.threshold).table())
         audited, gathered = auditing.audit(run, opened)
         if audited:
             return audited, gathered
-    if missing := len(run.pending(shards)):
+    if missing := len(parts.pending(run, shards)):
         raise Stalled(
             f"run {run.run_id}: its processes died again and again, {missing:,} of {counted(shards, 'shard')} not "
             "done; look for their end in Ray's logs, mend the cause, then give the same command again"
@@ -176,7 +176,7 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
 def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: float) -> Progress:
     """Progress that begins with the shards which are there already."""
     there = [shard for shard in range(len(opened.shard_sizes)) if shard not in set(pending)]
-    unreadable = sum(written[0].unreadable for written in map(run.receipt, there) if written)
+    unreadable = sum(written[0].unreadable for written in (parts.receipt(run, shard) for shard in there) if written)
     return Progress(opened.scans, sum(opened.shard_sizes[shard] for shard in there), unreadable, every_seconds)
 
 

@@ -31,7 +31,7 @@ from mnist_batch.models.answers import Model
 from mnist_batch.reading import isolated
 from mnist_batch.reports import counting
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import series
+from mnist_batch.runs import publishing, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.support import DATA, ROOT
@@ -81,9 +81,9 @@ def publish(out: Path, run_id: str, night: datetime.date) -> Run:
         "risk_coverage": gathered.confidences.risk_coverage(),
         "labels": pa.concat_tables(gathered.labels),
     }
-    report_files = run.stage_report(of_report, {})
-    run.publish()
-    commit(run, totals=gathered.totals(), files=run.files(receipts), report_files=report_files)
+    report_files = publishing.stage_report(run, of_report, {})
+    publishing.publish(run)
+    commit(run, totals=gathered.totals(), files=publishing.files_of(run, receipts), report_files=report_files)
     run.clear_staging()
     return run
 

@@ -23,7 +23,7 @@ from mnist_batch.pipeline import actors, watching
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import opening, verifying
+from mnist_batch.runs import opening, parts, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.schemas import tables
 from mnist_batch.scoring import Settings
@@ -255,10 +255,10 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     run = opened([folder], ruler, out)
     assert run.opened is not None
     assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1), 20))) == 2
-    shorter = next(run.parts(tables.PREDICTIONS.names)).slice(1)
+    shorter = next(parts.read_parts(run, tables.PREDICTIONS.names)).slice(1)
     gathered = Aggregates.of_run(None)
     gathered.add(shorter)
-    run._write_part(0, 19, shorter, gathered.table())
+    parts.write_rows(run, 0, 19, shorter, gathered.table())
     with pytest.raises(BooksError, match="30 scans listed, 29 in the parts"):
         scoring.score(run, ONE_EACH)
     assert not (out / "predictions").exists()

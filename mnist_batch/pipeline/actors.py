@@ -11,6 +11,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.models.answers import Model, ModelSpec, answer
 from mnist_batch.reading import isolated
 from mnist_batch.reports.aggregates import Aggregates
+from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 
 READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
@@ -73,7 +74,7 @@ class Classify:
         # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
         rows, gathered = self.answered(batch), Aggregates.of_run(self.threshold)
         gathered.add(rows, batch["picture"])
-        receipt = self.run.write_part(rows, gathered.table())
+        receipt = parts.write_part(self.run, rows, gathered.table())
         failpoints.reach("part written")
         return pa.Table.from_pylist([asdict(receipt)])
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from mnist_batch.errors import BooksError
 from mnist_batch.intake import scans
 from mnist_batch.reports.aggregates import Aggregates
+from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run, digest, part_name
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Receipt
@@ -26,14 +27,14 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
     what was written: it has to be scored again, and the list is empty. Raises BooksError where the scans are not those
     listed.
     """
-    paths, receipts, gathered = run.part_paths(), list[Receipt](), Aggregates.of_run(opened.threshold)
+    paths, receipts, gathered = parts.part_paths(run), list[Receipt](), Aggregates.of_run(opened.threshold)
     kept: list[pa.Table] = []
     expected = [part_name(shard) for shard in range(len(opened.shard_sizes) or 1)]
-    for name in run.discard_foreign_files(expected):
+    for name in parts.discard_foreign_files(run, expected):
         log.warning("%s: no part, removed", name)
     for shard, name in enumerate(expected):
         content = locations.read(run.filesystem, paths[name])
-        written = run.receipt(shard) or _adopted(run, opened, shard, paths[name], content)
+        written = parts.receipt(run, shard) or _adopted(run, opened, shard, paths[name], content)
         if written is None or digest(content) != written[0].blake2b:
             log.warning("%s: not what was written, it is scored again", name)
             locations.delete_file(run.filesystem, paths[name])
@@ -67,4 +68,4 @@ def _adopted(run: Run, opened: Opened, shard: int, path: str, content: bytes) ->
     gathered = Aggregates.of_run(opened.threshold)
     gathered.add(rows)
     kept = gathered.table()
-    return run.write_receipt(shard, len(came), rows, pa.py_buffer(content), kept), kept
+    return parts.write_receipt(run, shard, len(came), rows, pa.py_buffer(content), kept), kept

@@ -13,7 +13,7 @@ from mnist_batch.reading import isolated
 from mnist_batch.reports import counting, examples, plots
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
-from mnist_batch.runs import series, verifying
+from mnist_batch.runs import parts, publishing, series, verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import File, Published
@@ -47,8 +47,8 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         refused=seen.slice(len(shown.mistakes) + len(doubtful)).to_pylist(),
         unreadable=shown.unreadable.to_pylist(),
     )
-    return run.stage_report(
-        staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
+    return publishing.stage_report(
+        run, staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
     )
 
 
@@ -99,14 +99,14 @@ def _rebuilt(run: Run, published: Published, labels: str | None, ignore_unlisted
     elif labels == "none":
         labels = None
     else:
-        pages = Counter(key for part in run.parts(["source", "scan"]) for key in scans.identities(part))
+        pages = Counter(key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part))
         truth = labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
     gathered = Aggregates.of_run(published.threshold)
-    for part in run.parts(tables.SHOWN):
+    for part in parts.read_parts(run, tables.SHOWN):
         gathered.add(part if truth is None else relabel(part, truth))
     published = replace(published, report_labels=labels, totals=gathered.totals())
     published = replace(published, report_files=stage(run, published, gathered))
-    run.publish()
+    publishing.publish(run)
     run.commit(published)
     run.clear_staging()
     return published

@@ -11,6 +11,7 @@ from pyarrow import csv
 
 from mnist_batch.errors import InputError
 from mnist_batch.reports import report
+from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
@@ -52,7 +53,7 @@ def write(run: Run, published: Published, file_name: str | Path, rows: str = "al
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         with (temporary or path).open("wb") as file:
             file.write(b"\xef\xbb\xbf" + ",".join(["night", "run", *COLUMNS]).encode() + b"\r\n")
-            for part in run.parts(COLUMNS):
+            for part in parts.read_parts(run, COLUMNS):
                 part = part if late is None else report.relabel(part, late)
                 found = part if chosen is None else part.filter(chosen)
                 written += len(found)

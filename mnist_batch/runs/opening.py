@@ -14,7 +14,7 @@ from mnist_batch import failpoints
 from mnist_batch.background import in_background
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake import scans, spread
-from mnist_batch.runs import discarding, series
+from mnist_batch.runs import discarding, parts, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -64,7 +64,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
             else:
                 log.info("run %s was refused and its sources list the same: what may pass is tried again", run.run_id)
-                run.discard_passing()
+                parts.discard_passing(run)
             yield run
             return
         refused_before: tuple[str, ...] = ()

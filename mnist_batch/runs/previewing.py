@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mnist_batch.intake import scans
-from mnist_batch.runs import discarding, series
+from mnist_batch.runs import discarding, parts, series
 from mnist_batch.runs.command import Command
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Published
@@ -23,13 +23,13 @@ def preview(command: Command) -> dict[str, Any]:
     """
     run, following, known = series.find_run(command.out, command.date, command.fingerprint, command.first)
     if isinstance(known, Opened) and not run.refused:
-        parts = len(run.part_paths())
+        done = len(parts.part_paths(run))
         return {
             "run_id": run.run_id,
             "would": "resume",
             "scans": known.scans,
             "shards": len(known.shard_sizes),
-            "shards_done": parts,
+            "shards_done": done,
         }
     listed, left_out = command.listed()
     shards = len(scans.cut(listed, command.shard_size))

@@ -13,7 +13,7 @@ from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import with_page_labels
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import isolated
-from mnist_batch.runs import series
+from mnist_batch.runs import parts, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -73,7 +73,7 @@ class Retry(Command):
     def failed(self) -> Mapping[tuple[str, str], list[int | None]]:
         """Each scan that is to be scored again, by source and scan, with the labels of its rows."""
         failed: dict[tuple[str, str], list[int | None]] = {}
-        for part in self.retried.parts([*tables.KEY, "label", "status"]):
+        for part in parts.read_parts(self.retried, [*tables.KEY, "label", "status"]):
             again = {*scans.identities(part.filter(_may_pass(part)))}
             for key, label in zip(scans.identities(part), part["label"].to_pylist(), strict=True):
                 if key in again:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mnist_batch.errors import InputError
-from mnist_batch.runs.run import LISTING, PARQUET, Run, part_name
+from mnist_batch.runs.parts import LISTING
+from mnist_batch.runs.run import PARQUET, Run, part_name
 from mnist_batch.schemas.facts import Opened, Published, RunFacts
 from mnist_batch.store import locations, locks
 

@@ -16,7 +16,7 @@ from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.reading import isolated
 from mnist_batch.reports import report
-from mnist_batch.runs import opening, series, verifying
+from mnist_batch.runs import opening, parts, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -81,7 +81,7 @@ def test_labels_that_came_with_the_run_are_in_the_table_too_and_come_back(ruler:
     run = published(tmp_path, ruler, labels="parent")
     assert labels_of(run) == {f"4/{digit}.png": 4 for digit in range(10)}
     assert len(mistakes(tmp_path)) == 9
-    listed = [key for part in run.parts(["source", "scan"]) for key in scans.identities(part)]
+    listed = [key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part)]
     pq.write_table(
         pa.table({"scan": [scan for _, scan in listed], "label": [int(scan[2]) for _, scan in listed]}),
         tmp_path / "truth.parquet",

@@ -17,7 +17,7 @@ from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.reading import isolated
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import verifying
+from mnist_batch.runs import parts, publishing, verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Receipt
@@ -49,23 +49,23 @@ def answered(run: Run, ruler: str, shard: int) -> pa.Table:
 def test_a_run_from_open_to_published(tmp_path: Path, ruler: str, scheme: str) -> None:
     run = opened(tmp_path, scheme)
     assert run.opened == run_facts.opened((2, 2, 1))
-    assert run.pending(3) == [0, 1, 2]
+    assert parts.pending(run, 3) == [0, 1, 2]
     written = write_part(run, answered(run, ruler, 1))
     assert (written.shard, written.scans, written.rows, written.unreadable) == (1, 2, 2, 0)
-    assert run.pending(3) == [0, 2]
+    assert parts.pending(run, 3) == [0, 2]
     assert not (tmp_path / "out/predictions").exists()
     write_part(run, answered(run, ruler, 0))
     write_part(run, answered(run, ruler, 2))
     receipts = audited(run)
     assert receipts[1] == written
     assert run.published is None
-    report = run.stage_report({"per_class": tables.PER_CLASS.empty_table()}, {"report.html": b"<p>"})
+    report = publishing.stage_report(run, {"per_class": tables.PER_CLASS.empty_table()}, {"report.html": b"<p>"})
     assert not (tmp_path / "out/per_class").exists()
-    run.publish()
-    run.publish()
-    files = run.files(receipts)
+    publishing.publish(run)
+    publishing.publish(run)
+    files = publishing.files_of(run, receipts)
     assert [file.rows for file in files] == [2, 2, 1]
-    assert run.pending(3) == []
+    assert parts.pending(run, 3) == []
     assert audited(run) == receipts  # a run killed here goes on from where its parts are now
     verifying.check_predictions(run, files)
     said = commit(run, files=files, report_files=report)
@@ -99,10 +99,10 @@ def test_a_part_holds_one_whole_shard_or_is_not_written(tmp_path: Path, ruler: s
         write_part(run, first.take([1, 0]))
     with pytest.raises(BooksError, match="4 scans came back"):
         write_part(run, pa.concat_tables([first, first]))
-    assert run.pending(3) == [0, 1, 2]
+    assert parts.pending(run, 3) == [0, 1, 2]
     write_part(run, first)
     write_part(run, first)  # a retry overwrites itself
-    assert run.pending(3) == [1, 2]
+    assert parts.pending(run, 3) == [1, 2]
 
 
 def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: str) -> None:
@@ -112,10 +112,10 @@ def test_publishing_again_after_a_kill_halfway_finishes(tmp_path: Path, ruler: s
     target = tmp_path / "out/predictions/run_date=2026-11-21/run_id=night"
     target.mkdir(parents=True)
     (tmp_path / "out/_staging/night/parts/part-00000").rename(target / "part-00000.parquet")
-    assert run.pending(3) == []
+    assert parts.pending(run, 3) == []
     receipts = audited(run)
-    run.publish()
-    verifying.check_predictions(run, run.files(receipts))
+    publishing.publish(run)
+    verifying.check_predictions(run, publishing.files_of(run, receipts))
     assert [receipt.rows for receipt in receipts] == [2, 2, 1]
 
 
@@ -123,17 +123,17 @@ def test_publishing_killed_while_parts_get_their_names_is_finished(tmp_path: Pat
     run = opened(tmp_path)
     for shard in range(3):
         write_part(run, answered(run, ruler, shard))
-    parts = tmp_path / "out/_staging/night/parts"
-    (parts / "part-00001").rename(parts / "part-00001.parquet")
-    assert run.pending(3) == []
-    files = run.files(audited(run))
+    staged = tmp_path / "out/_staging/night/parts"
+    (staged / "part-00001").rename(staged / "part-00001.parquet")
+    assert parts.pending(run, 3) == []
+    files = publishing.files_of(run, audited(run))
     assert [Path(file.path).name for file in files] == [f"part-{n:05d}.parquet" for n in range(3)]
-    (parts / "part-00001.parquet").write_bytes(b"damaged")  # and one that is not what was written is found
+    (staged / "part-00001.parquet").write_bytes(b"damaged")  # and one that is not what was written is found
     assert audited(run) == []
-    assert run.pending(3) == [1]
+    assert parts.pending(run, 3) == [1]
     write_part(run, answered(run, ruler, 1))
-    assert run.files(audited(run)) == files
-    run.publish()
+    assert publishing.files_of(run, audited(run)) == files
+    publishing.publish(run)
     verifying.check_predictions(run, files)
 
 
@@ -145,11 +145,13 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
         write_part(run, answered(run, ruler, shard))
     run.note_fatal(0, 1, "crashed", "why")
     run.beat(0, 1)
-    run.stage_report({name: schema.empty_table() for name, schema in tables.REPORT.items()}, {"report.html": b""})
+    publishing.stage_report(
+        run, {name: schema.empty_table() for name, schema in tables.REPORT.items()}, {"report.html": b""}
+    )
     staged = [path for path in (tmp_path / "out/_staging").rglob("*") if path.is_file()]
     assert len(staged) >= 3 + 3 + 3 + len(tables.REPORT)  # the manifest, the parts, their receipts, the report
     assert [path for path in staged if path.suffix == ".parquet"] == []
-    run.publish()
+    publishing.publish(run)
     published = list((tmp_path / "out").rglob("*.parquet"))
     assert len(published) == 3 + len(tables.REPORT)
     for path in published:
@@ -164,13 +166,13 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
 def test_a_temporary_file_of_a_killed_write_is_no_part(tmp_path: Path, ruler: str) -> None:
     run = opened(tmp_path)
     write_part(run, answered(run, ruler, 0))
-    parts = tmp_path / "out/_staging/night/parts"
-    (parts / ".part-00001.0badcafe.tmp").write_bytes(b"half of it")
-    assert run.pending(3) == [1, 2]
+    staged = tmp_path / "out/_staging/night/parts"
+    (staged / ".part-00001.0badcafe.tmp").write_bytes(b"half of it")
+    assert parts.pending(run, 3) == [1, 2]
     write_part(run, answered(run, ruler, 1))
     write_part(run, answered(run, ruler, 2))
     assert [receipt.rows for receipt in audited(run)] == [2, 2, 1]
-    run.publish()
+    publishing.publish(run)
     assert len(list((tmp_path / "out/predictions").rglob("*.*"))) == 3
 
 
@@ -178,8 +180,8 @@ def test_a_published_part_that_is_gone_or_shorter_is_found(tmp_path: Path, ruler
     run = opened(tmp_path)
     for shard in range(3):
         write_part(run, answered(run, ruler, shard))
-    files = run.files(audited(run))
-    run.publish()
+    files = publishing.files_of(run, audited(run))
+    publishing.publish(run)
     part = tmp_path / "out" / files[1].path
     pq.write_table(pq.read_table(part, partitioning=None).slice(1), part)
     with pytest.raises(BooksError, match=r"part-00001.parquet: changed since it was published"):
@@ -193,9 +195,9 @@ def test_an_empty_run_killed_while_publishing_finishes(tmp_path: Path) -> None:
     run = Run(str(tmp_path), "night", "2026-11-21")
     frozen(run, [])
     for _ in range(2):
-        run.write_empty_part(Aggregates.of_run(None).table())
-        files = run.files(audited(run))
-        run.publish()
+        parts.write_empty_part(run, Aggregates.of_run(None).table())
+        files = publishing.files_of(run, audited(run))
+        publishing.publish(run)
         assert [file.rows for file in files] == [0]
         verifying.check_predictions(run, files)
 
@@ -234,8 +236,8 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
     late.join()
     assert len(errors) == 1
     assert "another process has taken this run over" in errors[0]
-    files = newer.files(audited(newer))
-    newer.publish()
+    files = publishing.files_of(newer, audited(newer))
+    publishing.publish(newer)
     commit(newer, files=files)
     newer.clear_staging()
     with pytest.raises(Locked, match="another process has taken this run over"):

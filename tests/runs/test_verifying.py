@@ -13,6 +13,7 @@ import pytest
 from jobs import discard, report, score, verify
 from jobs import list as list_job
 from mnist_batch import failpoints
+from mnist_batch.runs import publishing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.support import DATA
@@ -139,7 +140,7 @@ def test_what_changes_between_the_audit_and_run_json_is_no_truth(
 ) -> None:
     """run.json has the digests of the writers, so a part that is shortened at the last moment is found."""
     out = tmp_path / "out"
-    publish, reach = Run.publish, failpoints.reach
+    publish, reach = publishing.publish, failpoints.reach
 
     def shorten() -> None:
         [part] = [path for path in out.rglob("part-00001*") if path.parent.name in ("parts", "run_id=late")]
@@ -155,7 +156,7 @@ def test_what_changes_between_the_audit_and_run_json_is_no_truth(
         reach(point, *rest)
 
     if moment == "report staged":
-        monkeypatch.setattr(Run, "publish", late_publish)
+        monkeypatch.setattr(publishing, "publish", late_publish)
     else:
         monkeypatch.setattr(failpoints, "reach", late_reach)
     arguments = [scans_folder(20), "--model", ruler, "--out", out, "--run-id", "late", "--shard-size", 10]

@@ -21,9 +21,10 @@ from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing, watching
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import isolated
-from mnist_batch.runs import discarding, opening, series, verifying
+from mnist_batch.runs import discarding, opening, publishing, series, verifying
 from mnist_batch.runs.command import Command
-from mnist_batch.runs.run import Receipt, Run, parquet
+from mnist_batch.runs.run import Run, parquet
+from mnist_batch.schemas.facts import Receipt
 from mnist_batch.store import locations, retry
 from tests.support import s3
 from tests.support.ruler import picture_of, write_scan
@@ -168,8 +169,8 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     for shard in range(3):
         classify(isolated.preprocess(run.shard(shard), shard))
     assert run.opened
-    files = run.files(auditing.audit(run, run.opened)[0])
-    run.publish()
+    files = publishing.files_of(run, auditing.audit(run, run.opened)[0])
+    publishing.publish(run)
     commit(run, files=files)
     run.clear_staging()
     verifying.check_predictions(run, files)

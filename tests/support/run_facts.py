@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
+from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Arguments, LimitFacts, ModelFacts, Opened, Published, Receipt
@@ -75,7 +76,7 @@ def write_part(run: Run, rows: pa.Table) -> Receipt:
     """Write the part of these rows, as Classify does."""
     gathered = Aggregates.of_run(None)
     gathered.add(rows)
-    return run.write_part(rows, gathered.table())
+    return parts.write_part(run, rows, gathered.table())
 
 
 def with_totals(said: Published, **totals: Any) -> Published:

@@ -1,0 +1,152 @@
+"""The parts of a run and their receipts: written, found, read, deleted."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mnist_batch.errors import BooksError, StorageError
+from mnist_batch.runs.run import PARQUET, Run, digest, parquet, part_name
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Receipt, as_json, from_json
+from mnist_batch.statuses import PASSING, READ
+from mnist_batch.store import locations
+from mnist_batch.wording import counted
+
+LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
+RECEIPT = b"mnist_batch.receipt"  # in the metadata of a receipt's file, beside what was gathered of the part
+
+
+def part_paths(run: Run) -> dict[str, str]:
+    """The path of every part by its name: staged, or already moved while publishing goes on."""
+    return {
+        name.removesuffix(PARQUET): f"{folder}/{name}"
+        for folder in (f"{run.staging}/parts", run.table_folder("predictions"))
+        for name in locations.names(run.filesystem, folder)
+        if not name.startswith(".")
+    }
+
+
+def pending(run: Run, shards: int) -> list[int]:
+    """The numbers of the shards that have no part yet."""
+    there = part_paths(run)
+    return [number for number in range(shards) if part_name(number) not in there]
+
+
+def write_part(run: Run, rows: pa.Table, gathered: pa.Table) -> Receipt:
+    """Write the answers of one whole shard as its part, which appears whole or not at all.
+
+    ``rows`` are those of Classify, ``gathered`` is what a report needs of them (``Aggregates.table``). Raises
+    BooksError unless the rows are the scans of exactly one shard of the frozen manifest, each once and in its order.
+    """
+    run.check_attempt()
+    shards = pc.unique(rows["shard"]).to_pylist()
+    if len(shards) != 1:
+        raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
+    manifest = run.shard(shards[0])
+    listed = manifest.select(["source", "scan"])
+    numbers = rows["row"].to_numpy()
+    first_pages = np.flatnonzero(np.diff(numbers, prepend=-1))
+    came = rows.select(["source", "scan"]).take(first_pages).cast(listed.schema)
+    if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
+        raise BooksError(f"shard {shards[0]}: {counted(len(came), 'scan')} came back for {len(listed):,} listed")
+    unplaced = _unplaced(manifest["page_labels"], np.bincount(numbers), rows["status"].take(first_pages))
+    return write_rows(run, shards[0], len(listed), rows, gathered, unplaced)
+
+
+def write_empty_part(run: Run, gathered: pa.Table) -> None:
+    """Write the one part of a run that found no scan: no rows, and every column with its type."""
+    if not part_paths(run):
+        write_rows(run, 0, 0, tables.PREDICTIONS.empty_table(), gathered)
+
+
+def write_rows(
+    run: Run, shard: int, scans: int, rows: pa.Table, gathered: pa.Table, unplaced_labels: int = 0
+) -> Receipt:
+    """Write the rows of a shard of so many ``scans`` as its part, and its receipt, unchecked."""
+    typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
+    content = run.parquet(typed, {LISTING: run.listing})
+    # The receipt comes first: a part without one, or one that differs, is scored again.
+    receipt = write_receipt(run, shard, scans, rows, content, gathered, unplaced_labels)
+    path = f"{run.staging}/parts/{part_name(shard)}"
+    locations.write_whole(run.filesystem, path, content, run.check_attempt)
+    return receipt
+
+
+def write_receipt(
+    run: Run,
+    shard: int,
+    scans: int,
+    rows: pa.Table,
+    content: pa.Buffer,
+    gathered: pa.Table,
+    unplaced_labels: int = 0,
+) -> Receipt:
+    """Write the receipt of a part: the digest of its file, ``content``, and what was ``gathered`` of its rows."""
+    read = pc.sum(pc.is_in(rows["status"].cast(pa.string()), pa.array(READ))).as_py() or 0
+    labelled = len(rows) - rows["label"].null_count
+    receipt = Receipt(
+        shard, scans, len(rows), len(rows) - read, labelled, unplaced_labels, len(content), digest(content)
+    )
+    gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
+    locations.write_whole(run.filesystem, f"{run.staging}/receipts/{part_name(shard)}", parquet(gathered))
+    return receipt
+
+
+def receipt(run: Run, shard: int) -> tuple[Receipt, pa.Table] | None:
+    """Read the receipt of a part and what was gathered of its rows; None if it is missing or damaged."""
+    content = locations.read_if_there(run.filesystem, f"{run.staging}/receipts/{part_name(shard)}")
+    try:
+        gathered = pq.read_table(pa.BufferReader(content or b""))
+        return from_json(Receipt, gathered.schema.metadata[RECEIPT]), gathered
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def discard_foreign_files(run: Run, parts: Sequence[str]) -> list[str]:
+    """Delete the staged files that are none of ``parts``, and return their names.
+
+    The temporary file of a write that was killed is deleted too, and not returned.
+    """
+    folder = f"{run.staging}/parts"
+    foreign = [name for name in locations.names(run.filesystem, folder) if name.removesuffix(PARQUET) not in parts]
+    for name in foreign:
+        locations.delete_file(run.filesystem, f"{folder}/{name}")
+    return [name.removesuffix(PARQUET) for name in foreign if name[0] != "."]
+
+
+def discard_passing(run: Run) -> None:
+    """Delete the staged parts with a row in ``PASSING``, and the notes on fatal scans: they are tried again."""
+    for name in locations.names(run.filesystem, f"{run.staging}/parts"):
+        path = f"{run.staging}/parts/{name}"
+        try:
+            statuses = locations.read_table(run.filesystem, path, ["status"])["status"]
+        except StorageError:
+            raise
+        except (pa.ArrowException, OSError):  # the audit will name it
+            continue
+        if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(PASSING))).as_py():
+            locations.delete_file(run.filesystem, path)
+    locations.delete_folder(run.filesystem, f"{run.staging}/fatal")
+
+
+def read_parts(run: Run, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read these columns of each part, in order."""
+    for _, path in sorted(part_paths(run).items()):
+        yield locations.read_table(run.filesystem, path, columns)
+
+
+def _unplaced(page_labels: pa.ChunkedArray, pages: NDArray[np.int64], statuses: pa.ChunkedArray) -> int:
+    """Count the labels of pages that their scan does not have; for a scan that could not be read this is unknown."""
+    if page_labels.null_count == len(page_labels):
+        return 0
+    of_scans = zip(page_labels.to_pylist(), pages.tolist(), statuses.to_pylist(), strict=True)
+    return sum(
+        label is not None
+        for labels, count, status in of_scans
+        if labels and (count > 1 or status in READ)
+        for label in labels[count:]
+    )

@@ -1,0 +1,51 @@
+"""A run's files: staged, then moved to where they are read, so that each table appears whole."""
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+
+from mnist_batch import failpoints
+from mnist_batch.runs.run import PARQUET, Run, digest, part_name
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import File, Receipt
+from mnist_batch.store import locations
+
+
+def stage_report(run: Run, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> tuple[File, ...]:
+    """Write the report tables and the ``pages`` that people open, by name, into staging.
+
+    Returns these files as run.json will list them, with the paths that they will have.
+    """
+    files = []
+    for table, rows in tables_of_report.items():
+        content = run.parquet(rows)
+        locations.write_whole(run.filesystem, f"{run.staging}/{table}/report", content)
+        files.append(_file(run, f"{run.table_folder(table)}/report{PARQUET}", content, len(rows)))
+    for name, page in sorted(pages.items()):
+        locations.write_whole(run.filesystem, f"{run.staging}/pages/{name}", page)
+        files.append(_file(run, f"{run.folder}/{name}", page))
+    return tuple(files)
+
+
+def files_of(run: Run, receipts: Iterable[Receipt]) -> tuple[File, ...]:
+    """The published parts as run.json lists them: with the digests of their writers."""
+    folder = run.table_folder("predictions").removeprefix(f"{run.root}/")
+    return tuple(
+        File(f"{folder}/{part_name(receipt.shard)}{PARQUET}", receipt.bytes, receipt.blake2b, receipt.rows)
+        for receipt in receipts
+    )
+
+
+def _file(run: Run, path: str, content: bytes | pa.Buffer, rows: int | None = None) -> File:
+    return File(path.removeprefix(f"{run.root}/"), len(content), digest(content), rows)
+
+
+def publish(run: Run) -> None:
+    """Move the parts, then the report, to where they are read; called again after a kill, it finishes."""
+    locations.move_folder(run.filesystem, f"{run.staging}/parts", run.table_folder("predictions"), PARQUET)
+    failpoints.reach("predictions published")
+    for table in tables.REPORT:
+        report = f"{run.table_folder(table)}/report{PARQUET}"
+        locations.move_file(run.filesystem, f"{run.staging}/{table}/report", report)
+    for name in locations.names(run.filesystem, f"{run.staging}/pages"):
+        locations.move_file(run.filesystem, f"{run.staging}/pages/{name}", f"{run.folder}/{name}")
