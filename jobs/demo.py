@@ -1,4 +1,4 @@
-"""The whole story on the embedded MNIST: write scans, train on two workers, score them, read the report."""
+"""A demonstration on the embedded MNIST: write scans, train on two workers, score them, open the report."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from . import score, session, train
 
 DESCRIPTION = """\
 Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms with it and with the
-bundle that comes with the package, show the reports.
+shipped bundle, and show the reports.
 
-Everything goes below --folder and may be run again."""
+All files go below --folder. You may run it again."""
 
 TARGET_ERROR = "0.001"
 BOXES_PER_FORM = 10
@@ -27,22 +27,22 @@ FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the first exit code that is not 0."""
     arguments = session.parser("jobs.demo", DESCRIPTION)
-    arguments.add_argument("--folder", default="demo", metavar="FOLDER", help="where everything goes")
-    arguments.add_argument("--scans", type=int, default=3000, metavar="N", help="digits to write as scans")
-    arguments.add_argument("--epochs", type=int, default=5, metavar="N", help="times through the training digits")
+    arguments.add_argument("--folder", default="demo", metavar="FOLDER", help="the folder for all files")
+    arguments.add_argument("--scans", type=int, default=3000, metavar="N", help="number of digits to write as scans")
+    arguments.add_argument("--epochs", type=int, default=5, metavar="N", help="passes over the training digits")
     given = arguments.parse_args(argv)
     return session.run(lambda: tell(Path(given.folder).absolute(), given.scans, given.epochs))
 
 
 def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
-    """The whole story below ``folder``, on one Ray; it ends with the first job that does not end well."""
+    """Run the demonstration below ``folder``, on one Ray; stop at the first job that fails."""
     forms, truth, model, out = (str(folder / name) for name in ("forms", "truth.csv", "models/hidden", "out"))
 
     print(f"1. Writing {scans:,} MNIST test digits as scanned forms to {forms}", flush=True)
     pictures, labels = digits.mnist("test")
     write_forms(folder, pictures[:scans], labels[:scans])
 
-    session.connect(None)  # one Ray for both jobs
+    session.connect(None)  # one Ray for all jobs
     print(f"2. Training the model «hidden» on 2 Ray workers, into {model}", flush=True)
     code = train.main(["--model", "hidden", "--workers", "2", "--epochs", str(epochs), "--out", model])
     if code:
@@ -54,7 +54,7 @@ def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
         return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
     print(
-        f"4. Scoring them with the bundle that comes with the package, accepting what is sure enough, into {out}",
+        f"4. Scoring them with the shipped bundle, with a target error of {TARGET_ERROR}, into {out}",
         flush=True,
     )
     code = score.main([forms, "--labels", truth, "--target-error", TARGET_ERROR, "--out", out])
@@ -62,7 +62,7 @@ def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
         return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
     newest = max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
-    print("\n5. Read the predictions, in one line each; every scan is in both runs:")
+    print("\n5. Read the predictions, with one line for each reader; every scan is in both runs:")
     print(
         f"   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') "
         "SELECT run, count(*) AS rows, count(*) FILTER (digit <> label) AS mistakes GROUP BY run;"
@@ -74,9 +74,9 @@ def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
 
 
 def write_forms(folder: Path, pictures: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:
-    """Write digits as the boxes of forms below ``folder/forms``, five broken scans, and ``folder/truth.csv``.
+    """Write digits as boxes of forms below ``folder/forms``, five broken scans, and the labels in ``folder/truth.csv``.
 
-    A file that is there already stays as it is, so that a second demo scores the same scans.
+    Existing files are not written again, so that a second run of the demo scores the same scans.
     """
     rows = []
     for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):

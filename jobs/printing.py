@@ -1,4 +1,4 @@
-"""What a terminal shows of a published run."""
+"""The text that a terminal shows for a published run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", 
 
 
 def run_text(run: Run, totals: Totals) -> str:
-    """A run for a terminal: the answers where they are few or nobody knows the truth, the classes, the totals."""
+    """A run as text: its answers if they are few or there are no labels, otherwise its classes; then its totals."""
     if totals.rows <= FEW:
         pieces = [answers_text(run)]
     elif totals.labelled or totals.none_answered:
@@ -37,7 +37,7 @@ def run_text(run: Run, totals: Totals) -> str:
 
 
 def answers_text(run: Run, most: int = FEW) -> str:
-    """A line a row of the first ``most``: its digit and confidence, or why it has none."""
+    """One line for each of the first ``most`` rows: its digit and confidence, or its status and reason."""
     rows: list[dict[str, Any]] = []
     for part in parts.read_parts(run, SHOWN):
         rows += part.slice(0, most - len(rows)).to_pylist()
@@ -59,12 +59,12 @@ def _answer(row: Mapping[str, Any], with_source: bool) -> str:
 
 
 def counts_text(answers: Mapping[str, int]) -> str:
-    """How many scans were read as each digit, in one line."""
+    """The number of scans read as each digit, in one line."""
     return "read as " + ", ".join(f"{digit}: {count:,}" for digit, count in answers.items())
 
 
 def per_class_text(run: Run) -> str:
-    """The run's per_class table for a terminal; what is null shows as a dash, decisions only where there is a rule."""
+    """The per_class table of a run as text, with a dash for null; the columns of decisions only if there is a rule."""
     path = f"{run.table_folder('per_class')}/report.parquet"
     table = locations.read_table(run.filesystem, path)
     table = table.select([name for name in tables.PER_CLASS.names if name in table.column_names])
@@ -80,25 +80,25 @@ def per_class_text(run: Run) -> str:
 
 
 def decisions(totals: Totals) -> dict[str, int]:
-    """How many rows are accepted, for review and accepted wrongly: what of it is known without a rule or labels."""
+    """The numbers of rows accepted, for review and accepted wrongly, as far as the run's rule and labels give them."""
     names = ("accepted", "review", "accepted_labelled", "accepted_errors")
     return {name: value for name in names if (value := getattr(totals, name)) is not None}
 
 
 def totals_text(totals: Totals) -> str:
-    """The run's totals in a sentence or two."""
+    """The totals of a run in one line."""
     text = f"{totals.scored:,} of {counted(totals.rows, 'row')} scored"
     if totals.blank:
         text += f"; {totals.blank:,} blank"
     if totals.refused:
-        text += f"; {totals.refused:,} refused as not one digit"
+        text += f"; {totals.refused:,} refused (no digit, or several)"
     if totals.unreadable:
         reasons = ", ".join(f"{count:,} {name}" for name, count in totals.statuses.items() if name not in READ)
         text += f"; {totals.unreadable:,} could not be read: {reasons}"
     if totals.accuracy is not None:
-        text += f"; {totals.correct:,} of {totals.labelled:,} labelled right ({100 * totals.accuracy:.2f} %)"
+        text += f"; {totals.correct:,} of {totals.labelled:,} with a label right ({100 * totals.accuracy:.2f} %)"
     if totals.labelled_none:
-        text += f"; of {totals.labelled_none:,} labelled none {totals.none_refused:,} rightly without an answer"
+        text += f"; of {totals.labelled_none:,} labelled none, {totals.none_refused:,} rightly without an answer"
         text += f", {totals.none_answered:,} answered"
         if totals.none_accepted:
             text += f" ({totals.none_accepted:,} accepted)"
@@ -107,5 +107,5 @@ def totals_text(totals: Totals) -> str:
     if totals.accepted is not None:
         text += f"; {totals.accepted:,} accepted, {totals.review:,} for review"
     if totals.accepted_errors is not None:
-        text += f"; of {totals.accepted_labelled:,} accepted and labelled {totals.accepted_errors:,} wrong"
+        text += f"; of {totals.accepted_labelled:,} accepted with a label, {totals.accepted_errors:,} wrong"
     return text

@@ -2,8 +2,8 @@
 
 import os
 
-# Forms that people filled in are read here, so nothing is reported to anybody: neither to the makers of ONNX Runtime,
-# which reads this when it is imported, nor to those of Ray.
+# Scans may be personal, so nothing is reported: not to the makers of Ray, and not to those of ONNX Runtime, which reads
+# its variable when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 

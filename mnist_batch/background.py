@@ -1,4 +1,4 @@
-"""Work in the background of other work that may take long."""
+"""Work in the background of other work."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def in_background(work: Callable[[], object], after_seconds: float) -> Iterator[None]:
-    """Do ``work`` in a thread if the block takes longer than ``after_seconds``, and wait for it when the block ends.
+    """Run ``work`` in a thread if the block takes longer than ``after_seconds``; wait for it when the block ends.
 
-    What it raises is raised at the end of the block. An interrupt of the block is raised at once.
+    An exception from ``work`` is raised at the end of the block. An interrupt of the block is raised at once.
     """
     over, done, interrupted = threading.Event(), Future[object](), False
 
@@ -20,9 +20,9 @@ def in_background(work: Callable[[], object], after_seconds: float) -> Iterator[
             return
         try:
             done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
+        except BaseException as error:  # noqa: BLE001 - it is raised again at the end of the block
             done.set_exception(error)
-        threading.Event().wait()  # the processes of a Ray end with the thread that started them
+        threading.Event().wait()  # keep the thread: the processes of a Ray end with the thread that started them
 
     threading.Thread(target=do, daemon=True).start()
     try:

@@ -1,58 +1,58 @@
-"""The ways a job ends other than well, each with its exit code."""
+"""The exceptions that end a job, each with its exit code."""
 
 from mnist_batch.statuses import Status
 
 
 class JobError(Exception):
-    """A job's end that its user can act on; ``exit_code`` is what the process returns."""
+    """An error that the user can act on; the process returns ``exit_code``."""
 
     exit_code = 5
 
 
 class InputError(JobError, ValueError):
-    """An argument or input file breaks a rule; the message names it, the rule, the value and a remedy."""
+    """An argument or input file breaks a rule; the message names it, the rule, the value and what to do."""
 
     exit_code = 2
 
 
 class TooManyUnreadable(JobError):
-    """More of the scans could not be read than the run allows; what was found is staged, not published."""
+    """More scans could not be read than the run allows; the results are staged but not published."""
 
     exit_code = 3
 
 
 class Locked(JobError):
-    """Another process is at work on the same run."""
+    """Another process is working on the same run."""
 
     exit_code = 75
 
 
 class BooksError(JobError):
-    """The rows written are not the scans listed, or a part is missing or damaged."""
+    """The rows do not match the scans listed, or a part is missing or damaged."""
 
     exit_code = 5
 
 
 class DamagedRun(JobError):
-    """What a run says of itself, in run.json or opened.json, cannot be read."""
+    """A file that describes a run, such as run.json or opened.json, cannot be read."""
 
     exit_code = 5
 
 
 class StorageError(JobError, OSError):
-    """The disk or store did not take what was written; nothing is lost, and the rerun finishes."""
+    """A disk or store failed; finished work is kept, and the same command finishes the run."""
 
     exit_code = 5
 
 
 class Stalled(JobError):
-    """Nothing has come out of the run for longer than it may take, or its processes keep dying."""
+    """No shard was finished for too long, or the processes of the run keep dying."""
 
     exit_code = 5
 
 
 class Unreadable(Exception):
-    """A scan or page that is not scored: ``status`` is one of ``Status``, ``reason`` says what was wrong."""
+    """A scan or page that cannot be scored; ``reason`` says what is wrong with it."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(f"{status}: {reason}")

@@ -1,7 +1,7 @@
-"""Faults on purpose, for tests: where MNIST_BATCH_FAILPOINTS names a folder, the files in it say what goes wrong where.
+"""Injected faults, for tests: the files in the folder MNIST_BATCH_FAILPOINTS say which fault happens at which point.
 
-A file named for a point holds an action of ``ACTIONS``; it is taken away when it fires, so that it fires once
-among all processes, unless its text ends in ``always``.
+The name of a file is a point, its text an action of ``ACTIONS``. The file is renamed when the fault fires, so that it
+fires once among all processes, unless its text ends in ``always``.
 """
 
 import errno
@@ -16,7 +16,7 @@ FOLDER = os.environ.get("MNIST_BATCH_FAILPOINTS")
 
 
 def reach(point: str, path: bytes = b"") -> None:
-    """Do what is set for this point, or for the file that it is at; nothing where nothing is."""
+    """Fire the fault that is armed for this point, or for this point and the name of the file at ``path``, if any."""
     if FOLDER is None:
         return
     name = f"{point} {os.path.basename(os.fsdecode(path))}".rstrip()
@@ -51,7 +51,7 @@ def _allocate(_: Path) -> None:
 
 def _hold(armed: Path) -> None:
     while armed.with_name(f"{armed.name}.fired").exists():
-        time.sleep(0.05)  # until the test takes the file away: another process, which has nothing else to wake this one
+        time.sleep(0.05)  # until the test deletes the file; it runs in another process and cannot wake this one
 
 
 def _fail(number: int) -> Callable[[Path], None]:

@@ -1,4 +1,4 @@
-"""Which software made a bundle or a run."""
+"""The versions of the software, which bundles and runs record."""
 
 import platform
 from importlib import metadata
@@ -16,10 +16,10 @@ PACKAGES = (
 
 
 def packages() -> list[str]:
-    """Every installed package as ``name==version``: the lock of what was at work."""
+    """Every installed package as ``name==version``, sorted."""
     return sorted({f"{package.name}=={package.version}" for package in metadata.distributions()})
 
 
 def versions() -> dict[str, str]:
-    """Package name -> installed version, and Python's own."""
+    """The installed versions of ``PACKAGES`` and of Python, by name."""
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}

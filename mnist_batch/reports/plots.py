@@ -1,4 +1,4 @@
-"""Pictures of a run and the page that people open: heatmap, bars, curves, report.html."""
+"""The pictures of a run and its page: heatmap, bars, curves, report.html."""
 
 import base64
 import importlib
@@ -21,20 +21,20 @@ from mnist_batch.statuses import MEANINGS, READ
 
 
 def import_ahead() -> None:
-    """Begin to import what draws, in a thread: a caller that waits for Ray does not wait for it afterwards."""
+    """Start importing matplotlib in a thread, so that the import runs while the caller waits for Ray."""
     threading.Thread(target=importlib.import_module, args=["matplotlib.backends.backend_agg"], daemon=True).start()
 
 
 def confusion(matrix: NDArray[np.int64]) -> bytes:
-    """A heatmap, as PNG, of counts label x answer, int64 (11, 10), the last label being none.
+    """A heatmap, as PNG, of the counts of label x answer, int64 (11, 10); the last label is none.
 
-    Colour is the share of the label's scans, so that a rare digit shows as well as a common one; the number
-    in a cell is the count, left out where it is 0. The row of none is left out where nothing in it was answered.
+    Colour is the share among the scans with that label, so that a rare digit is as visible as a common one. The number
+    in a cell is the count; zeros are left out. The row of none is left out if all its counts are 0.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
     matrix = matrix if matrix[CLASSES:].any() else matrix[:CLASSES]
-    # The diagonal would drown every mistake: colour follows the square root.
+    # Colour follows the square root: on a linear scale the diagonal would hide every mistake.
     shade = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
     figure = new_figure(6.2, 6.4)
     axes = figure.subplots()
@@ -53,7 +53,7 @@ def confusion(matrix: NDArray[np.int64]) -> bytes:
 
 
 def answers(counts: Mapping[str, int]) -> bytes:
-    """Bars, as PNG, of how many scans were answered with each digit, for a run without labels."""
+    """Bars, as PNG, of the number of scans answered with each digit, for a run without labels."""
     figure = new_figure(7.5, 3.6)
     axes = figure.subplots()
     bars = axes.bar(list(counts), list(counts.values()), color=BLUE)
@@ -65,9 +65,9 @@ def answers(counts: Mapping[str, int]) -> bytes:
 
 
 def reliability(bins: pa.Table) -> bytes:
-    """The share of right answers by confidence, as PNG, from a ``calibration`` with labels; below, how many there are.
+    """The share of right answers by confidence and, below, their number, as PNG, from a ``calibration`` with labels.
 
-    A bar is the share's 95 % interval.
+    The error bars are 95 % intervals.
     """
     rows = [row for row in bins.to_pylist() if row["count"]]
     right = np.array([row["accuracy"] for row in rows])
@@ -87,7 +87,7 @@ def reliability(bins: pa.Table) -> bytes:
 
 
 def confidences(bins: pa.Table) -> bytes:
-    """How many answers there are by confidence, as PNG, from a ``calibration`` without labels."""
+    """The number of answers by confidence, as PNG, from a ``calibration`` without labels."""
     figure = new_figure(6, 2.8)
     _bars(figure.subplots(), bins.to_pylist())
     return as_png(figure)
@@ -99,7 +99,7 @@ def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set(xlabel="confidence", ylabel="scans", xlim=(0, 1.01))
     if max(row["count"] for row in rows) < 10:
         axes.yaxis.get_major_locator().set_params(integer=True)
-    else:  # by the logarithm: nearly all answers are in the last bin
+    else:  # logarithmic, because nearly all answers are in the last bin
         axes.set_yscale("log")
         axes.set_ylim(0.7, None)
     axes.spines[["top", "right"]].set_visible(False)
@@ -108,7 +108,7 @@ def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 def risk(curve: pa.Table, totals: Totals, target_error: float | None) -> bytes:
     """The share of wrong answers by the share accepted, as PNG, from a ``risk_coverage`` with labels.
 
-    A dot is what the run's own rule accepted, a line the error it was to keep, where there is one.
+    If the run has a rule, a dot shows what it accepted and a line shows its target error.
     """
     rows = [row for row in curve.to_pylist() if row["accepted"]]
     figure = new_figure(6, 4)
@@ -124,9 +124,9 @@ def risk(curve: pa.Table, totals: Totals, target_error: float | None) -> bytes:
 
 
 def coverage(curve: pa.Table, totals: Totals, threshold: float | None) -> bytes:
-    """The share of answers accepted by threshold, as PNG, from a ``risk_coverage`` without labels.
+    """The share of answers accepted at each threshold, as PNG, from a ``risk_coverage`` without labels.
 
-    A dot is what the run's own rule accepted, where there is one.
+    If the run has a rule, a dot shows what it accepted.
     """
     rows = [row for row in curve.to_pylist() if row["accepted"]]
     figure = new_figure(6, 4)
@@ -140,7 +140,7 @@ def coverage(curve: pa.Table, totals: Totals, threshold: float | None) -> bytes:
 
 
 def _nines(confidence: float) -> float:
-    # 0.9, 0.99 and 0.999 are as far apart as they matter.
+    # The number of nines, so that 0.9, 0.99 and 0.999 are equally far apart.
     return float(-np.log10(max(1 - confidence, 1e-7)))
 
 
@@ -159,7 +159,7 @@ def _percent(share: float, _: int) -> str:
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mnist_batch.reports", "."),
-        autoescape=True,  # a scan called <script> is text
+        autoescape=True,  # a scan named <script> is shown as text
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -172,7 +172,7 @@ def _template() -> jinja2.Template:
 
 
 def _sure(confidence: float) -> str:
-    # Never rounded up to 100: what is not certain is not shown as certain.
+    # Never rounded up to 100: an uncertain answer must not look certain.
     return f"{min(int(confidence * 10_000), 9_999) / 100:.2f}"
 
 
@@ -189,7 +189,7 @@ def page(
     refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
 ) -> str:
-    """``report.html`` of a run in ``out``: one self-contained page that opens offline."""
+    """``report.html`` of a run in ``out``: one self-contained page that opens without a network."""
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
     return _template().render(
         out=shlex.quote(out),

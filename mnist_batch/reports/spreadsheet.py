@@ -1,4 +1,4 @@
-"""A published run as a CSV file, for people who open it in a spreadsheet."""
+"""A published run as a CSV file, for spreadsheets."""
 
 import logging
 import secrets
@@ -21,9 +21,9 @@ from mnist_batch.store import locations
 log = logging.getLogger(__name__)
 
 COLUMNS = ["scan", "source", "page", "status", "reason", "digit", "confidence", "label", "decision", "content", "model"]
-MOST_ROWS = 1_048_575  # of a sheet in Excel, below its head
+MOST_ROWS = 1_048_575  # of a sheet in Excel, without its header
 
-# The choices of ``rows``: which rows of predictions each is.
+# The choices of ``rows``, and the rows of predictions that each selects.
 ROWS: Mapping[str, pc.Expression | None] = {
     "all": None,
     "review": pc.field("decision") == "review",
@@ -33,37 +33,36 @@ ROWS: Mapping[str, pc.Expression | None] = {
 
 
 def write(run: Run, published: Published, file_name: str | Path, rows: str = "all") -> int:
-    """Write the rows of a published run to a CSV file, whole or not at all, and return how many they are.
+    """Write rows of a published run to a CSV file, whole or not at all, and return their number.
 
-    ``rows`` is one of ``ROWS``. Labels are those of the last report, written as a label file has them. The columns
-    are night, run and ``COLUMNS``. The file is UTF-8 with the mark by which Excel knows it. A text that a
-    spreadsheet would run as a formula begins with an apostrophe. Raises InputError for a file that cannot be
-    written.
+    ``rows`` is one of ``ROWS``. The columns are night, run and ``COLUMNS``. Labels are those of the last report,
+    written as in a label file. The file is UTF-8 with a byte order mark, by which Excel recognises it. A text that a
+    spreadsheet would run as a formula gets an apostrophe in front. Raises InputError if the file cannot be written.
     """
     if locations.is_uri(str(file_name)):
         raise InputError(
-            f"--csv {str(file_name)!r}: a CSV file is written to a disk; give a path, and copy it from there"
+            f"--csv {str(file_name)!r}: a CSV file is written to a disk; give a path, then copy the file to the store"
         )
     path = Path(file_name)
     chosen, written, late = ROWS[rows], 0, report.late_labels(run, published)
     temporary = None
     try:
-        if path.is_file() or not path.exists():  # a pipe or terminal, such as /dev/stdout, is not there to be replaced
-            path = path.resolve()  # a link stays one
+        if path.is_file() or not path.exists():  # a pipe or terminal, such as /dev/stdout, cannot be replaced
+            path = path.resolve()  # a link stays a link
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         with (temporary or path).open("wb") as file:
             file.write(b"\xef\xbb\xbf" + ",".join(["night", "run", *COLUMNS]).encode() + b"\r\n")
             for part in parts.read_parts(run, COLUMNS):
                 part = part if late is None else report.relabel(part, late)
-                found = part if chosen is None else part.filter(chosen)
-                written += len(found)
-                csv.write_csv(_plain(run, found), file, csv.WriteOptions(include_header=False, eol="\r\n"))
+                part = part if chosen is None else part.filter(chosen)
+                written += len(part)
+                csv.write_csv(_plain(run, part), file, csv.WriteOptions(include_header=False, eol="\r\n"))
         if temporary:
             temporary.replace(path)
     except OSError as error:
         if temporary:
             temporary.unlink(missing_ok=True)
-        raise InputError(f"--csv {str(path)!r}: cannot be written ({error.strerror}); name another file") from None
+        raise InputError(f"--csv {str(path)!r}: cannot be written ({error.strerror}); give another file") from None
     if written > MOST_ROWS:
         log.warning("%s has %s rows; Excel shows the first %s", path, f"{written:,}", f"{MOST_ROWS:,}")
     return written
@@ -75,9 +74,9 @@ def _plain(run: Run, rows: pa.Table) -> pa.Table:
         for name, value in (("night", run.run_date), ("run", run.run_id))
     }
     hexadecimal = [None if value is None else value.hex() for value in rows["content"].to_pylist()]
-    said = pc.if_else(pc.equal(rows["label"], tables.NO_DIGIT), "none", rows["label"].cast(pa.string()))
+    labels = pc.if_else(pc.equal(rows["label"], tables.NO_DIGIT), "none", rows["label"].cast(pa.string()))
     columns = {name: rows[name] for name in rows.column_names}
-    columns |= {"content": pa.array(hexadecimal, pa.string()), "label": said}
+    columns |= {"content": pa.array(hexadecimal, pa.string()), "label": labels}
     for name, column in columns.items():
         if pa.types.is_dictionary(column.type):
             columns[name] = column = column.cast(pa.string())

@@ -206,8 +206,8 @@ def test_answers_where_no_valid_digit_is_written_are_mistakes(ruler: str, tmp_pa
     arguments = [tmp_path / "in", "--labels", tmp_path / "in/Truth.CSV", "--model", model, "--out", out]
     code, printed, summary = ran(capsys, score, *arguments, "--target-error", 0.005)
     assert (code, summary["accuracy"], summary["accepted_errors"]) == (0, 1.0, 3)
-    assert "of 8 labelled none 1 rightly without an answer, 6 answered (3 accepted), 1 unreadable" in printed
-    assert "of 10 accepted and labelled 3 wrong" in printed
+    assert "of 8 labelled none, 1 rightly without an answer, 6 answered (3 accepted), 1 unreadable" in printed
+    assert "of 10 accepted with a label, 3 wrong" in printed
     facts = json.loads((out / "runs" / summary["run_id"] / "run.json").read_text())
     totals = facts["totals"]
     assert (facts["scans"], facts["left_out"]) == (22, {"labels": 1, "desktop": 1})
