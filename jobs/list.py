@@ -25,12 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> Mapping[str, Any]:
         from mnist_batch.errors import InputError
         from mnist_batch.runs import overview  # after parsing: --help need not wait
+        from mnist_batch.store import locations
 
         if given.last < 1:
             raise InputError(f"--last is {given.last}; it has to be at least 1")
         runs = overview.overview(given.out)
         if not runs:
-            raise InputError(f"--out {given.out!r}: no run is there; check the path, and that its disk is mounted")
+            raise InputError(f"--out {given.out!r}: there is no run; {locations.what_to_check(given.out)}")
         shown = runs[-given.last :]
         if len(shown) < len(runs):
             print(f"the newest {len(shown):,} of {len(runs):,} runs:")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mnist_batch
-from mnist_batch import statuses, versions
+from mnist_batch import statuses, versions, wording
 from mnist_batch.learning import curve, digits
 from mnist_batch.models import bundle
 from mnist_batch.models.ladder import LADDER
@@ -184,3 +184,13 @@ def test_plots_are_pictures() -> None:
 
 def test_versions_are_those_installed() -> None:
     assert versions.versions()["ray"] == metadata.version("ray")
+
+
+def test_a_number_in_a_message_agrees_with_its_noun() -> None:
+    assert [wording.counted(number, "scan") for number in (0, 1, 2_000)] == ["0 scans", "1 scan", "2,000 scans"]
+    assert [wording.seconds(number) for number in (0.5, 1, 1.0, 20)] == [
+        "0.5 seconds",
+        "1 second",
+        "1 second",
+        "20 seconds",
+    ]

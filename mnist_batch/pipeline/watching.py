@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from mnist_batch import wording
 from mnist_batch.errors import Stalled, StorageError
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Receipt
@@ -47,9 +48,9 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
                     since = time.monotonic()
             if time.monotonic() - since > timeout_seconds:
                 raise Stalled(
-                    f"run {run.run_id}: no shard was finished for {timeout_seconds:g} seconds "
-                    "(--no-progress-timeout). Check whether other jobs hold the cluster's CPUs, then give the same "
-                    "command again: finished shards are kept"
+                    f"run {run.run_id}: no shard was finished for {wording.seconds(timeout_seconds)} "
+                    "(--no-progress-timeout). Check whether other jobs hold the cluster's CPUs, then run the same "
+                    "command again; finished shards are kept"
                 ) from None
             continue
         if receipt is None:

@@ -41,8 +41,8 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
     unpublished = [] if run_id is not None else [Verified(each, faults) for each, faults in _unpublished(out)]
     if not ids and not unpublished:
         raise InputError(
-            f"--out {out!r}: no published run is there, no {locations.absolute(out)}/runs/RUN_ID/run.json; check the "
-            "path, and that its disk is mounted"
+            f"--out {out!r}: there is no published run, no {locations.absolute(out)}/runs/RUN_ID/run.json; "
+            f"{locations.what_to_check(out)}"
         )
     for each in ids:
         try:

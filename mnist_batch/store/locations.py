@@ -92,6 +92,12 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     return _from_uri(location)
 
 
+def what_to_check(location: str) -> str:
+    """What a user should check if nothing is at a location, to end a message with."""
+    on_disk = is_disk(resolve(location)[0])
+    return "check the path, and that its disk is mounted" if on_disk else "check the bucket and the path"
+
+
 def is_disk(filesystem: fs.FileSystem) -> bool:
     """True for a disk of this machine or one mounted here, which renames a file or a whole folder in one step."""
     return isinstance(filesystem, fs.LocalFileSystem)

@@ -51,7 +51,7 @@ def test_runs_of_all_states_are_listed_the_newest_last(
 def test_an_output_without_runs_is_a_mistake(tmp_path: Path, capsys: Capture) -> None:
     code, _, summary = ran(capsys, list_job, "--out", tmp_path / "otu")
     assert code == 2
-    assert "no run is there; check the path" in summary["error"]
+    assert "there is no run; check the path" in summary["error"]
 
 
 def test_a_thousand_runs_are_read_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,10 +51,10 @@ def test_what_is_as_published_is_said_run_by_run(out: Path, capsys: Capture) -> 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda out: None, "no published run is there, no .*/nowhere/runs/RUN_ID/run.json"),
-        (lambda out: out.mkdir(), "no published run is there"),
-        (lambda out: (out / "_staging/night").mkdir(parents=True), "no published run is there"),
-        (lambda out: out.write_text("a file"), "no published run is there"),
+        (lambda out: None, "there is no published run, no .*/nowhere/runs/RUN_ID/run.json"),
+        (lambda out: out.mkdir(), "there is no published run"),
+        (lambda out: (out / "_staging/night").mkdir(parents=True), "there is no published run"),
+        (lambda out: out.write_text("a file"), "there is no published run"),
     ],
 )
 def test_an_output_without_a_published_run_is_no_success(

@@ -351,6 +351,18 @@ def test_an_output_that_cannot_be_asked_is_not_one_without_runs(
     assert "Traceback" not in output.err
 
 
+def test_an_output_without_runs_is_checked_on_its_disk_or_at_its_store(
+    store: s3.Proxy, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for out, check in (
+        (f"s3://{store.bucket}/out", "; check the bucket and the path"),
+        (str(tmp_path), "; check the path, and that its disk is mounted"),
+    ):
+        for job in (list_job, verify):
+            assert job.main(["--out", out]) == 2
+            assert json.loads(capfd.readouterr().out.splitlines()[-1])["error"].endswith(check)
+
+
 def test_a_run_that_a_store_has_not_is_named_with_the_whole_location(
     store: s3.Proxy, capfd: pytest.CaptureFixture[str]
 ) -> None:
