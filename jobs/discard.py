@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import session
+from . import flags, session
 
 DESCRIPTION = """\
 Withdraw a published run, or throw an unfinished one away: all that it has in OUT is deleted, scans are not.
@@ -18,7 +18,7 @@ Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault, 75 another pr
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, discard the run; returns the exit code."""
     arguments = session.parser("jobs.discard", DESCRIPTION)
-    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where the run is")
+    flags.add_out(arguments, "where the run is")
     arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, as jobs.list shows it")
     arguments.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
     given = arguments.parse_args(argv)

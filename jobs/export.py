@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import session
+from . import flags, session
 
 DESCRIPTION = """\
 Export the rows of a published run as CSV, for spreadsheets.
@@ -17,7 +17,7 @@ Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, write the file; returns the exit code."""
     arguments = session.parser("jobs.export", DESCRIPTION)
-    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where the run was published")
+    flags.add_out(arguments, "where the run was published")
     arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
     arguments.add_argument("--csv", required=True, metavar="FILE", help="the file to write, or to replace")
     arguments.add_argument(

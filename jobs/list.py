@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import session
+from . import flags, session
 
 DESCRIPTION = """\
 List the runs of an output, the newest last: their state, counts and accuracy.
@@ -18,7 +18,7 @@ Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, print the runs; returns the exit code."""
     arguments = session.parser("jobs.list", DESCRIPTION)
-    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where runs were published")
+    flags.add_out(arguments, "where runs were published")
     arguments.add_argument("--last", type=int, default=100, metavar="N", help="only so many, the newest")
     given = arguments.parse_args(argv)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mnist_batch.reports import report
 
-from . import printing, session
+from . import flags, printing, session
 
 DESCRIPTION = """\
 Rebuild the report of a published run from its predictions.
@@ -20,7 +20,7 @@ Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, rebuild the report; returns the exit code."""
     arguments = session.parser("jobs.report", DESCRIPTION)
-    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where the run was published")
+    flags.add_out(arguments, "where the run was published")
     arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
     arguments.add_argument(
         "--labels",

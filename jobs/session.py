@@ -26,7 +26,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.default not in (None, argparse.SUPPRESS) and not isinstance(action.default, bool)
-        return f"{action.help} (default: {action.default})" if shown and action.option_strings else action.help
+        return f"{action.help}; {action.default} if left out" if shown and action.option_strings else action.help
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import session
+from . import flags, session
 
 DESCRIPTION = """\
 Check that published runs are byte for byte what was published: predictions, report tables, report.html, confusion.png.
@@ -20,7 +20,7 @@ MOST = 100  # names in the last line
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, verify one run or all; returns the exit code."""
     arguments = session.parser("jobs.verify", DESCRIPTION)
-    arguments.add_argument("--out", default="out", metavar="FOLDER", help="where runs were published")
+    flags.add_out(arguments, "where runs were published")
     arguments.add_argument("--run", metavar="RUN_ID", help="one run; all of them if left out")
     given = arguments.parse_args(argv)
 

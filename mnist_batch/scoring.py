@@ -10,8 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import ray
@@ -19,11 +18,12 @@ import ray.data
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
 from mnist_batch import failpoints, versions
-from mnist_batch.errors import BooksError, InputError, Stalled, StorageError, TooManyUnreadable
+from mnist_batch.errors import BooksError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import auditing
 from mnist_batch.pipeline.actors import Classify, Preprocess
 from mnist_batch.pipeline.pools import Pools
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import isolated
 from mnist_batch.reports import report
@@ -37,43 +37,6 @@ from mnist_batch.wording import counted
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # of a run whose processes die, or whose parts change after they are written
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run is scored, which decides no answer: another try of the run may have others.
-
-    ``preprocessors`` and ``classifiers`` are numbers of actors, by default half of the cluster's CPUs each, and
-    ``gpus_per_classifier`` is what Ray sets aside for a classifier, which may be part of one. ``max_unreadable`` is
-    the share of unreadable rows that is still published. A scan that is not read in ``scan_timeout_seconds`` is a row
-    that says so; a run of which nothing comes for ``no_progress_timeout_seconds`` ends. Raises InputError where a
-    value breaks a rule.
-    """
-
-    preprocessors: int | None = None
-    classifiers: int | None = None
-    gpus_per_classifier: float = 0
-    max_unreadable: float = 1.0
-    scan_timeout_seconds: float = 20
-    no_progress_timeout_seconds: float = 300
-    progress_seconds: float = 10
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_unreadable <= 1:
-            raise InputError(f"--max-unreadable is {self.max_unreadable}; it has to be a share, from 0 to 1")
-        isolated.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
-        needed = isolated.TRIES * self.scan_timeout_seconds
-        if not needed < self.no_progress_timeout_seconds < 2**31:
-            raise InputError(
-                f"--no-progress-timeout is {self.no_progress_timeout_seconds:g}; it has to be above {needed:g}, which "
-                f"is {isolated.TRIES} times --scan-timeout: so long one scan may take; and below {2**31:,}"
-            )
-        _ = self.pools
-
-    @cached_property
-    def pools(self) -> Pools:
-        """The actors that are asked for."""
-        return Pools(self.preprocessors, self.classifiers, self.gpus_per_classifier)
 
 
 def score(run: Run, settings: Settings = Settings()) -> Published:

@@ -269,6 +269,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from mnist_batch import scoring
+from mnist_batch.pipeline import pools, settings
 from mnist_batch.runs import command, opening
 
 scans, model, out, points = sys.argv[1:]
@@ -288,7 +289,7 @@ def lose_a_node():
 
 threading.Thread(target=lose_a_node, daemon=True).start()
 with opening.open_run(command.Command(sources=[scans], model=model, out=out, shard_size=10, run_id="night")) as run:
-    scoring.score(run, scoring.Settings(preprocessors=2, classifiers=2, no_progress_timeout_seconds=90))
+    scoring.score(run, settings.Settings(pools.Pools(2, 2), no_progress_timeout_seconds=90))
 """
 
 

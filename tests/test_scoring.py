@@ -21,17 +21,18 @@ from mnist_batch.errors import BooksError, InputError
 from mnist_batch.intake import listing
 from mnist_batch.pipeline import actors, watching
 from mnist_batch.pipeline.pools import Pools
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, parts, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.schemas import tables
-from mnist_batch.scoring import Settings
 from mnist_batch.statuses import READ
 from tests.support.ruler import calibrated
 from tests.support.running import ONE_EACH, opened, predictions
 
 Make = Callable[..., Path]
+NAN, INFINITY = float("nan"), float("inf")
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -97,7 +98,7 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
     one = opened([folder], ruler, tmp_path / "one")
     facts = scoring.score(one, ONE_EACH)
     two = opened([folder], ruler, tmp_path / "two", shard_size=7)
-    scoring.score(two, Settings(preprocessors=2, classifiers=2))
+    scoring.score(two, Settings(Pools(2, 2)))
     rows = predictions(one)
     assert rows.schema.equals(tables.published(tables.PREDICTIONS))
     assert rows["scan"].to_pylist() == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
@@ -410,6 +411,9 @@ def test_pools_fit_the_cluster(given: Pools, resources: dict[str, float], shards
         ({"preprocessors": 0}, {"CPU": 4}, "--preprocessors is 0"),
         ({"classifiers": -1}, {"CPU": 4}, "--classifiers is -1"),
         ({"gpus_per_classifier": -1}, {"CPU": 4}, "--gpus-per-classifier is -1"),
+        ({"gpus_per_classifier": NAN}, {"CPU": 4}, "--gpus-per-classifier is nan"),
+        ({"gpus_per_classifier": INFINITY}, {"CPU": 4}, "--gpus-per-classifier is inf"),
+        ({"gpus_per_classifier": 1.5}, {"CPU": 4}, "--gpus-per-classifier is 1.5; .* whole GPUs"),
         ({"gpus_per_classifier": 1}, {"CPU": 4}, "--classifiers 1 with --gpus-per-classifier 1 take 1 GPUs, but .* 0"),
         ({"classifiers": 3, "gpus_per_classifier": 0.5}, {"CPU": 8, "GPU": 1}, "take 1.5 GPUs, but the cluster has 1"),
     ],
@@ -432,12 +436,9 @@ def test_classifiers_get_the_gpus_that_are_asked_for(
             (tmp_path / "given").write_text(f"{given} {os.environ['CUDA_VISIBLE_DEVICES']}")
 
     monkeypatch.setattr(scoring, "Classify", Classify)
-    facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), Settings(gpus_per_classifier=0.5))
+    facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), Settings(Pools(gpus_per_classifier=0.5)))
     assert facts.totals.rows == 20
     assert (tmp_path / "given").read_text() == "0.5 0"
-
-
-NAN, INFINITY = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
@@ -451,12 +452,6 @@ NAN, INFINITY = float("nan"), float("inf")
         ({"no_progress_timeout_seconds": 0}, "--no-progress-timeout is 0; it has to be above 60"),
         ({"no_progress_timeout_seconds": NAN}, "--no-progress-timeout is nan; it has to be above 60"),
         ({"no_progress_timeout_seconds": INFINITY}, "--no-progress-timeout is inf; it has to be above 60"),
-        ({"preprocessors": 0}, "--preprocessors is 0"),
-        ({"classifiers": -1}, "--classifiers is -1"),
-        ({"gpus_per_classifier": -1}, "--gpus-per-classifier is -1"),
-        ({"gpus_per_classifier": NAN}, "--gpus-per-classifier is nan"),
-        ({"gpus_per_classifier": INFINITY}, "--gpus-per-classifier is inf"),
-        ({"gpus_per_classifier": 1.5}, "--gpus-per-classifier is 1.5; .* whole GPUs"),
     ],
 )
 def test_a_setting_that_breaks_a_rule_is_named(given: dict[str, float], message: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mnist_batch.described import described
 from mnist_batch.errors import InputError
 
 
@@ -13,9 +14,15 @@ class Pools:
     Raises InputError where a value breaks a rule.
     """
 
-    preprocessors: int | None = None
-    classifiers: int | None = None
-    gpus_per_classifier: float = 0
+    preprocessors: int | None = described(
+        None, "actors that read scans, on a CPU each", left_out="half of the CPUs", metavar="N"
+    )
+    classifiers: int | None = described(
+        None, "actors that classify and write, on a CPU each", left_out="half of the CPUs", metavar="N"
+    )
+    gpus_per_classifier: float = described(
+        0, "GPUs of each classifier, such as 0.5; --engine onnx needs onnxruntime-gpu for it", metavar="N"
+    )
 
     def __post_init__(self) -> None:
         for flag, value in (("--preprocessors", self.preprocessors), ("--classifiers", self.classifiers)):

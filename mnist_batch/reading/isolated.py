@@ -31,6 +31,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from mnist_batch import failpoints
+from mnist_batch.described import described, flag
 from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images
@@ -55,15 +56,14 @@ class Limits:
     Raises InputError for a value that is not above 0 and below 2**31.
     """
 
-    max_bytes: int = images.MAX_BYTES
-    max_pixels: int = images.MAX_PIXELS
+    max_bytes: int = described(images.MAX_BYTES, "bytes of its file", metavar="N")
+    max_pixels: int = described(images.MAX_PIXELS, "pixels of a page", metavar="N")
     scan_timeout_seconds: float = 20
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not 0 < value < 2**31:
-                flag = "--" + name.removesuffix("_seconds").replace("_", "-")
-                raise InputError(f"{flag} is {value}; it has to be above 0 and below {2**31:,}")
+                raise InputError(f"{flag(name)} is {value}; it has to be above 0 and below {2**31:,}")
 
 
 class Died(Exception):

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from mnist_batch.described import described
 from mnist_batch.errors import InputError
-from mnist_batch.intake import listing, selecting
+from mnist_batch.intake import listing, scans, selecting
 from mnist_batch.intake.labels import LabelFile, Labels, attach_labels, parse_labels
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.models.engines import ENGINES
@@ -34,22 +35,70 @@ class Command:
     today's where None. Raises InputError for an argument that breaks a rule.
     """
 
-    model: str
+    sources: Sequence[str] = described(
+        (), "folders and image files, as paths or URIs (s3://...)", metavar="SCANS", positional=True
+    )
+    manifest: str | None = described(
+        None,
+        "a CSV or Parquet file that names the scans in a column scan, instead of SCANS; it may have columns source and "
+        "label, too",
+        metavar="FILE",
+    )
+    include: Sequence[str] = described(
+        (),
+        "take only files that match, such as '*.png': by name, by path below their source, or by folder; may be given "
+        "again",
+        metavar="PATTERN",
+    )
+    exclude: Sequence[str] = described(
+        (), "leave out files that match, by the same rules; may be given again", metavar="PATTERN"
+    )
+    labels: str = described(
+        "none",
+        "the true digits: none (not known), parent (the name of the folder that a scan is in), or a CSV or Parquet "
+        "file with columns scan,label (a label is 0 to 9, or none where no valid digit is written)",
+        metavar="HOW",
+    )
+    ignore_unlisted_labels: bool = described(
+        False, "leave out the labels of scans that are not listed, such as those of other days, and count them"
+    )
+    require_scans: bool = described(False, "end with exit code 2 if there is nothing to score")
+    model: str = described(
+        bundle.SHIPPED,
+        "the model bundle, a folder that jobs.train wrote",
+        left_out="the one in this package",
+        metavar="FOLDER",
+    )
     out: str
-    sources: Sequence[str] = ()
-    manifest: str | None = None
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    labels: str = "none"
-    ignore_unlisted_labels: bool = False
-    engine: str = "onnx"
-    target_error: float | None = None
-    shard_size: int | None = None
+    engine: str = described(
+        "onnx", "what computes the answers: onnx, or the slower reference keras", choices=tuple(ENGINES)
+    )
+    target_error: float | None = described(
+        None,
+        "accept the surest answers, of which at most this share is wrong, such as 0.005, and leave the others for "
+        "review",
+        left_out="no decisions",
+        metavar="SHARE",
+    )
+    keep_images: bool = described(
+        False,
+        "publish what the model saw of each scan, as a 28x28 PNG in the column image; runs with and without it are "
+        "different runs",
+    )
+    run_date: str | None = described(None, "the run's date, such as 2026-11-21", left_out="today", metavar="DATE")
+    run_id: str | None = described(
+        None,
+        f"the run's name, such as night-7, of at most {series.LONGEST_NEW} characters",
+        left_out="its date and fingerprint",
+        metavar="ID",
+    )
+    shard_size: int | None = described(
+        None,
+        "scans in a shard",
+        left_out=f"{scans.SHARD_SIZE} (more above {scans.SHARD_SIZE * scans.MAX_SHARDS:,} scans)",
+        metavar="N",
+    )
     limits: isolated.Limits = field(default_factory=isolated.Limits)
-    require_scans: bool = False
-    keep_images: bool = False
-    run_date: str | None = None
-    run_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.sources and self.manifest is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mnist_batch.described import flag
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import with_page_labels
@@ -97,36 +98,35 @@ class Retry(Command):
 
 def command(
     out: str,
-    run_id: str,
+    retries: str,
     *,
     model: str | None = None,
     max_bytes: int | None = None,
     max_pixels: int | None = None,
-    new_id: str | None = None,
+    run_id: str | None = None,
     shard_size: int | None = None,
     **given: Any,
 ) -> Retry:
-    """The command that scores again what may pass of a published run.
+    """The command that scores again what may pass of the published run ``retries``.
 
-    All is as it was in that run, but that limits may be higher. ``given`` are other arguments of the command, None
-    where they are left out. Raises InputError where one of them says something else than that run.
+    All is as it was in that run, but that limits may be higher. ``given`` are other arguments of the command. Raises
+    InputError where one of them says something else than that run.
     """
     try:
-        run, facts = series.published_run(out, run_id)
+        run, facts = series.published_run(out, retries)
     except InputError as error:
         raise InputError(str(error).replace("--run ", "--retry ", 1)) from None
     for name, value in given.items():
-        if value is not None and value != (was := getattr(facts, name)):
-            flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} {value}: run {run_id} has {was}, and so has its retry; leave {flag} out")
+        if value != (was := getattr(facts, name)):
+            raise InputError(
+                f"{flag(name)} {value}: run {retries} has {was}, and so has its retry; leave {flag(name)} out"
+            )
     limits = {}
     for name, value in (("max_bytes", max_bytes), ("max_pixels", max_pixels)):
         had = getattr(facts.limits, name)
         limits[name] = had if value is None else value
         if limits[name] < had:
-            raise InputError(
-                f"--{name.replace('_', '-')} {value}: run {run_id} has {had}; a retry may have more, not less"
-            )
+            raise InputError(f"{flag(name)} {value}: run {retries} has {had}; a retry may have more, not less")
     return Retry(
         model=model or facts.model.location,
         out=out,
@@ -137,7 +137,7 @@ def command(
         limits=isolated.Limits(**limits),
         keep_images=facts.keep_images,
         run_date=run.run_date,
-        run_id=new_id,
+        run_id=run_id,
         retried=run,
         retried_facts=facts,
     )

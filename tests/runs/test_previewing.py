@@ -9,6 +9,7 @@ import pytest
 from jobs import score
 from mnist_batch import scoring
 from mnist_batch.errors import InputError
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.runs import opening, previewing
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
@@ -59,7 +60,7 @@ def test_what_would_be_done_is_what_is_done(
     assert ran(capsys, score, *command)[0] == 3
     assert previewed()["would"] == "try_again"
     with opening.open_run(Command(**asked)) as run:
-        scoring.score(run)
+        scoring.score(run, Settings(max_unreadable=1))
     assert previewed()["would"] == "nothing"
     write_scan(folder / "late.png", 1)
     found = previewed()

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mnist_batch.pipeline.pools import Pools
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.runs import opening
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
-from mnist_batch.scoring import Settings
 
 Capture = pytest.CaptureFixture[str]
 
@@ -26,7 +27,7 @@ def ran(capsys: Capture, job: Any, *arguments: object) -> tuple[int, str, dict[s
     return code, "\n".join(printed), summary
 
 
-ONE_EACH = Settings(preprocessors=1, classifiers=1)  # each actor more takes seconds to start
+ONE_EACH = Settings(Pools(1, 1))  # each actor more takes seconds to start
 
 
 def opened(sources: list[Path], model: str, out: Path | str, **options: Any) -> Run:

@@ -1,0 +1,43 @@
+"""How a run is scored where that decides no answer: how many actors, how long, what is published. No Ray in here."""
+
+from dataclasses import dataclass, field
+
+from mnist_batch.described import described
+from mnist_batch.errors import InputError
+from mnist_batch.pipeline.pools import Pools
+from mnist_batch.reading import isolated
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is scored, which decides no answer: another attempt at the run may have other settings.
+
+    A run with a larger share of unreadable rows than ``max_unreadable`` is not published. A scan that is not read in
+    ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for ``no_progress_timeout_seconds``
+    ends. Raises InputError where a value breaks a rule.
+    """
+
+    pools: Pools = field(default_factory=Pools)
+    max_unreadable: float = described(
+        0.05, "publish nothing if more than this share of the rows could not be read", metavar="SHARE"
+    )
+    scan_timeout_seconds: float = described(
+        isolated.Limits.scan_timeout_seconds,
+        f"time to read and decode it, which is tried {isolated.TRIES} times",
+        metavar="SECONDS",
+    )
+    no_progress_timeout_seconds: float = described(
+        300, "end with exit code 5 if no shard is finished and no scan is read for so long", metavar="SECONDS"
+    )
+    progress_seconds: float = 10
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_unreadable <= 1:
+            raise InputError(f"--max-unreadable is {self.max_unreadable}; it has to be a share, from 0 to 1")
+        isolated.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
+        needed = isolated.TRIES * self.scan_timeout_seconds
+        if not needed < self.no_progress_timeout_seconds < 2**31:
+            raise InputError(
+                f"--no-progress-timeout is {self.no_progress_timeout_seconds:g}; it has to be above {needed:g}, which "
+                f"is {isolated.TRIES} times --scan-timeout: so long one scan may take; and below {2**31:,}"
+            )
