@@ -139,8 +139,8 @@ class Reader:
     def __init__(self, model: str) -> None:
         opened = bundle.open_bundle(model)
         self.engine = engines.OnnxEngine(opened)
-        self.name = opened.info["architecture"]
-        self.calibration = opened.info["calibration"]
+        self.name = opened.facts.architecture
+        self.calibration = opened.facts.calibration
 
     def read(self, pictures: Grey) -> Answers:
         """Answers to normalised pages, uint8 (N, 28, 28)."""

@@ -93,7 +93,7 @@ def main() -> None:
     for count in given.scans:
         for how in HOW:
             made = trained(how, [own[at] for at in order[:count]], given.folder)
-            held = {"correct": made.info["validation"]["correct"], "held_out": made.info["validation"]["digits"]}
+            held = {"correct": made.facts.validation.correct, "held_out": made.facts.validation.digits}
             results.append({"scans": count, "how": f"`{how}`", **held, **source, **judged(made, theirs, cells)})
     print(table(results))
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in results))

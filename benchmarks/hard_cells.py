@@ -110,9 +110,7 @@ class BundleReader:
     def __init__(self, location: str) -> None:
         opened = bundle.open_bundle(location)
         self.model = Model.open(ModelSpec(location, opened.digest))
-        self.threshold = calibrating.threshold_for(
-            opened.info["calibration"], TARGET_ERROR, opened.info["architecture"]
-        )
+        self.threshold = calibrating.threshold_for(opened.facts.calibration, TARGET_ERROR, opened.facts.architecture)
 
     def __call__(self, pages: Sequence[Grey]) -> Seen:
         found = [normalising.examine(page) for page in pages]

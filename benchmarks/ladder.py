@@ -10,13 +10,12 @@ are models of the ladder with a seed each, and count as such; --bundle takes the
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from jobs import session
 from mnist_batch.models.ladder import LADDER
+from mnist_batch.schemas.bundle_facts import BundleFacts
 
 # Model, epochs, published test accuracies in per cent.
 ROWS = (
@@ -76,25 +75,26 @@ def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:
     chosen = {"model": model, "epochs": epochs, "workers": 2, "seed": seed, "precision": precision}
     recipe = training.Recipe.completed(chosen)
     with tempfile.TemporaryDirectory() as folder:
-        results = results_of(training.train(recipe, f"{folder}/{model}").info, Path(folder, model))
+        results = results_of(training.train(recipe, f"{folder}/{model}").facts, Path(folder, model))
     print(json.dumps(results), flush=True)
     return results
 
 
-def results_of(info: Mapping[str, Any], folder: Path) -> list[dict[str, object]]:
+def results_of(facts: BundleFacts, folder: Path) -> list[dict[str, object]]:
     """A line for a bundle, and one for each net of an ensemble, from its ``model.json`` and ``history.json``."""
     history = json.loads((folder / "history.json").read_text())
-    recipe, seeds, test = info["training"], info["training"]["seeds"], info["test"]
+    recipe, test = facts.training, facts.test
+    assert recipe is not None
 
     def result(model: str, seed: int, parameters: int, accuracy: float) -> dict[str, object]:
-        seconds = mean(line["seconds"] for line in history if model == info["architecture"] or line["seed"] == seed)
-        shared = {"epochs": recipe["epochs"], "seconds_an_epoch": round(seconds, 2)}
+        seconds = mean(line["seconds"] for line in history if model == facts.architecture or line["seed"] == seed)
+        shared = {"epochs": recipe.epochs, "seconds_an_epoch": round(seconds, 2)}
         return {"model": model, "seed": seed, "parameters": parameters, "test_accuracy": accuracy, **shared}
 
-    whole = result(info["architecture"], recipe["seed"], info["parameters"], test["accuracy"])
-    if len(seeds) == 1:
+    whole = result(facts.architecture, recipe.seed, facts.parameters or 0, test.accuracy)
+    if len(recipe.seeds) == 1:
         return [whole]
-    members = zip(recipe["members"], seeds, test["members"], strict=True)
+    members = zip(recipe.members, recipe.seeds, test.members, strict=True)
     return [whole, *(result(name, seed, parameters(name), own) for name, seed, own in members)]
 
 

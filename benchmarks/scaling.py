@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--model", required=True, metavar="FOLDER", help="a bundle that scoring.jsonl has lines of")
     arguments.add_argument("--check", type=int, default=20_000, metavar="N", help="scans scored on 1, 2 and 4 nodes")
     given = arguments.parse_args(argv)
-    name = bundle.open_bundle(given.model).info["architecture"]
+    name = bundle.open_bundle(given.model).facts.architecture
     lines = [line for line in scoring.read() if (line["model"], line["side"]) == (name, 28)]
     with tempfile.TemporaryDirectory() as folder:
         costs = fit(lines, given.model, Path(folder))

@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--show", action="store_true", help="measure nothing, show what was measured")
     given = arguments.parse_args(argv)
     if not given.show:
-        name = bundle.open_bundle(given.model).info["architecture"]
+        name = bundle.open_bundle(given.model).facts.architecture
         setting = {"model": name, "side": given.side, "cores": os.cpu_count()}
         with tempfile.TemporaryDirectory() as folder:
             folders = {files: Path(folder, f"scans-{files}") for files in given.files}

@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             connect=partial(session.connect, given.address),
             settings=settings,
         )
-        print(model_json.text(bundle.info))
+        print(model_json.text(bundle.facts))
         print(f"bundle: {bundle.location}")
-        return {"model": bundle.location, "digest": bundle.digest, **model_json.summary(bundle.info)}
+        return {"model": bundle.location, "digest": bundle.digest, **model_json.summary(bundle.facts)}
 
     return session.run(work)
 

@@ -37,6 +37,7 @@ from mnist_batch.learning.assignment import Assignment
 from mnist_batch.learning.recipe import DatasetFacts, Recipe, Settings
 from mnist_batch.models import bundle, ladder
 from mnist_batch.models.ladder import LADDER, members_of
+from mnist_batch.schemas.bundle_facts import OwnScans
 from mnist_batch.store import locations, locks
 
 log = logging.getLogger(__name__)
@@ -269,7 +270,7 @@ def export(
     recipe: Recipe,
     members: Sequence[nets.Member],
     facts: DatasetFacts,
-    scans: Mapping[str, Any] | None,
+    scans: OwnScans | None,
     start: fine_tuning.Start | None,
     threads: int,
     *validation: pa.Table,

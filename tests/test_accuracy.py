@@ -49,9 +49,9 @@ def test_the_shipped_bundle_is_small_whole_and_what_it_says(whole: Whole) -> Non
     shipped = bundle.open_bundle(bundle.SHIPPED)
     vetting.vet(shipped)
     assert sum(path.stat().st_size for path in Path(bundle.SHIPPED).iterdir()) < 8 * 1024**2
-    assert shipped.info["architecture"] == "ensemble"
+    assert shipped.facts.architecture == "ensemble"
     assert (whole.outputs[:, :10].argmax(axis=1) == whole.labels).mean() == pytest.approx(
-        shipped.info["test"]["accuracy"], abs=1e-9
+        shipped.facts.test.accuracy, abs=1e-9
     )
 
 

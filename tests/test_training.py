@@ -44,6 +44,7 @@ from mnist_batch.learning.recipe import DatasetFacts, Settings
 from mnist_batch.models import bundle, calibrating, engines, ladder
 from mnist_batch.pixels.normalising import normalise
 from mnist_batch.reading import images
+from mnist_batch.schemas.bundle_facts import BegunFrom
 from tests.support import ROOT
 
 
@@ -180,14 +181,14 @@ def test_a_training_leaves_a_whole_bundle(two_workers: tuple[bundle.Bundle, list
         "model.onnx",
     ]
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
-    assert (made.info["training"]["digits"], made.info["training"]["held_out"]) == (55_000, 5_000)
+    assert (made.facts.training.digits, made.facts.training.held_out) == (55_000, 5_000)
     assert len(history) == 3
     assert history[0]["loss"] > history[1]["loss"] > history[2]["loss"]
-    assert made.info["validation"]["accuracy"] == history[2]["validation_accuracy"]
-    assert made.info["test"]["accuracy"] > 0.95
-    calibration = made.info["calibration"]
-    assert calibration["digits"] + calibration["wrongly_labelled"] == 5_000
-    assert calibration["wrongly_labelled"] > 0  # of the first 5,000 held out
+    assert made.facts.validation.accuracy == history[2]["validation_accuracy"]
+    assert made.facts.test.accuracy > 0.95
+    calibration = made.facts.calibration
+    assert calibration.digits + calibration.wrongly_labelled == 5_000
+    assert calibration.wrongly_labelled > 0  # of the first 5,000 held out
 
 
 def test_onnx_and_keras_agree_on_the_whole_test_set(
@@ -198,7 +199,7 @@ def test_onnx_and_keras_agree_on_the_whole_test_set(
     answers = [np.concatenate([engine(made)(part) for part in np.split(images, 10)]) for engine in ENGINES]
     onnx, keras = (calibrating.tempered(answer, 1) for answer in answers)
     assert np.abs(onnx - keras).max() <= 1e-5
-    assert (onnx.argmax(axis=1) == labels).mean() == pytest.approx(made.info["test"]["accuracy"], abs=1e-9)
+    assert (onnx.argmax(axis=1) == labels).mean() == pytest.approx(made.facts.test.accuracy, abs=1e-9)
 
 
 def test_normalising_digits_of_mnist_costs_hardly_an_answer(
@@ -208,7 +209,7 @@ def test_normalising_digits_of_mnist_costs_hardly_an_answer(
     images, labels = digits.mnist("test")
     normalised = np.stack([normalise(image) for image in images])
     answers = np.concatenate([engines.OnnxEngine(made)(part) for part in np.split(normalised, 10)])
-    assert (answers.argmax(axis=1) == labels).mean() > made.info["test"]["accuracy"] - 0.001
+    assert (answers.argmax(axis=1) == labels).mean() > made.facts.test.accuracy - 0.001
 
 
 ENGINES = list(engines.ENGINES.values())
@@ -221,10 +222,10 @@ def test_any_number_of_workers_learns_as_well(
 ) -> None:
     made, _ = two_workers
     other, _ = trained(tmp_path, workers=workers)
-    share = made.info["test"]["accuracy"]
+    share = made.facts.test.accuracy
     noise = 4 * (2 * share * (1 - share) / 10_000) ** 0.5  # four standard errors of a difference
-    assert other.info["test"]["accuracy"] == pytest.approx(share, abs=noise)
-    assert other.info["training"]["data_digest"] == made.info["training"]["data_digest"]
+    assert other.facts.test.accuracy == pytest.approx(share, abs=noise)
+    assert other.facts.training.data_digest == made.facts.training.data_digest
 
 
 def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in_float32(
@@ -232,11 +233,11 @@ def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in
 ) -> None:
     exact, _ = two_workers
     made, _ = trained(tmp_path, workers=2, precision="bfloat16")
-    share = exact.info["test"]["accuracy"]
+    share = exact.facts.test.accuracy
     noise = 4 * (2 * share * (1 - share) / 10_000) ** 0.5  # four standard errors of a difference
-    assert made.info["test"]["accuracy"] == pytest.approx(share, abs=noise)
-    assert made.info["weights"] != exact.info["weights"]
-    assert "--precision bfloat16" in made.info["command"]
+    assert made.facts.test.accuracy == pytest.approx(share, abs=noise)
+    assert made.facts.weights != exact.facts.weights
+    assert "--precision bfloat16" in made.facts.command
     pictures = digits.mnist("test")[0][:500]
     onnx, keras = (engine(made)(pictures) for engine in ENGINES)
     assert np.abs(onnx - keras).max() <= 1e-5
@@ -276,15 +277,15 @@ def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(
     assert again.returncode == 0, again.stderr
     assert re.findall(r"it goes on after epoch (\d)", again.stderr)[0] == "4", again.stderr
     made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
-    assert same.info["weights"] == made.info["weights"]
-    assert made.info["training"]["members"] == list(ladder.members_of("ensemble"))
-    assert made.info["training"]["seeds"] == [4, 5, 6]
+    assert same.facts.weights == made.facts.weights
+    assert made.facts.training.members == list(ladder.members_of("ensemble"))
+    assert made.facts.training.seeds == [4, 5, 6]
     history = json.loads((tmp_path / "whole/history.json").read_text())
     assert [(line["seed"], line["epoch"]) for line in history] == [(s, e) for s in (4, 5, 6) for e in (1, 2, 3, 4)]
     images, labels = digits.mnist("test")
     nets = [net for net in keras.saving.load_model(f"{whole}/model.keras").layers if isinstance(net, keras.Sequential)]
     answers = [net.predict(images, batch_size=1000, verbose=0)[:, :10].argmax(axis=1) for net in nets]
-    assert [(own == labels).mean() for own in answers] == pytest.approx(made.info["test"]["members"], abs=2e-4)
+    assert [(own == labels).mean() for own in answers] == pytest.approx(made.facts.test.members, abs=2e-4)
     assert (answers[0] != answers[2]).any()
 
 
@@ -416,7 +417,7 @@ def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     assert said_epochs.count(1) == 1  # the second began at the first one's checkpoint, not at the beginning
     assert said_epochs[-2:] == [2, 3]
     made, history = two_workers
-    assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
+    assert bundle.open_bundle(str(tmp_path / "killed")).facts.weights == made.facts.weights
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
 
 
@@ -480,7 +481,7 @@ def test_a_training_killed_as_a_whole_goes_on_when_begun_again(
     assert said_epochs == list(range(int(begun[1]) + 1, 4))
     assert int(begun[1]) >= 1
     made, history = two_workers
-    assert bundle.open_bundle(str(tmp_path / "killed")).info["weights"] == made.info["weights"]
+    assert bundle.open_bundle(str(tmp_path / "killed")).facts.weights == made.facts.weights
     assert learned(json.loads((tmp_path / "killed/history.json").read_text())) == learned(history)
     assert not storage.exists()
 
@@ -684,25 +685,23 @@ def test_the_commands_for_scans_of_ones_own_work_and_begin_where_the_bundle_ende
     moved = max(float(np.abs(after - before).max()) for before, after in zip(*weights, strict=True))
     assert 0 < moved <= 0.001001
 
-    training_facts, validation = made.info["training"], made.info["validation"]
-    assert training_facts["from"] == {"bundle": "shipped", "digest": begun.digest, "weights": begun.info["weights"]}
-    assert training_facts["rehearsed"] == fine_tuning.REHEARSED
-    assert "--from shipped" in made.info["command"]
+    training_facts, validation = made.facts.training, made.facts.validation
+    assert training_facts.begun_from == BegunFrom("shipped", begun.digest, begun.facts.weights)
+    assert training_facts.rehearsed == fine_tuning.REHEARSED
+    assert "--from shipped" in made.facts.command
     own = np.stack([normalise(picture) for picture in pictures])
     kept, _ = labelled.distinct(own, labels)
     held_out = kept[labelled.hold_out(labels[kept], 5_000)]
-    scans = made.info["scans"]
-    assert scans["held_out"] == np.bincount(labels[held_out], minlength=10).tolist()
-    assert (sum(scans["learned"]), sum(scans["held_out"])) == (training_facts["digits"], training_facts["held_out"])
-    for model, found in ((begun, validation["before"]), (made, validation)):
+    scans = made.facts.scans
+    assert list(scans.held_out) == np.bincount(labels[held_out], minlength=10).tolist()
+    assert (sum(scans.learned), sum(scans.held_out)) == (training_facts.digits, training_facts.held_out)
+    for model, found in ((begun, validation.before), (made, validation)):
         judged = validating.validate(engines.OnnxEngine(model)(own[held_out]), labels[held_out])
-        assert {name: judged[name] for name in found if name != "before"} == {
-            name: value for name, value in found.items() if name != "before"
-        }
+        assert replace(judged, per_class=found.per_class and judged.per_class) == replace(found, before=None)
     summary = json.loads(said.out.splitlines()[-1])
-    assert summary["validation_accuracy"] == validation["accuracy"]
-    assert (summary["validation_correct"], summary["validation_digits"]) == (validation["correct"], len(held_out))
-    assert said.out.startswith(f"hidden: {validation['correct']} of {len(held_out)} held-out scans of ")
+    assert summary["validation_accuracy"] == validation.accuracy
+    assert (summary["validation_correct"], summary["validation_digits"]) == (validation.correct, len(held_out))
+    assert said.out.startswith(f"hidden: {validation.correct} of {len(held_out)} held-out scans of ")
     assert said.out.index("held-out scans") < said.out.index("MNIST test")
 
     assert score.main(judge[1:]) == 0
@@ -775,4 +774,4 @@ def test_a_fine_tuning_that_was_killed_goes_on_when_begun_again(
     assert begun_again, again.stderr
     assert 2 <= int(begun_again[1]) < 40
     made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
-    assert same.info["weights"] == made.info["weights"] != begun.info["weights"]
+    assert same.facts.weights == made.facts.weights != begun.facts.weights

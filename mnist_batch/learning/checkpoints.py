@@ -27,7 +27,7 @@ RUN = "run"  # the name of Ray Train's run; its folder belongs to one training
 
 def fingerprint(recipe: Recipe, nets: Sequence[str], facts: DatasetFacts) -> str:
     """16 hex digits of all that decides the weights; a killed training goes on only if nothing of it has changed."""
-    identity = [asdict(recipe), nets, facts.recorded(), versions.versions()]
+    identity = [asdict(recipe), nets, asdict(facts), versions.versions()]
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -1,8 +1,7 @@
 """What a trained model is worth: on the digits held out, on the MNIST test set, and how far to trust its confidence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +10,17 @@ from mnist_batch.learning import digits, validating
 from mnist_batch.learning.digits import Digits
 from mnist_batch.models import calibrating
 from mnist_batch.models.ladder import Model
+from mnist_batch.schemas.bundle_facts import Calibration, MnistTest, Validation
 from mnist_batch.schemas.tables import CLASSES
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What model.json records of a model's answers: ``validating.validate``, ``calibrating.calibrate``, MNIST test."""
+    """What model.json records of a model's answers."""
 
-    validation: dict[str, Any]
-    calibration: dict[str, Any]
-    test: dict[str, Any]
+    validation: Validation
+    calibration: Calibration
+    test: MnistTest
 
 
 def evaluate(
@@ -35,13 +35,13 @@ def evaluate(
     wrong = digits.wrongly_labelled() if data == digits.EMBEDDED else set()
     trusted = np.array([image.tobytes() not in wrong for image in held_out.images])
     calibration = calibrating.calibrate(outputs[trusted], held_out.labels[trusted])
-    calibration["wrongly_labelled"] = int((~trusted).sum())
+    calibration = replace(calibration, wrongly_labelled=int((~trusted).sum()))
     validation = validating.validate(outputs, held_out.labels)
     if begun_from:
         before = np.mean([outputs_of(net, held_out.images) for net in begun_from], axis=0)
-        facts = validating.validate(before, held_out.labels)
-        validation["before"] = {name: value for name, value in facts.items() if name != "per_class"}
-    return Evaluation(validation, calibration, _test(nets, calibration["temperature"]))
+        whole = replace(validating.validate(before, held_out.labels), per_class=())
+        validation = replace(validation, before=whole)
+    return Evaluation(validation, calibration, _test(nets, calibration.temperature))
 
 
 def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -49,16 +49,15 @@ def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(model.predict(images, batch_size=1000, verbose=0))
 
 
-def _test(nets: Sequence[Model], temperature: float) -> dict[str, Any]:
+def _test(nets: Sequence[Model], temperature: float) -> MnistTest:
     images, labels = digits.mnist("test")
     outputs = [outputs_of(net, images) for net in nets]
     mean = np.mean(outputs, axis=0)
     confidence = calibrating.tempered(mean, temperature).max(axis=1)
     correct = mean[:, :CLASSES].argmax(axis=1) == labels
-    return {
-        "data": "MNIST test",
-        "digits": len(labels),
-        "accuracy": float(correct.mean()),
-        "members": [float((own[:, :CLASSES].argmax(axis=1) == labels).mean()) for own in outputs],
-        "expected_calibration_error": calibrating.expected_calibration_error(confidence, correct),
-    }
+    return MnistTest(
+        accuracy=float(correct.mean()),
+        digits=len(labels),
+        members=tuple(float((own[:, :CLASSES].argmax(axis=1) == labels).mean()) for own in outputs),
+        expected_calibration_error=calibrating.expected_calibration_error(confidence, correct),
+    )

@@ -6,25 +6,25 @@ import re
 import tempfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mnist_batch.learning import curve
 from mnist_batch.learning.nets import Member
 from mnist_batch.models import bundle
 from mnist_batch.models.ladder import Model
+from mnist_batch.schemas.bundle_facts import BundleFacts
 
 
-def bundle_files(model: Model, members: Sequence[Member], info: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a bundle, by name: both models, the history and its curve, and model.json, which has ``info``."""
+def bundle_files(model: Model, members: Sequence[Member], facts: BundleFacts) -> dict[str, bytes]:
+    """The files of a bundle, by name: both models, the history and its curve, and model.json, which has ``facts``."""
     history = [{"seed": member.recipe.seed, **epoch} for member in members for epoch in member.history]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         save_model(folder, model)
         (folder / "history.json").write_text(json.dumps(history, indent=2) + "\n")
         (folder / "history.png").write_bytes(curve.history(history))
-        bundle.describe(folder, info)
+        bundle.describe(folder, facts)
         return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 

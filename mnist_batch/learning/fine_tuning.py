@@ -13,6 +13,7 @@ from mnist_batch.learning import digits, model_json
 from mnist_batch.learning.digits import Digits
 from mnist_batch.models import bundle, vetting
 from mnist_batch.models.ladder import LADDER, members_of
+from mnist_batch.schemas.bundle_facts import BegunFrom
 
 SHIPPED = "shipped"  # the word for the bundle of this package
 REHEARSED = 2_000  # digits of MNIST among the scans, so that a digit the scans have few of is not forgotten
@@ -29,9 +30,9 @@ class Start:
     model: str
     archive: bytes
 
-    def recorded(self) -> dict[str, str]:
-        """What model.json records of it: its location, the digest of its two models and that of its weights."""
-        return {"bundle": self.location, "digest": self.digest, "weights": self.weights}
+    def recorded(self) -> BegunFrom:
+        """What model.json records of it."""
+        return BegunFrom(self.location, self.digest, self.weights)
 
 
 def open_start(location: str) -> Start:
@@ -41,14 +42,14 @@ def open_start(location: str) -> Start:
     """
     opened = bundle.open_bundle(bundle.SHIPPED if location == SHIPPED else location, "--from")
     vetting.vet(opened)
-    model, nets = model_json.nets_of(opened.info)
+    model, nets = model_json.nets_of(opened.facts)
     if model not in LADDER or nets not in (None, members_of(model)):
         raise InputError(
             f"--from {location}: its model {model!r} is not one that this version trains; choose a bundle of "
             f"{', '.join(LADDER)}"
         )
     recorded = SHIPPED if location == SHIPPED else opened.location
-    return Start(recorded, opened.digest, str(opened.info.get("weights")), model, opened.read("model.keras"))
+    return Start(recorded, opened.digest, str(opened.facts.weights), model, opened.read("model.keras"))
 
 
 def check(start: Start, model: str, data: str | None) -> None:

@@ -5,7 +5,6 @@ import logging
 import posixpath
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from mnist_batch.learning.digits import Digits
 from mnist_batch.models import answers
 from mnist_batch.reading import isolated
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.bundle_facts import OwnScans
 from mnist_batch.schemas.tables import CLASSES
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
@@ -48,12 +48,12 @@ class Scans:
     """Scans that were read, each picture once, ordered by the digests of their pictures.
 
     ``held_out``, bool (N,), says which of the ``digits`` are held out. ``facts`` is what model.json records of the
-    scans: for each digit how many are learned from and held out, and how many scans were left out, and why.
+    scans.
     """
 
     digits: Digits
     held_out: NDArray[np.bool_]
-    facts: dict[str, Any]
+    facts: OwnScans
 
 
 def list_scans(data: str) -> Listed:
@@ -113,17 +113,17 @@ def sort_out(pages: pa.Table, listed: Listed, most_held_out: int) -> Scans:
     kept, contradicting = distinct(images, labels)
     images, labels = images[kept], labels[kept]
     held_out = hold_out(labels, most_held_out)
-    facts = {
-        "learned": np.bincount(labels[~held_out], minlength=CLASSES).tolist(),
-        "held_out": np.bincount(labels[held_out], minlength=CLASSES).tolist(),
-        "copies": len(usable) - len(kept) - len(contradicting),
-        "contradicting": len(contradicting),
-        "unreadable": dict(Counter(unread["status"].to_pylist())),
-        "ignored": listed.ignored,
-    }
-    if facts["copies"]:
+    facts = OwnScans(
+        learned=tuple(np.bincount(labels[~held_out], minlength=CLASSES).tolist()),
+        held_out=tuple(np.bincount(labels[held_out], minlength=CLASSES).tolist()),
+        copies=len(usable) - len(kept) - len(contradicting),
+        contradicting=len(contradicting),
+        unreadable=dict(Counter(unread["status"].to_pylist())),
+        ignored=listed.ignored,
+    )
+    if facts.copies:
         log.info("%d scans under %s look exactly like another one: each picture counts once",
-                 facts["copies"], listed.location)  # fmt: skip
+                 facts.copies, listed.location)  # fmt: skip
     if len(contradicting):
         log.warning(
             "%d scans under %s are left out, since the same picture is in the folders of several digits: %s",
@@ -176,7 +176,7 @@ def report(read: Scans, location: str, begun_from: str | None) -> None:
 
     ``begun_from`` names the bundle that is fine-tuned; it is None for a model that knows nothing but these scans.
     """
-    learned, held_out = (np.array(read.facts[name]) for name in ("learned", "held_out"))
+    learned, held_out = (np.array(counts) for counts in (read.facts.learned, read.facts.held_out))
     total = learned + held_out
     counts = [f"{digit}: {total[digit]:,}" for digit in range(CLASSES) if total[digit]]
     missing = [f"0 of digit {digit}" for digit in range(CLASSES) if not total[digit]]

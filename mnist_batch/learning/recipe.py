@@ -1,11 +1,12 @@
 """How a model is trained: what decides its weights, and what only decides how fast they are there."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mnist_batch.errors import InputError
 from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, members_of
+from mnist_batch.schemas.bundle_facts import BegunFrom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class DatasetFacts:
     """The digits of a training, as far as they decide its weights.
 
     ``data`` is where they are, ``digits`` how many are learned from, ``held_out`` how many are not. A fine-tuning
-    also learns from ``rehearsed`` digits of MNIST, and begins with the bundle that ``start`` describes.
+    also learns from ``rehearsed`` digits of MNIST, and begins with the bundle ``begun_from``.
     """
 
     data: str
@@ -88,12 +89,7 @@ class DatasetFacts:
     digits: int
     held_out: int
     rehearsed: int | None = None
-    start: Mapping[str, str] | None = None
-
-    def recorded(self) -> dict[str, Any]:
-        """The facts as model.json has them: without what there is none of."""
-        facts = asdict(self)
-        return {"from" if name == "start" else name: value for name, value in facts.items() if value is not None}
+    begun_from: BegunFrom | None = None
 
 
 def at_least(flag: str, value: float, least: int) -> None:

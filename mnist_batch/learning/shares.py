@@ -11,6 +11,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, epochs, fine_tuning, labelled
 from mnist_batch.learning.digits import Digits
 from mnist_batch.learning.recipe import DatasetFacts
+from mnist_batch.schemas.bundle_facts import OwnScans
 from mnist_batch.wording import counted
 
 BLOCK_SIZE = 5_000
@@ -29,7 +30,7 @@ class Shares:
     validation: dict[str, Any]
     sizes: list[int]
     facts: DatasetFacts
-    scans: dict[str, Any] | None = None
+    scans: OwnScans | None = None
 
 
 def embedded(most_held_out: int, workers: int) -> Shares:
@@ -75,7 +76,7 @@ def own(listed: labelled.Listed, start: fine_tuning.Start | None, most_held_out:
         digits=learned,
         held_out=total - learned,
         rehearsed=rehearsed,
-        start=start.recorded() if start else None,
+        begun_from=start.recorded() if start else None,
     )
     return Shares(
         _named("training", _dealt(training, workers)),

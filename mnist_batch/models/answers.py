@@ -84,7 +84,7 @@ class Model:
             raise InputError(
                 f"--model {spec.location} changed while the run was starting: {opened.digest}, not {spec.digest}"
             )
-        temperature = calibrating.temperature_of(opened.info.get("calibration"))
+        temperature = calibrating.temperature_of(opened.facts.calibration)
         return cls(ENGINES[spec.engine](opened), opened.digest, temperature)
 
     def answers(self, pictures: NDArray[np.uint8]) -> Answers:

@@ -1,30 +1,29 @@
 """A trained model on disk: a folder with model.keras, model.onnx, model.json, history.json and history.png."""
 
 import hashlib
-import json
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mnist_batch.errors import InputError, JobError, StorageError
+from mnist_batch.schemas import bundle_facts
+from mnist_batch.schemas.bundle_facts import BundleFacts
+from mnist_batch.schemas.facts import as_json
 from mnist_batch.store import locations
 
 MODEL_FILES = ("model.keras", "model.onnx")
-FORMAT = 1
 SHIPPED = str(Path(__file__).parent.parent / "data/ensemble")  # comes with the package
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle: its location, the content of ``model.json`` (``info``), and the digest of its two model files.
+    """A verified bundle: its location, what ``model.json`` records, and the digest of its two model files.
 
     ``argument`` is the flag that names the bundle in messages.
     """
 
     location: str
-    info: Mapping[str, Any]
+    facts: BundleFacts
     digest: str
     argument: str = "--model"
 
@@ -32,7 +31,7 @@ class Bundle:
         """The bytes of ``model.keras`` or ``model.onnx``; raises InputError unless they have the recorded sha256."""
         filesystem, folder = locations.resolve(self.location)
         content = locations.read(filesystem, f"{folder}/{name}")
-        actual, recorded = hashlib.sha256(content).hexdigest(), self.info["sha256"][name]
+        actual, recorded = hashlib.sha256(content).hexdigest(), self.facts.sha256[name]
         if actual != recorded:
             raise InputError(
                 f"{self.argument} {self.location}: {name} has sha256 {actual[:16]}..., but model.json records "
@@ -49,22 +48,22 @@ def open_bundle(location: str, argument: str = "--model") -> Bundle:
     location = locations.absolute(location)
     filesystem, folder = locations.resolve(location)
     try:
-        info = json.loads(locations.read(filesystem, f"{folder}/model.json"))
-        recorded = [str(info["sha256"][name]) for name in MODEL_FILES]
-        str(info["architecture"]), float(info["test"]["accuracy"])
+        facts = bundle_facts.read(locations.read(filesystem, f"{folder}/model.json"))
+        recorded = [facts.sha256[name] for name in MODEL_FILES]
     except JobError:  # of a store; it has its own message
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise InputError(
             f"{argument} {location}: no model bundle there ({type(error).__name__} while reading model.json); "
             "give the folder that jobs.train wrote to with --out"
         ) from None
-    if info.get("format") != FORMAT:
+    except KeyError as error:
+        raise InputError(f"{argument} {location}: model.json has no digest of {error}; train again") from None
+    except ValueError as error:
         raise InputError(
-            f"{argument} {location}: the bundle has format {info.get('format')!r}, but this version reads format "
-            f"{FORMAT}; train again with this version"
-        )
-    bundle = Bundle(location, info, hashlib.sha256("".join(recorded).encode()).hexdigest()[:16], argument)
+            f"{argument} {location}: model.json cannot be used: {error}; restore it, or train again with this version"
+        ) from None
+    bundle = Bundle(location, facts, hashlib.sha256("".join(recorded).encode()).hexdigest()[:16], argument)
     for name in MODEL_FILES:
         try:
             bundle.read(name)
@@ -75,11 +74,10 @@ def open_bundle(location: str, argument: str = "--model") -> Bundle:
     return bundle
 
 
-def describe(folder: Path, info: Mapping[str, Any]) -> None:
-    """Write ``model.json`` next to the two model files in ``folder``: ``info`` and the files' sha256."""
+def describe(folder: Path, facts: BundleFacts) -> None:
+    """Write ``model.json`` next to the two model files in ``folder``: ``facts``, with the sha256 of these files."""
     sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MODEL_FILES}
-    whole = {"format": FORMAT, **info, "sha256": sha256}
-    (folder / "model.json").write_text(json.dumps(whole, indent=2) + "\n")
+    (folder / "model.json").write_bytes(as_json(replace(facts, sha256=sha256)))
 
 
 def check_free(location: str) -> None:

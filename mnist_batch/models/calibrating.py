@@ -1,13 +1,14 @@
 """Calibration of a model's confidence: its temperature, its error above each threshold, the threshold for an error."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_batch.errors import InputError
+from mnist_batch.schemas.bundle_facts import Calibration, Threshold
 from mnist_batch.schemas.tables import CLASSES
 from mnist_batch.wording import counted
 
@@ -103,7 +104,7 @@ def upper_bound(errors: ArrayLike, accepted: ArrayLike, level: float = LEVEL) ->
     return np.where(right > 0, betaincinv(errors + 1, np.maximum(right, 1), level), 1.0)
 
 
-def risks(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def risks(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> tuple[Threshold, ...]:
     """How many answers each threshold accepts and the errors among them, from the strictest threshold to the laxest.
 
     A threshold is the confidence of the answer at a share of ``COVERAGES``; it accepts all answers that reach it.
@@ -114,39 +115,39 @@ def risks(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> list[d
     thresholds = -np.unique(-falling[np.maximum(places, 0)])
     accepted = np.searchsorted(-falling, -thresholds, side="right")
     wrong = errors[accepted - 1]
-    return [
-        {"threshold": float(threshold), "accepted": int(count), "errors": int(mistakes), "error_bound": float(bound)}
+    return tuple(
+        Threshold(float(threshold), int(count), int(mistakes), float(bound))
         for threshold, count, mistakes, bound in zip(
             thresholds, accepted, wrong, upper_bound(wrong, accepted), strict=True
         )
-    ]
+    )
 
 
-def calibrate(outputs: NDArray[Any], labels: NDArray[Any]) -> dict[str, Any]:
+def calibrate(outputs: NDArray[Any], labels: NDArray[Any]) -> Calibration:
     """The calibration of a model, for model.json, from its outputs (N, K) for N > 0 validation digits.
 
-    The keys are ``digits``, ``temperature``, the ``level`` of the bounds, ``expected_calibration_error`` at this
-    temperature, and ``thresholds``: the ``risks`` of the digits that are not ``doubted``.
+    The expected calibration error is at the temperature that is fitted, and the thresholds are the ``risks`` of the
+    digits that are not ``doubted``.
     """
     temperature = fit_temperature(outputs, labels)
     probabilities = tempered(outputs, temperature)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     clear = ~doubted(outputs)
-    return {
-        "digits": len(labels),
-        "temperature": temperature,
-        "level": LEVEL,
-        "expected_calibration_error": expected_calibration_error(confidence, correct),
-        "thresholds": risks(confidence[clear], correct[clear]) if clear.any() else [],
-    }
+    return Calibration(
+        digits=len(labels),
+        temperature=temperature,
+        level=LEVEL,
+        expected_calibration_error=expected_calibration_error(confidence, correct),
+        thresholds=risks(confidence[clear], correct[clear]) if clear.any() else (),
+    )
 
 
-def temperature_of(calibration: Mapping[str, Any] | None) -> float:
+def temperature_of(calibration: Calibration | None) -> float:
     """The temperature of a bundle's calibration; without one it is 1, which changes no probability."""
-    return float(calibration["temperature"]) if calibration else 1.0
+    return calibration.temperature if calibration else 1.0
 
 
-def rule(calibration: Mapping[str, Any] | None, target_error: float | None, model_name: str) -> dict[str, float | None]:
+def rule(calibration: Calibration | None, target_error: float | None, model_name: str) -> dict[str, float | None]:
     """The rule of a run: ``temperature``, ``target_error`` and ``threshold``; without a target there is no threshold.
 
     Besides the weights, these decide confidences and decisions. Raises InputError like ``threshold_for``.
@@ -155,7 +156,7 @@ def rule(calibration: Mapping[str, Any] | None, target_error: float | None, mode
     return {"temperature": temperature_of(calibration), "target_error": target_error, "threshold": threshold}
 
 
-def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, model_name: str) -> float:
+def threshold_for(calibration: Calibration | None, target_error: float, model_name: str) -> float:
     """The lowest confidence to accept so that at most ``target_error`` of the accepted answers are wrong.
 
     This holds with 95 % certainty, for scans like the validation digits. Thresholds are tested in order until the bound
@@ -170,7 +171,7 @@ def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, mo
             f"--target-error {target_error:g}: model {model_name} has no calibration, so no error can be certified; "
             "train it again with jobs.train, or leave --target-error out"
         )
-    thresholds, level = calibration["thresholds"], calibration["level"]
+    thresholds, level = calibration.thresholds, calibration.level
     threshold = _last_certified(thresholds, target_error, level)
     if threshold is not None:
         return float(threshold)
@@ -179,27 +180,27 @@ def threshold_for(calibration: Mapping[str, Any] | None, target_error: float, mo
     remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
     raise InputError(
         f"--target-error {target_error:g}: model {model_name} was calibrated on "
-        f"{counted(calibration['digits'], 'digit')}, too few to certify this error at {100 * level:g} % or with too "
+        f"{counted(calibration.digits, 'digit')}, too few to certify this error at {100 * level:g} % or with too "
         f"many errors among them ({needed:,} answers without one error would do); {remedy}, or use a model that makes "
         "fewer errors or was calibrated on more digits"
     )
 
 
-def least_certified(calibration: Mapping[str, Any], above: float = 0) -> float | None:
+def least_certified(calibration: Calibration, above: float = 0) -> float | None:
     """The smallest certified target error above ``above`` that a message may suggest; None if there is none."""
-    thresholds, level = calibration["thresholds"], calibration["level"]
+    thresholds, level = calibration.thresholds, calibration.level
     possible = (float(error) for error in ADVISED if _last_certified(thresholds, error, level) is not None)
     return next((error for error in possible if error > above), None)
 
 
-def _last_certified(thresholds: Sequence[Mapping[str, Any]], target: float, level: float) -> float | None:
+def _last_certified(thresholds: Sequence[Threshold], target: float, level: float) -> float | None:
     passed = None
     for entry in thresholds:
-        if 1 - (1 - level) ** (1 / entry["accepted"]) > target:  # too few answers, even without an error
+        if 1 - (1 - level) ** (1 / entry.accepted) > target:  # too few answers, even without an error
             continue
-        if entry["error_bound"] > target:
+        if entry.error_bound > target:
             break
-        passed = entry["threshold"]
+        passed = entry.threshold
     return passed
 
 

@@ -158,7 +158,7 @@ class Command:
     @cached_property
     def rule(self) -> Mapping[str, Any]:
         """What makes confidences of the model's outputs, and decides which answers are accepted."""
-        return calibrating.rule(self.bundle.info.get("calibration"), self.target_error, self.bundle.location)
+        return calibrating.rule(self.bundle.facts.calibration, self.target_error, self.bundle.location)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -231,8 +231,8 @@ class Command:
             "model": ModelFacts(
                 self.bundle.location,
                 self.bundle.digest,
-                self.bundle.info["architecture"],
-                self.bundle.info["test"]["accuracy"],
+                self.bundle.facts.architecture,
+                self.bundle.facts.test.accuracy,
             ),
             "include": tuple(self.selection.include),
             "exclude": tuple(self.selection.exclude),

@@ -175,14 +175,19 @@ def as_json(facts: Any) -> bytes:
 
 
 def from_json(kind: type[Facts], content: bytes) -> Facts:
-    """What ``as_json`` wrote; ValueError, with a sentence, where it is damaged or of a format that is not read."""
+    """Read what ``as_json`` wrote; ValueError, with a sentence, where it is damaged or of a format that is not read."""
+    said = json.loads(content)
+    if issubclass(kind, RunFacts) and isinstance(said, dict):
+        said = _upgraded(kind, said)
+    return validated(kind, said)
+
+
+def validated(kind: type[Facts], said: Any) -> Facts:
+    """The dataclass that JSON values describe; ValueError names the first field that is missing or of another type."""
     from pydantic import ValidationError
 
-    said = json.loads(content)
     if not isinstance(said, dict):
         raise ValueError(f"it is a JSON {type(said).__name__} and no object")
-    if issubclass(kind, RunFacts):
-        said = _upgraded(kind, said)
     try:
         facts: Facts = _reader()(kind).validate_python(said)
     except ValidationError as error:

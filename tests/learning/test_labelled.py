@@ -14,6 +14,7 @@ from jobs import session, train
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, labelled, validating
 from mnist_batch.models import bundle
+from mnist_batch.schemas.bundle_facts import DigitValidation, OwnScans
 from tests.support.ruler import picture_of, write_scan
 
 labels_of_scans = st.lists(st.integers(0, 9), max_size=200).map(lambda found: np.array(found, np.int8))
@@ -79,14 +80,14 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
     with caplog.at_level(logging.INFO):
         found = labelled.sort_out(read, listed, 5_000)
         labelled.report(found, "forms", None)
-    assert found.facts == {
-        "learned": [0, 5, 1, 0, 0, 0, 0, 0, 0, 0],
-        "held_out": [0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
-        "copies": 1,
-        "contradicting": 2,
-        "unreadable": {"undecodable": 3, "blank": 1},
-        "ignored": {"10": 100, "notes": 2},
-    }
+    assert found.facts == OwnScans(
+        learned=(0, 5, 1, 0, 0, 0, 0, 0, 0, 0),
+        held_out=(0, 1, 0, 0, 0, 0, 0, 0, 0, 0),
+        copies=1,
+        contradicting=2,
+        unreadable={"undecodable": 3, "blank": 1},
+        ignored={"10": 100, "notes": 2},
+    )
     assert len(found.digits.images) == len(found.digits.labels) == len(found.held_out) == 7
     said = caplog.text
     assert "7 scans: 1: 6, 2: 1, 0 of digit 0, 0 of digit 3, 0 of digit 4" in said
@@ -194,18 +195,15 @@ def test_held_out_digits_are_counted_as_scoring_answers_them() -> None:
         outputs[row, answer] = 0.9
     outputs[3, 3] = 0.2  # which would be right
     found = validating.validate(outputs, np.array([3, 4, 4, 3, 9], np.int8))
-    assert (found["digits"], found["correct"], found["refused"], found["accuracy"]) == (5, 2, 2, 0.4)
-    assert found["low"] == pytest.approx(0.1176, abs=1e-4)  # Wilson, of 2 in 5
-    assert found["high"] == pytest.approx(0.7693, abs=1e-4)
+    assert (found.digits, found.correct, found.refused, found.accuracy) == (5, 2, 2, 0.4)
+    assert found.low == pytest.approx(0.1176, abs=1e-4)  # Wilson, of 2 in 5
+    assert found.high == pytest.approx(0.7693, abs=1e-4)
     names = ("digits", "correct", "refused", "precision", "recall")
-    three, four, nine = (tuple(found["per_class"][digit][name] for name in names) for digit in (3, 4, 9))
+    three, four, nine = (tuple(getattr(found.per_class[digit], name) for name in names) for digit in (3, 4, 9))
     assert three == (2, 1, 1, 0.5, 0.5)
     assert four == (2, 1, 0, 1.0, 0.5)
     assert nine == (1, 0, 1, None, 0.0)
-    assert found["per_class"][0] == {
-        "digit": 0, "digits": 0, "correct": 0, "refused": 0, "precision": None, "recall": None, "low": None,
-        "high": None,
-    }  # fmt: skip
+    assert found.per_class[0] == DigitValidation(0, 0, 0, 0, None, None, None, None)
 
 
 def test_the_bundle_of_the_package_is_opened_by_a_word() -> None:

@@ -1,6 +1,7 @@
 """A bundle is there whole, is what model.json says, or is refused with a sentence."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from mnist_batch.errors import InputError
 from mnist_batch.models import bundle
+from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
 
 
 @pytest.fixture
@@ -37,12 +39,23 @@ def test_a_missing_model_is_refused(copy: Path, name: str) -> None:
         bundle.open_bundle(str(copy))
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"sha256": {"model.onnx": "0"}}'])
-def test_a_folder_without_a_usable_description_is_refused(copy: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no model bundle there"),
+        ("", "model.json cannot be used: Expecting value"),
+        ("[]", "model.json cannot be used: it is a JSON list and no object"),
+        ("{}", "model.json cannot be used: the bundle has format None, but this version reads 1 and 2"),
+        ('{"format": 2}', "model.json cannot be used: it does not say architecture"),
+        ('{"format": 2, "architecture": "a", "test": {"accuracy": "x"}}', "model.json cannot be used: test.accuracy: "),
+        ('{"format": 1, "architecture": "a", "test": {"accuracy": 1}, "sha256": {"model.onnx": "0"}}', "no digest of"),
+    ],
+)
+def test_a_folder_without_a_usable_description_is_refused(copy: Path, content: str | None, message: str) -> None:
     (copy / "model.json").unlink()
     if content is not None:
         (copy / "model.json").write_text(content)
-    with pytest.raises(InputError, match="no model bundle there"):
+    with pytest.raises(InputError, match=re.escape(message)):
         bundle.open_bundle(str(copy))
 
 
@@ -58,7 +71,7 @@ def test_publishing_replaces_a_bundle_and_leaves_nothing_else(copy: Path, tmp_pa
     target = tmp_path / "models/digits"
     first = bundle.publish(copy, f"{scheme}{target}")
     (copy / "model.keras").write_bytes(b"another")
-    bundle.describe(copy, {"architecture": "ruler", "test": {"accuracy": 1.0}})
+    bundle.describe(copy, BundleFacts(architecture="ruler", test=MnistTest(1.0)))
     second = bundle.publish(copy, f"{scheme}{target}")
     assert first.digest != second.digest == bundle.open_bundle(str(target)).digest
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["digits"]

@@ -1,6 +1,6 @@
 """Confidences are probabilities, bounds are bounds, and the error promised is kept 95 times in 100."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.stats import binom
 
 from mnist_batch.errors import InputError
 from mnist_batch.models import calibrating
+from mnist_batch.schemas.bundle_facts import Calibration, Threshold
 
 OUTPUTS = hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(10, 12)), elements=st.floats(0, 1, width=32))
 SHARE = st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
@@ -56,10 +57,10 @@ def test_the_temperature_of_a_model_is_found(temperature: float) -> None:
     logits, labels = drawn(np.random.default_rng(1), 20_000)
     outputs = softmax(logits * temperature)
     found = calibrating.calibrate(outputs, labels)
-    assert found["temperature"] == pytest.approx(temperature, rel=0.05)
+    assert found.temperature == pytest.approx(temperature, rel=0.05)
     before = calibrating.tempered(outputs, 1)
     error = calibrating.expected_calibration_error(before.max(axis=1), before.argmax(axis=1) == labels)
-    assert found["expected_calibration_error"] < 0.02
+    assert found.expected_calibration_error < 0.02
     assert temperature == 1 or error > 0.1
     sigmoid = calibrating.fit_temperature(1 / (1 + np.exp(-logits)), labels)
     assert calibrating.LEAST < sigmoid < calibrating.MOST
@@ -72,17 +73,15 @@ def test_few_digits_without_a_mistake_make_no_model_sure_of_everything(digits: i
     logits[np.arange(digits), labels] = logits.max(axis=1) + np.linspace(1, 9, digits)
     outputs = softmax(logits)
     found = calibrating.calibrate(outputs, labels)
-    confidence = calibrating.tempered(outputs, found["temperature"]).max(axis=1)
+    confidence = calibrating.tempered(outputs, found.temperature).max(axis=1)
     assert confidence.mean() == pytest.approx((digits + 1) / (digits + 2), abs=1e-4)
 
 
 def test_a_model_that_is_never_wrong_has_a_temperature() -> None:
     outputs = np.eye(10, dtype=np.float32)
     found = calibrating.calibrate(outputs, np.arange(10))
-    assert calibrating.LEAST <= found["temperature"] <= calibrating.MOST
-    assert found["thresholds"] == [
-        {"threshold": 1.0, "accepted": 10, "errors": 0, "error_bound": pytest.approx(1 - 0.05**0.1)}
-    ]
+    assert calibrating.LEAST <= found.temperature <= calibrating.MOST
+    assert found.thresholds == (Threshold(1.0, 10, 0, pytest.approx(1 - 0.05**0.1)),)
 
 
 def test_the_calibration_error_is_the_distance_in_each_bin() -> None:
@@ -118,37 +117,37 @@ def test_nothing_accepted_promises_nothing() -> None:
 def test_thresholds_count_every_answer_that_reaches_them(confidence: NDArray[np.float32], data: st.DataObject) -> None:
     correct = data.draw(hnp.arrays(bool, len(confidence)))
     found = calibrating.risks(confidence, correct)
-    thresholds = [entry["threshold"] for entry in found]
+    thresholds = [entry.threshold for entry in found]
     assert thresholds == sorted(set(thresholds), reverse=True)
     for entry in found:
-        reached = confidence >= np.float32(entry["threshold"])
-        assert (entry["accepted"], entry["errors"]) == (reached.sum(), (reached & ~correct).sum())
-    assert found[-1]["accepted"] == len(confidence)
+        reached = confidence >= np.float32(entry.threshold)
+        assert (entry.accepted, entry.errors) == (reached.sum(), (reached & ~correct).sum())
+    assert found[-1].accepted == len(confidence)
 
 
-Rule = Callable[[list[dict[str, Any]], float], float | None]
+Rule = Callable[[Sequence[Threshold], float], float | None]
 
 
-def certified(entries: list[dict[str, Any]], target: float) -> float | None:
-    calibration = {"digits": entries[-1]["accepted"], "level": 0.95, "thresholds": entries}
+def certified(entries: Sequence[Threshold], target: float) -> float | None:
+    calibration = Calibration(entries[-1].accepted, 1.0, 0.95, 0.01, tuple(entries))
     try:
         return calibrating.threshold_for(calibration, target, "simulated")
     except InputError:
         return None
 
 
-def laxest(entries: list[dict[str, Any]], holds: Callable[[dict[str, Any]], bool]) -> float | None:
-    return min((entry["threshold"] for entry in entries if holds(entry)), default=None)
+def laxest(entries: Sequence[Threshold], holds: Callable[[Threshold], bool]) -> float | None:
+    return min((entry.threshold for entry in entries if holds(entry)), default=None)
 
 
-def seen(entries: list[dict[str, Any]], target: float) -> float | None:
+def seen(entries: Sequence[Threshold], target: float) -> float | None:
     """The naive rule: the errors seen, as if they were the rate."""
-    return laxest(entries, lambda entry: entry["errors"] <= target * entry["accepted"])
+    return laxest(entries, lambda entry: entry.errors <= target * entry.accepted)
 
 
-def best_of_all(entries: list[dict[str, Any]], target: float) -> float | None:
+def best_of_all(entries: Sequence[Threshold], target: float) -> float | None:
     """The rule that looks at every bound and takes the one that suits it."""
-    return laxest(entries, lambda entry: entry["error_bound"] <= target)
+    return laxest(entries, lambda entry: entry.error_bound <= target)
 
 
 # Confidence is uniform on 0 to 1 and an answer is wrong with the probability a * (1 - confidence) ** b, so that of
@@ -185,17 +184,12 @@ def test_rules_that_look_at_what_suits_them_break_the_promise() -> None:
     assert outcomes(best_of_all, FLAT, 0.01)[0] < 0.95
 
 
-def calibration_of(counts: list[tuple[int, int]]) -> dict[str, Any]:
-    thresholds = [
-        {
-            "threshold": 0.99 - 0.1 * place,
-            "accepted": accepted,
-            "errors": errors,
-            "error_bound": float(calibrating.upper_bound(errors, accepted)),
-        }
+def calibration_of(counts: list[tuple[int, int]]) -> Calibration:
+    thresholds = (
+        Threshold(0.99 - 0.1 * place, accepted, errors, float(calibrating.upper_bound(errors, accepted)))
         for place, (accepted, errors) in enumerate(counts)
-    ]
-    return {"digits": counts[-1][0], "temperature": 1.0, "level": 0.95, "thresholds": thresholds}
+    )
+    return Calibration(counts[-1][0], 1.0, 0.95, 0.01, tuple(thresholds))
 
 
 def test_the_threshold_is_the_last_before_the_first_that_fails() -> None:
@@ -216,6 +210,6 @@ def test_the_threshold_is_the_last_before_the_first_that_fails() -> None:
         (calibration_of([(3, 3)]), 0.5, "on 3 digits.*no larger error can be certified either"),
     ],
 )
-def test_what_cannot_be_promised_is_refused(calibration: dict[str, Any] | None, target: float, message: str) -> None:
+def test_what_cannot_be_promised_is_refused(calibration: Calibration | None, target: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
         calibrating.threshold_for(calibration, target, "m")

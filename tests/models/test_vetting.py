@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from jobs import score
 from mnist_batch.errors import InputError
 from mnist_batch.models import bundle, engines, vetting
+from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
 from tests.support.ruler import keras_archive, write_scan
 
 
@@ -30,7 +31,7 @@ def bundled(ruler: str, tmp_path: Path) -> Callable[..., str]:
         for name in bundle.MODEL_FILES:
             content = files.get(name.removeprefix("model."))
             (folder / name).write_bytes((Path(ruler) / name).read_bytes() if content is None else content)
-        bundle.describe(folder, {"architecture": "ruler", "test": {"accuracy": 1.0}, "calibration": None})
+        bundle.describe(folder, BundleFacts(architecture="ruler", test=MnistTest(1.0)))
         return str(folder)
 
     return make

@@ -204,7 +204,7 @@ def test_a_run_that_is_not_there_or_a_model_that_has_changed_is_refused(
     trained_again = onnx.load(other / "model.onnx")
     trained_again.producer_name = "another training"
     onnx.save(trained_again, other / "model.onnx")
-    bundle.describe(other, json.loads((other / "model.json").read_text()))
+    bundle.describe(other, bundle.open_bundle(ruler).facts)
     code, _, summary = night("--model", other)
     assert code == 2
     assert "--retry night: the model at" in summary["error"]

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_batch.errors import DamagedRun, InputError
+from mnist_batch.models import bundle
 from mnist_batch.runs.run import Run
-from mnist_batch.schemas import facts
+from mnist_batch.schemas import bundle_facts, facts
+from mnist_batch.schemas.bundle_facts import BundleFacts
 from mnist_batch.schemas.facts import Opened, Published, Receipt, Totals
 from mnist_batch.statuses import Status
 from tests.support import DATA, run_facts
@@ -73,3 +75,20 @@ def test_a_run_of_a_later_version_is_refused_and_not_guessed(tmp_path: Path) -> 
     run_facts.frozen(run, [], format=1)
     with pytest.raises(InputError, match=r"another version began this run.*throw the unfinished run away"):
         _ = run.opened
+
+
+@given(st.builds(BundleFacts, format=st.just(bundle_facts.FORMAT)))
+def test_what_is_written_of_a_bundle_reads_back_equal(said: BundleFacts) -> None:
+    assert bundle_facts.read(facts.as_json(said)) == said
+
+
+def test_the_bundle_of_the_package_is_of_the_first_format_and_read_as_it_was_meant() -> None:
+    content = Path(bundle.SHIPPED, "model.json").read_bytes()
+    assert json.loads(content)["format"] == 1
+    said = bundle_facts.read(content)
+    assert (said.architecture, said.test.digits, len(said.test.members)) == ("ensemble", 10_000, 3)
+    assert said.training
+    assert (said.training.members, said.training.begun_from) == (("scanned", "strided", "scanned"), None)
+    assert said.calibration
+    assert (said.calibration.digits, said.calibration.wrongly_labelled) == (9_995, 5)
+    assert bundle_facts.read(facts.as_json(said)) == said

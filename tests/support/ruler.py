@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,25 +16,22 @@ from onnx import TensorProto, helper, numpy_helper
 from mnist_batch.models import bundle
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images
+from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, MnistTest, Threshold
 
 
 def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7) -> str:
     """The bundle ``model`` again at ``folder``, with a calibration that certifies 0.005 at ``threshold``."""
     shutil.copytree(model, folder)
-    calibration = {
-        "digits": 2_000,
-        "temperature": temperature,
-        "level": 0.95,
-        "expected_calibration_error": 0.01,
-        "thresholds": [
-            {"threshold": float(np.float32(at)), "accepted": accepted, "errors": errors, "error_bound": bound}
-            for at, accepted, errors, bound in [
-                ((1 + threshold) / 2, 1_000, 0, 0.0030), (threshold, 1_500, 1, 0.0032), (0.1, 2_000, 90, 0.0537),
-            ]
-        ],
-    }  # fmt: skip
-    info = json.loads((folder / "model.json").read_text())
-    bundle.describe(folder, info | {"calibration": calibration})
+    thresholds = (
+        Threshold(float(np.float32(at)), *counts)
+        for at, *counts in (
+            ((1 + threshold) / 2, 1_000, 0, 0.0030),
+            (threshold, 1_500, 1, 0.0032),
+            (0.1, 2_000, 90, 0.0537),
+        )
+    )
+    calibration = Calibration(2_000, temperature, 0.95, 0.01, tuple(thresholds))
+    bundle.describe(folder, replace(bundle.open_bundle(str(folder)).facts, calibration=calibration))
     return str(folder)
 
 
@@ -105,5 +103,5 @@ def write_ruler(folder: Path) -> str:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
     (folder / "model.keras").write_bytes(keras_archive({"module": "keras", "class_name": "Sequential", "config": {}}))
-    bundle.describe(folder, {"architecture": "ruler", "test": {"accuracy": 1.0}, "calibration": None})
+    bundle.describe(folder, BundleFacts(architecture="ruler", test=MnistTest(1.0)))
     return str(folder)

@@ -1,0 +1,164 @@
+"""What ``model.json`` records of a bundle, as dataclasses; ``facts.as_json`` writes them, ``read`` reads them back.
+
+``FORMAT`` grows when a field is added, dropped or changes its meaning.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from mnist_batch.schemas import facts
+
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a threshold of confidence accepts of the validation digits, how many of these are wrong, and the bound."""
+
+    threshold: float
+    accepted: int
+    errors: int
+    error_bound: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the validation ``digits`` say of a model's confidence; ``level`` is the certainty of the bounds.
+
+    ``wrongly_labelled`` digits were left out, since their label is known to be wrong.
+    """
+
+    digits: int
+    temperature: float
+    level: float
+    expected_calibration_error: float
+    thresholds: tuple[Threshold, ...]
+    wrongly_labelled: int = 0
+
+
+@dataclass(frozen=True)
+class DigitValidation:
+    """How one digit is read among those held out; a rate is None where there is nothing to divide by.
+
+    ``low`` and ``high`` are the ends of the 95 % Wilson interval of ``recall``.
+    """
+
+    digit: int
+    digits: int
+    correct: int
+    refused: int
+    precision: float | None
+    recall: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the digits held out are read; ``before`` is the same by the bundle that a fine-tuning began with.
+
+    ``low`` and ``high`` are the ends of the 95 % Wilson interval of ``accuracy``. A bundle of format 1 may have only
+    ``digits`` and ``accuracy``.
+    """
+
+    digits: int
+    accuracy: float
+    correct: int | None = None
+    refused: int | None = None
+    low: float | None = None
+    high: float | None = None
+    per_class: tuple[DigitValidation, ...] = ()
+    before: "Validation | None" = None
+
+
+@dataclass(frozen=True)
+class MnistTest:
+    """The accuracy on the MNIST test set, of the model and of each net that it averages."""
+
+    accuracy: float
+    digits: int = 0
+    members: tuple[float, ...] = ()
+    expected_calibration_error: float | None = None
+    data: str = "MNIST test"
+
+
+@dataclass(frozen=True)
+class BegunFrom:
+    """The bundle that a fine-tuning began with, the digest of its two models and that of its weights."""
+
+    bundle: str
+    digest: str
+    weights: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """On what a model was trained, and how; ``seeds`` and ``members`` are those of the nets that it averages."""
+
+    data: str
+    data_digest: str
+    digits: int
+    held_out: int
+    rehearsed: int | None = None
+    begun_from: BegunFrom | None = None
+    model: str
+    epochs: int
+    batch_size: int
+    workers: int
+    seed: int
+    precision: str
+    seeds: tuple[int, ...]
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnScans:
+    """A user's own scans: of each digit how many were learned from and held out; and how many were left out, and why.
+
+    ``ignored`` counts the files in folders that are no digit, by folder.
+    """
+
+    learned: tuple[int, ...]
+    held_out: tuple[int, ...]
+    copies: int
+    contradicting: int
+    unreadable: dict[str, int]
+    ignored: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFacts:
+    """All of ``model.json``; ``sha256`` has the digests of both model files. What a bundle does not say is None."""
+
+    architecture: str
+    test: MnistTest
+    sha256: dict[str, str] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    validation: Validation | None = None
+    training: Training | None = None
+    scans: OwnScans | None = None
+    command: str | None = None
+    parameters: int | None = None
+    weights: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    format: int = FORMAT
+
+
+def read(content: bytes) -> BundleFacts:
+    """Read ``model.json``; ValueError, with a sentence, where it is damaged or of a format that is not read."""
+    recorded = json.loads(content)
+    if isinstance(recorded, dict):
+        recorded = _upgraded(recorded)
+    return facts.validated(BundleFacts, recorded)
+
+
+def _upgraded(recorded: dict[str, Any]) -> dict[str, Any]:
+    written = recorded.get("format")
+    if written not in (1, FORMAT):
+        raise ValueError(f"the bundle has format {written!r}, but this version reads 1 and {FORMAT}")
+    training = recorded.get("training")
+    if written == 1 and isinstance(training, dict):
+        recorded = recorded | {"training": training | {"begun_from": training.get("from")}}
+    return recorded | {"format": FORMAT}
