@@ -278,8 +278,8 @@ def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(
     assert re.findall(r"it goes on after epoch (\d)", again.stderr)[0] == "4", again.stderr
     made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
     assert same.facts.weights == made.facts.weights
-    assert made.facts.training.members == list(ladder.members_of("ensemble"))
-    assert made.facts.training.seeds == [4, 5, 6]
+    assert made.facts.training.members == ladder.members_of("ensemble")
+    assert made.facts.training.seeds == (4, 5, 6)
     history = json.loads((tmp_path / "whole/history.json").read_text())
     assert [(line["seed"], line["epoch"]) for line in history] == [(s, e) for s in (4, 5, 6) for e in (1, 2, 3, 4)]
     images, labels = digits.mnist("test")
@@ -600,7 +600,7 @@ def test_only_the_very_same_training_is_gone_on_with() -> None:
     fingerprints.add(checkpoints.fingerprint(recipe, ["hidden", "deep"], facts))
     for digest in ("00", "01"):
         start = fine_tuning.Start("models/mine", digest, "ff", "hidden", b"")
-        fine_tuned = replace(facts, rehearsed=2_000, start=start.recorded())
+        fine_tuned = replace(facts, rehearsed=2_000, begun_from=start.recorded())
         fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], fine_tuned))
     assert len(fingerprints) == 11
     assert checkpoints.fingerprint(replace(recipe), ["hidden"], replace(facts)) in fingerprints
@@ -715,10 +715,10 @@ def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
     (tmp_path / "scans/3/broken.png").write_bytes(b"")
     (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
     read = labelled.read(labelled.list_scans(str(tmp_path / "scans")), 5_000)
-    assert read.facts["unreadable"] == {"empty": 1}
-    assert read.facts["ignored"] == {"": 1}
-    held_out = read.facts["held_out"]
-    assert [one + other for one, other in zip(read.facts["learned"], held_out, strict=True)] == np.bincount(
+    assert read.facts.unreadable == {"empty": 1}
+    assert read.facts.ignored == {"": 1}
+    held_out = read.facts.held_out
+    assert [one + other for one, other in zip(read.facts.learned, held_out, strict=True)] == np.bincount(
         labels
     ).tolist()
     memory = {(normalise(image).tobytes(), label) for image, label in zip(images, labels, strict=True)}
