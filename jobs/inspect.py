@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--page", type=int, default=0, metavar="N", help="page of a TIFF of several pages, from 0")
     arguments.add_argument("--out", default="inspect.png", metavar="FILE", help="the picture to write, a PNG")
     arguments.add_argument(
-        "--model", metavar="FOLDER", help="model bundle, as jobs.train writes it; the one of this package if left out"
+        "--model",
+        metavar="FOLDER",
+        help="the model bundle, a folder that jobs.train wrote; the one in this package if left out",
     )
     given = arguments.parse_args(argv)
 

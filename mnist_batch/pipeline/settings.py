@@ -23,11 +23,11 @@ class Settings:
     )
     scan_timeout_seconds: float = described(
         isolated.Limits.scan_timeout_seconds,
-        f"time to read and decode it, which is tried {isolated.TRIES} times",
+        f"seconds to read and decode it, which is tried {isolated.TRIES} times",
         metavar="SECONDS",
     )
     no_progress_timeout_seconds: float = described(
-        300, "end with exit code 5 if no shard is finished and no scan is read for so long", metavar="SECONDS"
+        300, "end with exit code 5 if for so many seconds no shard is finished and no scan is read", metavar="SECONDS"
     )
     progress_seconds: float = 10
 

@@ -173,6 +173,7 @@ def test_the_newest_row_of_each_scan_is_taken_by_the_line_of_the_page(
         (["in"], "leave SCANS out"),
         (["--manifest", "x.csv"], "leave --manifest out"),
         (["--labels", "parent"], "leave --labels out"),
+        (["--labels", "none"], "leave --labels out"),
         (["--exclude", "*.png"], "leave --exclude out"),
         (["--require-scans"], "leave --require-scans out"),
         (["--engine", "keras"], "--engine keras: run night has onnx, and so has its retry"),
