@@ -182,7 +182,7 @@ def test_a_disk_that_fails_is_said_and_the_rerun_finishes(night: Night, point: s
     code, summary, stderr = night.run()
     assert (code, summary["exit_code"]) == (5, 5)
     assert what in summary["error"]
-    assert "give the same command again" in summary["error"]
+    assert "run the same command again" in summary["error"]
     assert len(summary["error"]) < 400
     for trace in ("Traceback", "ray::", "\x1b", "StorageError"):
         assert trace not in summary["error"] + stderr
