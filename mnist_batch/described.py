@@ -1,4 +1,4 @@
-"""Fields of dataclasses that say what they mean, as the columns of the tables do; the jobs make flags of them."""
+"""Dataclass fields that carry a description, as the columns of the tables do; the jobs turn them into flags."""
 
 from collections.abc import Sequence
 from dataclasses import field
@@ -16,11 +16,10 @@ def described(
     choices: Sequence[str] | None = None,
     positional: bool = False,
 ) -> Value:
-    """A field of a dataclass with its ``default`` and its ``description``, for users who meet it as a flag.
+    """A dataclass field with its ``default`` and its ``description``, which users read in the help of its flag.
 
-    ``left_out`` says in words what holds if it is left out; a default that is a number or a text says that itself.
-    ``metavar`` is the placeholder for its value in the help, and the name of an argument that is ``positional``.
-    ``choices`` are all the values it may have.
+    ``left_out`` describes the default in words; without it, a number or text describes itself. ``metavar`` stands for
+    the value in the help, and is the name of a ``positional`` argument. ``choices`` are the allowed values.
     """
     if left_out is None and isinstance(default, int | float | str) and not isinstance(default, bool):
         left_out = str(default)
@@ -35,5 +34,5 @@ def described(
 
 
 def flag(name: str) -> str:
-    """The flag of a field of that name: ``--scan-timeout`` of ``scan_timeout_seconds``."""
+    """The flag of a field, by the field's name: ``--scan-timeout`` for ``scan_timeout_seconds``."""
     return "--" + name.removesuffix("_seconds").replace("_", "-")
