@@ -1,6 +1,7 @@
 """A net while it is trained, and once it is."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from mnist_batch.learning.assignment import Assignment
 from mnist_batch.learning.recipe import Recipe
 from mnist_batch.models import ladder
 from mnist_batch.models.ladder import LADDER, PRECISIONS, Model, Optimizer
+
+# What Keras imports for its plots and wrappers, if it is installed: 1.6 of 5.5 CPU seconds of importing TensorFlow.
+UNUSED = ("matplotlib", "sklearn")
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,13 @@ def import_tensorflow(threads: int) -> Any:
     """TensorFlow with oneDNN and this many threads an operation, in a process that has not imported it before."""
     # TensorFlow leaves oneDNN out on processors without AVX-512, where a step of ``cnn`` takes 0.7 of the time with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    import tensorflow as tf
-
+    unused = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type] # None: as if they were not installed
+    try:
+        import tensorflow as tf
+    finally:
+        for name in unused:
+            del sys.modules[name]
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     return tf
