@@ -1,10 +1,10 @@
-"""What scans of one's own are worth: a bundle fine-tuned on some of them beside one trained from nothing.
+"""The value of own scans: a bundle fine-tuned on some of them, compared with bundles trained from nothing.
 
     python -m benchmarks.fine_tuning numbers.parquet --folder FOLDER --scans 100 600
 
-The file has the columns writer, label, part (train or calibrate, of different writers) and png: docs/training.md says
-where its digits come from. Below the folder come the scans to train on and the bundles; one that is there is not
-trained again. Prints the table of that page and keeps it in benchmarks/fine_tuning.jsonl.
+The file has the columns writer, label, part (train or calibrate, of different writers) and png; docs/training.md names
+the source of its digits. The scans to train on and the bundles are written below the folder; a bundle that is there is
+not trained again. The table of that page is printed, and its rows are kept in benchmarks/fine_tuning.jsonl.
 """
 
 import argparse
@@ -33,13 +33,13 @@ HOW = ("--model hidden", "--model scanned", "--from shipped")
 
 
 def no_digits() -> Grey:
-    """Cells that have to be refused, as the model sees them."""
+    """Cells that a model should refuse, normalised: uint8 (N, 28, 28)."""
     random = np.random.default_rng(0)
     return np.stack([normalise(refusals.KINDS[kind](random)) for kind in NO_DIGITS for _ in range(CELLS)])
 
 
 def trained(how: str, scans: list[dict[str, Any]], folder: Path) -> bundle.Bundle:
-    """The bundle that jobs.train makes of the scans in this way, with its defaults, below the folder."""
+    """Train a bundle on the scans with these flags of jobs.train, below the folder."""
     data, out = folder / f"scans-{len(scans)}", folder / f"{how.split()[-1]}-{len(scans)}"
     for number, scan in enumerate(scans):
         path = data / str(scan["label"]) / f"{number}.png"
@@ -52,7 +52,7 @@ def trained(how: str, scans: list[dict[str, Any]], folder: Path) -> bundle.Bundl
 
 
 def judged(made: bundle.Bundle, theirs: tuple[Grey, NDArray[np.int8]], cells: Grey) -> dict[str, Any]:
-    """What a bundle makes of digits of other writers, of MNIST test and of what is no digit."""
+    """The shares of other writers' digits and MNIST test that a bundle reads correctly, and of cells it refuses."""
     engine, mnist = engines.OnnxEngine(made), digits.mnist("test")
     return {
         "others": validating.validate(engine(theirs[0]), theirs[1])["accuracy"],

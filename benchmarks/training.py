@@ -2,10 +2,9 @@
 
     python -m benchmarks.training
 
-Lets jobs.train with two workers of one thread, with one, and ``fit`` of Keras with all cores
-(``benchmarks/peers/plain_keras.py``) take turns: same model, digits, global batch and epochs; then two workers and
-Keras in bfloat16. What each took is kept in --results, a line of JSON a program, and shown as the tables of
-docs/scaling.md.
+These take turns with the same model, digits, global batch and epochs: jobs.train with two workers of one thread, with
+one worker, and ``fit`` of Keras on all cores (``benchmarks/peers/plain_keras.py``); then two workers and Keras in
+bfloat16. --results keeps a line of JSON for each program; the tables of docs/scaling.md are made from it.
 """
 
 import argparse
@@ -36,7 +35,7 @@ Line = dict[str, Any]
 
 
 def take_turns(model: str, epochs: int, batch_size: int) -> Iterator[Line]:
-    """Each contender once: what it took, and how its epochs went."""
+    """Run each contender once; yield its time, memory and epochs."""
     for contender, (workers, precision) in CONTENDERS.items():
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "out")
@@ -57,24 +56,24 @@ def take_turns(model: str, epochs: int, batch_size: int) -> Iterator[Line]:
 
 
 def read(results: Path = RESULTS) -> list[Line]:
-    """What has been measured, a line a program."""
+    """The measurements, a line for each program."""
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def fixed_seconds(line: Line) -> float:
-    """All that a program took but its epochs."""
+    """The seconds of a program outside its epochs."""
     return float(line["seconds"] - sum(line["epoch_seconds"]))
 
 
 def epoch_seconds(line: Line) -> float:
-    """The median epoch of a program after the first, in which TensorFlow also builds its graph."""
+    """The median epoch of a program without the first, in which TensorFlow also builds its graph."""
     return float(median(line["epoch_seconds"][1:]))
 
 
 def seconds_to(line: Line, goal: float) -> float | None:
-    """How long a program took, with its start, until its validation accuracy was at the goal; None where it never was.
+    """Seconds from the start of a program until its validation accuracy reached the goal; None if it never did.
 
-    All that is no epoch counts as start.
+    Whatever is outside the epochs counts as the start.
     """
     for taken, share in zip(accumulate(line["epoch_seconds"]), line["validation_accuracy"], strict=True):
         if share >= goal:
@@ -83,10 +82,10 @@ def seconds_to(line: Line, goal: float) -> float | None:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The measurements as docs/scaling.md shows them: medians over the repetitions."""
+    """The table of docs/scaling.md: medians over the repetitions."""
     names = ("", "whole job, s", "an epoch, s", "all but epochs, s", "CPU s", "peak MB", "MNIST test, %")
     goals = [f"{100 * goal:g} % after, s" for goal in GOALS]
-    found = [f"| {' | '.join([*names, *goals])} |", "|---" * (len(names) + len(goals)) + "|"]
+    rows = [f"| {' | '.join([*names, *goals])} |", "|---" * (len(names) + len(goals)) + "|"]
     for contender in dict.fromkeys(line["contender"] for line in lines):
         own = [line for line in lines if line["contender"] == contender]
         cells = [
@@ -101,8 +100,8 @@ def table(lines: Sequence[Line]) -> str:
         for goal in GOALS:
             reached = [seconds for line in own if (seconds := seconds_to(line, goal)) is not None]
             cells.append(f"{median(reached):.0f}" if len(reached) == len(own) else "–")
-        found.append(f"| {' | '.join(cells)} |")
-    return "\n".join(found)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
