@@ -1,12 +1,16 @@
 """How a model is trained: what decides its weights, and what only decides how fast they are there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, replace
 from typing import Any
 
+from mnist_batch.described import described
 from mnist_batch.errors import InputError
 from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, members_of
 from mnist_batch.schemas.bundle_facts import BegunFrom
+
+DEFAULT_MODEL = "hidden"
+REQUIRED: Any = MISSING  # the default of a field that has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,16 +21,31 @@ class Recipe:
     Raises InputError if a value breaks a rule.
     """
 
-    model: str = "hidden"
-    epochs: int
-    batch_size: int
-    workers: int = 2
-    seed: int = 1
-    precision: str = "float32"
+    model: str = described(
+        DEFAULT_MODEL,
+        "which model of the ladder",
+        left_out=f"{DEFAULT_MODEL}, or with --from the model of that bundle,",
+        choices=tuple(LADDER),
+    )
+    epochs: int = described(
+        REQUIRED,
+        "passes over the digits",
+        left_out=f"the model's own number, or with --from {FINE_TUNED_EPOCHS},",
+        metavar="N",
+    )
+    batch_size: int = described(
+        REQUIRED, "digits a step, over all workers", left_out="the model's own number", metavar="N"
+    )
+    workers: int = described(2, "Ray workers, each with its share of the digits", metavar="N")
+    seed: int = described(1, "the same seed and number of workers give the same weights", metavar="N")
+    precision: str = described(
+        "float32",
+        "what layers compute in: in bfloat16 convolutions train twice as fast if the processor has AMX",
+        choices=tuple(PRECISIONS),
+    )
 
     def __post_init__(self) -> None:
-        if self.model not in LADDER:
-            raise InputError(f"--model {self.model!r} is not on the ladder; choose from {', '.join(LADDER)}")
+        _check_model(self.model)
         if self.precision not in PRECISIONS:
             raise InputError(f"--precision {self.precision!r} is not known; choose from {', '.join(PRECISIONS)}")
         for name in ("epochs", "batch_size", "workers", "seed"):
@@ -36,17 +55,18 @@ class Recipe:
 
     @classmethod
     def completed(cls, given: Mapping[str, Any], start_model: str | None = None) -> "Recipe":
-        """The recipe with these values; those that are None are the model's own.
+        """The recipe with these values; the model decides how many epochs and what batch size are left out.
 
         ``start_model`` is the model of the bundle that is fine-tuned, None for a training from nothing.
         """
-        model = given.get("model") or start_model or cls.model
+        model = given.get("model", start_model or cls.model)
+        _check_model(model)
         own: dict[str, Any] = {
             "model": model,
             "epochs": FINE_TUNED_EPOCHS if start_model else LADDER[model].epochs,
             "batch_size": LADDER[model].batch_size,
         }
-        return cls(**own | {name: value for name, value in given.items() if value is not None})
+        return cls(**own | dict(given))
 
     @property
     def nets(self) -> list["Recipe"]:
@@ -61,9 +81,9 @@ class Settings:
     A worker that died is replaced ``max_failures`` times. Raises InputError if a value is too small.
     """
 
-    cpus_per_worker: int = 1
-    gpus_per_worker: float = 0
-    max_failures: int = 2
+    cpus_per_worker: int = described(1, "CPUs and threads of each worker", metavar="N")
+    gpus_per_worker: float = described(0, "GPUs of each worker, such as 1", metavar="N")
+    max_failures: int = described(2, "how many dead workers are replaced before training gives up", metavar="N")
 
     def __post_init__(self) -> None:
         at_least("--cpus-per-worker", self.cpus_per_worker, 1)
@@ -90,6 +110,11 @@ class DatasetFacts:
     held_out: int
     rehearsed: int | None = None
     begun_from: BegunFrom | None = None
+
+
+def _check_model(name: str) -> None:
+    if name not in LADDER:
+        raise InputError(f"--model {name!r} is not on the ladder; choose from {', '.join(LADDER)}")
 
 
 def at_least(flag: str, value: float, least: int) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import pytest
 from jobs import demo, discard, export, flags, inspect, report, score, session, train, verify
 from jobs import list as list_job
 from mnist_batch.described import described
+from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
+from mnist_batch.learning import recipe
+from mnist_batch.models import ladder
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading.isolated import Limits
@@ -20,6 +23,7 @@ from mnist_batch.runs.command import Command
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 OF_SCORE = (Command, Pools, Limits, Settings)
+OF_TRAIN = (recipe.Recipe, recipe.Settings)
 DESCRIBED = [(kind, field) for kind in OF_SCORE for field in fields(kind) if field.metadata]
 
 # The flags that are a job's own, whose defaults stand in the job alone; all others are made of fields.
@@ -32,8 +36,7 @@ OWN: dict[Any, set[str]] = {
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows"},
     demo: {"--folder", "--scans", "--epochs"},
-    train: {"--model", "--out", "--data", "--from", "--epochs", "--batch-size", "--seed", "--workers", "--max-failures"}
-    | {"--cpus-per-worker", "--gpus-per-worker", "--precision", "--address"},
+    train: {"--out", "--data", "--from", "--address"},
 }
 
 
@@ -154,6 +157,27 @@ def test_left_out_flags_leave_the_defaults(monkeypatch: pytest.MonkeyPatch) -> N
     assert [flags.given(given, kind) for kind in OF_SCORE] == [{}] * len(OF_SCORE)
     assert Settings().max_unreadable == 0.05
     assert Settings().scan_timeout_seconds == Limits().scan_timeout_seconds
+
+
+def test_train_states_the_defaults_that_the_fields_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = parser_of(train, monkeypatch)
+    helps = {action.dest: str(action.help) for action in parser._actions}
+    for kind in OF_TRAIN:
+        for field in fields(kind):
+            stated = field.metadata["left_out"]
+            assert helps[f"{kind.__name__}.{field.name}"].endswith(f"; {stated} if left out")
+            if field.default is not MISSING:
+                assert stated.startswith(str(field.default))
+    given = parser.parse_args(["--out", "x"])
+    assert [flags.given(given, kind) for kind in OF_TRAIN] == [{}] * 2
+    hidden = ladder.LADDER["hidden"]
+    left_out = recipe.Recipe(model="hidden", epochs=hidden.epochs, batch_size=hidden.batch_size)
+    assert recipe.Recipe.completed({}) == left_out
+    fine_tuned = recipe.Recipe.completed({"seed": 3}, "cnn")
+    assert (fine_tuned.model, fine_tuned.epochs, fine_tuned.seed) == ("cnn", ladder.FINE_TUNED_EPOCHS, 3)
+    assert recipe.Recipe.completed({"epochs": 2}, "cnn").epochs == 2
+    with pytest.raises(InputError, match="--model 'abacus' is not on the ladder"):
+        recipe.Recipe.completed({"model": "abacus"})
 
 
 @pytest.mark.parametrize("job", OWN)
