@@ -50,7 +50,7 @@ def train(
     data: str | None = None,
     start: fine_tuning.Start | None = None,
     connect: Callable[[], None] = lambda: None,
-    settings: Settings | None = None,
+    settings: Settings = Settings(),
 ) -> bundle.Bundle:
     """Train one model of the ladder on ``recipe.workers`` Ray workers and save it as a bundle at ``out``.
 
@@ -62,7 +62,6 @@ def train(
     killed as a whole goes on in the same way when it is started again.
     Raises InputError if the recipe does not fit the ladder, the start, the scans or the cluster.
     """
-    settings = settings or Settings()
     if start is not None:
         fine_tuning.check(start, recipe.model, data)
     bundle.check_free(out)
