@@ -10,7 +10,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,12 @@ def train(
         members = []
         for given in assignment.assign(recipe, dealt, start, settings):
             members.append(_train_net(given, dealt, settings, filesystem, f"{storage}/seed-{given.recipe.seed}"))
-        files = _export_on_ray(recipe, members, dealt, start, settings)
+        trained = Export(recipe, members, dealt.facts, dealt.scans, dealt.wrongly_labelled, start, settings)
+        files = _export_on_ray(trained, dealt.validation.values())
         failpoints.reach("exported")
-        trained = _publish(files, out)
+        published = _publish(files, out)
         locations.delete_folder(filesystem, storage)
-        return trained
+        return published
 
 
 def _check_cluster(workers: int, settings: Settings) -> None:
@@ -169,22 +171,14 @@ def _listen(metrics: Any, epochs_in_all: int, replicas: dict[int, str]) -> None:
         )  # fmt: skip
 
 
-def _export_on_ray(
-    recipe: Recipe,
-    members: Sequence[nets.Member],
-    dealt: shares.Shares,
-    start: fine_tuning.Start | None,
-    settings: Settings,
-) -> dict[str, bytes]:
-    """Run ``export`` with the resources of a worker: the driver itself never imports TensorFlow."""
+def _export_on_ray(given: "Export", validation: Iterable[Any]) -> dict[str, bytes]:
+    """Run ``export`` with as many CPUs as a worker has, and return its files: the driver never imports TensorFlow."""
     import ray
 
     # A process of its own, because Keras numbers the layers that a process has made, and the files have the numbers.
-    task = ray.remote(num_cpus=settings.cpus_per_worker, num_gpus=settings.gpus_per_worker, max_calls=1)(export)
-    validation = [block for dataset in dealt.validation.values() for block in dataset.to_arrow_refs()]
-    files: dict[str, bytes] = ray.get(
-        task.remote(recipe, members, dealt.facts, dealt.scans, start, settings.cpus_per_worker, *validation)
-    )
+    task = ray.remote(num_cpus=given.settings.cpus_per_worker, num_gpus=given.settings.gpus_per_worker, max_calls=1)
+    blocks = [block for dataset in validation for block in dataset.to_arrow_refs()]
+    files: dict[str, bytes] = ray.get(task(export).remote(given, *blocks))
     return files
 
 
@@ -265,25 +259,31 @@ def _report(rank: int, metrics: Mapping[str, Any], save: Callable[[Path], None])
 # ---------------------------------------------------------------- in one task at the end
 
 
-def export(
-    recipe: Recipe,
-    members: Sequence[nets.Member],
-    facts: DatasetFacts,
-    scans: OwnScans | None,
-    start: fine_tuning.Start | None,
-    threads: int,
-    *validation: pa.Table,
-) -> dict[str, bytes]:
-    """Make the bundle of the trained nets: average, evaluate on ``validation`` and MNIST test, describe, write.
+@dataclass(frozen=True)
+class Export:
+    """What the task at the end is given: the trained nets, and the facts of the training for model.json."""
+
+    recipe: Recipe
+    members: Sequence[nets.Member]
+    facts: DatasetFacts
+    scans: OwnScans | None
+    wrongly_labelled: frozenset[bytes]
+    start: fine_tuning.Start | None
+    settings: Settings
+
+
+def export(given: Export, *validation: pa.Table) -> dict[str, bytes]:
+    """Make the bundle: average the nets, evaluate them on ``validation`` and MNIST test, describe, write.
 
     Returns the files of the bundle by name.
     """
-    nets.import_tensorflow(threads)
+    nets.import_tensorflow(given.settings.cpus_per_worker)
     failpoints.reach("exporting")
-    begun_from = nets.number_layers(members, start)
-    trained = nets.rebuild(members)
+    begun_from = nets.number_layers(given.members, given.start)
+    trained = nets.rebuild(given.members)
     model = trained[0] if len(trained) == 1 else ladder.average(trained)
-    evaluation = evaluating.evaluate(model, trained, digits.arrays(validation), facts.data, begun_from)
+    held_out = digits.arrays(validation)
+    evaluation = evaluating.evaluate(model, trained, held_out, given.wrongly_labelled, begun_from)
     weights = exporting.weights_digest(model)
-    info = model_json.content(recipe, facts, scans, evaluation, model.count_params(), weights)
-    return exporting.bundle_files(model, members, info)
+    info = model_json.content(given.recipe, given.facts, given.scans, evaluation, model.count_params(), weights)
+    return exporting.bundle_files(model, given.members, info)

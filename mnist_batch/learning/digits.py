@@ -42,15 +42,14 @@ def mnist(split: str) -> Digits:
         return Digits(arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int8))
 
 
-def wrongly_labelled() -> set[bytes]:
-    """The images of MNIST's training digits whose label was found to be wrong, as bytes.
+def wrongly_labelled(train: Digits) -> frozenset[bytes]:
+    """The images of MNIST's training digits, as ``mnist`` gives them, whose label was found to be wrong, as bytes.
 
     ``data/wrong_labels.csv`` lists their indices in MNIST, with the label and what a person reads; docs/accuracy.md
     says how they were found. They are learned from all the same, and left out where an error is certified.
     """
     listed = resources.files("mnist_batch").joinpath("data/wrong_labels.csv").read_text()
-    images, _ = mnist("train")
-    return {images[int(row["index"])].tobytes() for row in csv.DictReader(listed.splitlines())}
+    return frozenset(train.images[int(row["index"])].tobytes() for row in csv.DictReader(listed.splitlines()))
 
 
 def table(images: NDArray[np.uint8], labels: NDArray[np.int8]) -> pa.Table:

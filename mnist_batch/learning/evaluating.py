@@ -1,6 +1,6 @@
 """What a trained model is worth: on the digits held out, on the MNIST test set, and how far to trust its confidence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,16 +24,19 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, nets: Sequence[Model], held_out: Digits, data: str, begun_from: Sequence[Model] = ()
+    model: Model,
+    nets: Sequence[Model],
+    held_out: Digits,
+    wrongly_labelled: Collection[bytes],
+    begun_from: Sequence[Model] = (),
 ) -> Evaluation:
-    """Evaluate a model that averages ``nets``, or is the only one, on digits of ``data`` that it did not learn from.
+    """Evaluate a model that averages ``nets``, or is the only one, on digits that were held out.
 
-    ``begun_from`` are the nets that a fine-tuning began with. Digits of the embedded MNIST that are known to have a
-    wrong label certify no error, so calibration leaves them out.
+    Calibration leaves out images, as bytes, whose label is known to be wrong: they certify no error. ``begun_from``
+    are the nets that a fine-tuning began with.
     """
     outputs = outputs_of(model, held_out.images)
-    wrong = digits.wrongly_labelled() if data == digits.EMBEDDED else set()
-    trusted = np.array([image.tobytes() not in wrong for image in held_out.images])
+    trusted = np.array([image.tobytes() not in wrongly_labelled for image in held_out.images])
     calibration = calibrating.calibrate(outputs[trusted], held_out.labels[trusted])
     calibration = replace(calibration, wrongly_labelled=int((~trusted).sum()))
     validation = validating.validate(outputs, held_out.labels)

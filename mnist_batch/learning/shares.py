@@ -22,14 +22,15 @@ HELD_OUT_SEED = 0  # not the recipe's, so that every seed and number of workers 
 class Shares:
     """A dataset of ``digits.SCHEMA`` for each rank to learn from, and one to validate on, by name in rank order.
 
-    ``sizes`` counts the digits of each training share. ``scans`` is what model.json records of a user's own scans,
-    None for MNIST.
+    ``sizes`` counts the digits of each training share. ``wrongly_labelled`` are images among them, as bytes, whose
+    label is known to be wrong. ``scans`` is what model.json records of a user's own scans, None for MNIST.
     """
 
     training: dict[str, Any]
     validation: dict[str, Any]
     sizes: list[int]
     facts: DatasetFacts
+    wrongly_labelled: frozenset[bytes] = frozenset()
     scans: OwnScans | None = None
 
 
@@ -40,13 +41,14 @@ def embedded(most_held_out: int, workers: int) -> Shares:
     mnist = digits.mnist("train")
     held_out = min(most_held_out, len(mnist.labels) // 6)
     facts = DatasetFacts(digits.EMBEDDED, digits.digest(mnist), len(mnist.labels) - held_out, held_out)
+    wrong = digits.wrongly_labelled(mnist)
     starts = range(0, len(mnist.labels), BLOCK_SIZE)
     blocks = [digits.table(mnist.images[at : at + BLOCK_SIZE], mnist.labels[at : at + BLOCK_SIZE]) for at in starts]
-    shuffled = ray.data.from_arrow(blocks).materialize().random_shuffle(seed=HELD_OUT_SEED)
+    shuffled = ray.data.from_arrow(blocks).random_shuffle(seed=HELD_OUT_SEED)
     sizes = epochs.share_sizes(facts.digits, workers)
     cuts = np.cumsum([*epochs.share_sizes(held_out, workers), *sizes])[:-1].tolist()
     parts = shuffled.split_at_indices(cuts)
-    return Shares(_named("training", parts[workers:]), _named("validation", parts[:workers]), sizes, facts)
+    return Shares(_named("training", parts[workers:]), _named("validation", parts[:workers]), sizes, facts, wrong)
 
 
 def own(listed: labelled.Listed, start: fine_tuning.Start | None, most_held_out: int, workers: int) -> Shares:
@@ -83,7 +85,7 @@ def own(listed: labelled.Listed, start: fine_tuning.Start | None, most_held_out:
         _named("validation", _dealt(validation, workers)),
         epochs.share_sizes(len(training.labels), workers),
         facts,
-        scans.facts,
+        scans=scans.facts,
     )
 
 
