@@ -1,9 +1,9 @@
-"""From a run that was opened to published predictions.
+"""From an opened run to published predictions.
 
     scans -> manifest in shards -> Preprocess -> Classify -> part and receipt per shard -> audit -> report -> publish
 
-``opening.py`` lists the scans of a command and freezes them as the manifest of its run; here they are scored. Only a
-shard's number travels from the driver; Preprocess opens that shard of the frozen manifest.
+``opening.py`` lists the scans of a command and freezes them as the manifest of its run; this module scores them. The
+driver sends only the numbers of shards; Preprocess opens a shard of the frozen manifest itself.
 """
 
 import logging
@@ -30,21 +30,20 @@ from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, parts, publishing
 from mnist_batch.runs.run import Run
-from mnist_batch.schemas.facts import Arguments, Opened, Published, Receipt, RunFacts, Totals
+from mnist_batch.schemas.facts import Arguments, File, Opened, Published, Receipt, RunFacts, Totals
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3  # of a run whose processes die, or whose parts change after they are written
+ATTEMPTS = 3  # to score a run whose processes die, or whose parts change after they were written
 
 
 def score(run: Run, settings: Settings = Settings()) -> Published:
-    """Score the shards of an opened run that have no part yet, publish it and return what run.json says.
+    """Score the shards of an opened run that have no part yet, publish the run, and return its run.json.
 
-    Raises TooManyUnreadable, BooksError where the rows are not the scans listed, StorageError where a disk fails or a
-    store does not answer, Locked where another process takes the run over and Stalled where nothing comes of the run
-    for too long.
+    Raises TooManyUnreadable; BooksError if the rows are not the scans listed; StorageError if a disk fails or a store
+    does not answer; Locked if another process takes the run over; and Stalled if no part is finished for too long.
     """
     if published := run.published:
         return published
@@ -58,30 +57,13 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
         receipts, gathered = score_shards(run, opened, settings)
     except Exception:
         with suppress(StorageError), retry.patience(0):
-            run.check_attempt()  # whatever it was, it came of another process at work on the run if there is one
+            run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
         raise
-    if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
-        log.warning(
-            "--labels: %s of pages that their scans do not have: not used; pages count from 0",
-            counted(unplaced, "label"),
-        )
     failpoints.reach("scored")
     scored = time.monotonic()
 
-    known = {item.name: getattr(opened, item.name) for item in fields(RunFacts)}
-    published = Published(
-        **known | {"limits": replace(opened.limits, scan_timeout_seconds=settings.scan_timeout_seconds)},
-        shards=len(opened.shard_sizes),
-        versions=versions.versions(),
-        totals=gathered.totals(),
-        files=publishing.files_of(run, receipts),
-        report_files=(),
-        arguments=Arguments(**asdict(settings.pools), max_unreadable=settings.max_unreadable),
-        resumed_shards=kept,
-        scoring_seconds=round(scored - started, 3),
-        publishing_seconds=0,
-        published_at="",
-    )
+    published = _facts(opened, settings, gathered.totals(), publishing.files_of(run, receipts))
+    published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
     published = replace(published, report_files=report.stage(run, published, gathered))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
     publishing.publish(run)
@@ -91,8 +73,26 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     return published
 
 
+def _facts(opened: Opened, settings: Settings, totals: Totals, files: tuple[File, ...]) -> Published:
+    """What run.json will say, but for its times and the files of its report."""
+    known = {item.name: getattr(opened, item.name) for item in fields(RunFacts)}
+    return Published(
+        **known | {"limits": replace(opened.limits, scan_timeout_seconds=settings.scan_timeout_seconds)},
+        shards=len(opened.shard_sizes),
+        versions=versions.versions(),
+        totals=totals,
+        files=files,
+        report_files=(),
+        arguments=Arguments(**asdict(settings.pools), max_unreadable=settings.max_unreadable),
+        resumed_shards=0,
+        scoring_seconds=0,
+        publishing_seconds=0,
+        published_at="",
+    )
+
+
 def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: Aggregates) -> None:
-    """Refuse the run where too many of its rows could not be read."""
+    """Raise TooManyUnreadable, and record that, if too many rows could not be read."""
     if totals.unreadable <= max_unreadable * totals.rows:
         return
     run.refuse(totals)
@@ -106,7 +106,7 @@ def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: A
 
 
 def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Receipt], Aggregates]:
-    """Bring every shard's part onto the disk, as it was written; returns their receipts and what is in them."""
+    """Score the pending shards until every part is what its writer wrote; return the receipts and what they gather."""
     shards = len(opened.shard_sizes)
     for _ in range(ATTEMPTS):
         if pending := parts.pending(run, shards):
@@ -124,6 +124,7 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
             parts.write_empty_part(run, Aggregates.of_run(opened.threshold).table())
         audited, gathered = auditing.audit(run, opened)
         if audited:
+            _warn_of_unplaced(audited)
             return audited, gathered
     if missing := len(parts.pending(run, shards)):
         raise Stalled(
@@ -136,8 +137,14 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
     )
 
 
+def _warn_of_unplaced(receipts: Sequence[Receipt]) -> None:
+    if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
+        text = "--labels: %s of pages that their scans do not have: not used; pages count from 0"
+        log.warning(text, counted(unplaced, "label"))
+
+
 def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: float) -> Progress:
-    """Progress that begins with the shards which are there already."""
+    """Progress that begins with the shards that are done already."""
     there = [shard for shard in range(len(opened.shard_sizes)) if shard not in set(pending)]
     unreadable = sum(written[0].unreadable for written in (parts.receipt(run, shard) for shard in there) if written)
     return Progress(opened.scans, sum(opened.shard_sizes[shard] for shard in there), unreadable, every_seconds)
@@ -146,13 +153,13 @@ def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: f
 def run_pipeline(
     run: Run, opened: Opened, pending: Sequence[int], pools: Pools, scan_timeout_seconds: float
 ) -> Iterator[Receipt]:
-    """The shards through their two actors, on however many nodes there are; a receipt for each part that is written."""
+    """Send the shards through the two actors, on all nodes of the cluster; yield a receipt for each part written."""
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
-    context.raise_original_map_exception = True  # what an actor says of a mistake or a disk is told as it is
+    context.raise_original_map_exception = True  # an error of an actor reaches the driver as it is
     limits = isolated.Limits(opened.limits.max_bytes, opened.limits.max_pixels, scan_timeout_seconds)
     whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
-    # Ray Data's own num_gpus wants a batch size, and would cut and join shards to have it.
+    # Ray Data's own num_gpus requires a batch size, and would cut and join shards for it.
     each = {"num_gpus": pools.gpus_per_classifier}
     gpus: dict[str, Any] = {"ray_remote_args_fn": lambda: each} if pools.gpus_per_classifier else {}
     with ray.data.DataContext.current(context):

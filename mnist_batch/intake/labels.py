@@ -1,4 +1,4 @@
-"""The labels that users give: none, the folders of the scans, or a file; each goes to its scan or page by key."""
+"""Labels that users give: none, the folders of the scans, or a file; each goes to its scan or page by key."""
 
 import logging
 import os
@@ -15,8 +15,8 @@ from mnist_batch.intake.scans import identities, path_of
 from mnist_batch.schemas import tables
 from mnist_batch.wording import counted
 
-DIGITS = {str(digit): digit for digit in range(tables.CLASSES)}  # the labels of folders to learn from, by their names
-FOLDERS = {**DIGITS, "none": tables.NO_DIGIT}  # and of those that are scored
+DIGITS = {str(digit): digit for digit in range(tables.CLASSES)}  # the labels of folders to learn from, by name
+FOLDERS = {**DIGITS, "none": tables.NO_DIGIT}  # and of folders to score
 
 Truth = Mapping[tuple[str, str, int | None], int]  # by source, scan and page; page None is every page of a scan
 
@@ -51,7 +51,7 @@ def parse_labels(text: str) -> Labels:
 def attach_labels(manifest: pa.Table, labels: Labels, ignore_unlisted: bool = False) -> pa.Table:
     """The manifest with its columns ``label`` and ``page_labels`` filled, or as it is with ``NoLabels``.
 
-    Raises InputError where the labels contradict each other or the listing.
+    Raises InputError if the labels contradict each other or the listing.
     """
     if isinstance(labels, NoLabels):
         return manifest
@@ -196,5 +196,5 @@ def _mixed(name: str) -> str:
 
 
 def label_of(truth: Truth, source: str, scan: str, page: int) -> int | None:
-    """The label of a page: its own, or that of its scan."""
+    """The label of a page: its own, or the one of its scan."""
     return truth.get((source, scan, page), truth.get((source, scan, None)))

@@ -1,4 +1,4 @@
-"""Which scans there are: everything below the sources, or what a manifest names."""
+"""List the scans: everything below the sources, or what a manifest names."""
 
 import os
 import re
@@ -22,8 +22,8 @@ from mnist_batch.schemas import tables
 from mnist_batch.store import locations
 
 CHUNK = 50_000  # scans that are held as Python's objects at once
-ALONE = 500_000  # scans that are listed by one process, which takes as long as having others begin
-SHARE = 100_000  # scans after which each of the others says what it has
+ALONE = 500_000  # scans; above this, cluster tasks list the rest: starting them costs as much as listing this many
+SHARE = 100_000  # scans after which a task returns, with the folders that it has not reached
 LISTERS = 64
 
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
@@ -39,14 +39,13 @@ def list_scans(
     selection: Selection = EVERYTHING,
     tally: Tally | None = None,
 ) -> pa.Table:
-    """Every scan at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
+    """List every scan at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
 
-    The table lies in a file, and no more of it than is looked at in memory. A source is a folder or a file, by path
-    or URI. Whatever is not a folder is listed, links and pipes included, so that it ends as a row, but for what the
-    ``selection`` leaves out, which is counted in ``tally``; no link is followed. Where there are more than ``ALONE``
-    scans, ``ask`` has others do ``list_some`` of the folders left, many at once; the table is the same. Raises
-    InputError, naming ``argument``, for a source that is not there, or is listed twice, and StorageError where a
-    remote store does not answer.
+    A source is a folder or a file, by path or URI. Whatever is not a folder is listed, links and pipes included, so
+    that it becomes a row; no link is followed. What the ``selection`` leaves out is counted in ``tally``. Above
+    ``ALONE`` scans, ``ask`` makes others run ``list_some`` on the remaining folders, many at once; the table is the
+    same. It lies in a memory-mapped file, so that a long listing does not fill the memory. Raises InputError, naming
+    ``argument``, for a source that is missing or listed twice, and StorageError if a remote store does not answer.
     """
     roots = sorted((locations.absolute(source) for source in sources), key=lambda root: root.rstrip("/") + "/")
     for outer, inner in pairwise(roots):
@@ -67,7 +66,7 @@ def list_scans(
 
 
 def list_some(folders: Sequence[Folder], selection: Selection = EVERYTHING) -> Listed:
-    """The scans of folders and of those below them, in order; after ``SHARE`` of them, the folders left, in order."""
+    """List the scans below some folders, in order, and stop after ``SHARE`` of them; also returns the folders left."""
     walk = _Walk([*reversed(folders)], selection, Tally())
     rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(walk.rows(SHARE))])
     return rows, walk.left[::-1], walk.tally
@@ -75,19 +74,19 @@ def list_some(folders: Sequence[Folder], selection: Selection = EVERYTHING) -> L
 
 @dataclass
 class _Walk:
-    """Through the folders ``left``, the last one first; what is not a scan is counted in ``tally``."""
+    """A walk through the folders ``left``, the last one first; what is not a scan is counted in ``tally``."""
 
     left: list[Folder]
     selection: Selection
     tally: Tally
 
     def rows(self, most: int | None = None) -> Iterator[Row]:
-        """The scans below the folders; from ``most`` on, ``left`` is what was not begun."""
+        """The scans below the folders; after about ``most`` of them, ``left`` holds the folders not begun."""
         listed = 0
         while self.left and (most is None or listed < most):
             source, folder = self.left.pop()
-            look = self._remote_folder if locations.is_uri(source) else self._local_folder
-            rows, below = look(source, folder)
+            list_folder = self._remote_folder if locations.is_uri(source) else self._local_folder
+            rows, below = list_folder(source, folder)
             self.left.extend((source, name) for name in reversed(below))
             for row in rows:
                 listed += 1
@@ -102,7 +101,7 @@ class _Walk:
             parent, name = os.path.split(top)
             taken = self._takes(source, top, _text(name))
             return [(_text(parent), _text(name), top, *_examine(top))] if taken else [], []
-        files: list[bytes] = []  # names alone: the entries of a large folder are many times their size
+        files: list[bytes] = []  # only names: the directory entries of a large folder take many times their memory
         folders: list[bytes] = []
         named = _text(top)
         try:
@@ -128,12 +127,12 @@ class _Walk:
             taken = self._takes(source, folder, info.base_name)
             row = (source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)
             return [row] if taken else [], []
-        found = locations.entries(filesystem, path)
+        entries = locations.entries(filesystem, path)
         start = len(top.rstrip("/")) + 1
-        folders = [entry.path for entry in found if entry.type == fs.FileType.Directory]
+        folders = [entry.path for entry in entries if entry.type == fs.FileType.Directory]
         rows = (
             (source, entry.path[start:], entry.path.encode(), entry.size, entry.mtime_ns)
-            for entry in found
+            for entry in entries
             if entry.type != fs.FileType.Directory and self._takes(source, entry.path.encode(), entry.path[start:])
         )
         return rows, [name.encode() for name in folders if self.selection.enters(name[start:], self.tally)]
@@ -144,7 +143,7 @@ def _shared(walk: _Walk, ask: Ask) -> Iterator[pa.Table]:
     while rest or asked:
         share = -(-len(rest) // LISTERS)
         shares = [ask(rest[start : start + share], walk.selection) for start in range(0, len(rest), share or 1)]
-        asked.extendleft(reversed(shares))  # what somebody left comes before what others were asked for
+        asked.extendleft(reversed(shares))  # the folders that a task left come before those that later tasks list
         rows, rest, counted = asked.popleft().result()
         walk.tally.add(counted)
         yield rows
@@ -155,11 +154,12 @@ def _text(name: bytes) -> str:
 
 
 def read_manifest(location: str) -> pa.Table:
-    """The scans that a CSV or Parquet file names, as a table of ``tables.MANIFEST``, which lies in a file.
+    """Read the scans that a CSV or Parquet file names, as a table of ``tables.MANIFEST``.
 
-    Columns: ``scan``, a path below ``source`` where the file has that column, else below the file's own folder, or a
-    full path or URI; and ``label`` if there are any. A relative ``source`` is below the file's folder, too. Scans keep
-    the names that the file gives them. Raises InputError where the file breaks a rule.
+    The column ``scan`` has full paths or URIs, or paths below ``source`` if there is such a column, or else below the
+    folder of the file. A relative ``source`` starts at that folder, too. A column ``label`` is optional. Scans keep
+    the names that the file gives them. The table lies in a memory-mapped file. Raises InputError if the file breaks a
+    rule.
     """
     listed = _filed(_named(location))
     if repeated := _first_repeated(listed["path"]):
@@ -174,7 +174,7 @@ def _where(location: str, row: int) -> str:
         if row < len(rows.numbers):
             return rows.where(row)
         row -= len(rows.numbers)
-    return f"--manifest {location}"  # it has changed meanwhile
+    return f"--manifest {location}"  # the file has changed since
 
 
 def _named(location: str) -> Iterator[pa.Table]:
@@ -196,16 +196,16 @@ def _check_name(where: str, scan: str, source: str) -> None:
         raise InputError(f"{where}: {scan!r} leaves its source; name it directly")
     for name in (scan, source):
         if re.match(r"[A-Za-z]:[\\/]|\\\\", name):
-            raise InputError(f"{where}: {name!r} is a path of Windows; give the one that this machine has for it")
+            raise InputError(f"{where}: {name!r} is a Windows path; give the path that this machine has for it")
 
 
 def _source(scan: str, source: str, folder: str) -> str:
-    """Where a scan that a manifest names is: at the root that its name begins with, or below its source."""
+    """The source of a scan in a manifest: the root that its name begins with, or the one in its row."""
     root = scans.rooted(scan)
     return root[0] if root else _absolute(folder, source)
 
 
-@lru_cache(1_000)  # asked for every scan
+@lru_cache(1_000)  # called for every scan
 def _absolute(folder: str, source: str) -> str:
     return locations.absolute(locations.below(folder, source))
 
@@ -217,8 +217,8 @@ def _path(source: str, scan: str) -> bytes:
     return path
 
 
-def path_of_told(source: str, scan: str) -> bytes:
-    """The path of a scan as tables name it: of a name that is not UTF-8 they tell bytes as \\xNN."""
+def path_of_named(source: str, scan: str) -> bytes:
+    """The path of a scan by its name in the tables, where bytes that are not UTF-8 are written as \\xNN."""
     path = scans.path_of(source, scan)
     if locations.is_uri(source) or b"\\x" not in path or is_there(path):
         return path
@@ -226,7 +226,7 @@ def path_of_told(source: str, scan: str) -> bytes:
 
 
 def _first_repeated(paths: pa.ChunkedArray) -> tuple[int, int] | None:
-    """The rows of the first path that was there before, from 0: that one's, and its own."""
+    """The rows, from 0, of the first path that occurs twice: its first and its second."""
     hashes = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False), categorize=False) for chunk in paths.chunks]
     _, group, sizes = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
     seen: dict[bytes, int] = {}
@@ -239,13 +239,13 @@ def _first_repeated(paths: pa.ChunkedArray) -> tuple[int, int] | None:
 def examined(
     sources: Sequence[str], names: Sequence[str], paths: Sequence[bytes], labels: Sequence[int | None]
 ) -> pa.Table:
-    """Scans whose paths are known, as ``tables.MANIFEST``, with their sizes and times as they are now."""
+    """Scans with known paths as ``tables.MANIFEST``, with their current sizes and times of change."""
     sizes, times = zip(*_examine_all(sources, paths), strict=True) if paths else ((), ())
     return _table(sources, names, paths, sizes, times, labels)
 
 
 def is_there(path: bytes) -> bool:
-    """True where this machine has something of this path, be it a link that leads nowhere."""
+    """Whether anything is at this path on this machine, even a link that leads nowhere."""
     return _examine(path) != (None, None)
 
 
@@ -254,7 +254,7 @@ def _examine_all(sources: Sequence[str], paths: Sequence[bytes]) -> Iterator[tup
         if not locations.is_uri(source):
             yield from (_examine(path) for _, path in group)
             continue
-        asked = [path.decode() for _, path in group]  # of a remote store, many at once
+        asked = [path.decode() for _, path in group]  # of a remote store, many in one request
         yield from ((info.size, info.mtime_ns) for info in locations.infos(locations.resolve(source)[0], asked))
 
 

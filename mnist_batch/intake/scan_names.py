@@ -1,4 +1,4 @@
-"""Which listed scan a user means by a name: its path below its source, its full path, or what ``find`` printed."""
+"""Find the listed scan that a name means: a path below its source, a full path, or a path that ``find`` printed."""
 
 import posixpath
 import re
@@ -12,32 +12,34 @@ Key = tuple[str, str]  # source, scan
 
 
 class ScanNames:
-    """The listed scans by every name that they may be given.
+    """The listed scans by every name that a user may give them.
 
     A name is a scan's path below its source, or that path with the source before it or the end of the source, from
     a folder's name on: ``a.png`` of ``/data/day`` is also ``day/a.png``, ``data/day/a.png`` and ``/data/day/a.png``.
-    What is meant by ``./a.png`` and ``b\\c.png`` is understood where nothing has that very name.
+    ``./a.png`` and ``b\\c.png`` are understood, too, if no scan has that very name.
     """
 
     def __init__(self, listed: Collection[Key]) -> None:
         self.sources: dict[str, list[str]] = defaultdict(list)
         for source, scan in listed:
             self.sources[scan].append(source)
-        self.below: dict[str, set[str]] = defaultdict(set)  # what may stand before a scan, of which sources
+        self.below: dict[str, set[str]] = defaultdict(
+            set
+        )  # what may come before the name of a scan, and of which sources
         for source in {source for source, _ in listed}:
             root = source.rstrip("/")
             self.below[root].add(source)
             for at in [match.end() for match in re.finditer("/+", root)]:
                 self.below[root[at:]].add(source)
-        self.from_above: tuple[str, str] | None = None  # where a name began with the end of a source, and that name
-        self.either: tuple[str, str] | None = None  # where one could be read both ways
+        self.from_above: tuple[str, str] | None = None  # the first name that began with the end of a source, and where
+        self.either: tuple[str, str] | None = None  # the first name that could be read both ways, and where
 
     def has(self, source: object, scan: str) -> bool:
-        """Whether a scan of exactly this source and name is listed."""
+        """Whether a scan with exactly this source and name is listed."""
         return source is not None and source in self.sources.get(scan, ())
 
     def scan_of(self, where: str, name: str) -> Key | None:
-        """The scan that ``name`` means, None where none is listed by it.
+        """The scan that ``name`` means; None if no listed scan has that name.
 
         ``where`` begins messages. Raises InputError where it may be several.
         """
@@ -55,7 +57,7 @@ class ScanNames:
         return None
 
     def check(self) -> None:
-        """Raise InputError where one name begins with its source's own name, and another could, too, or not."""
+        """Raise InputError if one name begins with the name of its source and another may or may not."""
         if self.either and self.from_above:
             (where, name), (_, other) = self.either, self.from_above
             raise InputError(
@@ -72,7 +74,7 @@ class ScanNames:
         return found
 
     def example(self, name: str) -> str:
-        """A listed scan to show to whoever gave a name that is not listed: one called alike, if there is any."""
+        """A listed scan to show in a message about a name that is not listed: a similar one, if there is any."""
         last = posixpath.basename(_cleaned(name))
         alike = (scan for scan in self.sources if posixpath.basename(scan) == last)
         return next(alike, None) or next(iter(self.sources), "")

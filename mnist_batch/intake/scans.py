@@ -1,4 +1,4 @@
-"""What listed scans are: the paths to open, the keys of their rows, their shards, their digest."""
+"""Listed scans: their paths, the keys of their rows, their shards and their digest."""
 
 import hashlib
 import json
@@ -13,18 +13,18 @@ from mnist_batch.schemas import tables
 from mnist_batch.store import locations
 
 SHARD_SIZE = 5_000
-MAX_SHARDS = 2_000  # analysts never meet a million small files
-CHUNK = 50_000  # scans that are held as Python's objects at once
+MAX_SHARDS = 2_000  # so that analysts do not meet a million small files
+CHUNK = 50_000  # scans held as Python objects at once
 
 
 def path_of(source: str, scan: str) -> bytes:
-    """The path to open for a scan, inside the file system of its source: below it, unless it is ``rooted``."""
+    """The path to open for a scan, within the file system of its source: below the source unless it is ``rooted``."""
     source, scan = rooted(scan) or (source, scan)
     return f"{_inside(source)}/{posixpath.normpath(scan)}".encode()
 
 
 def rooted(scan: str) -> tuple[str, str] | None:
-    """The root of a scan that is named by its full path or URI, and its path below that; None of any other."""
+    """The root of a scan that is named by its full path or URI, and its path below it; None for any other name."""
     if scan.startswith("/"):
         return "/", scan.lstrip("/")
     if scan.startswith("file:///"):
@@ -36,7 +36,7 @@ def rooted(scan: str) -> tuple[str, str] | None:
     return None
 
 
-@lru_cache(1_000)  # asked for every scan
+@lru_cache(1_000)  # called for every scan
 def _inside(source: str) -> str:
     return locations.resolve(source)[1].rstrip("/")
 
@@ -61,9 +61,9 @@ def cut(manifest: pa.Table, shard_size: int | None = None) -> list[pa.Table]:
 
 
 def digest(manifest: pa.Table) -> str:
-    """What the sources list, in 32 hex digits: names, sizes, times and labels of all scans, in order."""
+    """The digest of a listing, 32 hex digits: of the names, sizes, times and labels of all scans, in order."""
     total = hashlib.blake2b(digest_size=16)
-    for batch in manifest.to_batches(max_chunksize=CHUNK):  # as pandas a batch is many times its size
+    for batch in manifest.to_batches(max_chunksize=CHUNK):  # in pandas a batch takes many times its size
         of_scans = batch.drop_columns(["page_labels"]).to_pandas()
         total.update(pd.util.hash_pandas_object(of_scans, index=False, categorize=False).to_numpy().tobytes())
         of_pages = batch["page_labels"]

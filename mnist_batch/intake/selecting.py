@@ -1,4 +1,4 @@
-"""Which files below the sources are scans: all but what patterns leave out and what is no scan wherever it lies."""
+"""Which files below the sources are scans: all but those that patterns leave out and those that never are one."""
 
 import os
 from collections import Counter
@@ -11,9 +11,9 @@ from mnist_batch.errors import InputError
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
-# What desktops leave in folders that somebody looked into, in small letters; macOS writes ._NAME beside a NAME.
+# Files that desktops leave in folders that somebody opened, in lower case; macOS writes ._NAME next to NAME.
 DESKTOP = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"}
-REASONS = {  # why files are left out: as run.json has it, and as the log says it
+REASONS = {  # why files are left out: the key in run.json and the words in the log
     "desktop": "left by desktops (.DS_Store, Thumbs.db, desktop.ini, ._*)",
     "labels": "given with --labels",
     "excluded": "matched by --exclude (a folder counts once)",
@@ -29,18 +29,18 @@ class Tally:
     matched: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Tally") -> None:
-        """Add what somebody else counted."""
+        """Add the counts of another walk."""
         self.left_out += other.left_out
         self.matched += other.matched
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is a scan. A pattern is a shell's (``*``, ``?``, ``[a-z]``; ``*`` stands for slashes, too).
+    """Which files are scans. Patterns are those of a shell (``*``, ``?``, ``[a-z]``), and ``*`` matches slashes, too.
 
-    A file matches it by its path below its source or by its name, or where a folder that it lies in does so.
-    ``include`` leaves out what matches none of its patterns, ``exclude`` what matches one, and does not look into a
-    folder that does. ``labels`` are files that say something of scans, by path or URI.
+    A pattern matches a file by its path below its source or by its name, or by those of a folder that it lies in.
+    ``include`` leaves out files that match none of its patterns; ``exclude`` leaves out files that match one, and
+    folders that do are not opened. ``labels`` are label files, by path or URI, which are no scans.
     """
 
     include: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Selection:
     labels: tuple[str, ...] = ()
 
     def takes(self, source: str, path: bytes, below: str, tally: Tally) -> bool:
-        """Whether the file at ``path``, which is ``below`` its source, is a scan; counted in ``tally`` where not."""
+        """Whether the file at ``path``, ``below`` its source, is a scan; if not, it is counted in ``tally``."""
         reason = self._reason(source, path, below, tally)
         if reason:
             tally.left_out[reason] += 1
@@ -70,7 +70,7 @@ class Selection:
         return None
 
     def enters(self, below: str, tally: Tally) -> bool:
-        """Whether the folder ``below`` its source is looked into; counted in ``tally`` where not."""
+        """Whether the folder ``below`` its source is opened; if not, it is counted in ``tally``."""
         found = _matching(self.exclude, below) if self.exclude else ()
         if found:
             tally.matched.update(found)
@@ -102,11 +102,11 @@ EVERYTHING = Selection()
 
 
 def patterns(flag: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Patterns as ``Selection`` takes them: each once, without the ./ before and the / behind that people write.
+    """Patterns as ``Selection`` takes them: each once, without a leading ./ or a trailing /.
 
-    Raises InputError, naming ``flag``, for one that nothing is left of.
+    Raises InputError, naming ``flag``, for a pattern that is empty then.
     """
-    plain = [os.fsencode(pattern).decode("utf-8", "backslashreplace") for pattern in given]  # as names are told
+    plain = [os.fsencode(pattern).decode("utf-8", "backslashreplace") for pattern in given]  # as tables write names
     plain = [pattern.removeprefix("./").rstrip("/") for pattern in plain]
     if not all(pattern.strip() for pattern in plain):
         raise InputError(f"{flag}: a pattern is empty; give one such as '*.png'")
@@ -119,13 +119,13 @@ def _matching(given: tuple[str, ...], below: str) -> set[str]:
     return found | _matching_above(given, folder) if folder else found
 
 
-@lru_cache(1_000)  # asked for every file in it
+@lru_cache(1_000)  # called for every file in it
 def _matching_above(given: tuple[str, ...], folder: str) -> frozenset[str]:
     return frozenset(_matching(given, folder))
 
 
-def told(tally: Tally) -> str:
-    """What was left out, in a sentence for the log; empty where nothing was."""
+def text(tally: Tally) -> str:
+    """What was left out, as a sentence for the log; empty if nothing was."""
     return "; ".join(
         f"{counted(tally.left_out[reason], 'file')} {words}"
         for reason, words in REASONS.items()

@@ -1,4 +1,4 @@
-"""A long listing, spread over the tasks of a cluster."""
+"""Spread a long listing over tasks of the cluster."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,7 +10,7 @@ from mnist_batch.intake.selecting import Selection
 
 
 def by_tasks(connect: Callable[[], object]) -> listing.Ask:
-    """Has folders listed by tasks of the cluster; ``connect`` is called before each, and must have Ray there."""
+    """Return a function that makes a cluster task list folders; ``connect`` runs first and must connect to Ray."""
     listed = ray.remote(listing.list_some)
 
     def ask(folders: list[listing.Folder], selection: Selection) -> "Future[listing.Listed]":

@@ -1,4 +1,4 @@
-"""Tables that users give, a manifest or labels, as CSV or Parquet: told by their content, checked row by row."""
+"""Tables of users, manifests and labels, as CSV or Parquet: recognised by their content, checked row by row."""
 
 import codecs
 import csv
@@ -25,14 +25,14 @@ from mnist_batch.wording import counted
 
 BATCH = 50_000  # rows
 SEPARATORS = ",;\t"
-NO_SEPARATOR = "\x1f"  # of a file of one column, whose names may have commas
-UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}  # what programs write where there is no value
-READ_BYTES = 1 << 20  # from a store: small reads are a request each
+NO_SEPARATOR = "\x1f"  # for a file with one column, whose names may have commas
+UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}  # how programs write a missing value
+READ_BYTES = 1 << 20  # from a store, where each read is a request
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a user's table, as Python's values, and where they are: ``unit`` is line or row, from 1.
+    """Some rows of a user's table as Python values, with their numbers: ``unit`` is line or row, counted from 1.
 
     Lines are counted as a spreadsheet shows them: the header is line 1.
     """
@@ -43,18 +43,18 @@ class Rows:
     columns: Mapping[str, list[Any]]
 
     def where(self, at: int) -> str:
-        """The file and the line or row of the ``at``-th of these, to begin a message with."""
+        """The beginning of a message about the ``at``-th of these rows: the file, and the line or row."""
         return f"{self.file}, {self.unit} {self.numbers[at]}"
 
     def texts(self, name: str) -> list[str]:
-        """A column of texts. Raises InputError for one that is empty or no text."""
+        """A column of texts; raises InputError for a value that is empty or no text."""
         for at, value in enumerate(self.columns[name]):
             if not isinstance(value, str) or not value.strip():
                 raise InputError(f"{self.where(at)}: {name} is {value!r}; it has to be a text")
         return self.columns[name]
 
     def pages(self) -> list[int | None]:
-        """The column ``page``, from 0; None where it is empty or there is no such column.
+        """The column ``page``, from 0; None if it is empty or the table has no such column.
 
         Raises InputError for anything else.
         """
@@ -69,7 +69,7 @@ class Rows:
         return int(re.split("[.,]", text)[0])
 
     def digits(self) -> list[int | None]:
-        """The column ``label``: 0 to 9, ``tables.NO_DIGIT`` for none, None where it is empty.
+        """The column ``label``: 0 to 9, ``tables.NO_DIGIT`` for none, None if it is empty.
 
         Raises InputError for anything else.
         """
@@ -81,7 +81,7 @@ class Rows:
             return None
         if text == "none":
             return tables.NO_DIGIT
-        # pandas writes an integer column with gaps as 3.0, spreadsheets of many countries 3,0
+        # pandas writes integers as 3.0 if some are missing, and spreadsheets in many countries write 3,0.
         if not re.fullmatch(r"0*[0-9]([.,]0*)?", text):
             raise InputError(
                 f"{self.where(at)}: label is {value!r}; it has to be 0 to 9, none (no valid digit is written there), "
@@ -91,10 +91,10 @@ class Rows:
 
 
 def read(argument: str, location: str, needed: Sequence[str], others: Sequence[str] = ()) -> Iterator[Rows]:
-    """The rows in batches: the columns ``needed``, and those of ``others`` that the table has.
+    """Read a table in batches: the columns ``needed``, and those of ``others`` that it has.
 
-    CSV may be separated by commas, semicolons or tabs, be UTF-8 or UTF-16, and gzipped. Raises InputError, naming
-    ``argument``, where the table cannot be read, has no row or lacks a column.
+    CSV may use commas, semicolons or tabs, may be UTF-8 or UTF-16, and may be gzipped. Raises InputError, naming
+    ``argument``, if the table cannot be read, has no row or lacks a column.
     """
     file = f"{argument} {location}"
     filesystem, path = locations.resolve(location)
@@ -106,12 +106,12 @@ def read(argument: str, location: str, needed: Sequence[str], others: Sequence[s
         for rows in _read(file, filesystem, path, [*needed], [*others]):
             found = True
             yield rows
-    except StorageError:  # what a store says
+    except StorageError:  # of a store; it has its own message
         raise
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: not a readable CSV or Parquet file ({error})") from None
     if not found:
-        raise InputError(f"{file}: has no row; leave the argument out, or see who made the file")
+        raise InputError(f"{file}: has no row; leave the argument out, or check how the file was made")
 
 
 def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], others: list[str]) -> Iterator[Rows]:
@@ -129,7 +129,7 @@ def _read(file: str, filesystem: fs.FileSystem, path: str, needed: list[str], ot
 
 @contextmanager
 def _on_disk(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
-    """The path of a file on this machine, or of a copy of one at a store while the context lasts."""
+    """The path of a file on this machine; a file at a store is copied for as long as the context lasts."""
     if locations.is_disk(filesystem):
         yield path
         return
@@ -140,7 +140,7 @@ def _on_disk(filesystem: fs.FileSystem, path: str) -> Iterator[str]:
 
 
 class _Parts(io.RawIOBase):
-    """A file at a store, read part by part, each asked for again where the store throttles."""
+    """A file at a store, read part by part; a part is requested again if the store throttles."""
 
     def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
         self._filesystem, self._path, self._at = filesystem, path, 0
@@ -180,14 +180,16 @@ def _of_parquet(
 def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], others: list[str]) -> Iterator[Rows]:
     lines = io.TextIOWrapper(content, _encoding(file, content), "backslashreplace", newline="")
     line, header = 1, lines.readline()
-    if header.lower().startswith("sep="):  # an instruction to Excel, which does not show it
+    if header.lower().startswith("sep="):  # a line for Excel, which does not show it
         header = lines.readline()
     while header and not header.strip():
         line, header = line + 1, lines.readline()
     separator, names = _header(header, needed)
     at = _places(file, names, needed, others)
     records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
-    written = ((number, row) for number, row in records if any(map(_value, row)))  # Excel ends some with a line ,
+    written = (
+        (number, row) for number, row in records if any(map(_value, row))
+    )  # Excel may end a file with a line of separators
     while batch := list(islice(written, BATCH)):
         for number, row in batch:
             if len(row) <= max(at.values()) or any(map(_value, row[len(names) :])):
@@ -217,7 +219,7 @@ def _encoding(file: str, content: "io.BufferedReader[Any]") -> str:
 
 
 def _header(header: str, needed: list[str]) -> tuple[str, list[str]]:
-    """The separator of a CSV file and the names of its columns: the separator under which it has those needed."""
+    """The separator of a CSV file and its column names: the separator that yields the columns needed."""
     splits = {separator: next(csv.reader([header], delimiter=separator), []) for separator in SEPARATORS}
     for separator, names in splits.items():
         if {*needed} <= {_plain(name) for name in names}:
@@ -227,7 +229,7 @@ def _header(header: str, needed: list[str]) -> tuple[str, list[str]]:
 
 
 def _places(file: str, names: list[str], needed: list[str], others: list[str]) -> dict[str, int]:
-    """Where the columns are that are wanted, by name."""
+    """The positions of the columns ``needed``, and of those of ``others`` that are there, by name."""
     there = [_plain(name) for name in names]
     for name in needed:
         if name not in there:
@@ -252,4 +254,4 @@ def _records(file: str, reader: Iterator[list[str]], first: int) -> Iterator[tup
         except StopIteration:
             return
         except csv.Error as error:
-            raise InputError(f"{file}, line {line}: is not CSV ({error}); look at the quotes there") from None
+            raise InputError(f"{file}, line {line}: is not CSV ({error}); check the quotes in it") from None

@@ -55,7 +55,7 @@ class Answers:
 
     @property
     def digit(self) -> NDArray[np.int64]:
-        """The answers, int64 (N,); -1 where there is none."""
+        """The answers, int64 (N,); -1 for none."""
         return np.where(self.blank | self.refused, -1, self.probabilities.argmax(axis=1))
 
     @property
@@ -64,7 +64,7 @@ class Answers:
         return np.asarray(self.probabilities.max(axis=1, initial=0))
 
     def accepted(self, threshold: float) -> NDArray[np.bool_]:
-        """Which are digits sure enough for a rule: bool (N,)."""
+        """Which answers are sure enough for a rule: bool (N,)."""
         return (self.digit >= 0) & (self.confidence >= np.float32(threshold)) & ~self.doubted
 
 
@@ -78,7 +78,7 @@ class Model:
 
     @classmethod
     def open(cls, spec: ModelSpec) -> "Model":
-        """Load a model; raises InputError where it cannot be, or is another than was verified."""
+        """Load a model; raises InputError if that fails or if it is not the model that was verified."""
         opened = bundle.open_bundle(spec.location)
         if spec.digest not in (None, opened.digest):
             raise InputError(

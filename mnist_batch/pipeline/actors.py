@@ -1,4 +1,4 @@
-"""The two actors a scan passes through, each a small class around array functions."""
+"""The two actors that a scan passes through: small classes around array functions."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -14,12 +14,12 @@ from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 
-READERS = 2  # processes an actor reads with: there is an actor of this kind for every two CPUs
-CHUNK = 256  # scans that a reader is given at a time
+READERS = 2  # reading processes of an actor; by default there is such an actor for every two CPUs
+CHUNK = 256  # scans that a reader gets at a time
 
 
 class Preprocess:
-    """A shard's number in, one row per page of its scans out (``tables.PREPROCESSED``).
+    """A shard number in, one row per page of its scans out (``tables.PREPROCESSED``).
 
     Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last.
     """
@@ -27,7 +27,9 @@ class Preprocess:
     def __init__(self, run: Run, limits: isolated.Limits | None = None) -> None:
         self.run = run
         self.pool = ThreadPoolExecutor(READERS)
-        self.idle: LifoQueue[isolated.Reader] = LifoQueue()  # one that has its process already is taken first
+        self.idle: LifoQueue[isolated.Reader] = (
+            LifoQueue()
+        )  # last in, first out: a reader that already has its process is taken first
         for _ in range(READERS):
             self.idle.put(isolated.Reader(limits))
 
@@ -55,7 +57,7 @@ class Preprocess:
 
 
 class Classify:
-    """A shard's rows of ``tables.PREPROCESSED`` in, answered and written as its part; the part's receipt out.
+    """The rows of a shard (``tables.PREPROCESSED``) in; they are answered and written as its part; its receipt out.
 
     Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column ``image`` has the pictures.
     A bad bundle is reported by the first call: Ray turns an exception in a constructor into a dead actor and loses the
@@ -71,7 +73,7 @@ class Classify:
             self.model = error
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        # Written here and not by tasks of their own, which Ray would start a process for every few seconds.
+        # Writing tasks of their own would make Ray start a process every few seconds.
         rows, gathered = self.answered(batch), Aggregates.of_run(self.threshold)
         gathered.add(rows, batch["picture"])
         receipt = parts.write_part(self.run, rows, gathered.table())
@@ -79,7 +81,7 @@ class Classify:
         return pa.Table.from_pylist([asdict(receipt)])
 
     def answered(self, batch: pa.Table) -> pa.Table:
-        """The rows without their pictures, with their answers (``answer``)."""
+        """The rows with their answers and without their pictures (``answer``)."""
         if isinstance(self.model, InputError):
             raise self.model
         return answer(batch, self.model, self.threshold, self.keep_images)

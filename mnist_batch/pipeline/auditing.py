@@ -1,4 +1,4 @@
-"""Every part of a run read once and compared with its receipt."""
+"""Read every part of a run once and compare it with its receipt."""
 
 import logging
 
@@ -17,15 +17,15 @@ from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 50  # receipts whose examples are merged together: to choose among them costs as much as to read a part
+AT_ONCE = 50  # receipts that are merged together: merging one costs as much as reading its part
 
 
 def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
-    """The receipts of all parts, in order, and what the writers gathered of their rows.
+    """Return the receipts of all parts, in order, and what their writers gathered of their rows.
 
-    Each part is read once and compared with its receipt. A file that is no part is deleted. So is a part that is not
-    what was written: it has to be scored again, and the list is empty. Raises BooksError where the scans are not those
-    listed.
+    Each part is read once and compared with its receipt. A file that is no part is deleted. A part that differs from
+    its receipt is deleted, too: it has to be scored again, and the list is empty. Raises BooksError if the scans are
+    not those listed.
     """
     paths, receipts, gathered = parts.part_paths(run), list[Receipt](), Aggregates.of_run(opened.threshold)
     kept: list[pa.Table] = []
@@ -36,7 +36,7 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
         content = locations.read(run.filesystem, paths[name])
         written = parts.receipt(run, shard) or _adopted(run, opened, shard, paths[name], content)
         if written is None or digest(content) != written[0].blake2b:
-            log.warning("%s: not what was written, it is scored again", name)
+            log.warning("%s: not what was written; it is scored again", name)
             locations.delete_file(run.filesystem, paths[name])
             continue
         receipts.append(written[0])
@@ -55,7 +55,7 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
 
 
 def _adopted(run: Run, opened: Opened, shard: int, path: str, content: bytes) -> tuple[Receipt, pa.Table] | None:
-    """A receipt for a part that was published before, of a run whose run.json was deleted; None of any other part.
+    """Make a receipt for an already published part of a run whose run.json was deleted; None for any other part.
 
     The digest of the listing in its metadata was compared when the run was opened; its scans are compared here.
     """

@@ -1,4 +1,4 @@
-"""How many actors read and classify, a CPU each, and the share of GPUs that a classifier takes."""
+"""How many actors read and classify, on a CPU each, and how many GPUs a classifier takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,9 +9,9 @@ from mnist_batch.errors import InputError
 
 @dataclass(frozen=True)
 class Pools:
-    """How many actors there are of each kind, None for as many as fit, and the GPUs that Ray sets aside for each.
+    """The number of actors of each kind, None for as many as fit, and the GPUs of each classifier.
 
-    Raises InputError where a value breaks a rule.
+    Raises InputError if a value breaks a rule.
     """
 
     preprocessors: int | None = described(
@@ -35,10 +35,9 @@ class Pools:
             )
 
     def fitted(self, resources: Mapping[str, float], shards: int) -> "Pools":
-        """The pools with both their numbers, at most one actor a shard: half of the CPUs each unless given.
+        """The pools with both numbers set: by default half of the CPUs each, and at most one actor per shard.
 
-        ``resources`` are the cluster's, as Ray names them. Raises InputError where its GPUs are too few, or its CPUs
-        are too few.
+        ``resources`` are those of the cluster, as Ray names them. Raises InputError if they are too few.
         """
         cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
         half = max(1, int(cpus) // 2)

@@ -1,4 +1,4 @@
-"""How far a run is: a line every few seconds from the receipts of its parts, and an end where nothing comes."""
+"""The progress of a run, from the receipts of its parts; a run that stalls is ended."""
 
 import logging
 import shutil
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> Iterator[Receipt]:
-    """The receipts as they come; raises Stalled once neither one nor a sign of life has come for so many seconds.
+    """Yield the receipts as they arrive; raise Stalled after so many seconds without one or another sign of life.
 
     Ray Data waits for ever for actors that find no free CPU, and starts one that dies again without end. It is left
     to a thread of its own then, which ends with the process.
@@ -41,7 +41,7 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
         try:
             receipt = came.get(timeout=min(1, timeout_seconds))
         except Empty:
-            with suppress(StorageError):  # a store that does not answer: the work itself says so when it waited enough
+            with suppress(StorageError):  # a store that does not answer is reported by the actors
                 with retry.patience(0):
                     reached = run.signs_of_life()
                 if signs != (signs := reached):
@@ -62,7 +62,7 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
 
 
 class Progress:
-    """Says every few seconds how far a run of so many scans is, and once more at the end.
+    """Report every few seconds how far a run of so many scans is, and once more at the end.
 
     ``done`` and ``unreadable`` are what its parts had when this began. A terminal has one line, which is written over
     every second.
@@ -86,7 +86,7 @@ class Progress:
         self._say(end="\n")
 
     def add(self, receipt: Receipt) -> None:
-        """Count a part that was written."""
+        """Count the part of a receipt."""
         self.done += receipt.scans
         self.unreadable += receipt.unreadable
 
@@ -97,7 +97,7 @@ class Progress:
     def _say(self, end: str) -> None:
         here, seconds = self.done - self.before, time.monotonic() - self.started
         line = progress_line(self.done, self.scans, self.unreadable, here, seconds)
-        if self.live:  # a line that wraps would leave its first half behind each time
+        if self.live:  # a wrapped line would leave its first half on the screen
             width = shutil.get_terminal_size().columns
             sys.stderr.write(f"\r{line[: width - 1]}\033[K{end}")
             sys.stderr.flush()
@@ -106,10 +106,10 @@ class Progress:
 
 
 def progress_line(done: int, scans: int, unreadable: int, here: int, seconds: float) -> str:
-    """One line of progress: ``here`` of the ``done`` scans were scored in the last ``seconds``."""
+    """One line of progress; ``here`` of the ``done`` scans were scored by this process, in ``seconds``."""
     rate = here / seconds if seconds > 0 else 0.0
     left = f"{(scans - done) / rate:,.0f} s left" if rate else "time left not known yet"
-    pace = f"{rate:.1f}" if 0 < rate < 10 else f"{rate:,.0f}"  # few are more than none
+    pace = f"{rate:.1f}" if 0 < rate < 10 else f"{rate:,.0f}"  # a slow run still shows a rate above 0
     share = 100 * done / scans if scans else 100
     of = counted(scans, "scan")
     return f"scored {done:,} of {of} ({share:.0f} %), {pace} images/s, {left}, {unreadable:,} unreadable"

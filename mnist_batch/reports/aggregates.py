@@ -1,4 +1,4 @@
-"""What a report is made of, gathered part by part: counts of rows, counts of confidences, examples and labels."""
+"""What a report needs of the rows, gathered part by part: counts, confidences, examples and labels."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ COUNTS = b"mnist_batch.counts"  # in the metadata of the examples that ``Aggrega
 
 @dataclass
 class Aggregates:
-    """The rows of a run, or of a part, in sums; and those of them that a report shows.
+    """Sums over the rows of a run or of a part, and the rows that a report shows.
 
     ``labels`` are tables of ``tables.LABELS``, one a part.
     """
@@ -30,11 +30,11 @@ class Aggregates:
 
     @classmethod
     def of_run(cls, threshold: float | None) -> "Aggregates":
-        """Nothing gathered yet, of a run with this threshold, or with no rule."""
+        """Empty aggregates for a run with this threshold; None is a run without a rule."""
         return cls(Counts(ruled=threshold is not None))
 
     def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
-        """Gather rows of predictions, with the columns ``tables.SHOWN``.
+        """Add rows of predictions, with the columns ``tables.SHOWN``.
 
         ``pictures`` are what the model saw of them, 784 bytes each.
         """
@@ -44,12 +44,12 @@ class Aggregates:
         self.add_labels(rows)
 
     def add_labels(self, rows: pa.Table) -> None:
-        """Keep the labels of rows that have one; the columns are those of ``tables.LABELS``."""
+        """Keep the labels of the rows that have one; the columns are those of ``tables.LABELS``."""
         known = rows.filter(rows["label"].is_valid())
         self.labels.append(tables.table(tables.LABELS, {name: known[name] for name in tables.LABELS.names}))
 
     def table(self) -> pa.Table:
-        """The examples, ``tables.EXAMPLES``, with all counts in their metadata; ``merge`` takes it."""
+        """The examples, ``tables.EXAMPLES``, with all counts in their metadata, for ``merge``."""
         counts, confidences = self.counts, self.confidences
         numbers = {
             "matrix": counts.matrix.tolist(),
@@ -63,7 +63,7 @@ class Aggregates:
         return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})
 
     def merge(self, kept: Sequence[pa.Table]) -> None:
-        """Gather what ``table`` gave of other rows; labels are not among it."""
+        """Add what ``table`` made of other rows; labels are not in it."""
         for each in kept:
             numbers = json.loads(each.schema.metadata[COUNTS])
             for of in (self.counts, self.confidences):
@@ -75,5 +75,5 @@ class Aggregates:
             self.examples.merge(pa.concat_tables([each.replace_schema_metadata(None) for each in kept]))
 
     def totals(self) -> Totals:
-        """What the rows add up to."""
+        """The totals of the rows."""
         return replace(self.counts.totals(), expected_calibration_error=self.confidences.error())

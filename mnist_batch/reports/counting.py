@@ -1,4 +1,4 @@
-"""What the rows of a run add up to: counts over its parts, then one division."""
+"""The totals and rates of a run: counts over its parts first, then one division."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from mnist_batch.schemas.facts import Totals
 from mnist_batch.statuses import READ, REFUSALS, Status
 
 NONE = tables.CLASSES  # the index of "no digit" in a matrix of counts, as a label and as an answer
-UNKNOWN = NONE + 1  # and that of "label not known"
-# Confidences to accept from: the finer the nearer to 1, where most of the answers are.
+UNKNOWN = NONE + 1  # the index of "label not known"
+# Thresholds of confidence: finer near 1, where most answers are.
 THRESHOLDS = np.concatenate(
     [
         np.arange(0, 90, 5) / 100,
@@ -26,7 +26,7 @@ THRESHOLDS = np.concatenate(
         [0.99999, 0.999999],
     ]
 )
-SCORED, LABELLED, WRONG = range(3)  # the kinds of answers of which Confidences keeps count
+SCORED, LABELLED, WRONG = range(3)  # the kinds of answers that Confidences counts
 
 
 def _matrix() -> NDArray[np.int64]:
@@ -34,14 +34,14 @@ def _matrix() -> NDArray[np.int64]:
 
 
 def _places(labels: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The rows of a matrix that labels stand for."""
+    """The rows of a matrix of counts for these labels."""
     places: NDArray[np.int64] = labels.cast(pa.int64()).fill_null(UNKNOWN).to_numpy()
     return np.where(places == tables.NO_DIGIT, NONE, places)
 
 
 @dataclass
 class Counts:
-    """What the rows of a run add up to; ``matrix`` is int64 (12, 11), label x answer.
+    """Counts of the rows of a run; ``matrix`` is int64 (12, 11), label x answer.
 
     The last answer is none. After the labels 0 to 9 come that of no valid digit, to which every answer is wrong, and
     not known. ``accepted`` is the same of the rows whose decision is accept; ``no_digit`` are the statuses of the
@@ -66,11 +66,11 @@ class Counts:
 
     @property
     def labelled(self) -> NDArray[np.int64]:
-        """Label x answer of the scans that have both, int64 (11, 10); the last label is none."""
+        """Label x answer of the rows that have both, int64 (11, 10); the last label is none."""
         return self.matrix[:UNKNOWN, :NONE]
 
     def totals(self) -> Totals:
-        """What the rows add up to; the error of the confidences is not known here."""
+        """The totals of these rows, without the calibration error, which ``Confidences`` knows."""
         scored, labelled = int(self.matrix[:, :NONE].sum()), int(self.labelled[:NONE].sum())
         correct = int(np.trace(self.labelled))
         return Totals(
@@ -114,7 +114,7 @@ class Counts:
         return self.accepted[:UNKNOWN, :NONE]
 
     def accepted_by_answer(self) -> tuple[pa.Array, pa.Array]:
-        """How many accepted scans were answered with each digit, and how many of those wrongly; null where unknown."""
+        """How many accepted answers there are of each digit, and how many of them are wrong; null if unknown."""
         labels = bool(self.labelled.any())
         sure = self._sure if labels else self.accepted[:, :NONE]
         accepted = pa.array(sure.sum(axis=0), mask=np.full(NONE, not self.ruled))
@@ -123,7 +123,7 @@ class Counts:
 
 
 def per_class(counts: Counts) -> pa.Table:
-    """Ten rows of ``tables.PER_CLASS``; rates of a class nobody wrote, or without labels, are null."""
+    """Ten rows of ``tables.PER_CLASS``; rates are null for a class that nobody wrote, and without labels."""
     matrix = counts.labelled
     has_labels = bool(matrix.sum())
     predicted = matrix.sum(axis=0) if has_labels else counts.matrix[:, :NONE].sum(axis=0)
@@ -155,7 +155,7 @@ def _divide(part: NDArray[Any], whole: NDArray[np.int64], known: NDArray[np.bool
 
 
 def confusion(counts: Counts) -> pa.Table:
-    """All 132 combinations of label and answer, null for not known and for none, as ``tables.CONFUSION``."""
+    """All 132 combinations of label and answer as ``tables.CONFUSION``; null is an unknown label, or no answer."""
     label, digit = np.divmod(np.arange((UNKNOWN + 1) * (NONE + 1)), NONE + 1)
     return tables.table(
         tables.CONFUSION,
@@ -169,7 +169,7 @@ def confusion(counts: Counts) -> pa.Table:
 
 @dataclass
 class Confidences:
-    """How sure the answers of a run are, and how many are wrong: counts of three kinds, one a row of each array.
+    """Counts of the answers of a run by confidence; the rows of each array are ``SCORED``, ``LABELLED``, ``WRONG``.
 
     ``bins`` and ``sums`` are the answers and the sum of their confidences by ``calibrating.bin_of``; ``steps`` are
     the answers by the highest of ``THRESHOLDS`` that they reach.
@@ -226,7 +226,7 @@ class Confidences:
 
     def risk_coverage(self) -> pa.Table:
         """A row of ``tables.RISK_COVERAGE`` for each of ``THRESHOLDS``."""
-        # Who reaches a threshold reaches every lower one.
+        # An answer that reaches a threshold reaches every lower one.
         accepted, errors = (self.steps[kind][::-1].cumsum()[::-1] for kind in (self._shown, WRONG))
         return tables.table(
             tables.RISK_COVERAGE,

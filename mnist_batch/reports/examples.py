@@ -1,4 +1,4 @@
-"""The rows of a run that its report shows, with what the model saw of them."""
+"""The rows of a run that its report shows, with the pictures that the model saw."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ NAMES = tables.EXAMPLES.names[1:-1]  # the columns of predictions among those of
 
 @dataclass
 class Examples:
-    """The rows worth looking at: confident mistakes, doubtful answers, answers for review, scans that have none.
+    """Rows worth looking at: confident mistakes, doubtful answers, answers for review, refusals, unreadable scans.
 
     Each is a table of ``tables.EXAMPLES``.
     """
@@ -31,7 +31,7 @@ class Examples:
     unreadable: pa.Table = field(default_factory=tables.EXAMPLES.empty_table)
 
     def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
-        """Keep the first of each kind among those kept so far and these rows of predictions.
+        """Keep the first of each kind, of the rows kept so far and these rows of predictions.
 
         ``pictures`` are what the model saw of them, 784 bytes each.
         """
@@ -39,19 +39,21 @@ class Examples:
         columns = [pa.nulls(len(rows), pa.string()), *rows.select(NAMES).columns, seen]
         new = pa.table(columns, names=tables.EXAMPLES.names).cast(tables.EXAMPLES)
         scored = new.filter(pc.equal(new["status"], Status.OK))
-        self._keep("mistakes", scored.filter(pc.not_equal(scored["label"], scored["digit"])))  # null without a label
+        self._keep(
+            "mistakes", scored.filter(pc.not_equal(scored["label"], scored["digit"]))
+        )  # a comparison with no label is null
         self._keep("doubtful", scored)
         self._keep("review", scored.filter(pc.equal(scored["decision"], "review")))
         self._keep("refused", new.filter(pc.is_in(new["status"], pa.array(REFUSALS))))
         self._keep("unreadable", new.filter(pc.invert(pc.is_in(new["status"], pa.array(READ)))))
 
     def merge(self, kept: pa.Table) -> None:
-        """Keep the first of each kind among those kept so far and those that ``table`` gave of other rows."""
+        """Keep the first of each kind, of the rows kept so far and those in ``kept``, which ``table`` made."""
         for kind in pc.unique(kept["kind"]).to_pylist():
             self._keep(kind, kept.filter(pc.equal(kept["kind"], kind)))
 
     def table(self) -> pa.Table:
-        """All of them, each with its kind and its picture as PNG."""
+        """All examples, each with its kind and its picture as PNG."""
         kinds = []
         for kind in self.__dataclass_fields__:
             kept: pa.Table = getattr(self, kind)
@@ -77,7 +79,7 @@ def _as_png(picture: bytes | None) -> bytes | None:
 
 
 def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
-    """The same examples with the pictures of those that lack one, from scans that still are what was scored.
+    """Read the scans of the examples without a picture again, if they still are what was scored, and add pictures.
 
     They are read as a run reads them, in a process of its own and within the limits of that run.
     """
@@ -86,18 +88,18 @@ def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
     if not scans:
         return rows
     sources, names = (list(column) for column in zip(*scans, strict=True))
-    paths = [listing.path_of_told(*scan) for scan in scans]
+    paths = [listing.path_of_named(*scan) for scan in scans]
     known = {"source": sources, "scan": names, "path": paths}
     nothing = {name: [None] * len(scans) for name in tables.MANIFEST.names if name not in known}
     manifest = tables.table(tables.MANIFEST, known | nothing)
     reader = isolated.Reader(limits)
     try:
         pages = reader.read(manifest).to_pylist()
-    except (InputError, StorageError):  # their store is not there: a report is made without its pictures
+    except (InputError, StorageError):  # the store is gone: the report does without pictures
         return rows
     finally:
         reader.close()
-    key = (*tables.KEY, "content")  # a scan that was changed since is another
+    key = (*tables.KEY, "content")  # so that a scan that has changed since is not shown
     seen = {tuple(page[name] for name in key): page["picture"] for page in pages if page["status"] == Status.OK}
     found = [row["picture"] or _as_png(seen.get(tuple(row[name] for name in key))) for row in rows.to_pylist()]
     return rows.set_column(rows.num_columns - 1, "picture", pa.array(found, pa.binary()))

@@ -1,4 +1,4 @@
-"""One page's way to its answer, as a picture: where its ink is, what of it is the digit, and what the model sees."""
+"""How one page is read, as a picture: where its ink is, what of it is the digit, and what the model sees."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
 
 
 def page_of(scan: str, number: int) -> Grey:
-    """A page of an image file, by path or URI; InputError where there is none."""
+    """A page of an image file, by path or URI; InputError if there is none."""
     filesystem, path = locations.resolve(scan)
     if locations.is_folder(filesystem, path):
         raise InputError(f"SCAN {scan!r} is a folder; give one image file")
@@ -39,14 +39,14 @@ def page_of(scan: str, number: int) -> Grey:
 
 
 def answer(picture: Grey, model: str) -> tuple[Status, NDArray[np.float32]]:
-    """A bundle's status and probabilities, float32 (10,), for a picture of uint8 (28, 28)."""
+    """The status and probabilities, float32 (10,), that a bundle gives a picture, uint8 (28, 28)."""
     vetting.vet(bundle.open_bundle(model))
     said = Model.open(ModelSpec(model)).answers(picture[None])
     return said.statuses[0], said.probabilities[0]
 
 
 def save(picture: bytes, path: Path) -> None:
-    """Write a picture; InputError where that cannot be done."""
+    """Write a picture; InputError if that fails."""
     try:
         path.write_bytes(picture)
     except OSError as error:
@@ -54,7 +54,7 @@ def save(picture: bytes, path: Path) -> None:
 
 
 def facts(seen: Normalised) -> dict[str, Any]:
-    """What was done to a page, by name, in words; empty for a blank page."""
+    """What was done to a page, as words by name; empty for a blank page."""
     if seen.box is None or seen.shift is None or seen.scale is None or seen.threshold is None:
         return {}
     x, y, width, height = seen.box
@@ -77,7 +77,7 @@ def facts(seen: Normalised) -> dict[str, Any]:
 def draw(
     page: Grey, ink: Ink | None, seen: Normalised, status: Status, probabilities: NDArray[np.float32], title: str
 ) -> bytes:
-    """The steps of a page and its answer, as PNG; a blank page shows none of its ``probabilities``, float32 (10,)."""
+    """The steps of a page and its answer as PNG; ``probabilities``, float32 (10,), are not shown for a blank page."""
     from matplotlib.patches import Rectangle
 
     figure = figures.new_figure(11, 5.2)

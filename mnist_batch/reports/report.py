@@ -1,4 +1,4 @@
-"""From published predictions to what analysts read: report tables, pictures and the page."""
+"""The report of a run: its tables, pictures and page, and the same again with other labels."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
 
 
 def _pictures(counts: Counts, staged: Mapping[str, pa.Table], published: Published) -> dict[str, bytes]:
-    # Without labels, what the answers are and how sure they are; nothing about how many are right.
+    # Without labels they show what the answers are and how sure; nothing about how many are right.
     bins, curve, totals = staged["calibration"], staged["risk_coverage"], published.totals
     if counts.labelled.any():
         return {
@@ -69,7 +69,7 @@ def _pictures(counts: Counts, staged: Mapping[str, pa.Table], published: Publish
 
 
 def relabel(rows: pa.Table, truth: Truth) -> pa.Table:
-    """The rows with the labels of ``truth`` in place of their own."""
+    """The rows with the labels of ``truth`` instead of their own."""
     found = pa.array([label_of(truth, *key) for key in scans.keys(rows)], pa.int8())
     return rows.set_column(rows.schema.get_field_index("label"), "label", found)
 
@@ -77,7 +77,7 @@ def relabel(rows: pa.Table, truth: Truth) -> pa.Table:
 def rebuild(
     out: str, run_id: str, labels: str | None = None, ignore_unlisted_labels: bool = False
 ) -> tuple[Run, Published]:
-    """Write the report of a published run again from its predictions, and its totals into run.json.
+    """Make the report of a published run again from its predictions, and update the totals in run.json.
 
     Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
     ``none`` goes back to those in the rows, and None keeps those of the last report. Raises InputError for a run that
@@ -85,7 +85,7 @@ def rebuild(
     published.
     """
     series.published_run(out, run_id)
-    with series.locked(out, run_id):  # against another report, and against being discarded
+    with series.locked(out, run_id):  # against another report, and against discarding
         run, published = series.published_run(out, run_id)
         return run, _rebuilt(run, published, labels, ignore_unlisted_labels)
 
@@ -113,14 +113,14 @@ def _rebuilt(run: Run, published: Published, labels: str | None, ignore_unlisted
 
 
 def late_labels(run: Run, published: Published) -> Truth | None:
-    """The labels that the last report brought to a published run; None where it brought none.
+    """The labels that the last report of a published run brought; None if it brought none.
 
     Raises InputError where they were not kept.
     """
     if published.report_labels is None:
         return None
     path = f"{run.table_folder('labels')}/report.parquet"
-    if not locations.exists(run.filesystem, path):  # an earlier version did not keep them
+    if not locations.exists(run.filesystem, path):  # written by a version that did not keep them
         raise InputError(
             f"--labels: the last report had those of {published.report_labels}, which are not kept in {path}; give "
             "them again"
@@ -130,7 +130,7 @@ def late_labels(run: Run, published: Published) -> Truth | None:
 
 
 def unreadable_text(gathered: Aggregates, most: int = 3) -> str:
-    """The first scans of a run that could not be read, each with its reason, in a line."""
+    """The first scans that could not be read, with their reasons, in one line."""
     first = gathered.examples.unreadable.slice(0, most + 1).to_pylist()
     texts = [f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in first]
     return ", ".join([*texts[:most], "..."] if len(texts) > most else texts)

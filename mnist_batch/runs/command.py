@@ -1,4 +1,4 @@
-"""What a command asks to be scored, with what, and where to: checked before anything is listed, opened or written."""
+"""What is to be scored, how, and where to: checked before anything is listed, opened or written."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Whatever decides the rows of a run.
-
-    ``sources`` are folders and files, or ``manifest`` names a table of scans; with ``require_scans`` they may not be
-    empty. ``include`` and ``exclude`` are patterns of ``selecting.Selection``. ``labels`` are as ``parse_labels`` reads
-    them; ``ignore_unlisted_labels`` leaves out those of scans that are not listed.
-    ``target_error`` is the share of accepted answers that may be wrong, if the calibration of the model certifies it;
-    None sets no rule. ``limits`` are of each scan. ``keep_images`` publishes what the model saw, too. ``run_date`` is
-    today's where None. Raises InputError for an argument that breaks a rule.
-    """
+    """All that decides the rows of a run; each field describes itself. Raises InputError if one breaks a rule."""
 
     sources: Sequence[str] = described(
         (), "folders and image files, as paths or URIs (s3://...)", metavar="SCANS", positional=True
@@ -56,7 +48,8 @@ class Command:
     labels: str = described(
         "none",
         "the true digits: none (not known), parent (the name of the folder that a scan is in), or a CSV or Parquet "
-        "file with columns scan,label (a label is 0 to 9, or none where no valid digit is written)",
+        "file with columns scan,label, and page if the pages of a TIFF have their own; a label is 0 to 9, or none "
+        "where no valid digit is written",
         metavar="HOW",
     )
     ignore_unlisted_labels: bool = described(
@@ -120,17 +113,17 @@ class Command:
                 raise InputError(f"--out {self.out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
         for root in self.roots:
             locations.reach("--manifest" if self.manifest else "SCANS", root)
-        series.check_new_id(self.first)  # which looks at all that decides rows: patterns, labels, model and rule
+        series.check_new_id(self.first)  # this checks the patterns, the labels, the model and the rule, too
 
     @cached_property
     def roots(self) -> list[str]:
-        """Where the scans come from: the sources, or the manifest, by their absolute locations."""
+        """The absolute locations of the sources, or of the manifest."""
         given = self.sources if self.manifest is None else [self.manifest]
         return [locations.absolute(source) for source in given]
 
     @cached_property
     def truth(self) -> Labels:
-        """Where the labels are."""
+        """The labels as a typed choice."""
         return parse_labels(self.labels)
 
     @cached_property
@@ -144,12 +137,12 @@ class Command:
 
     @cached_property
     def date(self) -> str:
-        """The date of a run that this command begins."""
+        """The date of a run that begins with this command."""
         return series.date_of(self.run_date)
 
     @cached_property
     def bundle(self) -> bundle.Bundle:
-        """The model, looked at and found safe to open."""
+        """The model, verified and vetted."""
         locations.reach("--model", self.model)
         opened = bundle.open_bundle(self.model)
         vetting.vet(opened)
@@ -157,12 +150,12 @@ class Command:
 
     @cached_property
     def rule(self) -> Mapping[str, Any]:
-        """What makes confidences of the model's outputs, and decides which answers are accepted."""
+        """What turns the model's outputs into confidences, and decides which answers are accepted."""
         return calibrating.rule(self.bundle.facts.calibration, self.target_error, self.bundle.location)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Eight hex digits of what decides the rows; two commands that have the same mean the same runs."""
+        """Eight hex digits of all that decides the rows; two commands with the same fingerprint mean the same runs."""
         return series.fingerprint_of(
             {
                 "sources": sorted(self.roots),
@@ -171,10 +164,10 @@ class Command:
                 "model": self.bundle.digest,
                 "engine": self.engine,
                 "limits": [self.limits.max_bytes, self.limits.max_pixels],
-                "preprocessing": normalising.VERSION,  # so that no run is finished by another than it was begun with
+                "preprocessing": normalising.VERSION,  # so that a run is finished with the one it began with
                 **self.rule,
                 **self._patterns,
-                "keep_images": self.keep_images,  # no answer changes, but what is published does
+                "keep_images": self.keep_images,  # it changes no answer, but it changes what is published
             }
         )
 
@@ -190,7 +183,7 @@ class Command:
         return f"{date}-{self.fingerprint}" if self.run_id is None else self.run_id
 
     def listed(self, ask: listing.Ask | None = None) -> tuple[pa.Table, Mapping[str, int]]:
-        """The scans that there are now, with their labels, as ``tables.MANIFEST``, and how many files are none, by why.
+        """List the current scans with their labels, as ``tables.MANIFEST``; also how many files are no scans, by why.
 
         ``ask`` is as for ``listing.list_scans``.
         """
@@ -200,7 +193,7 @@ class Command:
         else:
             found = listing.read_manifest(self.manifest)
         if tally.left_out:
-            log.info("not scans: %s", selecting.told(tally))
+            log.info("not scans: %s", selecting.text(tally))
         if not found.num_rows:
             self._say_nothing_is_there(tally)
         for pattern in self.selection.unmatched(tally):
@@ -210,7 +203,7 @@ class Command:
     def _say_nothing_is_there(self, tally: selecting.Tally) -> None:
         nothing = f"there is nothing to score in {', '.join(self.roots)}"
         if tally.left_out:
-            nothing += f" (left out: {selecting.told(tally)})"
+            nothing += f" (left out: {selecting.text(tally)})"
         if self.require_scans:
             raise InputError(f"--require-scans: {nothing}; see where scans go")
         log.warning("%s: is this the right folder?", nothing)

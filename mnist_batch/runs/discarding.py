@@ -1,4 +1,4 @@
-"""A run withdrawn, or an unfinished one thrown away: it is no run any more, then nobody reads it, then it is gone.
+"""Withdraw a published run or throw an unfinished one away: first it is no run, then nobody reads it, then it is gone.
 
     run.json, opened.json -> report tables -> predictions -> what is left
 
@@ -18,7 +18,7 @@ from mnist_batch.store import locations
 
 
 def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
-    """Remove all that a run has, published or not, and return the folders that it was in; ``dry_run`` only looks.
+    """Delete all files of a run, published or not, and return its folders; with ``dry_run`` nothing is deleted.
 
     Raises InputError, naming the runs there are, where there is none of this id, and Locked where another process is
     at work on it.
@@ -34,16 +34,16 @@ def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
 
 
 def finish(out: str, run_id: str) -> None:
-    """``discard`` of a run that is locked already."""
+    """Discard a run that is locked already."""
     filesystem, root = locations.resolve(out)
     found = _found(filesystem, root, run_id, out)
     leaving = _leaving(root, run_id)
     for marker in (f"runs/{run_id}/run.json", f"_staging/{run_id}/opened.json"):
         locations.move_file(filesystem, f"{root}/{marker}", f"{leaving}/{marker.rpartition('/')[2]}")
-        locations.delete_file(filesystem, f"{root}/{marker}")  # a store has copied it
+        locations.delete_file(filesystem, f"{root}/{marker}")  # at a store it was copied
     failpoints.reach("withdrawn")
     for folder in found:
-        if locations.is_disk(filesystem):  # by one rename: who reads it meets all of it or nothing
+        if locations.is_disk(filesystem):  # by one rename, so that a reader meets all of it or nothing
             locations.move_folder(filesystem, folder, f"{leaving}/{folder.removeprefix(root).replace('/', ' ')}")
         else:
             locations.delete_folder(filesystem, folder)
@@ -51,16 +51,16 @@ def finish(out: str, run_id: str) -> None:
 
 
 def interrupted(run: Run) -> bool:
-    """True where a process was killed while it discarded this run."""
+    """Whether a process was killed while it discarded this run."""
     return locations.exists(run.filesystem, _leaving(run.root, run.run_id))
 
 
 def _leaving(root: str, run_id: str) -> str:
-    return f"{root}/_staging/.{run_id}.discarding"  # no run may be called so
+    return f"{root}/_staging/.{run_id}.discarding"  # no run can have this name
 
 
 def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[str]:
-    """The folders of a run, in the order in which they go."""
+    """The folders of a run, in the order in which they are deleted."""
     dates = {date for table in _tables() for date in locations.names(filesystem, f"{root}/{table}")}
     folders = [f"{root}/{table}/{date}/run_id={run_id}" for table in _tables() for date in sorted(dates)]
     folders += [f"{root}/runs/{run_id}", f"{root}/_staging/{run_id}"]

@@ -1,4 +1,4 @@
-"""From a command to its run: the scans are listed and frozen, or the run that it began is found."""
+"""From a command to its run: list the scans and freeze them, or find the run that the command began before."""
 
 import datetime
 import errno
@@ -23,42 +23,44 @@ from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
-MISTAKE_SECONDS = 0.2  # most mistakes are found by then, and told without a Ray that was started for them
+MISTAKE_SECONDS = 0.2  # most mistakes are found by then, and reported without starting a Ray
 
 
 @contextmanager
 def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> Iterator[Run]:
-    """List the scans of a command, with their labels, and freeze them as a run, or find the run that it began.
+    """List the scans of a command with their labels and freeze them as a run, or find the run that it began before.
 
-    The run is locked inside the context; it is published already where its sources list the same as then.
-    ``connect`` has Ray there when it returns: it is called in the background of a listing that takes long, and before
-    Ray is needed to list more than ``listing.ALONE`` scans. Raises InputError for whatever argument or input breaks a
-    rule, and Locked where another process is at work on the run.
+    The run is locked inside the context. It may be published already: then its sources still list the same.
+    ``connect`` connects to Ray. It is called in the background if the listing takes long, and before tasks list what
+    is more than ``listing.ALONE`` scans. Raises InputError if an argument or input breaks a rule, and Locked if
+    another process is at work on the run.
     """
     started = time.monotonic()
     with ExitStack() as locks:
         locks.enter_context(series.locked(command.out, command.first))
         run, following, known = _find(command)
         refused = known.refused_before if known else ()
-        for later in {run.run_id, following.run_id, *refused} - {command.first}:  # which --run-id may name, too
+        for later in {run.run_id, following.run_id, *refused} - {
+            command.first
+        }:  # another command may name them with --run-id
             locks.enter_context(series.locked(command.out, later))
         if interrupted := [each for each in (run, following) if discarding.interrupted(each)]:
             for each in interrupted:
-                log.warning("run %s was being discarded when that was interrupted: it is finished first", each.run_id)
+                log.warning("the discarding of run %s was interrupted; it is finished first", each.run_id)
                 discarding.finish(each.out, each.run_id)
             run, following, known = _find(command)
         if isinstance(known, Opened) and not run.refused:
             log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
             yield run
             return
-        # Where the run is published there is most likely nothing to be done, and no Ray needed.
+        # A published run most likely has nothing left to do, and needs no Ray.
         with nullcontext() if isinstance(known, Published) else in_background(connect, MISTAKE_SECONDS):
             listed, left_out = command.listed(spread.by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
         listing = scans.digest(listed)
         if isinstance(known, Published):
-            clear(run, known)  # after a process that was killed between publishing and clearing
+            clear(run, known)  # left by a process that was killed between publishing and clearing
         if known and known.listing == listing:
             if isinstance(known, Published):
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
@@ -109,11 +111,11 @@ def _freeze(run: Run, opened: Opened, shards: Sequence[pa.Table]) -> None:
 
 
 def clear(run: Run, published: Published) -> None:
-    """Delete what a published run no longer needs: its staging, and that of the refused runs which it replaces."""
+    """Delete the staging of a published run, and of the refused runs that it replaces."""
     for run_id in (*published.refused_before, run.run_id):
         replace(run, run_id=run_id).clear_staging()
 
 
 def now() -> str:
-    """This moment, as run.json writes it."""
+    """The current time, as run.json has it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

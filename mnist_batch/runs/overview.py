@@ -1,4 +1,4 @@
-"""The runs of an output and what state they are in, from one file of each."""
+"""The runs of an output and their states, from one file of each run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "re
 
 
 def overview(out: str) -> list[dict[str, Any]]:
-    """Every run, published or not, the newest last: its id, night, state, counts, model and the run that it retries.
+    """Every run, published or not, the newest last: its id, night, state, counts, model, and the run that it retries.
 
     ``state`` is published, unfinished, refused (too many scans could not be read) or damaged (run.json is gone or
     cannot be read). What is not known of a run is None.
@@ -32,7 +32,7 @@ def _described(run: Run) -> dict[str, Any]:
         if published := run.published:
             at = {"state": "published", "at": published.published_at}
             return nothing | _common(published, published.totals) | at
-        if (opened := run.opened) is None:  # killed before it was opened; or its run.json is gone
+        if (opened := run.opened) is None:  # killed before it was opened, or its run.json is gone
             gone = locations.is_folder(run.filesystem, run.folder)
             return nothing | {"state": "damaged" if gone else "unfinished"}
         refused = run.refused
@@ -55,7 +55,7 @@ def _common(facts: RunFacts, totals: Totals | None) -> dict[str, Any]:
 
 
 def text(runs: Sequence[Mapping[str, Any]]) -> str:
-    """The runs as a table for a terminal; what is not known shows as a dash, columns of dashes only not at all."""
+    """The runs as a table for a terminal: unknown values are dashes, and columns of dashes are left out."""
 
     def shown(name: str, value: Any) -> str:
         if value is None:

@@ -1,4 +1,4 @@
-"""What a command would do, found out without doing it: nothing is locked, written or scored."""
+"""What a command would do, without doing it: nothing is locked, written or scored."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Published
 from mnist_batch.wording import counted
 
-MOST = 20  # endings of names that are told
+MOST = 20  # endings of names that are shown
 
 
 def preview(command: Command) -> dict[str, Any]:
-    """The run that the command means, what it ``would`` do with it, and how many scans that is.
+    """The run that a command means, what the command ``would`` do with it, and how many scans that concerns.
 
     ``would`` is begin, resume, try_again (a refused run whose sources list the same) or nothing. Raises InputError
     as the command itself would.
@@ -40,7 +40,7 @@ def preview(command: Command) -> dict[str, Any]:
         would = "nothing" if isinstance(known, Published) else "try_again"
     if would == "begin":
         run = following if known else run
-        if not discarding.interrupted(run):  # else what lies there goes first
+        if not discarding.interrupted(run):  # else its files are deleted first
             series.check_place(run, listing, shards)
     return {
         "run_id": run.run_id,
@@ -57,7 +57,7 @@ def preview(command: Command) -> dict[str, Any]:
 
 
 def _endings(names: pa.ChunkedArray) -> dict[str, int]:
-    """How many scans have which ending, in lower case, the most frequent first."""
+    """How many scans have each ending, in lower case, the most frequent first."""
     endings = pc.struct_field(pc.extract_regex(names, r"(?P<ending>\.[^./]+)$"), "ending")
     counted = pc.fill_null(pc.utf8_lower(endings), "none").value_counts().to_pylist()
     most = sorted(((each["counts"], each["values"]) for each in counted), key=lambda pair: (-pair[0], pair[1]))[:MOST]
@@ -81,6 +81,6 @@ def text(preview: dict[str, Any]) -> str:
     lines.append(f"labelled: {preview['labelled']:,}")
     for name in ("endings", "left_out"):
         if preview[name]:
-            told = ", ".join(f"{what} {count:,}" for what, count in preview[name].items())
-            lines.append(f"{name.replace('_', ' ')}: {told}")
+            counts = ", ".join(f"{what} {count:,}" for what, count in preview[name].items())
+            lines.append(f"{name.replace('_', ' ')}: {counts}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a run says of itself in JSON: read whole, or reported as damaged; the message names the file and a remedy."""
+"""Read the facts of a run; a damaged file is reported with its name and a remedy."""
 
 from pyarrow import fs
 
@@ -8,10 +8,10 @@ from mnist_batch.store import locations
 
 
 def read(filesystem: fs.FileSystem, path: str, kind: type[facts.Facts], remedy: str) -> facts.Facts | None:
-    """The facts in a file; None where there is no file.
+    """Read the facts in a file; None if there is no file.
 
-    Raises DamagedRun, with the ``remedy``, where they are not whole, and InputError where an older version wrote them
-    and this one does not read them.
+    Raises DamagedRun, with the ``remedy``, if they are damaged, and InputError if an older version wrote them and this
+    one cannot read them.
     """
     if (content := locations.read_if_there(filesystem, path)) is None:
         return None

@@ -1,4 +1,4 @@
-"""A published run's scans that failed for a passing reason, to be scored again as a run of their own."""
+"""Score again the scans of a published run that failed for a passing reason, as a run of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from mnist_batch.statuses import PASSING
 
 @dataclass(frozen=True, kw_only=True)
 class Retry(Command):
-    """The scans of ``retried`` with a row whose status is in ``PASSING``, to be scored as that run was."""
+    """The scans of ``retried`` that have a row in ``PASSING``, to be scored as that run was."""
 
     retried: Run
     retried_facts: Published
@@ -46,7 +46,7 @@ class Retry(Command):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Eight hex digits of the run that is retried and what decides its rows."""
+        """Eight hex digits of the retried run and of all that decides the rows of the retry."""
         limits = [self.limits.max_bytes, self.limits.max_pixels]
         return series.fingerprint_of(
             {
@@ -59,7 +59,7 @@ class Retry(Command):
 
     @cached_property
     def first(self) -> str:
-        """The id of the first run that retries it."""
+        """The id of the first retry of the run."""
         if self.run_id is not None:
             return self.run_id
         name = f"{self.retried.run_id}-retry"
@@ -72,7 +72,7 @@ class Retry(Command):
 
     @cached_property
     def failed(self) -> Mapping[tuple[str, str], list[int | None]]:
-        """Each scan that is to be scored again, by source and scan, with the labels of its rows."""
+        """The scans to be scored again, by source and scan, each with the labels of its rows."""
         failed: dict[tuple[str, str], list[int | None]] = {}
         for part in parts.read_parts(self.retried, [*tables.KEY, "label", "status"]):
             again = {*scans.identities(part.filter(_may_pass(part)))}
@@ -82,9 +82,9 @@ class Retry(Command):
         return failed
 
     def listed(self, ask: listing.Ask | None = None) -> tuple[pa.Table, Mapping[str, int]]:  # noqa: ARG002
-        """Those scans, as they are now and with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
+        """These scans as they are now, with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
         sources, names = [source for source, _ in self.failed], [scan for _, scan in self.failed]
-        paths = [listing.path_of_told(*key) for key in self.failed]
+        paths = [listing.path_of_named(*key) for key in self.failed]
         by_page = self.retried_facts.labels_by_page
         of_scans = [None if by_page else of_rows[0] for of_rows in self.failed.values()]
         manifest = listing.examined(sources, names, paths, of_scans)
@@ -107,10 +107,10 @@ def command(
     shard_size: int | None = None,
     **given: Any,
 ) -> Retry:
-    """The command that scores again what may pass of the published run ``retries``.
+    """The command that scores the failed scans of the published run ``retries`` again.
 
-    All is as it was in that run, but that limits may be higher. ``given`` are other arguments of the command. Raises
-    InputError where one of them says something else than that run.
+    All arguments are those of that run, but limits may be higher. ``given`` are further arguments of the command.
+    Raises InputError if one of them contradicts that run.
     """
     try:
         run, facts = series.published_run(out, retries)

@@ -1,4 +1,4 @@
-"""Which run a command means: its id, the newest of its series, and the lock that keeps others off it."""
+"""Which run a command means: its id, the newest run of its series, and the lock on it."""
 
 import datetime
 import hashlib
@@ -19,17 +19,17 @@ from mnist_batch.schemas.facts import Opened, Published, RunFacts
 from mnist_batch.store import locations, locks
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-LOCK = ".lock"  # ends the names of the files that keep others off a run
-LONGEST_NEW = 90  # characters: the runs that follow it have a number behind
+LOCK = ".lock"  # the ending of lock files
+LONGEST_NEW = 90  # characters; later runs of the series get a number at the end
 
 
 def fingerprint_of(identity: Mapping[str, Any]) -> str:
-    """Eight hex digits of what decides a run's rows: sources, model digest, parameters that change answers."""
+    """Eight hex digits of what decides the rows of a run: sources, model digest, parameters that change answers."""
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
 def date_of(given: str | None) -> str:
-    """A run's date as its folders have it: today's where None; InputError where it is none."""
+    """A run's date as its folders have it, today if None; InputError if it is no date."""
     if given is None:
         return datetime.date.today().isoformat()
     try:
@@ -39,7 +39,7 @@ def date_of(given: str | None) -> str:
 
 
 def digest_of(location: str) -> str:
-    """BLAKE2b-128 of a file of labels, in hex; InputError where there is none."""
+    """BLAKE2b-128 of a label file, in hex; InputError if there is no such file."""
     filesystem, path = locations.resolve(location)
     locations.reach("--labels", location)
     if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
@@ -48,19 +48,19 @@ def digest_of(location: str) -> str:
 
 
 def check_id(run_id: str, argument: str = "--run-id") -> None:
-    """Raise InputError unless this may be the id of a run."""
+    """Raise InputError unless this can be the id of a run."""
     if not _ID.fullmatch(run_id):
         raise InputError(f"{argument} {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
 
 
-# Readers guess the type of run_id= from its text: 0012, 1e5 or 20261121 become numbers, 2026-11-21 a date, in some of
-# them. What begins with a letter stays a text, but for these words, and so does a date with more behind a dash.
+# Some readers guess the type of run_id= from its text: 0012, 1e5 and 20261121 become numbers, 2026-11-21 a date. An id
+# that begins with a letter stays text unless it is one of these words, and so does a date followed by a dash and more.
 TEXT_ID = re.compile(r"[A-Za-z].*|\d{4}-\d\d-\d\d-.+")
 WORDS = {"epoch", "false", "inf", "infinity", "nan", "true"}
 
 
 def check_new_id(run_id: str) -> None:
-    """Raise InputError unless a run may be begun under this id: a plain name, and no reader's number, date or flag."""
+    """Raise InputError unless a run may begin with this id: a plain name that no reader takes for another type."""
     if len(run_id) > LONGEST_NEW:
         raise InputError(f"--run-id {run_id!r}: has {len(run_id)} characters; give one of at most {LONGEST_NEW}")
     check_id(run_id)
@@ -75,7 +75,7 @@ def check_new_id(run_id: str) -> None:
 
 @contextmanager
 def locked(out: str, run_id: str) -> Iterator[None]:
-    """Keep every other process off the runs called ``run_id`` in ``out``; raises Locked where one is at work."""
+    """Lock the run ``run_id`` in ``out``; raises Locked if another process is at work on it."""
     check_id(run_id)
     filesystem, root = locations.resolve(out)
     with locks.locked(filesystem, f"{root}/_staging/{run_id}{LOCK}", f"run {run_id}"):
@@ -83,9 +83,9 @@ def locked(out: str, run_id: str) -> Iterator[None]:
 
 
 class Found(NamedTuple):
-    """The newest run of a command, the run that would follow it, and what the newest says of itself.
+    """The newest run of a command, the run that would follow it, and the facts of the newest.
 
-    ``known`` is None before the run is begun.
+    ``known`` is None if the run has not begun.
     """
 
     run: Run
@@ -94,11 +94,11 @@ class Found(NamedTuple):
 
 
 def find_run(out: str, run_date: str, fingerprint: str, first: str) -> Found:
-    """The newest run of this command, to be begun, resumed or left alone, and the run that would follow it.
+    """Find the newest run of a series, which is to be begun, resumed or left alone, and the run that would follow it.
 
-    ``first`` is the id of the first run of the series. A run whose sources changed after it was published is followed
-    by ``<first>-2``, ``-3``... Raises InputError where ``first`` belongs to another fingerprint, or another version
-    began the run that is to be resumed.
+    ``first`` is the id of the first run of the series. If the sources change after a run was published, ``<first>-2``,
+    ``-3``... follow it. Raises InputError if ``first`` has another fingerprint, or if another version began the run
+    that is to be resumed.
     """
     out = locations.absolute(out)
     run = Run(out, first, run_date)
@@ -113,7 +113,7 @@ def find_run(out: str, run_date: str, fingerprint: str, first: str) -> Found:
         later = Run(out, f"{first}-{number}", run_date)
         known = _known(later)
         if known is None:
-            # Its run.json was deleted, or its discarding killed: its rows would be read beside those of a run begun.
+            # Its run.json was deleted or its discarding killed, and its rows would be read beside those of a new run.
             gone = run.run_id not in ids and first.endswith(fingerprint)
             if gone and locations.is_folder(run.filesystem, later.folder):
                 run, last, newest = later, number, None
@@ -134,7 +134,7 @@ def _numbers(ids: Sequence[str], first: str) -> list[int]:
 
 
 def check_place(run: Run, listing: str, shards: int) -> None:
-    """Raise InputError where another run's predictions lie in the place of those of ``run``, which is not yet opened.
+    """Raise InputError if predictions of another run lie where those of ``run``, which has not begun, will go.
 
     That is what is left where a run.json was deleted. Those of all the same scans, by the digest of what was listed,
     are taken for this run's.
@@ -156,17 +156,17 @@ def _listing_of(run: Run, part: str) -> str:
     content = locations.read(run.filesystem, part)
     try:
         return str((pq.read_schema(pa.BufferReader(content)).metadata or {}).get(LISTING.encode(), b"").decode())
-    except (pa.ArrowException, OSError):  # not, or no longer, a part of ours
+    except (pa.ArrowException, OSError):  # no part, or a damaged one
         return ""
 
 
 def _dated(run: Run, known: RunFacts | None) -> Run:
-    # A run keeps the date it was opened with, whatever day its command is repeated on.
+    # A run keeps the date on which it was opened, also when its command is repeated on another day.
     return replace(run, run_date=known.run_date) if known else run
 
 
 def published_run(out: str, run_id: str) -> tuple[Run, Published]:
-    """The published run of this id and its run.json; InputError, naming those there are, where there is none."""
+    """The published run with this id and its run.json; if there is none, InputError names those there are."""
     check_id(run_id, "--run")
     out = locations.absolute(out)
     locations.reach("--out", out)
@@ -180,7 +180,7 @@ def published_run(out: str, run_id: str) -> tuple[Run, Published]:
 
 
 def some_of(ids: Sequence[str]) -> str:
-    """The last few of some runs, for a message."""
+    """The last few of these run ids, for a message."""
     return ", ".join(ids[-5:]) or "none"
 
 

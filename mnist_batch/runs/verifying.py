@@ -1,4 +1,4 @@
-"""Whether what was published is still there, byte for byte: the digests that run.json records, and the files."""
+"""Compare published files with the digests that run.json records, byte for byte."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mnist_batch.wording import counted
 
 
 def check_predictions(run: Run, files: Sequence[File]) -> None:
-    """Raise BooksError unless the published parts are byte for byte the ``files`` that run.json lists."""
+    """Raise BooksError unless the published parts are, byte for byte, the ``files`` that run.json lists."""
     if faults := _compared(run, files, [run.table_folder("predictions")]):
         raise BooksError(
             f"run {run.run_id}: {faults[0]}; restore it from a backup, or withdraw the run ({run.discarding}) and "
@@ -23,7 +23,7 @@ def check_predictions(run: Run, files: Sequence[File]) -> None:
 
 @dataclass(frozen=True)
 class Verified:
-    """What became of one run: ``faults`` has a line for each file that is not as published."""
+    """The result for one run: ``faults`` has a line for each file that is not as it was published."""
 
     run_id: str
     faults: Sequence[str]
@@ -51,7 +51,7 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
             yield Verified(each, [str(damage)])
             continue
         except InputError:
-            if run_id is None:  # it was discarded meanwhile
+            if run_id is None:  # it has been discarded since
                 continue
             raise
         yield _verified(run, published)
@@ -70,7 +70,7 @@ def _verified(run: Run, published: Published) -> Verified:
 
 
 def _compared(run: Run, listed: Sequence[File], folders: Sequence[str]) -> list[str]:
-    """A line for each file that is missing, changed or, in one of the folders, new."""
+    """A line for each file that is missing, changed, or new in one of the folders."""
     faults = []
     for file in sorted(listed, key=lambda file: file.path):
         path = f"{run.root}/{file.path}"
@@ -89,7 +89,7 @@ def _compared(run: Run, listed: Sequence[File], folders: Sequence[str]) -> list[
 
 
 def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:
-    """The runs that have predictions where they are read, but neither a run.json nor work on them going on."""
+    """The runs that have readable predictions but no run.json, and that no process is publishing."""
     filesystem, root = locations.resolve(out)
     folders = [
         f"{root}/predictions/{date}/{run}"
@@ -100,7 +100,7 @@ def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:
     ]
     for folder in folders:
         run_id = folder.rpartition("run_id=")[2]
-        # In this order: a run that is being published has the one until it has the other.
+        # In this order: a run that is being published has opened.json until it has run.json.
         staged = locations.exists(filesystem, f"{root}/_staging/{run_id}/opened.json")
         if staged or locations.exists(filesystem, f"{root}/runs/{run_id}/run.json"):
             continue
@@ -113,5 +113,5 @@ def _report_folders(run: Run) -> list[str]:
 
 
 def _paths(run: Run, folder: str) -> list[str]:
-    # What begins with a dot is nobody's: tables are read without it.
+    # Readers of tables skip names that begin with a dot.
     return [f"{folder}/{name}" for name in locations.names(run.filesystem, folder) if not name.startswith(".")]

@@ -1,4 +1,4 @@
-"""What is written of a run in JSON, as dataclasses: ``opened.json``, ``refused.json``, ``run.json`` and receipts.
+"""The facts of a run, as dataclasses and as JSON: ``opened.json``, ``refused.json``, ``run.json`` and receipts.
 
 ``as_json`` writes them and ``from_json`` reads them back equal. ``FORMAT`` grows when a field is added, dropped or
 changes its meaning; a file of an older format is read by ``_upgraded``, or refused.
@@ -18,7 +18,7 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The bundle that answered: its location, its digest, its architecture and its accuracy on the MNIST test set."""
+    """The bundle of a run: its location, its digest, its architecture, and its accuracy on the MNIST test set."""
 
     location: str
     digest: str
@@ -28,7 +28,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class LimitFacts:
-    """What one scan may take; the time, which decides no answer, is known once the run is scored."""
+    """The limits of a scan; the timeout decides no answer, and is None until the run is scored."""
 
     max_bytes: int
     max_pixels: int
@@ -37,7 +37,7 @@ class LimitFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What a run is: all that was known when it was opened.
+    """What is known of a run when it is opened.
 
     ``listing`` is a digest of what the sources listed. ``labels`` is where the truth was said to be, and
     ``labels_by_page`` whether pages have labels of their own. ``temperature``, ``target_error`` and ``threshold`` are
@@ -75,14 +75,14 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened(RunFacts):
-    """``opened.json``: a run whose manifest is frozen; ``shard_sizes`` are the scans of each shard."""
+    """``opened.json``, of a run whose manifest is frozen; ``shard_sizes`` counts the scans of each shard."""
 
     shard_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What the rows of a run add up to; what a run without labels or without a rule cannot say is None.
+    """The totals of a run; what is unknown without labels or without a rule is None.
 
     ``labelled`` and ``correct`` are of scored scans labelled with a digit; ``labelled_none`` are the rows labelled as
     no valid digit, of which some were rightly refused, some answered, some accepted and some unreadable.
@@ -112,7 +112,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class File:
-    """A published file: its path below OUT, its bytes, their BLAKE2b-128 in hex, and of a Parquet file its rows."""
+    """A published file: its path below OUT, its size, its BLAKE2b-128 in hex, and the rows of a Parquet file."""
 
     path: str
     bytes: int
@@ -122,7 +122,7 @@ class File:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of the process that published a run which decide no row."""
+    """Arguments that decide no row, of the process that published a run."""
 
     preprocessors: int | None
     classifiers: int | None
@@ -132,7 +132,7 @@ class Arguments:
 
 @dataclass(frozen=True, kw_only=True)
 class Published(RunFacts):
-    """``run.json``: a published run. ``report_labels`` are labels that a later report brought.
+    """``run.json``, of a published run. ``report_labels`` is where the labels of a later report came from.
 
     ``report_files`` is None of a run whose version did not record them.
     """
@@ -152,7 +152,7 @@ class Published(RunFacts):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the writer of a part says of it.
+    """The writer's record of a part.
 
     ``scans`` are those of its shard and ``rows`` their pages; of these ``unreadable`` could not be read and
     ``labelled`` have a label. ``unplaced_labels`` are labels of pages that their scan does not have. ``bytes`` and
@@ -170,12 +170,12 @@ class Receipt:
 
 
 def as_json(facts: Any) -> bytes:
-    """A dataclass of this module as the bytes of a JSON file."""
+    """Facts as the bytes of a JSON file."""
     return json.dumps(asdict(facts), indent=2).encode() + b"\n"
 
 
 def from_json(kind: type[Facts], content: bytes) -> Facts:
-    """Read what ``as_json`` wrote; ValueError, with a sentence, where it is damaged or of a format that is not read."""
+    """Read what ``as_json`` wrote; ValueError, with a sentence, if it is damaged or its format is not read."""
     said = json.loads(content)
     if issubclass(kind, RunFacts) and isinstance(said, dict):
         said = _upgraded(kind, said)
@@ -201,13 +201,13 @@ def validated(kind: type[Facts], said: Any) -> Facts:
 
 @cache
 def _reader() -> Any:
-    from pydantic import TypeAdapter  # not for every process that imports this: it takes a tenth of a second
+    from pydantic import TypeAdapter  # imported when it is needed, since that takes a tenth of a second
 
     return cache(TypeAdapter)
 
 
 def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
-    """What an older version wrote, with what it meant by leaving a field out."""
+    """The facts of an older format, with the fields that it left out as they were meant."""
     written = said.get("format", 1)
     if written not in (1, FORMAT):
         raise ValueError(f"it has format {written}, and this version reads {FORMAT}: a newer version wrote it")
@@ -217,7 +217,7 @@ def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
         raise OlderFormat("another version began this run, and this one cannot finish it; nothing of it is published")
     said = {"schema_version": 1, "preprocessing": None, "report_files": None, **said, "format": FORMAT}
     totals = said.get("totals")
-    if isinstance(totals, dict):  # no label could say that nothing valid is written there
+    if isinstance(totals, dict):  # that format had no label for "no valid digit"
         counted = dict.fromkeys(("labelled_none", "none_refused", "none_answered", "none_unreadable"), 0)
         none_accepted = None if totals.get("accepted") is None else 0
         said["totals"] = {**counted, "none_accepted": none_accepted, **totals}
@@ -225,4 +225,4 @@ def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
 
 
 class OlderFormat(ValueError):
-    """A file of a format that is read no more."""
+    """The file has an older format that is not read."""

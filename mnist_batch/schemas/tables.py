@@ -1,4 +1,4 @@
-"""Every Parquet schema, declared once; each field's metadata describes it to whoever opens the file."""
+"""Every Parquet schema, declared once; the metadata of each field describes it to readers of the file."""
 
 import datetime
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ LABEL = _field("label", pa.int8(), f"the true digit, where known; {NO_DIGIT}: no
 
 
 def is_own_label(field: pa.Field) -> bool:
-    """Whether a column is ``label`` as these tables have it, whose -1 means ``NO_DIGIT``: others mean other things."""
+    """Whether a column is ``label`` of one of these tables, where -1 means ``NO_DIGIT``; elsewhere it may not."""
     return bool(field.metadata) and field.metadata.get(b"description") == LABEL.metadata[b"description"]
 
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
-VERSION = 2  # of the published tables: it grows when a column is added or changes its type
-# The first columns of every published table. Their names are not those of the folders run_date= and run_id=, whose
-# types readers guess: pandas cannot read a column that is both in the folders' names and in the files.
+VERSION = 2  # of the published tables; it grows when a column is added or changes its type
+# The first columns of every published table. They are not called run_date and run_id as the folders are: readers guess
+# the types of those, and pandas cannot read a column that is both a folder name and in the files.
 RUN = (
     _field("night", pa.date32(), "the date of the run, the same in all its rows", nullable=False),
     _field("run", pa.string(), "the id of the run, the same in all its rows", nullable=False),
@@ -50,7 +50,7 @@ NORMALISATION = pa.struct(
     ]
 )
 
-KEY = ("source", "scan", "page")  # which columns tell the rows of a run apart
+KEY = ("source", "scan", "page")  # the columns that tell the rows of a run apart
 
 MANIFEST = pa.schema(
     [
@@ -68,8 +68,8 @@ MANIFEST = pa.schema(
     ]
 )
 
-# What travels between Preprocess and Classify: plain strings, since Ray joins blocks of any dictionary. ``row`` is that
-# of the scan in its shard of the manifest.
+# What travels between Preprocess and Classify: plain strings, since Ray may join blocks with different dictionaries.
+# ``row`` is the row of the scan in its shard of the manifest.
 PREPROCESSED = pa.schema(
     [
         pa.field("shard", pa.int32(), nullable=False),
@@ -116,10 +116,10 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-# The columns of predictions that a report counts, and those that it shows of a row.
+# The columns of predictions that a report counts, and those that it shows.
 COUNTED = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status"]
 SHOWN = [*COUNTED, "reason", "content"]
-# Rows that a report shows: of which kind, and what the model saw of them.
+# Rows that a report shows: their kind, and the picture that the model saw.
 EXAMPLES = pa.schema(
     [
         pa.field("kind", pa.string()),
@@ -199,7 +199,7 @@ LABELS = pa.schema(
     ]
 )
 
-# The report tables of a run, each one file.
+# The report tables of a run, one file each.
 REPORT: Mapping[str, pa.Schema] = {
     "per_class": PER_CLASS,
     "confusion": CONFUSION,
@@ -210,19 +210,19 @@ REPORT: Mapping[str, pa.Schema] = {
 
 
 def published(schema: pa.Schema) -> pa.Schema:
-    """The schema of a published table's files: the columns of ``RUN``, then its own; the metadata has the version."""
+    """The schema of a published table: the columns of ``RUN``, then its own; the version is in its metadata."""
     return pa.schema([*RUN, *schema], {"mnist_batch.schema": str(VERSION)})
 
 
 def of_run(rows: pa.Table, run_date: str, run_id: str) -> pa.Table:
-    """The rows of a table as a run publishes them, with the schema ``published``."""
+    """The rows of a table as a run publishes them, with the schema from ``published``."""
     night = pa.array([datetime.date.fromisoformat(run_date)] * len(rows), pa.date32())
     run = pa.array([run_id] * len(rows), pa.string())
     return pa.table([night, run, *rows.columns], schema=published(rows.schema))
 
 
 def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
-    """A table of the schema from its columns, in any order; ValueError where one is missing or foreign."""
+    """A table with this schema from its columns, in any order; ValueError if one is missing or unknown."""
     if set(columns) != set(schema.names):
         raise ValueError(f"columns {sorted(columns)} are not those of the schema, {sorted(schema.names)}")
     return pa.table([_column(columns[field.name], field.type) for field in schema], schema=schema)

@@ -303,9 +303,9 @@ def test_a_csv_manifest_of_one_column_may_have_commas_in_its_names(tmp_path: Pat
         ({"scan": pa.array([], pa.string())}, "has no row"),
         ({"scan": ["a\0.png"]}, "leaves its source"),
         ({"scan": ["a.png"], "label": [11]}, "row 1: label is 11"),
-        ({"scan": ["a.png", "C:\\scans\\a.png"]}, "row 2: .* is a path of Windows"),
-        ({"scan": ["\\\\server\\scans\\a.png"]}, "row 1: .* is a path of Windows"),
-        ({"scan": ["a.png"], "source": ["D:/scans"]}, "row 1: 'D:/scans' is a path of Windows"),
+        ({"scan": ["a.png", "C:\\scans\\a.png"]}, "row 2: .* is a Windows path"),
+        ({"scan": ["\\\\server\\scans\\a.png"]}, "row 1: .* is a Windows path"),
+        ({"scan": ["a.png"], "source": ["D:/scans"]}, "row 1: 'D:/scans' is a Windows path"),
         ({"scan": ["a.png"], "source": [" "]}, "row 1: source is ' '"),
     ],
 )
