@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from importlib import import_module, metadata
 from pathlib import Path
@@ -214,3 +215,10 @@ def test_the_fine_tuning_of_the_page_is_the_one_measured() -> None:
 
     page = (ROOT / "docs/training.md").read_text()
     assert page.split("<!-- fine-tuning -->")[1].strip() == fine_tuning.table(fine_tuning.read())
+
+
+def test_the_rooms_on_paper_are_those_of_the_contract() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    page = (ROOT / "docs/architecture.md").read_text().split("## Rooms")[1].split("## Laws")[0]
+    rooms = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    assert rooms == [layer.replace("mnist_batch.", "") for layer in contract["layers"]]
