@@ -99,9 +99,9 @@ def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: A
     page = run.location(f"{run.staging}/pages/report.html")
     raise TooManyUnreadable(
         f"{totals.unreadable:,} of {counted(totals.rows, 'row')} could not be read, more than --max-unreadable "
-        f"{max_unreadable:g} allows: {report.unreadable_text(gathered)}. Nothing is published. Mend these scans, take "
-        "them away or --exclude what is none, then give the same command again; or publish them as they are with a "
-        f"higher --max-unreadable. {page} shows them all"
+        f"{max_unreadable:g} allows: {report.unreadable_text(gathered)}. Nothing is published. Fix these scans, remove "
+        "them, or --exclude files that are not scans, then run the same command again; or publish them as they are "
+        f"with a higher --max-unreadable. {page} shows them all"
     )
 
 
@@ -118,7 +118,7 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
                         progress.add(receipt)
             except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
                 first = str(error).partition("\n")[0]
-                log.warning("processes of the run died: it goes on with what is left (%s)", first)
+                log.warning("processes of the run died; it continues with the remaining shards (%s)", first)
                 continue
         elif not shards:
             parts.write_empty_part(run, Aggregates.of_run(opened.threshold).table())
@@ -129,17 +129,17 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
     if missing := len(parts.pending(run, shards)):
         raise Stalled(
             f"run {run.run_id}: its processes died again and again, {missing:,} of {counted(shards, 'shard')} not "
-            "done; look for their end in Ray's logs, mend the cause, then give the same command again"
+            "finished; find the cause in Ray's logs, fix it, then run the same command again"
         )
     raise BooksError(
-        f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find out who "
-        "does"
+        f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find the "
+        "program that changes them, then run the same command again"
     )
 
 
 def _warn_of_unplaced(receipts: Sequence[Receipt]) -> None:
     if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
-        text = "--labels: %s of pages that their scans do not have: not used; pages count from 0"
+        text = "--labels: %s not used, for pages that their scans do not have; pages count from 0"
         log.warning(text, counted(unplaced, "label"))
 
 

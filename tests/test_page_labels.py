@@ -99,7 +99,7 @@ def test_a_label_of_a_page_that_its_scan_does_not_have_is_counted(
     truth = "scan,page,label\nform.tif,2,4\nform.tif,7,1\nplain.png,1,5\ntorn.tif,1,1\n"
     summary = scored(capsys, folder, ruler, truth, "--max-unreadable", 1)
     assert (summary["labelled"], summary["accuracy"]) == (1, 1.0)
-    assert "--labels: 2 labels of pages that their scans do not have: not used; pages count from 0" in caplog.text
+    assert "--labels: 2 labels not used, for pages that their scans do not have; pages count from 0" in caplog.text
 
 
 def test_a_scan_that_is_retried_keeps_the_labels_of_the_rows_it_had(

@@ -1,1 +1,1 @@
-"""Which scans there are, what is said of them, and how they are cut into shards."""
+"""Listing scans, attaching their labels, and cutting them into shards."""

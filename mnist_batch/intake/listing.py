@@ -193,7 +193,7 @@ def _named(location: str) -> Iterator[pa.Table]:
 
 def _check_name(where: str, scan: str, source: str) -> None:
     if ".." in scan.split("/") or "\0" in scan:
-        raise InputError(f"{where}: {scan!r} leaves its source; name it directly")
+        raise InputError(f"{where}: {scan!r} leaves its source by ..; give its full path")
     for name in (scan, source):
         if re.match(r"[A-Za-z]:[\\/]|\\\\", name):
             raise InputError(f"{where}: {name!r} is a Windows path; give the path that this machine has for it")

@@ -239,7 +239,7 @@ def _places(file: str, names: list[str], needed: list[str], others: list[str]) -
             )
     for name in (wanted := [name for name in [*needed, *others] if name in there]):
         if there.count(name) > 1:
-            raise InputError(f"{file}: has {there.count(name)} columns called {name!r}; leave one")
+            raise InputError(f"{file}: has {there.count(name)} columns called {name!r}; keep only one of them")
     return {name: there.index(name) for name in wanted}
 
 

@@ -1,4 +1,4 @@
-"""What a model says of pictures: whether each is a digit, which, how sure that is, and what a rule makes of it."""
+"""The answers of a model to pictures: digit or refusal, confidence, and the decision of a rule."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of N pictures.
+    """The answers of a model to N pictures.
 
     ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
     ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``doubted``, bool (N,): answered, and never
@@ -104,27 +104,27 @@ def answers_of(pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: 
 
 
 def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_images: bool = False) -> pa.Table:
-    """The rows of ``batch`` without their pictures, with the columns of ``predictions``.
+    """Answer the pictures of ``batch``: its rows without the pictures, with the columns of ``predictions``.
 
-    Answers at least as sure as ``threshold`` are accepted; where it is None there is no decision. A scan without an
-    answer, and ink at an edge alone, is for review.
+    Answers whose confidence is at least ``threshold`` are accepted; if it is None, answers have no decision. Rows
+    without an answer are for review, and with a threshold also answers from ink that meets an edge alone.
     """
     read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
-    said = model.answers(pictures)
-    scored, count = said.digit >= 0, len(batch)
-    batch = _with_statuses(batch, read[~scored], [status for status in said.statuses if status != Status.OK])
+    answers = model.answers(pictures)
+    scored, count = answers.digit >= 0, len(batch)
+    batch = _with_statuses(batch, read[~scored], [status for status in answers.statuses if status != Status.OK])
     decisions = np.full(count, "review", object)
     if threshold is None:
         decisions[read[scored]] = None
     else:
-        decisions[read[said.accepted(threshold) & ~batch["stray"].to_numpy()[read]]] = "accept"
-    rows, probabilities = read[scored], said.probabilities[scored]
+        decisions[read[answers.accepted(threshold) & ~batch["stray"].to_numpy()[read]]] = "accept"
+    rows, probabilities = read[scored], answers.probabilities[scored]
     ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
     kind = tables.PREDICTIONS.field("probabilities").type
     columns = {
-        "digit": _spread(pa.array(said.digit[scored], pa.int8()), rows, count),
-        "confidence": _spread(pa.array(said.confidence[scored], pa.float32()), rows, count),
+        "digit": _spread(pa.array(answers.digit[scored], pa.int8()), rows, count),
+        "confidence": _spread(pa.array(answers.confidence[scored], pa.float32()), rows, count),
         "probabilities": _spread(
             pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float32()), type=kind), rows, count
         ),

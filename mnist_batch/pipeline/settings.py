@@ -39,5 +39,5 @@ class Settings:
         if not needed < self.no_progress_timeout_seconds < 2**31:
             raise InputError(
                 f"--no-progress-timeout is {self.no_progress_timeout_seconds:g}; it has to be above {needed:g}, which "
-                f"is {isolated.TRIES} times --scan-timeout: so long one scan may take; and below {2**31:,}"
+                f"is {isolated.TRIES} times --scan-timeout, the longest time for one scan, and below {2**31:,}"
             )

@@ -17,6 +17,7 @@ from mnist_batch.pixels.opencv import cv2
 from mnist_batch.reading import images
 from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
 
@@ -28,11 +29,11 @@ def page_of(scan: str, number: int) -> Grey:
         raise InputError(f"SCAN {scan!r} is a folder; give one image file")
     found = listing.list_scans([scan], "SCAN").to_pylist()
     if not found:
-        raise InputError(f"SCAN {scan!r} is called as files of desktops are, which are no scans; give an image file")
+        raise InputError(f"SCAN {scan!r} has a name that only files created by desktops have; give an image file")
     try:
         pages = images.pages(images.read_scan(found[0]["source"], found[0]["path"]))
         if not 0 <= number < len(pages):
-            raise InputError(f"--page is {number}; {scan!r} has {len(pages)}, from 0")
+            raise InputError(f"--page is {number}; {scan!r} has {counted(len(pages), 'page')}, counted from 0")
         return pages[number]()
     except images.Unreadable as error:
         raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
@@ -41,8 +42,8 @@ def page_of(scan: str, number: int) -> Grey:
 def answer(picture: Grey, model: str) -> tuple[Status, NDArray[np.float32]]:
     """The status and probabilities, float32 (10,), that a bundle gives a picture, uint8 (28, 28)."""
     vetting.vet(bundle.open_bundle(model))
-    said = Model.open(ModelSpec(model)).answers(picture[None])
-    return said.statuses[0], said.probabilities[0]
+    answers = Model.open(ModelSpec(model)).answers(picture[None])
+    return answers.statuses[0], answers.probabilities[0]
 
 
 def save(picture: bytes, path: Path) -> None:

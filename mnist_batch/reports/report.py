@@ -23,7 +23,7 @@ from mnist_batch.store import locations
 def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, ...]:
     """Stage the report tables, ``confusion.png`` and ``report.html`` of a run.
 
-    ``published`` is what run.json will say, but for these files: it is what is returned.
+    ``published`` is the future content of run.json without these files, which are returned.
     """
     counts, confidences, shown, totals = gathered.counts, gathered.confidences, gathered.examples, published.totals
     staged = {
@@ -122,8 +122,8 @@ def late_labels(run: Run, published: Published) -> Truth | None:
     path = f"{run.table_folder('labels')}/report.parquet"
     if not locations.exists(run.filesystem, path):  # written by a version that did not keep them
         raise InputError(
-            f"--labels: the last report had those of {published.report_labels}, which are not kept in {path}; give "
-            "them again"
+            f"--labels: the last report used the labels of {published.report_labels}, which {path} does not have; "
+            "give them again"
         )
     kept = locations.read_table(run.filesystem, path)
     return dict(zip(scans.keys(kept), kept["label"].to_pylist(), strict=True))

@@ -96,13 +96,13 @@ class Command:
     def __post_init__(self) -> None:
         if self.sources and self.manifest is not None:
             raise InputError(
-                "SCANS and --manifest are both given; a manifest names its scans itself, so give one of them"
+                "SCANS and --manifest are both given, but a manifest already names the scans; give only one of them"
             )
         if not self.sources and self.manifest is None:
             raise InputError("SCANS: nothing is given; give one or more folders or files, or --manifest FILE")
         if self.manifest is not None and (self.include or self.exclude):
             raise InputError(
-                "--include and --exclude choose among the files of SCANS; a manifest names its scans itself"
+                "--include and --exclude select files of SCANS and cannot be used with --manifest; leave them out"
             )
         if self.engine not in ENGINES:
             raise InputError(f"--engine {self.engine!r}: choose from {', '.join(ENGINES)}")
@@ -205,7 +205,7 @@ class Command:
         if tally.left_out:
             nothing += f" (left out: {selecting.text(tally)})"
         if self.require_scans:
-            raise InputError(f"--require-scans: {nothing}; see where scans go")
+            raise InputError(f"--require-scans: {nothing}; check where the scans are written to")
         log.warning("%s: is this the right folder?", nothing)
 
     def facts(self, listed: pa.Table) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
                 discarding.finish(each.out, each.run_id)
             run, following, known = _find(command)
         if isinstance(known, Opened) and not run.refused:
-            log.info("resuming run %s on the manifest frozen when it was opened", run.run_id)
+            log.info("resuming run %s with the manifest that was frozen when it was opened", run.run_id)
             yield run
             return
         # A published run most likely has nothing left to do, and needs no Ray.
@@ -65,7 +65,10 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             if isinstance(known, Published):
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
             else:
-                log.info("run %s was refused and its sources list the same: what may pass is tried again", run.run_id)
+                log.info(
+                    "run %s was refused and its sources list the same: scans whose failure may pass are read again",
+                    run.run_id,
+                )
                 parts.discard_passing(run)
             yield run
             return
@@ -73,7 +76,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         if isinstance(known, Opened):
             refused_before = (*known.refused_before, run.run_id)
         if known:
-            log.info("the sources of run %s have changed since; this is run %s", run.run_id, following.run_id)
+            log.info("the sources have changed since run %s; this is run %s", run.run_id, following.run_id)
             run = following
         shards = scans.cut(listed, command.shard_size)
         opened = Opened(
@@ -106,7 +109,7 @@ def _freeze(run: Run, opened: Opened, shards: Sequence[pa.Table]) -> None:
         if getattr(error.__cause__, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         raise InputError(
-            f"--out {run.out}: cannot be written to ({error.__cause__}); choose a folder where this job may write"
+            f"--out {run.out}: cannot be written to ({error.__cause__}); choose a folder that this job may write to"
         ) from None
 
 

@@ -66,8 +66,8 @@ def _endings(names: pa.ChunkedArray) -> dict[str, int]:
 
 WORDS = {
     "begin": "would be begun",
-    "resume": "was begun and would be finished",
-    "try_again": "was refused; what may pass would be tried again",
+    "resume": "is unfinished and would be finished",
+    "try_again": "was refused; scans whose failure may pass would be read again",
     "nothing": "is published and its sources list the same: nothing would be done",
 }
 

@@ -1,4 +1,4 @@
-"""One run on disk: where its files are, what it says of itself, and which attempt may write."""
+"""One run on disk: where its files are, what they record, and which attempt may write."""
 
 import hashlib
 import json
@@ -55,11 +55,11 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """Where run.json and what people open are."""
+        """The folder of run.json and of the files that people open."""
         return f"{self.root}/runs/{self.run_id}"
 
     def location(self, path: str) -> str:
-        """A path of this run's as anyone may name it, with the scheme of a store."""
+        """A path of this run as a location that any process can open, with the scheme of its store."""
         return locations.named(self.out, path)
 
     def table_folder(self, table: str) -> str:
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def published(self) -> Published | None:
-        """What run.json says; None while the run is not published. Raises DamagedRun where it cannot be read."""
+        """The content of run.json; None if the run is not published. Raises DamagedRun if it cannot be read."""
         remedy = f"restore it from a backup, or withdraw the run: {self.discarding}"
         return records.read(self.filesystem, f"{self.folder}/run.json", Published, remedy)
 
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def refused(self) -> Totals | None:
-        """What ``refuse`` was told, of a run that was not published since too many scans could not be read."""
+        """The totals that ``refuse`` recorded; None if the run was not refused."""
         remedy = f"throw the unfinished run away: {self.discarding}"
         return records.read(self.filesystem, f"{self.staging}/refused.json", Totals, remedy)
 

@@ -62,10 +62,10 @@ WORDS = {"epoch", "false", "inf", "infinity", "nan", "true"}
 def check_new_id(run_id: str) -> None:
     """Raise InputError unless a run may begin with this id: a plain name that no reader takes for another type."""
     if len(run_id) > LONGEST_NEW:
-        raise InputError(f"--run-id {run_id!r}: has {len(run_id)} characters; give one of at most {LONGEST_NEW}")
+        raise InputError(f"--run-id {run_id!r} has {len(run_id)} characters; give an id of at most {LONGEST_NEW}")
     check_id(run_id)
     if run_id.endswith(LOCK):
-        raise InputError(f"--run-id {run_id!r}: files that end so are locks; give one without {LOCK}")
+        raise InputError(f"--run-id {run_id!r} ends in {LOCK}, which is kept for lock files; give another id")
     if not TEXT_ID.fullmatch(run_id) or run_id.lower() in WORDS:
         raise InputError(
             f"--run-id {run_id!r}: programs that read the tables may take it for a number, a date or a flag; begin "
@@ -147,8 +147,8 @@ def check_place(run: Run, listing: str, shards: int) -> None:
     ):
         return
     raise InputError(
-        f"{folder}: predictions of an earlier run {run.run_id} lie there, and its run.json is gone. Restore "
-        f"{run.folder}/run.json from a backup; or remove them ({run.discarding}), then give the same command again"
+        f"{folder}: contains predictions of an earlier run {run.run_id} whose run.json is gone. Restore "
+        f"{run.folder}/run.json from a backup; or remove them ({run.discarding}), then run the same command again"
     )
 
 

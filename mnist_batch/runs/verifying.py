@@ -85,7 +85,7 @@ def _compared(run: Run, listed: Sequence[File], folders: Sequence[str]) -> list[
             faults.append(f"{run.location(path)}: changed since it was published")
     known = {f"{run.root}/{file.path}" for file in listed}
     new = sorted({path for folder in folders for path in _paths(run, folder)} - known)
-    return faults + [f"{run.location(path)}: no file of this run, but read with it" for path in new]
+    return faults + [f"{run.location(path)}: not a file of this run, but readers see it as one" for path in new]
 
 
 def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:
@@ -105,7 +105,7 @@ def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:
         if staged or locations.exists(filesystem, f"{root}/runs/{run_id}/run.json"):
             continue
         if any(not name.startswith(".") for name in locations.names(filesystem, folder)):
-            yield run_id, [f"{folder}: predictions of a run without run.json, which is not published"]
+            yield run_id, [f"{folder}: predictions without a run.json; their run is not published"]
 
 
 def _report_folders(run: Run) -> list[str]:

@@ -1,1 +1,1 @@
-"""What the tables are: every column, status and version, declared once."""
+"""The schemas of all tables and JSON files: every column, field and version, declared once."""

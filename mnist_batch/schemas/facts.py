@@ -187,15 +187,13 @@ def validated(kind: type[Facts], said: Any) -> Facts:
     from pydantic import ValidationError
 
     if not isinstance(said, dict):
-        raise ValueError(f"it is a JSON {type(said).__name__} and no object")
+        raise ValueError(f"it holds a JSON {type(said).__name__}, not an object")
     try:
         facts: Facts = _reader()(kind).validate_python(said)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"it does not say {name}" if first["type"] == "missing" else f"{name}: {first['msg']}"
-        ) from None
+        raise ValueError(f"it lacks {name}" if first["type"] == "missing" else f"{name}: {first['msg']}") from None
     return facts
 
 

@@ -38,14 +38,14 @@ RUN = (
 NORMALISATION = pa.struct(
     [
         _field("polarity", pa.string(), "dark_on_light or light_on_dark"),
-        _field("threshold", pa.float32(), "grey levels between paper and what counts as ink"),
+        _field("threshold", pa.float32(), "grey levels by which a pixel must differ from its paper to be ink"),
         _field("x", pa.int32(), "left edge of the ink's box, in pixels of the page, upright and with square pixels"),
         _field("y", pa.int32(), "upper edge of the ink's box"),
         _field("width", pa.int32(), "width of the ink's box"),
         _field("height", pa.int32(), "height of the ink's box"),
         _field("scale", pa.float32(), "pixels of the 28x28 picture per pixel of the page"),
-        _field("shift_across", pa.int8(), "pixels that centring by mass moved the digit right of where even ink lies"),
-        _field("shift_down", pa.int8(), "pixels that it moved the digit below it"),
+        _field("shift_across", pa.int8(), "pixels that centring by mass moved the digit right (0 if its ink is even)"),
+        _field("shift_down", pa.int8(), "pixels that it moved the digit down"),
         _field("touching_border", pa.bool_(), "the digit, not a line, meets an edge of the page"),
     ]
 )
@@ -107,12 +107,12 @@ PREDICTIONS = pa.schema(
         _field(
             "decision",
             TEXT,
-            "accept or review; a scan without a digit, and ink at an edge alone, is for review; null: no rule set",
+            "accept or review; rows without a digit are always review; null: has a digit, and no rule was set",
         ),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
-        _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null but for runs with --keep-images"),
+        _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null unless the run has --keep-images"),
     ]
 )
 
@@ -135,7 +135,7 @@ PER_CLASS = pa.schema(
         _field(
             "predicted",
             pa.int64(),
-            "scored scans answered with this digit; of the labelled, those labelled none too, where any are",
+            "scored scans answered with this digit; if the run has labels, only labelled scans (none included)",
         ),
         _field("correct", pa.int64(), "scored scans with this label and this answer; null without labels"),
         _field("precision", pa.float64(), "correct / predicted; null where support or predicted is 0"),
@@ -146,7 +146,7 @@ PER_CLASS = pa.schema(
         _field(
             "accepted",
             pa.int64(),
-            "scans answered with it whose decision is accept; of the labelled, where any are; null: no rule",
+            "answers with this digit that were accepted; if the run has labels, only labelled scans; null: no rule",
         ),
         _field(
             "accepted_errors",
@@ -182,7 +182,7 @@ CALIBRATION = pa.schema(
 
 RISK_COVERAGE = pa.schema(
     [
-        _field("threshold", pa.float64(), "least confidence to accept", nullable=False),
+        _field("threshold", pa.float64(), "lowest confidence to accept", nullable=False),
         _field("accepted", pa.int64(), "scored scans at least as sure; of the labelled, where any are", nullable=False),
         _field("coverage", pa.float64(), "accepted / all scored (labelled) scans; null where there are none"),
         _field("errors", pa.int64(), "of accepted, those whose label is another digit or none; null without labels"),

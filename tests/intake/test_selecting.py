@@ -82,7 +82,7 @@ def test_what_desktops_leave_is_no_scan_and_is_counted(tmp_path: Path) -> None:
     tally = selecting.Tally()
     listing.list_scans([str(tmp_path)], tally=tally)
     assert tally.left_out == {"desktop": 5}
-    assert selecting.told(tally) == "5 files left by desktops (.DS_Store, Thumbs.db, desktop.ini, ._*)"
+    assert selecting.text(tally) == "5 files left by desktops (.DS_Store, Thumbs.db, desktop.ini, ._*)"
 
 
 def test_files_given_as_labels_are_no_scans_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,7 +288,7 @@ def test_patterns_that_leave_no_scan_are_an_empty_run_unless_scans_are_required(
     ("arguments", "message"),
     [
         (["in", "--require-scans", "--include", "*.gif"], "nothing to score in"),
-        (["--manifest", "x.csv", "--include", "*.png"], "--include and --exclude choose among the files of SCANS"),
+        (["--manifest", "x.csv", "--include", "*.png"], "--include and --exclude select files of SCANS"),
         (["nowhere"], "SCANS: there is no file or folder"),
         ([], "SCANS: nothing is given; give one or more folders or files, or --manifest FILE"),
         (["in", "--labels", "parent"], "no scan is in a folder named 0 to 9"),

@@ -62,7 +62,7 @@ def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: C
         (".", "is a folder; give one image file"),
         ("text.png", "cannot be read: not_an_image"),
         ("empty.png", "cannot be read: empty"),
-        ("Thumbs.db", "called as files of desktops are"),
+        ("Thumbs.db", "has a name that only files created by desktops have"),
     ],
 )
 def test_a_mistake_is_exit_2_and_a_sentence(

@@ -90,6 +90,6 @@ def test_labels_that_came_with_the_run_are_in_the_table_too_and_come_back(ruler:
     assert (totals.labelled, totals.correct) == (10, 10)
     assert mistakes(tmp_path) == {}
     Path(run.table_folder("labels"), "report.parquet").unlink()  # as in a run of an earlier version
-    with pytest.raises(InputError, match="which are not kept in .*; give them again"):
+    with pytest.raises(InputError, match="which .* does not have; give them again"):
         report.rebuild(run.out, run.run_id)
     assert report.rebuild(run.out, run.run_id, "none")[1].totals.correct == 1

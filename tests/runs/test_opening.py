@@ -43,7 +43,7 @@ def test_after_exit_3_the_scans_are_mended_and_the_same_command_succeeds(
     assert "Nothing is published." in error
     assert "'bad-1.png' is not_an_image (" in error
     assert "'bad-2.png' is not_an_image (" in error
-    assert "give the same command again" in error
+    assert "run the same command again" in error
     page = re.search(r"(\S+/report.html)", error)
     assert page
     assert "bad-1.png" in Path(page[1]).read_text()
@@ -140,7 +140,7 @@ def test_where_run_json_was_deleted_the_same_scans_heal_and_others_are_told(
     code, _, summary = ran(capsys, score, *night)
     assert code == 2
     assert f"{out}/predictions/" in summary["error"]
-    assert "predictions of an earlier run night lie there, and its run.json is gone" in summary["error"]
+    assert "contains predictions of an earlier run night whose run.json is gone" in summary["error"]
     assert {path: path.stat().st_mtime_ns for path in (out / "predictions").rglob("part-*")} == before
     command = re.search(r"python -m mnist_batch (discard .*? --run night)", summary["error"])
     assert command

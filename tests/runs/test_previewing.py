@@ -99,7 +99,7 @@ def test_a_run_whose_discarding_was_killed_would_be_begun_anew(
     left = Path(Run(command.out, command.first, command.date).table_folder("predictions"))
     left.mkdir(parents=True)
     (left / "part-00000.parquet").write_bytes(b"an earlier listing's")
-    with pytest.raises(InputError, match="its run.json is gone"):
+    with pytest.raises(InputError, match="whose run.json is gone"):
         previewing.preview(command)
     (tmp_path / "out/_staging" / f".{command.first}.discarding").mkdir(parents=True)
     assert previewing.preview(command)["would"] == "begin"

@@ -90,12 +90,12 @@ def test_the_longest_id_leaves_room_for_the_runs_that_follow(tmp_path: Path) -> 
     _, following = series.find_run(str(tmp_path), "2026-11-21", "cafe0123", longest)[:2]
     with series.locked(str(tmp_path), following.run_id):
         pass
-    with pytest.raises(InputError, match="has 91 characters; give one of at most 90"):
+    with pytest.raises(InputError, match="has 91 characters; give an id of at most 90"):
         series.check_new_id(longest + "n")
 
 
 def test_no_run_is_called_as_the_lock_of_another_is() -> None:
-    with pytest.raises(InputError, match=r"--run-id 'night\.lock': .* give one without \.lock"):
+    with pytest.raises(InputError, match=r"--run-id 'night\.lock' ends in \.lock, .*; give another id"):
         series.check_new_id("night.lock")
 
 

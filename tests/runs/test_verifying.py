@@ -92,7 +92,7 @@ def test_every_fault_of_every_run_is_a_line(out: Path, capsys: Capture) -> None:
     assert faults == [
         f"one: {first}: changed since it was published",
         f"one: {first.with_name('part-00001.parquet')}: missing",
-        f"two: {stray}: no file of this run, but read with it",
+        f"two: {stray}: not a file of this run, but readers see it as one",
         f"two: {table}: changed since it was published",
         f"two: {picture}: missing",
         f"two: {page}: changed since it was published",
@@ -121,7 +121,7 @@ def test_predictions_whose_run_json_is_gone_are_a_fault(out: Path, capsys: Captu
     folder = part_of(out, "one", 0).parent
     code, printed, _ = ran(capsys, verify, "--out", out)
     assert code == 5
-    assert f"one: {folder}: predictions of a run without run.json, which is not published" in printed.splitlines()
+    assert f"one: {folder}: predictions without a run.json; their run is not published" in printed.splitlines()
     (out / "_staging/one").mkdir()  # as while it is being published
     (out / "_staging/one/opened.json").write_text("{}")
     assert ran(capsys, verify, "--out", out)[0] == 0
