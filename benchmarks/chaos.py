@@ -23,9 +23,9 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from benchmarks.processes import descendants
 from jobs.demo import write_forms
 from mnist_batch.learning import digits
+from tests.support.processes import descendants
 
 RESULTS = Path(__file__).parent / "chaos.jsonl"
 SHARD_SIZE = 25

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import family
+
 EVERY_SECONDS = 0.5
 MEMORY_EVERY = 10  # of these looks: adding up shared pages takes the kernel a while
 
@@ -33,24 +35,6 @@ class Usage:
     def totals(self) -> dict[str, float]:
         """All but what the single processes took."""
         return {name: value for name, value in vars(self).items() if name != "by_process"}
-
-
-def family(process: int) -> list[psutil.Process]:
-    """A process and all that it has begun, by now."""
-    try:
-        root = psutil.Process(process)
-        return [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def descendants(job: int) -> list[tuple[int, str]]:
-    """The processes that a job has begun, and itself, with their command lines."""
-    found = []
-    for process in family(job):
-        with suppress(psutil.Error):  # it has ended since
-            found.append((process.pid, " ".join(process.cmdline())))
-    return found
 
 
 def measured(command: Sequence[str], log: Path, out: Path) -> Usage:

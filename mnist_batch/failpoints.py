@@ -43,6 +43,13 @@ def _loop(_: Path) -> None:
         pass
 
 
+def _late(_: Path) -> None:
+    """Loop until the limit on a scan's time ends this process, of which nearly all has passed at once."""
+    if signal.getitimer(signal.ITIMER_REAL)[0]:  # without a limit it loops without end
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    _loop(_)
+
+
 def _allocate(_: Path) -> None:
     taken = []
     while True:
@@ -65,6 +72,7 @@ ACTIONS: Mapping[str, Callable[[Path], None]] = {
     "kill": _kill,
     "exit": _exit,
     "loop": _loop,
+    "late": _late,
     "allocate": _allocate,
     "hold": _hold,
     "no_space": _fail(errno.ENOSPC),

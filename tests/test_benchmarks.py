@@ -1,12 +1,35 @@
 """What the benchmarks measure with."""
 
+import os
 from pathlib import Path
 
-from benchmarks.processes import measured
+import psutil
+import pytest
+
+from benchmarks import processes
 
 
-def test_what_a_process_takes_counts_for_the_name_that_it_ended_with(tmp_path: Path) -> None:
-    # As Ray's workers do, which become actors when there is work.
-    usage = measured(["bash", "-c", "sleep 1; exec -a renamed sleep 2"], tmp_path / "log", tmp_path)
-    assert "renamed 2" in usage.by_process
-    assert not any("exec" in name for name in usage.by_process)
+def test_what_a_process_takes_counts_for_the_name_that_it_ended_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray's workers do, which become actors when there is work: each name is seen before the next step."""
+    gates = {"bash": tmp_path / "rename", "renamed": tmp_path / "end"}
+    for gate in gates.values():
+        os.mkfifo(gate)
+    seen: list[str] = []
+    family = processes.family
+
+    def looked(job: int) -> list[psutil.Process]:
+        if seen and (gate := gates.pop(seen[-1], None)):
+            gate.write_bytes(b"")  # the look before has seen the process under this name; it waits here to go on
+        there = family(job)
+        seen.extend(one.cmdline()[0] for one in there[:1] if one.status() != psutil.STATUS_ZOMBIE)
+        return there
+
+    monkeypatch.setattr(processes, "family", looked)
+    monkeypatch.setattr(processes, "EVERY_SECONDS", 0.01)
+    script = f"read < {gates['bash']}; exec -a renamed cat {gates['renamed']}"
+    usage = processes.measured(["bash", "-c", script], tmp_path / "log", tmp_path)
+    assert {"bash", "renamed"} <= set(seen)
+    [name] = usage.by_process
+    assert name.startswith("renamed ")

@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from benchmarks.processes import descendants
 from jobs import score, train
 from mnist_batch import training
 from mnist_batch.errors import BooksError, InputError
@@ -46,6 +45,7 @@ from mnist_batch.pixels.normalising import normalise
 from mnist_batch.reading import images
 from mnist_batch.schemas.bundle_facts import BegunFrom
 from tests.support import ROOT
+from tests.support.processes import descendants
 
 
 @given(total=st.integers(0, 2_000), workers=st.integers(1, 9))

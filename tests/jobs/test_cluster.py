@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +18,10 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.processes import family
 from tests.support import ROOT
 from tests.support.network import Listener, is_loopback
+from tests.support.processes import family
+from tests.support.waiting import until
 
 RAY = str(Path(sys.executable).parent / "ray")
 
@@ -89,15 +90,12 @@ def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[
         process = subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{dashboard}"
     try:
-        while not answers(dashboard):  # what submits a job takes seconds of CPU to find that out
-            assert process.poll() is None, (folder / "head.log").read_text()
-            time.sleep(0.1)  # until the head's dashboard listens
+        # What submits a job takes seconds of CPU to find out that no dashboard listens.
+        until(lambda: answers(dashboard), "the head's dashboard listens", process)
         ready = [RAY, "job", "submit", "--address", address, "--", "true"]
-        for _ in range(30):
-            if subprocess.run(ready, env=environment, capture_output=True, check=False).returncode == 0:
-                break
-            assert process.poll() is None, (folder / "head.log").read_text()
-            time.sleep(1)  # a head takes jobs some seconds after it answers, and says so only by taking one
+        # A head takes jobs some seconds after it answers, and says so only by taking one.
+        takes = partial(subprocess.run, ready, env=environment, capture_output=True, check=False)
+        until(lambda: takes().returncode == 0, "the head takes a job", process)
         yield environment | {"RAY_API_SERVER_ADDRESS": address, "HEAD": str(process.pid)}
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -169,9 +167,7 @@ def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
     job = ["python", "-m", "jobs.score", str(scans_folder(20)), "--model", ruler, "--out", str(tmp_path / "out")]
     submit = [RAY, "job", "submit", "--submission-id", "night", "--runtime-env-json", variables, "--", *job]
     client = subprocess.Popen(submit, cwd=ROOT, env=head, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not (tmp_path / "read scan-0005.png.fired").exists():
-        assert client.poll() is None, client.communicate()
-        time.sleep(0.05)  # until a process of the job stands there, which it tells by this file alone
+    until((tmp_path / "read scan-0005.png.fired").exists, "a process of the job reads the fifth scan", client)
     subprocess.run([RAY, "job", "stop", "night"], cwd=ROOT, env=head, capture_output=True, check=True)
     printed, _ = client.communicate()
     assert client.returncode == 0  # as docs/cluster.md warns

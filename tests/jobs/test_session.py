@@ -19,19 +19,20 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.processes import family
 from jobs import cluster, session
 from mnist_batch import background
 from mnist_batch.errors import BooksError, InputError, JobError, StorageError
 from mnist_batch.store import locations
 from tests.support import ROOT
 from tests.support.network import Listener, is_loopback
+from tests.support.processes import family
 from tests.support.ruler import write_scan
+from tests.support.waiting import until
 
 LISTENING = """
 import os
 from contextlib import suppress
-from benchmarks.processes import descendants
+from tests.support.processes import descendants
 from jobs import session
 
 session.connect(None)
@@ -372,9 +373,7 @@ def test_a_job_that_is_interrupted_says_so_and_leaves_nothing_behind(
     job = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not (points / "read scan-0005.png.fired").exists():
-        assert job.poll() is None, job.communicate()
-        time.sleep(0.05)  # until a process of the job stands there, which it tells by this file alone
+    until((points / "read scan-0005.png.fired").exists, "a process of the job reads the fifth scan", job)
     [folder] = {Path(one) for one in re.findall(rf"/tmp/{cluster.FOLDER}\w+", " ".join(all_commands(job.pid)))}
     assert folder.is_dir()
     for number in signals:
@@ -431,9 +430,7 @@ def test_an_interrupt_while_ray_starts_is_obeyed(
         job = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        while not any(process in one for one in all_commands(job.pid)):
-            assert job.poll() is None, job.communicate()
-            time.sleep(0.02)  # until Ray is starting, which its processes alone tell
+        until(lambda: any(process in one for one in all_commands(job.pid)), f"Ray starts {process}", job)
         others = family(job.pid)[1:]
         job.send_signal(number)
         stdout, stderr = job.communicate()

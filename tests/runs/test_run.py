@@ -3,7 +3,6 @@
 import datetime
 import pickle
 import threading
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +23,7 @@ from mnist_batch.schemas.facts import Receipt
 from tests.support import run_facts
 from tests.support.ruler import write_scan
 from tests.support.run_facts import commit, frozen, write_part
+from tests.support.waiting import until
 
 SCHEMES = ["", "fsspec+file://"]  # a disk with renames, and a store that moves file by file
 
@@ -227,8 +227,8 @@ def test_a_part_of_an_attempt_that_was_taken_over_is_refused(
 
     late = threading.Thread(target=write_late)
     late.start()
-    while not (held := tmp_path / "points/write parts_part-00001.fired").exists():
-        time.sleep(0.01)  # until the stale writer stands between its part and its rename
+    held = tmp_path / "points/write parts_part-00001.fired"
+    until(held.exists, "the stale writer stands between its part and its rename")
     newer = run.begin_attempt()
     for part in rows:
         write_part(newer, part)
