@@ -1,4 +1,4 @@
-"""What a user of the installed package relies on: it carries its data, imports light, and tells its versions."""
+"""What a user of the installed package relies on: it carries its data, imports light, and tells its version."""
 
 import os
 import shutil
@@ -8,15 +8,11 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import mnist_batch
-from mnist_batch import statuses, versions, wording
-from mnist_batch.learning import curve, digits
+from mnist_batch import wording
 from mnist_batch.models import bundle
-from mnist_batch.models.ladder import LADDER
-from mnist_batch.reports import plots
 from tests.support import ROOT
 
 
@@ -34,47 +30,6 @@ def test_importing_the_package_starts_nothing_and_leaves_tensorflow_alone() -> N
     subprocess.run([sys.executable, "-c", code], check=True)
     scoring = "import sys, mnist_batch.scoring, ray; sys.exit('tensorflow' in sys.modules or ray.is_initialized())"
     subprocess.run([sys.executable, "-c", scoring], check=True)
-
-
-@pytest.mark.parametrize(("split", "count", "of_seven"), [("train", 60_000, 6_265), ("test", 10_000, 1_028)])
-def test_the_embedded_mnist_is_whole(split: str, count: int, of_seven: int) -> None:
-    images, labels = digits.mnist(split)
-    assert (images.shape, images.dtype, labels.dtype) == ((count, 28, 28), np.uint8, np.int8)
-    assert np.count_nonzero(labels == 7) == of_seven
-    again, truth = digits.arrays([digits.table(images[:50], labels[:50]), digits.table(images[50:99], labels[50:99])])
-    assert np.array_equal(again, images[:99])
-    assert np.array_equal(truth, labels[:99])
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters", "output"),
-    [
-        ("linear", 784 * 10 + 10, "sigmoid"),
-        ("hidden", 784 * 100 + 100 + 100 * 10 + 10, "sigmoid"),
-        ("deep", 784 * 50 + 50 + 50 * 50 + 50 + 50 * 10 + 10, "sigmoid"),
-        ("dropout", 784 * 1024 + 1024 + 1024 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10, "softmax"),
-        ("cnn", None, "softmax"),
-    ],
-)
-def test_every_model_of_the_ladder_is_its_tutorials(name: str, parameters: int | None, output: str) -> None:
-    model = LADDER[name].build()
-    found = model.count_params()
-    assert found == parameters if parameters else found < 500_000
-    assert model.layers[-1].activation.__name__ == output
-    pictures = digits.mnist("test")[0][:8]
-    outputs = model(pictures).numpy()
-    assert outputs.shape == (8, 10)
-    # Scaling to 0..1 is inside: the first layer that learns sees no 255.
-    assert model.layers[0](pictures).numpy().max() == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(("name", "parameters"), [("scanned", 293_932), ("strided", 342_220)])
-def test_models_for_scans_have_two_further_answers(name: str, parameters: int) -> None:
-    model = LADDER[name].build()
-    assert model.count_params() == parameters
-    outputs = model(digits.mnist("test")[0][:8]).numpy()
-    assert outputs.shape == (8, 10 + len(statuses.REFUSALS))
-    assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -142,48 +97,6 @@ def test_the_version_is_the_installed_ones() -> None:
     assert mnist_batch.__version__ == metadata.version("mnist-batch")
     with pytest.raises(AttributeError, match="no attribute 'version'"):
         _ = mnist_batch.version
-
-
-@pytest.mark.parametrize(
-    ("says", "told"),
-    [
-        ("Python 3.14.1", "is Python 3.14.1"),
-        ("Python 3.10.9", "is Python 3.10.9"),
-        ("Python 3.11.9", None),
-        ("Python 3.13.0", None),
-    ],
-)
-def test_make_says_in_a_sentence_which_python_it_needs(tmp_path: Path, says: str, told: str | None) -> None:
-    """With a program in the place of Python that says so, and counts what else is asked of it."""
-    root = ROOT
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(root / name, tmp_path)
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo {says} || echo "$*" >> asked; exit 0\n')
-    python.chmod(0o755)
-    done = subprocess.run(
-        ["make", f"PYTHON={python}", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode != 0  # here at the latest where .venv/bin/python is missing
-    assert (tmp_path / "asked").exists() == (told is None)
-    if told:
-        [sentence, *_] = done.stderr.splitlines()
-        assert sentence.startswith("mnist_batch needs Python 3.11, 3.12 or 3.13, ")
-        assert told in sentence
-        assert "make PYTHON=" in sentence
-
-
-def test_plots_are_pictures() -> None:
-    history = [
-        {"seed": 1, "epoch": 1, "loss": 0.3, "accuracy": 0.9, "validation_loss": 0.2, "validation_accuracy": 0.95},
-        {"seed": 1, "epoch": 2, "loss": 0.2, "accuracy": 0.95, "validation_loss": 0.1, "validation_accuracy": 0.97},
-    ]
-    pictures = [curve.history(history), plots.confusion(np.eye(10, dtype=np.int64)), plots.answers({"3": 7})]
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
-
-
-def test_versions_are_those_installed() -> None:
-    assert versions.versions()["ray"] == metadata.version("ray")
 
 
 def test_a_number_in_a_message_agrees_with_its_noun() -> None:

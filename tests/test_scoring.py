@@ -1,9 +1,7 @@
 """The pipeline on a real Ray: every scan in comes out once, whatever the number of actors, and only once."""
 
-import io
 import os
 import re
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,7 +17,7 @@ import ray
 from mnist_batch import scoring
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.intake import listing
-from mnist_batch.pipeline import actors, watching
+from mnist_batch.pipeline import actors
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reports import report
@@ -32,7 +30,6 @@ from tests.support.ruler import calibrated
 from tests.support.running import ONE_EACH, opened, predictions
 
 Make = Callable[..., Path]
-NAN, INFINITY = float("nan"), float("inf")
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -381,48 +378,6 @@ def test_a_place_that_cannot_be_written_to_is_said(scans_folder: Make, ruler: st
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-@pytest.mark.parametrize(
-    ("given", "resources", "shards", "sizes"),
-    [
-        (Pools(), {"CPU": 2}, 100, (1, 1)),
-        (Pools(), {"CPU": 3}, 100, (1, 2)),
-        (Pools(), {"CPU": 16}, 100, (8, 8)),
-        (Pools(), {"CPU": 16}, 3, (3, 3)),
-        (Pools(3), {"CPU": 8}, 100, (3, 4)),
-        (Pools(1, 7), {"CPU": 8}, 100, (1, 7)),
-        (Pools(gpus_per_classifier=1), {"CPU": 16, "GPU": 2}, 100, (8, 2)),
-        (Pools(gpus_per_classifier=0.5), {"CPU": 16, "GPU": 2}, 100, (8, 4)),
-        (Pools(gpus_per_classifier=0.1), {"CPU": 4, "GPU": 2}, 100, (2, 2)),
-    ],
-)
-def test_pools_fit_the_cluster(given: Pools, resources: dict[str, float], shards: int, sizes: tuple[int, int]) -> None:
-    found = given.fitted(resources, shards)
-    assert (found.preprocessors, found.classifiers) == sizes
-    assert sum(sizes) <= resources["CPU"]
-    assert sizes[1] * found.gpus_per_classifier <= resources.get("GPU", 0)
-
-
-@pytest.mark.parametrize(
-    ("given", "resources", "message"),
-    [
-        ({}, {"CPU": 1}, "the cluster has 1"),
-        ({}, {}, "the cluster has 0"),
-        ({"preprocessors": 2, "classifiers": 1}, {"CPU": 2}, "--preprocessors 2 and --classifiers 1 take a CPU each"),
-        ({"preprocessors": 0}, {"CPU": 4}, "--preprocessors is 0"),
-        ({"classifiers": -1}, {"CPU": 4}, "--classifiers is -1"),
-        ({"gpus_per_classifier": -1}, {"CPU": 4}, "--gpus-per-classifier is -1"),
-        ({"gpus_per_classifier": NAN}, {"CPU": 4}, "--gpus-per-classifier is nan"),
-        ({"gpus_per_classifier": INFINITY}, {"CPU": 4}, "--gpus-per-classifier is inf"),
-        ({"gpus_per_classifier": 1.5}, {"CPU": 4}, "--gpus-per-classifier is 1.5; .* whole GPUs"),
-        ({"gpus_per_classifier": 1}, {"CPU": 4}, "--classifiers 1 with --gpus-per-classifier 1 take 1 GPUs, but .* 0"),
-        ({"classifiers": 3, "gpus_per_classifier": 0.5}, {"CPU": 8, "GPU": 1}, "take 1.5 GPUs, but the cluster has 1"),
-    ],
-)
-def test_pools_that_do_not_fit_are_refused(given: dict[str, Any], resources: dict[str, float], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Pools(**given).fitted(resources, 100)
-
-
 @pytest.mark.usefixtures("shared_ray")
 def test_classifiers_get_the_gpus_that_are_asked_for(
     scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -439,45 +394,3 @@ def test_classifiers_get_the_gpus_that_are_asked_for(
     facts = scoring.score(opened([scans_folder(20)], ruler, tmp_path / "out"), Settings(Pools(gpus_per_classifier=0.5)))
     assert facts.totals.rows == 20
     assert (tmp_path / "given").read_text() == "0.5 0"
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"max_unreadable": 1.5}, "--max-unreadable is 1.5; it has to be a share"),
-        ({"max_unreadable": NAN}, "--max-unreadable is nan; it has to be a share"),
-        ({"scan_timeout_seconds": 0}, "--scan-timeout is 0; it has to be above 0"),
-        ({"scan_timeout_seconds": NAN}, "--scan-timeout is nan; it has to be above 0"),
-        ({"scan_timeout_seconds": INFINITY}, "--scan-timeout is inf; it has to be above 0"),
-        ({"no_progress_timeout_seconds": 0}, "--no-progress-timeout is 0; it has to be above 60"),
-        ({"no_progress_timeout_seconds": NAN}, "--no-progress-timeout is nan; it has to be above 60"),
-        ({"no_progress_timeout_seconds": INFINITY}, "--no-progress-timeout is inf; it has to be above 60"),
-    ],
-)
-def test_a_setting_that_breaks_a_rule_is_named(given: dict[str, float], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Settings(**given)
-
-
-def test_progress_reads_well() -> None:
-    assert (
-        watching.progress_line(12_000, 70_000, 3, 12_000, 2.5)
-        == "scored 12,000 of 70,000 scans (17 %), 4,800 images/s, 12 s left, 3 unreadable"
-    )
-    assert "time left not known yet" in watching.progress_line(0, 10, 0, 0, 1.0)
-    # Few scans are more than none.
-    few = "scored 3 of 10 scans (30 %), 0.1 images/s, 47 s left, 0 unreadable"
-    assert watching.progress_line(3, 10, 0, 3, 20.0) == few
-    # A resumed run counts its rate from what it did itself.
-    assert "100 images/s, 1 s left" in watching.progress_line(900, 1_000, 0, 100, 1.0)
-
-
-def test_the_line_of_a_narrow_terminal_does_not_wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("COLUMNS", "40")
-    with watching.Progress(1_000, 0, 0, every_seconds=10):
-        pass
-    [*_, line] = terminal.getvalue().rstrip("\n").split("\r")
-    assert line == "scored 0 of 1,000 scans (0 %), 0 images\033[K"

@@ -12,16 +12,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from jobs import demo, discard, export, inspect, printing, report, score, session, train, verify
+from jobs import demo, discard, export, inspect, report, score, session, train, verify
 from jobs import list as list_job
 from mnist_batch.errors import InputError
 from mnist_batch.reading import images
 from mnist_batch.runs import command, opening
-from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened
 from tests.support import ROOT
@@ -86,21 +83,6 @@ def test_score_then_report(scans_folder: Make, ruler: str, tmp_path: Path, capsy
     code, _, summary = ran(capsys, report, "--out", out, "--run", "another")
     assert (code, summary["status"]) == (2, "failed")
     assert run_id in summary["error"]
-
-
-def test_what_a_terminal_shows_of_answers(tmp_path: Path) -> None:
-    run = Run(str(tmp_path), "night", "2026-11-21")
-    pages = {"source": ["/a", "/b", "/b", "/b"], "scan": ["x.png", "x.png", "y.tif", "y.tif"], "page": [0, 0, 0, 1]}
-    answered = {"digit": [3, 4, None, 5], "confidence": [1.0, 0.5, None, 0.75], "decision": [None, "review"] * 2}
-    read = {"status": ["ok", "ok", "blank", "ok"], "reason": [None, None, "no ink", None]}
-    folder = Path(run.table_folder("predictions"))
-    folder.mkdir(parents=True)
-    pq.write_table(pa.table(pages | answered | read), folder / "part-00000.parquet")
-    lines = ["/a/x.png: 3 (confidence 1.0000)", "/b/x.png: 4 (confidence 0.5000, review)", "/b/y.tif: blank (no ink)"]
-    assert printing.answers_text(run, 3).splitlines() == lines
-    assert printing.answers_text(run).splitlines() == [*lines, "/b/y.tif p. 2: 5 (confidence 0.7500, review)"]
-    assert printing.answers_text(run, 1) == "x.png: 3 (confidence 1.0000)"  # one source needs no name
-    assert printing.counts_text({"0": 1_200, "1": 0}) == "read as 0: 1,200, 1: 0"
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -360,43 +342,6 @@ def test_help_is_a_page_that_says_what_the_exit_codes_mean(job: Any, capsys: Cap
     assert job is demo or "Exit codes: 0 done, 2 bad arguments" in page
     with pytest.raises(SystemExit, match="2"):
         job.main(["--no-such-flag"])
-
-
-@pytest.mark.ray
-def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    """As make demo runs it, in a process with a Ray of its own: a run with its own model, one with the shipped one."""
-    told = demonstrated(tmp_path)
-    assert "200 of 205 rows scored; 5 could not be read" in told
-    assert re.search(r"200 of 205 rows scored; .* accepted, \d+ for review", told)
-    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 2
-    page = re.search(r"^Now open (.*)$", told, re.MULTILINE)
-    assert page
-    assert Path(page[1]).exists()
-    query = re.search(r"^ *duckdb  (.*)$", told, re.MULTILINE)
-    assert query
-    counts = duckdb.sql(query[1]).df().set_index("run")
-    assert (len(counts), set(counts["rows"])) == (2, {205})  # no scan is counted twice
-    line = re.search(r"^ *pandas  (.*)$", told, re.MULTILINE)
-    assert line
-    review = eval(line[1], {"pd": pd})
-    assert set(review["run"]) == {Path(page[1]).parent.name}
-    assert set(review["status"]) >= {"empty", "not_an_image", "undecodable"}
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_second_demo_scores_the_same_scans(tmp_path: Path) -> None:
-    demonstrated(tmp_path)
-    told = demonstrated(tmp_path)
-    assert "200 of 205 rows scored; 5 could not be read" in told
-    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 2  # the same weights, and nothing to do
-
-
-def demonstrated(folder: Path) -> str:
-    command = [sys.executable, "-m", "jobs.demo", "--folder", str(folder / "demo"), "--scans", "200", "--epochs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_a_run_that_another_process_is_making_is_exit_75(ruler: str, tmp_path: Path, capsys: Capture) -> None:

@@ -342,6 +342,21 @@ def test_an_error_is_told_once_in_each_place() -> None:
         assert (done.stderr or "").count("--no-such-flag") in (0, 1)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_decides_the_exit_code_and_the_last_line(number: int, code: int) -> None:
+    """Whatever the work makes of it on its way out."""
+    program = "import os, signal\nfrom jobs import session\ndef work():\n    os.write(1, b'at work\\n')\n"
+    for wait in ("signal.pause()", "try: signal.pause()\n    finally: 1 / 0"):
+        command = [sys.executable, "-c", f"{program}    {wait}\nsession.leave(lambda: session.run(work))"]
+        job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert job.stdout is not None
+        assert job.stderr is not None
+        assert job.stdout.readline() == "at work\n"
+        job.send_signal(number)
+        said = job.stdout.read(), job.stderr.read()
+        assert (job.wait(), *said) == (code, f'{{"status": "interrupted", "exit_code": {code}}}\n', "")
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("signals", "pause_seconds", "code"),

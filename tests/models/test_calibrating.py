@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from mnist_batch.errors import InputError
 from mnist_batch.models import calibrating
@@ -213,3 +213,11 @@ def test_the_threshold_is_the_last_before_the_first_that_fails() -> None:
 def test_what_cannot_be_promised_is_refused(calibration: Calibration | None, target: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
         calibrating.threshold_for(calibration, target, "m")
+
+
+@given(st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
+def test_the_interval_is_wilsons(share: tuple[int, int]) -> None:
+    correct, total = share
+    low, high = calibrating.wilson(np.array([correct]), np.array([total]))
+    expected = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    assert (low[0], high[0]) == (pytest.approx(expected.low, abs=1e-9), pytest.approx(expected.high, abs=1e-9))

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jobs import score
 from mnist_batch.errors import InputError, Locked
@@ -17,7 +15,6 @@ from mnist_batch.runs import opening, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import ModelFacts
-from mnist_batch.wording import counted
 from tests.support import run_facts
 from tests.support.ruler import write_scan
 from tests.support.running import Capture, ran
@@ -179,8 +176,3 @@ def test_a_retry_whose_name_would_be_too_long_asks_for_one(
     code, _, summary = ran(capsys, score, "--retry", "n" * 85, "--out", tmp_path / "out")
     assert code == 2
     assert f"--retry {'n' * 85}: {'n' * 85}-retry is too long a name for its retry; give --run-id" in summary["error"]
-
-
-@given(st.integers(0, 10_000_000))
-def test_a_noun_is_in_the_plural_unless_there_is_one(number: int) -> None:
-    assert counted(number, "scan") == (f"{number:,} scan" if number == 1 else f"{number:,} scans")

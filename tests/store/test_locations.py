@@ -15,10 +15,10 @@ from pyarrow import fs
 from jobs import discard, export, report, score, verify
 from jobs import list as list_job
 from mnist_batch import scoring
-from mnist_batch.errors import Locked, Stalled, StorageError
+from mnist_batch.errors import Locked, StorageError
 from mnist_batch.intake import listing, scans, user_tables
 from mnist_batch.models.answers import ModelSpec
-from mnist_batch.pipeline import actors, auditing, watching
+from mnist_batch.pipeline import actors, auditing
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import isolated
 from mnist_batch.runs import discarding, opening, publishing, series, verifying
@@ -409,29 +409,6 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
         ):
             scoring.score(run)
         assert told.value.exit_code == 75
-
-
-def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None:
-    class Silent:
-        run_id = "night"
-        looks = 0
-
-        def signs_of_life(self) -> int:
-            self.looks += 1
-            if self.looks > 1:
-                raise StorageError("s3://bucket/out: no answer")
-            return 0
-
-    def after(seconds: float) -> Iterator[Receipt]:
-        time.sleep(seconds)
-        yield receipt
-
-    run: Any = Silent()
-    receipt = Receipt(0, 1, 1, 0, 0, 0, 100, "cafe")
-    assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
-    assert run.looks == 2
-    with pytest.raises(Stalled, match=r"no shard was finished for 0.2 seconds \(--no-progress-timeout\)"):
-        list(watching.watched(Silent(), after(60), timeout_seconds=0.2))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("shared_ray")

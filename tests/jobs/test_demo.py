@@ -1,0 +1,47 @@
+"""The demo tells the whole story, and tells it again."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+
+@pytest.mark.ray
+def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    """As make demo runs it, in a process with a Ray of its own: a run with its own model, one with the shipped one."""
+    told = demonstrated(tmp_path)
+    assert "200 of 205 rows scored; 5 could not be read" in told
+    assert re.search(r"200 of 205 rows scored; .* accepted, \d+ for review", told)
+    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 2
+    page = re.search(r"^Now open (.*)$", told, re.MULTILINE)
+    assert page
+    assert Path(page[1]).exists()
+    query = re.search(r"^ *duckdb  (.*)$", told, re.MULTILINE)
+    assert query
+    counts = duckdb.sql(query[1]).df().set_index("run")
+    assert (len(counts), set(counts["rows"])) == (2, {205})  # no scan is counted twice
+    line = re.search(r"^ *pandas  (.*)$", told, re.MULTILINE)
+    assert line
+    review = eval(line[1], {"pd": pd})
+    assert set(review["run"]) == {Path(page[1]).parent.name}
+    assert set(review["status"]) >= {"empty", "not_an_image", "undecodable"}
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_second_demo_scores_the_same_scans(tmp_path: Path) -> None:
+    demonstrated(tmp_path)
+    told = demonstrated(tmp_path)
+    assert "200 of 205 rows scored; 5 could not be read" in told
+    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 2  # the same weights, and nothing to do
+
+
+def demonstrated(folder: Path) -> str:
+    command = [sys.executable, "-m", "jobs.demo", "--folder", str(folder / "demo"), "--scans", "200", "--epochs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
