@@ -285,7 +285,7 @@ def lose_a_node():
 
 threading.Thread(target=lose_a_node, daemon=True).start()
 with opening.open_run(command.Command(sources=[scans], model=model, out=out, shard_size=10, run_id="night")) as run:
-    scoring.score(run, settings.Settings(pools.Pools(2, 2), no_progress_timeout_seconds=90))
+    scoring.score(run, settings.Settings(pools.Pools(2, 2), no_progress_timeout_seconds=240))
 """
 
 

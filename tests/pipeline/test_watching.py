@@ -6,8 +6,8 @@ import select
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,16 +56,19 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
                 raise StorageError("s3://bucket/out: no answer")
             return 0
 
-    def after(seconds: float) -> Iterator[Receipt]:
-        time.sleep(seconds)  # what is tried: a receipt so long after the one before
+    def once(there: Callable[[], Any]) -> Iterator[Receipt]:
+        until(there, "the watch has looked once more")
         yield receipt
 
     run: Any = Silent()
     receipt = Receipt(0, 1, 1, 0, 0, 0, 100, "cafe")
-    assert list(watching.watched(run, after(1.3), timeout_seconds=300)) == [receipt]  # long enough for a look at it
-    assert run.looks == 2
-    with pytest.raises(Stalled, match=r"no shard was finished for 0.2 seconds \(--no-progress-timeout\)"):
-        list(watching.watched(Silent(), after(60), timeout_seconds=0.2))  # type: ignore[arg-type]
+    assert list(watching.watched(run, once(lambda: run.looks > 1), timeout_seconds=300)) == [receipt]
+    over = threading.Event()
+    try:
+        with pytest.raises(Stalled, match=r"no shard was finished for 0.2 seconds \(--no-progress-timeout\)"):
+            list(watching.watched(Silent(), once(over.is_set), timeout_seconds=0.2))  # type: ignore[arg-type]
+    finally:
+        over.set()
 
 
 LIVE = """
