@@ -170,7 +170,7 @@ def run_pipeline(
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
-        parts = pages.map_batches(
+        receipts = pages.map_batches(
             Classify,
             fn_constructor_kwargs={
                 "run": run,
@@ -182,5 +182,5 @@ def run_pipeline(
             **gpus,
             **whole_shards,
         )
-        for written in parts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from (Receipt(**receipt) for receipt in written.to_pylist())
+        for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from (Receipt(**receipt) for receipt in batch.to_pylist())

@@ -39,11 +39,9 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
     with ExitStack() as locks:
         locks.enter_context(series.locked(command.out, command.first))
         run, following, known = _find(command)
-        refused = known.refused_before if known else ()
-        for later in {run.run_id, following.run_id, *refused} - {
-            command.first
-        }:  # another command may name them with --run-id
-            locks.enter_context(series.locked(command.out, later))
+        others = {run.run_id, following.run_id, *(known.refused_before if known else ())} - {command.first}
+        for other in others:  # another command may name them with --run-id
+            locks.enter_context(series.locked(command.out, other))
         if interrupted := [each for each in (run, following) if discarding.interrupted(each)]:
             for each in interrupted:
                 log.warning("the discarding of run %s was interrupted; it is finished first", each.run_id)
@@ -72,29 +70,26 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
                 parts.discard_passing(run)
             yield run
             return
-        refused_before: tuple[str, ...] = ()
-        if isinstance(known, Opened):
-            refused_before = (*known.refused_before, run.run_id)
         if known:
             log.info("the sources have changed since run %s; this is run %s", run.run_id, following.run_id)
-            run = following
+        begun = following if known else run
         shards = scans.cut(listed, command.shard_size)
         opened = Opened(
-            run_id=run.run_id,
-            run_date=run.run_date,
+            run_id=begun.run_id,
+            run_date=begun.run_date,
             listing=listing,
             **command.facts(listed),
             scans=len(listed),
             left_out=dict(left_out),
-            refused_before=refused_before,
+            refused_before=(*known.refused_before, run.run_id) if isinstance(known, Opened) else (),
             opened_at=now(),
             listing_seconds=round(listing_seconds, 3),
             schema_version=tables.VERSION,
             shard_sizes=tuple(len(shard) for shard in shards),
         )
-        _freeze(run, opened, shards)
-        log.info("run %s: %s listed", run.run_id, counted(listed.num_rows, "scan"))
-        yield run
+        _freeze(begun, opened, shards)
+        log.info("run %s: %s listed", begun.run_id, counted(listed.num_rows, "scan"))
+        yield begun
 
 
 def _find(command: Command) -> series.Found:
