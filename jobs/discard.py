@@ -6,12 +6,12 @@ from typing import Any
 from . import flags, session
 
 DESCRIPTION = """\
-Withdraw a published run, or throw an unfinished one away: all that it has in OUT is deleted, scans are not.
+Delete a run, published or unfinished: everything it has in OUT is deleted, but no scans.
 
   python -m jobs.discard --out out --run 2026-11-21-1a2b3c4d --dry-run
   python -m jobs.discard --out out --run 2026-11-21-1a2b3c4d
 
-It does not ask. The command that made the run makes it anew. No Ray is needed.
+It does not ask for confirmation. The command that made the run can make it again. Ray is not needed.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault, 75 another process is at work on the run."""
 
 

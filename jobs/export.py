@@ -10,7 +10,7 @@ Export the rows of a published run as CSV, for spreadsheets.
 
   python -m jobs.export --out out --run 2026-11-21-1a2b3c4d --rows review --csv review.csv
 
-What the model saw, its ten probabilities and what normalisation did are in the Parquet files only.
+The CSV file leaves out the pictures, the ten probabilities and the column normalisation; see the Parquet files.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--rows",
         choices=("all", "review", "mistakes", "unread"),
         default="all",
-        help="review: those whose decision is review; mistakes: the answer is not the label; unread: could not be read",
+        help="review: the decision is review; mistakes: the answer differs from the label; unread: could not be read",
     )
     given = arguments.parse_args(argv)
 

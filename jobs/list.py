@@ -10,8 +10,8 @@ List the runs of an output, the newest last: their state, counts and accuracy.
 
   python -m jobs.list --out out
 
-A run is published, unfinished (its command finishes it), refused (too many of its scans could not be read; mend them
-and give its command again) or damaged (its run.json is gone or cannot be read). No Ray is needed.
+A run is published, unfinished (its command finishes it), refused (too many of its scans could not be read; fix them
+and run its command again) or damaged (its run.json is missing or cannot be read). Ray is not needed.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, print the runs; returns the exit code."""
     arguments = session.parser("jobs.list", DESCRIPTION)
     flags.add_out(arguments, "where runs were published")
-    arguments.add_argument("--last", type=int, default=100, metavar="N", help="only so many, the newest")
+    arguments.add_argument("--last", type=int, default=100, metavar="N", help="show only the newest N runs")
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:

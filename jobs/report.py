@@ -12,8 +12,7 @@ Rebuild the report of a published run from its predictions.
 
   python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --labels truth.csv
 
-Its report tables, among them labels, which joins to predictions, confusion.png and report.html are replaced;
-predictions stay as they are.
+It replaces the report tables (labels among them), confusion.png and report.html. Predictions stay as they are.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -25,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--labels",
         metavar="HOW",
-        help="labels that take the place of those in the rows: a CSV or Parquet file with columns scan,label, or "
-        "parent, the names of folders; none goes back to those in the rows; left out, the last report's are kept",
+        help="labels to use instead of those in the rows: a CSV or Parquet file with columns scan,label, or parent for "
+        "the names of folders; none returns to those in the rows; those of the last report if left out",
     )
     arguments.add_argument(
         "--ignore-unlisted-labels",

@@ -81,8 +81,8 @@ def add_address(arguments: argparse._ActionsContainer) -> None:
         metavar="WHERE",
         type=_address,
         default=os.environ.get("RAY_ADDRESS") or None,
-        help="auto joins the Ray cluster this machine belongs to, host:port another; left out, it is RAY_ADDRESS, "
-        "and where that is not set, a Ray of its own is started here and removed at the end",
+        help="the Ray cluster to join: auto for the one that this machine belongs to, or host:port; RAY_ADDRESS if "
+        "left out; without either, the job starts a Ray of its own and removes it at the end",
     )
 
 

@@ -11,7 +11,7 @@ Check that published runs are byte for byte what was published: predictions, rep
   python -m jobs.verify --out out
   python -m jobs.verify --out out --run 2026-11-21-1a2b3c4d
 
-Every fault is a line. The measure is each run's run.json. No Ray is needed.
+Each fault is one line. Files are compared with the digests in their run.json. Ray is not needed.
 Exit codes: 0 done, 2 bad arguments or input, or no published run; 5 a file is missing, changed or new."""
 
 MOST = 100  # names in the last line
