@@ -1,4 +1,4 @@
-"""The Ray that a job runs on: a cluster that it joins, or a Ray of its own, of which nothing is left at its end."""
+"""The Ray of a job: a cluster that it joins, or a Ray of its own that leaves nothing behind."""
 
 import atexit
 import fcntl
@@ -20,12 +20,12 @@ from typing import NoReturn
 
 from mnist_batch.errors import InputError, JobError
 
-# Read when Ray is imported: a thread that uses it after the job's end would join, or start, another one.
+# Read when Ray is imported: otherwise a thread that uses Ray after the end of the job would join or start another.
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
-FOLDER, LOGS = "mnist-batch-ray-", "mnist-batch-logs-"  # what folders in the folder for temporary files begin with
+FOLDER, LOGS = "mnist-batch-ray-", "mnist-batch-logs-"  # prefixes of folders in the folder for temporary files
 LOGS_KEPT_SECONDS = 7 * 24 * 3600
-# A socket's path may have 107 bytes, of which Ray takes these.
+# The path of a socket may have 107 bytes, and Ray needs some of them.
 SOCKET_BYTES = 107 - len(f"/{FOLDER}12345678/session_4194304/sockets/plasma_store")
 
 _connecting = threading.Lock()
@@ -33,7 +33,7 @@ _own: tuple[Path, int] | None = None  # the folder of this job's own Ray, and th
 
 
 def checked(address: str) -> str:
-    """The address as it is; raises InputError unless it is auto, local or host:port."""
+    """Return the address; raises InputError unless it is auto, local or host:port."""
     if re.fullmatch(r"auto|local|(ray://)?([^/:\s]+|\[[0-9a-fA-F:]+\]):\d+", address):
         return address
     if address.startswith(("http://", "https://")):
@@ -46,7 +46,7 @@ def checked(address: str) -> str:
 
 
 def connect(address: str | None) -> None:
-    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is there already is kept.
+    """Join the Ray cluster at ``address``, or start one on this machine; a Ray that is connected already is kept.
 
     Left out, it is the address in RAY_ADDRESS, where ``ray job submit`` tells a job which cluster took it. Of two
     threads the second one waits for the first. Raises InputError where no cluster answers.
@@ -55,13 +55,13 @@ def connect(address: str | None) -> None:
         import ray
         import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it has to say of an error, the error says
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors reach the job as exceptions
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         if ray.is_initialized():
             return
-        # Read by Ray's C++ part, which otherwise tells the terminal of every actor that can restart.
+        # For the C++ part of Ray, which otherwise prints a line for every actor that can restart.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         address = checked(address or os.environ.get("RAY_ADDRESS") or "local")
         with _own_sigterm(), quiet():
@@ -72,10 +72,10 @@ def _join(address: str) -> None:
     import ray
 
     if os.environ.get("RAY_ADDRESS", "").startswith("http"):
-        del os.environ["RAY_ADDRESS"]  # auto would be taken for it
+        del os.environ["RAY_ADDRESS"]  # otherwise auto would mean this address
     try:
         if found := re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address):
-            socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself tries for minutes
+            socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself would try for minutes
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
@@ -84,20 +84,20 @@ def _join(address: str) -> None:
 
 
 def _start() -> None:
-    """Start a Ray of this job's own, which listens on 127.0.0.1 only and lets nobody in without its token.
+    """Start a Ray for this job alone, which listens on 127.0.0.1 only and admits nobody without its token.
 
     Ray gives its processes 15 to 30 seconds, which they exceed on a machine that is very busy: it is tried twice.
     """
     import ray
 
-    # An actor that asks whether a machine of the cluster is about to be taken away: the job would go with this one.
+    # Ray's watcher for machines that are about to be taken away: here the job would go with its machine.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     folder = _own_folder()
     for last in (False, True):
         try:
             _start_in(folder)
             break
-        except Exception as error:  # Ray raises what it likes
+        except Exception as error:  # Ray may raise anything
             if last:
                 raise JobError(
                     f"Ray does not start on this machine ({str(error).partition('. ')[0]}); look whether it is too "
@@ -107,19 +107,18 @@ def _start() -> None:
             shutil.rmtree(folder / _session(), ignore_errors=True)
     token = Path("~/.ray/auth_token").expanduser()
     with suppress(OSError):
-        token.chmod(0o600)  # Ray makes it readable for everybody
+        token.chmod(0o600)  # Ray makes it readable to everybody
 
 
 def _start_in(folder: Path) -> None:
-    from unittest.mock import patch  # which takes a while to import
+    from unittest.mock import patch  # imported here because that takes a while
 
     import ray
     from ray._private import node, parameter, ray_constants
 
-    # Without clusters Ray stays on loopback; its agent would take a port that a cluster begun on this machine needs;
-    # and without a dashboard its server is there to report usage only, and asks the network in which cloud it is even
-    # where that is switched off. Its monitors would add nodes and print logs: there are none to add, and nobody reads.
-    # ray.init has arguments for none of these.
+    # ray.init has no arguments for these. Without clusters Ray stays on loopback. Its agent would take a port that a
+    # cluster on this machine needs. Without a dashboard its server only reports usage, and asks the network which cloud
+    # it is in even if that is switched off. Its monitors add nodes and print logs, which are not wanted here.
     arguments = partial(
         parameter.RayParams,
         dashboard_agent_listen_port=0,
@@ -134,8 +133,8 @@ def _start_in(folder: Path) -> None:
         _environment_of_own(folder),
     ):
         ray.init(
-            "local",  # or Ray would join whatever cluster was started on this machine
-            num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even where the machine has one
+            "local",  # otherwise Ray would join any cluster that was started on this machine
+            num_cpus=max(2, os.cpu_count() or 2),  # scoring needs two, even if the machine has one
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -145,15 +144,15 @@ def _start_in(folder: Path) -> None:
 
 @contextmanager
 def _environment_of_own(folder: Path) -> Iterator[None]:
-    """What the processes of this job's own Ray inherit: their temporary files lie in its folder.
+    """The environment of the job's own Ray: its processes put their temporary files into its folder.
 
     They are killed in the end, and leave these, such as TensorFlow's, behind.
     """
-    # What speaks gRPC, also in this process, would ask a proxy for this very machine.
+    # gRPC, also in this process, would otherwise ask a proxy for this machine.
     no_proxy = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, no_proxy))
     before = os.environ.get("TMPDIR")
-    tempfile.gettempdir()  # which this process keeps
+    tempfile.gettempdir()  # cached, so that this process keeps its own
     os.environ["TMPDIR"] = str(folder / "tmp")
     (folder / "tmp").mkdir(exist_ok=True)
     try:
@@ -166,20 +165,20 @@ def _environment_of_own(folder: Path) -> Iterator[None]:
 
 
 def is_there() -> bool:
-    """Whether this process has a Ray."""
+    """Whether this process is connected to a Ray."""
     ray = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 
 
 def logs_to_keep() -> Path | None:
-    """Where the logs of this job's own Ray will be when it has ended; None where it has none."""
+    """Where the logs of the job's own Ray will be after its end; None if it has no Ray of its own."""
     return _own[0].with_name(_own[0].name.replace(FOLDER, LOGS)) if _own else None
 
 
 def stop(logs: Path | None = None) -> None:
-    """Leave the Ray of this process; one that the job started ends, its logs go to ``logs`` and all else is removed."""
+    """Disconnect from Ray; a Ray that the job started ends, its logs go to ``logs``, and its folder is removed."""
     global _own
-    with _connecting:  # or a Ray that is starting in another thread would be left behind
+    with _connecting:  # otherwise a Ray that is starting in another thread would be left behind
         if is_there():
             sys.modules["ray"].shutdown()
         if _own:
@@ -187,7 +186,7 @@ def stop(logs: Path | None = None) -> None:
             if logs:
                 with suppress(OSError):
                     written = folder / _session() / "logs"
-                    written.chmod(0o700)  # what is beside it nobody else could enter either
+                    written.chmod(0o700)  # nobody else could enter its parent either
                     written.rename(logs)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
@@ -195,7 +194,7 @@ def stop(logs: Path | None = None) -> None:
 
 
 def leave(code: int, logs: Path | None) -> NoReturn:
-    """End this process with an exit code, and its own Ray with it, where threads of Ray may still be at work.
+    """End this process with an exit code, and its own Ray, although threads of Ray may still be at work.
 
     ``logs`` is where the logs of that Ray go, if they are to be kept. The process becomes ``leaving.py``.
     """
@@ -204,24 +203,24 @@ def leave(code: int, logs: Path | None) -> NoReturn:
     if _own is None:
         os._exit(code)
     folder, lock = _own
-    os.set_inheritable(lock, True)  # nobody else removes the folder meanwhile
+    os.set_inheritable(lock, True)  # so that nobody else removes the folder
     program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leaving.py"))]
     os.execv(program[0], [*program, str(code), str(folder), _session(), str(logs or "")])  # noqa: S606 - this Python
 
 
 def _session() -> str:
-    return f"session_{os.getpid()}"  # shorter than Ray's own
+    return f"session_{os.getpid()}"  # shorter than the name that Ray gives
 
 
 def _own_folder() -> Path:
-    """A new folder for this job's own Ray, locked as long as the process lives."""
+    """Make a folder for the job's own Ray, locked as long as the process lives."""
     global _own
     if _own is None:
         parent = _short_folder()
         _remove_left_behind(parent)
         unlocked = Path(tempfile.mkdtemp(prefix=f".{FOLDER}", dir=parent))
         lock = os.open(unlocked, os.O_RDONLY)
-        with suppress(OSError):  # where there are no locks, nobody removes what was left behind
+        with suppress(OSError):  # without locks, nobody removes what is left behind
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _own = unlocked.rename(unlocked.with_name(unlocked.name[1:])), lock
         atexit.register(stop)
@@ -229,7 +228,7 @@ def _own_folder() -> Path:
 
 
 def _short_folder() -> Path:
-    """The folder for temporary files, or /tmp where the names of Ray's sockets in it would be too long."""
+    """The folder for temporary files, or /tmp if the paths of Ray's sockets in it would be too long."""
     if chosen := os.environ.get("RAY_TMPDIR"):
         folder = Path(chosen).absolute()
         if len(os.fsencode(folder)) > SOCKET_BYTES:
@@ -244,9 +243,9 @@ def _short_folder() -> Path:
 
 
 def _remove_left_behind(parent: Path) -> None:
-    """Remove the folders of this user's jobs that were killed, and logs that were kept long enough."""
+    """Remove the folders of killed jobs of this user, and logs that were kept long enough."""
     for folder in [*parent.glob(f"{FOLDER}*"), *parent.glob(f"{LOGS}*")]:
-        with suppress(OSError):  # it is locked, so its job lives; or another job is removing it, too
+        with suppress(OSError):  # locked by a living job, or being removed by another one
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -260,7 +259,7 @@ def _remove_left_behind(parent: Path) -> None:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Ray's own handler of SIGTERM does not stay."""
+    """Keep the process's own handler of SIGTERM, which Ray replaces."""
     in_main = threading.current_thread() is threading.main_thread()
     kept = signal.getsignal(signal.SIGTERM)
     try:
@@ -272,7 +271,7 @@ def _own_sigterm() -> Iterator[None]:
 
 @contextmanager
 def quiet(*descriptors: int) -> Iterator[None]:
-    """Nothing reaches stderr inside, or these descriptors, not even from C++, which sys.stderr does not govern."""
+    """Silence stderr, or these descriptors, inside the block, also for C++ code, which bypasses sys.stderr."""
     sys.stdout.flush()
     sys.stderr.flush()
     descriptors = descriptors or (2,)

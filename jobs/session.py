@@ -1,4 +1,4 @@
-"""What every job does around its work: log, join or start Ray, end with an exit code and a line of JSON."""
+"""What every job does around its work: log, connect to Ray, end with an exit code and a line of JSON."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ connect = cluster.connect
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the description's lines, and shows a default wherever a flag has one."""
+    """Keeps the lines of a description, and shows the default of each flag that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.default not in (None, argparse.SUPPRESS) and not isinstance(action.default, bool)
@@ -30,10 +30,10 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends on a wrong flag, or a blank value of any, as every job ends: a line of JSON, exit code 2."""
+    """Ends with a line of JSON and exit code 2 if a flag is wrong or its value is blank."""
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        # What an unset variable leaves of "$DAY" would otherwise be a path: the current directory.
+        # An unset variable makes "$DAY" blank, which would be a path: the current directory.
         if not arg_string.strip() and action.nargs != argparse.REMAINDER:
             name = action.option_strings[-1] if action.option_strings else action.metavar or action.dest
             self.error(f"{name} is empty; is a variable unset?")
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-# What is typed to start a job, before its name: by module in a checkout, by command where the wheel is installed.
+# What comes before the name of a job to start it: by module in a checkout, by command if the wheel is installed.
 BY_MODULE = "python -m jobs."
 COMMAND = BY_MODULE if __package__ == "jobs" else "mnist-batch "
 
@@ -75,7 +75,7 @@ class _Version(argparse.Action):
 
 
 def add_address(arguments: argparse._ActionsContainer) -> None:
-    """The flag that says which Ray to use."""
+    """Add the flag that chooses the Ray to use."""
     arguments.add_argument(
         "--address",
         metavar="WHERE",
@@ -94,7 +94,7 @@ def _address(given: str) -> str:
 
 
 def leave(main: Callable[[], int]) -> NoReturn:
-    """Run a job as this process's whole work, and end it with the job's exit code."""
+    """Run a job as the whole work of this process, and end the process with its exit code."""
     global _whole_process
     _whole_process = True
     sys.exit(main())
@@ -114,7 +114,7 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     signals = _Signals()
     try:
         summary = _outcome(work, signals)
-    except (KeyboardInterrupt, SystemExit):  # a second signal, just when the first one was being obeyed
+    except (KeyboardInterrupt, SystemExit):  # a second signal, while the first one is being obeyed
         summary = signals.summary(signals.first)
     signals.ignore()
     logs = cluster.logs_to_keep() if summary["exit_code"] == JobError.exit_code and not joined else None
@@ -123,8 +123,8 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     print(json.dumps(summary), flush=True)
     if not joined:
         if _whole_process and (signals.first or summary["exit_code"] == JobError.exit_code):
-            cluster.leave(summary["exit_code"], logs)  # the work may still go on in threads
-        with cluster.quiet(1, 2):  # or a late message of Ray's would follow the last line
+            cluster.leave(summary["exit_code"], logs)  # threads may still be at work
+        with cluster.quiet(1, 2):  # so that no late message of Ray follows the last line
             cluster.stop(logs)
     if not signals.first:
         signals.restore()
@@ -138,20 +138,20 @@ def _outcome(work: Callable[[], Mapping[str, Any]], signals: "_Signals") -> dict
         return signals.summary(signal.SIGINT)
     except SystemExit:
         return signals.summary(signal.SIGTERM)
-    except Exception as error:  # whatever it is, the last line is JSON, and what is known is told without a trace
-        if signals.first:  # which came out of a library as something else
+    except Exception as error:  # the last line is always JSON, and a known error has no trace
+        if signals.first:  # a library turned the signal into another error
             return signals.summary(signals.first)
         if (known := _known(error)) is None:
             log.exception("internal fault")
             return {"status": "failed", "exit_code": 5, "error": f"{type(error).__name__}: {error}"[:500]}
-        told = str(known).partition("\nFailed to ")[0]  # what follows is Ray Data's, on how to have it tried again
+        message = str(known).partition("\nFailed to ")[0]  # Ray Data adds how to configure more tries
         if not _one_place():
-            log.error("%s", told)
-        return {"status": "failed", "exit_code": known.exit_code, "error": told}
+            log.error("%s", message)
+        return {"status": "failed", "exit_code": known.exit_code, "error": message}
 
 
 def _known(error: BaseException | None) -> JobError | None:
-    """The JobError that all this is about, if it is: as it was raised, and not as Ray hands it on.
+    """The JobError behind an exception, if there is one: as it was raised, not as Ray passes it on.
 
     What an actor, a task or a worker of a training raises arrives wrapped, maybe more than once; some wrappers are
     JobErrors, too, whose text is a whole trace.
@@ -167,7 +167,7 @@ def _known(error: BaseException | None) -> JobError | None:
 
 
 def _one_place() -> bool:
-    """Whether stdout and stderr are one terminal or log, where an error told on both would stand there twice."""
+    """Whether stdout and stderr are the same terminal or log, where an error on both would appear twice."""
     try:
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):
@@ -175,14 +175,14 @@ def _one_place() -> bool:
 
 
 class _Signals:
-    """SIGINT and SIGTERM while a job runs: the ``first`` decides how it ends. In other threads it does nothing."""
+    """SIGINT and SIGTERM while a job runs; the ``first`` decides how it ends. It has no effect in other threads."""
 
     def __init__(self) -> None:
         self.first = 0
         in_main = threading.current_thread() is threading.main_thread()
         self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if in_main}
         for number, handler in self.before.items():
-            if handler is not signal.SIG_IGN:  # as nohup and shells in the background want it
+            if handler is not signal.SIG_IGN:  # nohup, and shells for programs in the background, make a job ignore it
                 signal.signal(number, self._obey)
 
     def _obey(self, number: int, _: object) -> NoReturn:
@@ -202,7 +202,7 @@ class _Signals:
 
 
 class _Outlet(FileIO):
-    """A stream that drops what nobody reads any more, as after ``| head -1``: the job goes on and tells its end."""
+    """A stream that drops what nobody reads any more, as after ``| head -1``, so that the job finishes its work."""
 
     def write(self, content: Any) -> int:
         try:
@@ -212,7 +212,7 @@ class _Outlet(FileIO):
 
 
 def _lasting(stream: Any) -> Any:
-    """The same stream, if it is this process's own, such that no path is too strange for it and no pipe too short."""
+    """The stream, if it is the process's own, so that it can print any path and survives a closed pipe."""
     if stream not in (sys.__stdout__, sys.__stderr__) or not isinstance(stream, TextIOWrapper):
         return stream
     stream.flush()
