@@ -54,7 +54,8 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
             for process in family(job.pid):
                 with suppress(psutil.Error):
                     own, times = (process.pid, process.create_time()), process.cpu_times()
-                    named[own] = " ".join(process.cmdline())  # Ray's workers change their names as they go
+                    # Ray's workers change their names as they go; a process has none while it ends.
+                    named[own] = " ".join(process.cmdline()) or named.get(own, "")
                     cpu[own] = times.user + times.system
                     if looks % MEMORY_EVERY == 0:
                         size = process.memory_full_info().pss / 1e6
