@@ -35,10 +35,10 @@ from mnist_batch.learning import (
     shares,
 )
 from mnist_batch.learning.assignment import Assignment
-from mnist_batch.learning.recipe import DatasetFacts, Recipe, Settings
+from mnist_batch.learning.recipe import Recipe, Settings
 from mnist_batch.models import bundle, ladder
 from mnist_batch.models.ladder import LADDER, members_of
-from mnist_batch.schemas.bundle_facts import OwnScans
+from mnist_batch.schemas.bundle_facts import DatasetFacts, OwnScans
 from mnist_batch.store import locations, locks
 
 log = logging.getLogger(__name__)

@@ -39,11 +39,11 @@ from mnist_batch.learning import (
     shares,
     validating,
 )
-from mnist_batch.learning.recipe import DatasetFacts, Settings
+from mnist_batch.learning.recipe import Settings
 from mnist_batch.models import bundle, calibrating, engines, ladder
 from mnist_batch.pixels.normalising import normalise
 from mnist_batch.reading import images
-from mnist_batch.schemas.bundle_facts import BegunFrom
+from mnist_batch.schemas.bundle_facts import BegunFrom, DatasetFacts
 from tests.support import ROOT
 from tests.support.processes import descendants
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from mnist_batch import versions
-from mnist_batch.learning.recipe import DatasetFacts, Recipe
+from mnist_batch.learning.recipe import Recipe
 from mnist_batch.models.ladder import Model, Optimizer
+from mnist_batch.schemas.bundle_facts import DatasetFacts
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)

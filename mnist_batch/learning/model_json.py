@@ -13,9 +13,9 @@ import pandas as pd
 from mnist_batch import versions
 from mnist_batch.learning import digits
 from mnist_batch.learning.evaluating import Evaluation
-from mnist_batch.learning.recipe import DatasetFacts, Recipe
+from mnist_batch.learning.recipe import Recipe
 from mnist_batch.models import calibrating
-from mnist_batch.schemas.bundle_facts import BundleFacts, DigitValidation, OwnScans, Training, Validation
+from mnist_batch.schemas.bundle_facts import BundleFacts, DatasetFacts, DigitValidation, OwnScans, Training, Validation
 
 
 def content(

@@ -7,7 +7,6 @@ from typing import Any
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
 from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, members_of
-from mnist_batch.schemas.bundle_facts import BegunFrom
 
 DEFAULT_MODEL = "hidden"
 REQUIRED: Any = MISSING  # the default of a field that has none
@@ -94,22 +93,6 @@ class Settings:
     def resources(self) -> dict[str, float]:
         """What Ray sets aside for each worker."""
         return {"CPU": self.cpus_per_worker, "GPU": self.gpus_per_worker}
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """The digits of a training, as far as they decide its weights.
-
-    ``data`` is where they are, ``digits`` how many are learned from, ``held_out`` how many are not. A fine-tuning
-    also learns from ``rehearsed`` digits of MNIST, and begins with the bundle ``begun_from``.
-    """
-
-    data: str
-    data_digest: str
-    digits: int
-    held_out: int
-    rehearsed: int | None = None
-    begun_from: BegunFrom | None = None
 
 
 def _check_model(name: str) -> None:

@@ -10,8 +10,7 @@ import numpy as np
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, epochs, fine_tuning, labelled
 from mnist_batch.learning.digits import Digits
-from mnist_batch.learning.recipe import DatasetFacts
-from mnist_batch.schemas.bundle_facts import OwnScans
+from mnist_batch.schemas.bundle_facts import DatasetFacts, OwnScans
 from mnist_batch.wording import counted
 
 BLOCK_SIZE = 5_000

@@ -84,7 +84,7 @@ def rebuild(
     is not there, or labels that do not fit its scans, and BooksError where its predictions are not those that were
     published.
     """
-    series.published_run(out, run_id)
+    series.published_run(out, run_id)  # a wrong id is reported before a lock is made for it
     with series.locked(out, run_id):  # against another report, and against discarding
         run, published = series.published_run(out, run_id)
         return run, _rebuilt(run, published, labels, ignore_unlisted_labels)

@@ -92,9 +92,13 @@ class BegunFrom:
     weights: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """On what a model was trained, and how; ``seeds`` and ``members`` are those of the nets that it averages."""
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The digits of a training, as far as they decide its weights.
+
+    ``data`` is where they are, ``digits`` how many are learned from, ``held_out`` how many are not. A fine-tuning
+    also learns from ``rehearsed`` digits of MNIST, and begins with the bundle ``begun_from``.
+    """
 
     data: str
     data_digest: str
@@ -102,6 +106,12 @@ class Training:
     held_out: int
     rehearsed: int | None = None
     begun_from: BegunFrom | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(DatasetFacts):
+    """On what a model was trained, and how; ``seeds`` and ``members`` are those of the nets that it averages."""
+
     model: str
     epochs: int
     batch_size: int
