@@ -4,9 +4,10 @@ import datetime
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -73,21 +74,13 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         if known:
             log.info("the sources have changed since run %s; this is run %s", run.run_id, following.run_id)
         begun = following if known else run
-        shards = scans.cut(listed, command.shard_size)
-        opened = Opened(
-            run_id=begun.run_id,
-            run_date=begun.run_date,
-            listing=listing,
-            **command.facts(listed),
-            scans=len(listed),
-            left_out=dict(left_out),
-            refused_before=(*known.refused_before, run.run_id) if isinstance(known, Opened) else (),
-            opened_at=now(),
-            listing_seconds=round(listing_seconds, 3),
-            schema_version=tables.VERSION,
-            shard_sizes=tuple(len(shard) for shard in shards),
-        )
-        _freeze(begun, opened, shards)
+        of_listing = {
+            "listing": listing,
+            "left_out": dict(left_out),
+            "listing_seconds": round(listing_seconds, 3),
+            "refused_before": (*known.refused_before, run.run_id) if isinstance(known, Opened) else (),
+        }
+        _freeze(begun, listed, command, of_listing)
         log.info("run %s: %s listed", begun.run_id, counted(listed.num_rows, "scan"))
         yield begun
 
@@ -96,7 +89,19 @@ def _find(command: Command) -> series.Found:
     return series.find_run(command.out, command.date, command.fingerprint, command.first)
 
 
-def _freeze(run: Run, opened: Opened, shards: Sequence[pa.Table]) -> None:
+def _freeze(run: Run, listed: pa.Table, command: Command, of_listing: Mapping[str, Any]) -> None:
+    """Freeze what was listed as the manifest of a run; ``of_listing`` are the facts of the listing."""
+    shards = scans.cut(listed, command.shard_size)
+    opened = Opened(
+        run_id=run.run_id,
+        run_date=run.run_date,
+        **command.facts(listed),
+        **of_listing,
+        scans=len(listed),
+        opened_at=now(),
+        schema_version=tables.VERSION,
+        shard_sizes=tuple(len(shard) for shard in shards),
+    )
     series.check_place(run, opened.listing, len(shards))
     try:
         run.freeze(shards, opened)
