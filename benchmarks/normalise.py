@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks import accuracy
-from mnist_batch.pixels import ink, normalising, strokes
+from mnist_batch.pixels import lines, normalising, paper, strokes
 from mnist_batch.reading import images
 
 RESULTS = Path(__file__).parent / "normalise.json"
@@ -32,10 +32,10 @@ KINDS = [
     "224 pixels, noisy",
 ]
 STAGES: dict[str, tuple[Any, str]] = {
-    "noise": (ink, "_noise"),
-    "paper": (ink, "_strength"),
-    "lines": (strokes, "lines_of"),
-    "pieces": (strokes, "digit_of"),
+    "noise": (paper, "noise_of"),
+    "paper": (paper, "strength_of"),
+    "lines": (lines, "readings"),
+    "pieces": (strokes, "readings"),
     "fitting": (normalising, "fit"),
 }
 
@@ -44,7 +44,7 @@ def seconds(pages: Sequence[accuracy.Grey]) -> float:
     """Processor seconds to normalise the pages once."""
     started = time.process_time()
     for page in pages:
-        normalising.normalise(page)
+        normalising.examine_all(page)
     return time.process_time() - started
 
 

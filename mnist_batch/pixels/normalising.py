@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink
+from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink, readings
 from mnist_batch.pixels.opencv import cv2
 
-VERSION = 1  # of everything done to a page before the model sees it; part of a run's fingerprint
+VERSION = 2  # of everything done to a page before the model sees it; part of a run's fingerprint
 SIDE = 28
 BOX = 20
 PALEST = 77  # of 255; strokes that averaging made weaker than this are not restored to full ink
@@ -50,6 +50,11 @@ def normalise(page: Grey) -> Grey:
 def examine(page: Grey) -> Normalised:
     """Normalise a grey page, and report where its ink is and how it was changed."""
     return fit(find_ink(page))
+
+
+def examine_all(page: Grey) -> list[Normalised]:
+    """Every reading of a grey page, normalised, the likeliest first; at least one."""
+    return [fit(ink) for ink in readings(page)] or [fit(None)]
 
 
 def fit(ink: Ink | None) -> Normalised:

@@ -1,0 +1,127 @@
+"""Strokes are kept where lines are only suspected, and a page has a second reading where the rules are in doubt."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from benchmarks import hard_cells
+from benchmarks.handwriting import Digits
+from mnist_batch.learning import digits
+from mnist_batch.pixels import ink
+from mnist_batch.pixels.normalising import SIDE, examine, examine_all, normalise
+
+Grey = NDArray[np.uint8]
+
+WRITTEN = Digits(*(array[:2000] for array in digits.mnist("test")))
+
+
+def kept(page: Grey, digit_ink: Grey) -> float:
+    """The share of a digit's ink that is taken for the digit in a page's first reading."""
+    first = ink.find_ink(page)
+    if first is None:
+        return 0.0
+    x, y, width, height = first.part
+    taken = np.zeros(page.shape, np.uint8)
+    taken[y : y + height, x : x + width] = cv2.resize(first.digit, (width, height), interpolation=cv2.INTER_NEAREST)
+    taken = cv2.dilate(taken, np.ones((3, 3), np.uint8))
+    return float(taken[digit_ink > 200].mean())
+
+
+def shares(name: str, count: int = 150) -> NDArray[np.float64]:
+    cells = hard_cells.cells(name, count, 11, WRITTEN)
+    return np.array([kept(hard_cells.grey_page(cell), cell.ink) for cell in cells])
+
+
+@pytest.mark.parametrize(("name", "lost"), [("cut out tightly", 0.05), ("a ring by hand", 0.02), ("on a rule", 0.05)])
+def test_no_stroke_of_a_digit_is_taken_for_a_line(name: str, lost: float) -> None:
+    assert (shares(name) < 0.93).mean() <= lost
+
+
+@pytest.mark.parametrize("digit", [2, 5, 7])
+def test_the_bar_of_a_digit_that_is_cut_out_tightly_stays(digit: int) -> None:
+    """A bar along the edge of its page was a line, and a 7 a 1."""
+    whole = []
+    for picture in WRITTEN.pictures[WRITTEN.labels == digit][:60]:
+        large = np.where(cv2.resize(picture, (84, 84), interpolation=cv2.INTER_CUBIC) > 127, 255, 0).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(large)
+        digit_ink = large[y : y + height, x : x + width]
+        whole.append(kept(255 - digit_ink, digit_ink))
+    assert (np.array(whole) > 0.97).mean() >= 0.97
+
+
+def test_a_line_that_may_be_a_stroke_gives_two_readings_and_a_plain_page_one() -> None:
+    seven = np.full((60, 40), 255, np.uint8)
+    seven[1:6, 1:39] = 0
+    cv2.line(seven, (32, 6), (14, 59), 0, 6)
+    first, second = examine_all(seven)
+    assert first.box is not None
+    assert second.box is not None
+    assert first.box[2:] == (38, 59)  # with its bar
+    assert second.box[3] < 59
+    page = np.full((64, 64), 230, np.uint8)
+    page[12:52, 12:52] -= cv2.resize(WRITTEN.pictures[0], (40, 40)) // 2
+    assert len(examine_all(page)) == 1
+    page[3:5] = 40  # a line that touches nothing
+    assert len(examine_all(page)) == 1
+
+
+def test_hardly_any_plain_page_has_a_second_reading() -> None:
+    doubtful = sum(len(examine_all(picture)) > 1 for picture in WRITTEN.pictures)
+    assert doubtful <= 0.01 * len(WRITTEN.pictures)
+
+
+LIKE = {
+    "a grid as black as the digit": 0.9,
+    "a scanner's streak": 0.95,
+    "a hard shadow": 0.95,
+    "a ring by hand": 0.97,
+    "a wide cut with a neighbour": 0.9,
+    "pink or green marker": 0.85,
+}
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_what_lies_on_a_digit_or_beside_it_is_left_out(name: str) -> None:
+    cells = hard_cells.cells(name, 100, 12, WRITTEN)
+    pairs = [(normalise(hard_cells.grey_page(cell)), normalise(cell.ink)) for cell in cells]
+    alike = np.array([_alike(one, other) for one, other in pairs])
+    assert (alike > 0.75).mean() >= LIKE[name]
+
+
+def _alike(one: Grey, other: Grey) -> float:
+    shifted = (np.roll(other, by, (0, 1)) for by in np.ndindex(3, 3))
+    rolled = np.roll(one, 1, (0, 1)).ravel()
+    return max(float(np.corrcoef(rolled, each.ravel())[0, 1]) for each in shifted) if one.any() else 0.0
+
+
+def turned(page: Grey) -> Grey:
+    return np.ascontiguousarray(page.T)
+
+
+def negative(page: Grey) -> Grey:
+    return 255 - page
+
+
+@pytest.mark.parametrize("change", [turned, negative])
+def test_a_grid_is_left_out_whatever_its_direction_and_polarity(change: Callable[[Grey], Grey]) -> None:
+    cells = hard_cells.cells("a grid as black as the digit", 40, 13, WRITTEN)
+    alike = [_alike(normalise(change(cell.page)), normalise(change(cell.ink))) for cell in cells]
+    if change is negative:
+        alike = [_alike(normalise(change(cell.page)), normalise(cell.ink)) for cell in cells]
+    assert np.mean(np.array(alike) > 0.75) >= 0.85
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90))))
+def test_any_page_has_one_to_a_few_readings_the_first_of_which_is_its_picture(page: Grey) -> None:
+    readings = examine_all(page)
+    assert 1 <= len(readings) <= 4
+    assert np.array_equal(readings[0].picture, examine(page).picture)
+    assert all(each.picture.shape == (SIDE, SIDE) for each in readings)
+    assert all(each.picture.any() for each in readings[1:])
