@@ -22,10 +22,11 @@ from sklearn.datasets import load_digits
 from jobs import session
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, shares
+from mnist_batch.models import answers as said_of
 from mnist_batch.models import bundle, calibrating, engines
-from mnist_batch.models.answers import answers_of
+from mnist_batch.models.answers import Others, answers_of, reconciled
 from mnist_batch.models.ladder import LADDER
-from mnist_batch.pixels.normalising import SIDE, normalise
+from mnist_batch.pixels.normalising import SIDE, examine_all, normalise
 from mnist_batch.reports import counting, plots
 
 Grey = NDArray[np.uint8]
@@ -146,13 +147,23 @@ class Reader:
         """Answers to normalised pages, uint8 (N, 28, 28)."""
         return self.answers(pictures, self.outputs(pictures))
 
+    def read_pages(self, pages: Sequence[Grey]) -> Answers:
+        """Answers to grey pages, by all readings of each."""
+        pictures, others = Others.split([[each.picture for each in examine_all(page)] for page in pages])
+        outputs = self.outputs(np.concatenate([pictures, others.pictures]))
+        temperature = calibrating.temperature_of(self.calibration)
+        return self._answers(reconciled(pictures, outputs, others, temperature), outputs[: len(pages)])
+
     def outputs(self, pictures: Grey) -> NDArray[np.float32]:
         """What the model puts out for each page, its classes and strangers."""
         return np.concatenate([self.engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
 
     def answers(self, pictures: Grey, outputs: NDArray[np.float32]) -> Answers:
         """What these outputs say of these pages."""
-        said = answers_of(pictures, outputs, calibrating.temperature_of(self.calibration))
+        return self._answers(answers_of(pictures, outputs, calibrating.temperature_of(self.calibration)), outputs)
+
+    @staticmethod
+    def _answers(said: said_of.Answers, outputs: NDArray[np.float32]) -> Answers:
         before = calibrating.tempered(outputs, 1).max(axis=1)
         return Answers(said.blank, said.refused, said.refusal, said.doubted, said.digit, said.confidence, before)
 
@@ -162,7 +173,7 @@ def measure(reader: Reader) -> dict[str, Any]:
     sets, confidence = {}, {}
     for name in [*SETS, "load_digits"]:
         found, labels = pages(name)
-        answers = reader.read(np.stack([normalise(page) for page in found]))
+        answers = reader.read_pages(found)
         sets[name] = {
             "pages": len(labels),
             "resized": float((reader.read(np.stack([resized(page) for page in found])).digit == labels).mean()),
@@ -252,7 +263,7 @@ def failures(reader: Reader) -> Grey:
     for name in WITH_CONFIDENCE:
         found, labels = pages(name)
         pictures = np.stack([normalise(page) for page in found])
-        answers = reader.read(pictures)
+        answers = reader.read_pages(found)
         for at in np.flatnonzero(answers.digit != labels):
             answer = "-" if answers.digit[at] < 0 else str(answers.digit[at])
             text = f"{labels[at]} read {answer}  {100 * answers.confidence[at]:.0f}%"
@@ -301,7 +312,7 @@ def curves(reader: Reader) -> dict[str, bytes]:
     made = {}
     for name, short in zip(WITH_CONFIDENCE, ("mnist", "load_digits"), strict=True):
         found, labels = pages(name)
-        answers = reader.read(np.stack([normalise(page) for page in found]))
+        answers = reader.read_pages(found)
         digit = pa.array(answers.digit, pa.int8(), mask=answers.digit < 0)
         counted = counting.Confidences()
         counted.add(pa.table({"label": pa.array(labels), "digit": digit, "confidence": answers.confidence}))

@@ -23,7 +23,7 @@ from benchmarks import doubtful_cells, legible_cells
 from benchmarks.handwriting import Cell, Digits, Grey, Random
 from mnist_batch.learning import digits
 from mnist_batch.models import bundle, calibrating
-from mnist_batch.models.answers import Answers, Model, ModelSpec
+from mnist_batch.models.answers import Answers, Model, ModelSpec, Others
 from mnist_batch.pixels import decoding, normalising
 
 RESULTS = Path(__file__).parent / "hard_cells.json"
@@ -113,10 +113,10 @@ class BundleReader:
         self.threshold = calibrating.threshold_for(opened.facts.calibration, TARGET_ERROR, opened.facts.architecture)
 
     def __call__(self, pages: Sequence[Grey]) -> Seen:
-        found = [normalising.examine(page) for page in pages]
-        pictures = np.stack([each.picture for each in found])
-        stray = np.array([each.stray for each in found])
-        return self.seen(pictures, self.model.answers(pictures), stray)
+        readings = [normalising.examine_all(page) for page in pages]
+        pictures, others = Others.split([[each.picture for each in page] for page in readings])
+        stray = np.array([first.stray for first, *_ in readings])
+        return self.seen(pictures, self.model.answers(pictures, others), stray)
 
     def seen(self, pictures: Grey, answers: Answers, stray: NDArray[np.bool_]) -> Seen:
         """Answers and decisions as ``predictions`` has them; ``stray`` is bool (N,)."""

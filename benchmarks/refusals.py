@@ -22,7 +22,6 @@ from benchmarks.accuracy import Reader, cell
 from mnist_batch import statuses
 from mnist_batch.learning import digits
 from mnist_batch.models import bundle, calibrating
-from mnist_batch.pixels.normalising import normalise
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -159,7 +158,7 @@ KINDS: dict[str, Callable[[Random], Grey]] = {
 
 def shares(pages: Sequence[Grey], reader: Reader) -> dict[str, float]:
     """The share of pages with each status, as ``predictions`` has it, and of those that the rule accepts."""
-    answers = reader.read(np.stack([normalise(page) for page in pages]))
+    answers = reader.read_pages(pages)
     threshold = calibrating.threshold_for(reader.calibration, TARGET_ERROR, reader.name)
     accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
     found = {name: answers.refused & (answers.refusal == kind) for kind, name in enumerate(statuses.REFUSALS)}

@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         page = inspection.page_of(given.scan, given.page)
         page_ink = ink.find_ink(page)
-        seen = normalising.fit(page_ink)
-        status, probabilities = inspection.answer(seen.picture, given.model or bundle.SHIPPED)
+        seen, *others = normalising.examine_all(page)
+        readings = [each.picture for each in (seen, *others)]
+        status, probabilities = inspection.answer(readings, given.model or bundle.SHIPPED)
         drawn = inspection.draw(
             page, page_ink, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
         )
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary: dict[str, Any] = {"found": status, "picture": given.out}
         for name, value in inspection.facts(seen).items():
             print(f"{name}: {value}")
+        if others:
+            print(f"readings of the ink: {len(readings)}; shown is the likeliest, and the answer weighs them all")
         if (done := isolated.normalisation_of(seen)) is not None:
             summary["normalisation"] = done
         if status != Status.OK:

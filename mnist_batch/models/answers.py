@@ -1,6 +1,7 @@
 """The answers of a model to pictures: digit or refusal, confidence, and the decision of a rule."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mnist_batch.pixels import decoding, normalising
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import MEANINGS, REFUSALS, Status
 
+OTHERS_WEIGH = 0.5  # of what the likeliest reading of a page's ink weighs in its answer
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``REFUSALS``
 
 
@@ -69,6 +71,22 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Others:
+    """Less likely readings of some pages: ``pictures``, uint8 (M, 28, 28), and ``of``, int64 (M,), the page of each."""
+
+    pictures: NDArray[np.uint8]
+    of: NDArray[np.int64]
+
+    @classmethod
+    def split(cls, readings: Sequence[Sequence[NDArray[np.uint8]]]) -> tuple[NDArray[np.uint8], "Others"]:
+        """The likeliest picture of each page, uint8 (N, 28, 28), and the others, of the pictures of N > 0 pages."""
+        first = np.stack([pictures[0] for pictures in readings])
+        others = [picture for pictures in readings for picture in pictures[1:]]
+        of = np.repeat(np.arange(len(readings)), [len(pictures) - 1 for pictures in readings])
+        return first, cls(np.stack(others) if others else first[:0], of)
+
+
+@dataclass(frozen=True)
 class Model:
     """A loaded model: what computes its outputs, its bundle's digest, and the temperature of its confidence."""
 
@@ -87,10 +105,14 @@ class Model:
         temperature = calibrating.temperature_of(opened.facts.calibration)
         return cls(ENGINES[spec.engine](opened), opened.digest, temperature)
 
-    def answers(self, pictures: NDArray[np.uint8]) -> Answers:
-        """What the model says of normalised pages, uint8 (N, 28, 28), ink = 255."""
-        outputs = self.engine(pictures) if len(pictures) else np.empty((0, tables.CLASSES), np.float32)
-        return answers_of(pictures, outputs, self.temperature)
+    def answers(self, pictures: NDArray[np.uint8], others: Others | None = None) -> Answers:
+        """What the model says of normalised pages, uint8 (N, 28, 28), ink = 255, and of other readings of them."""
+        if not len(pictures):
+            return answers_of(pictures, np.empty((0, tables.CLASSES), np.float32), self.temperature)
+        if others is None or not len(others.pictures):
+            return answers_of(pictures, self.engine(pictures), self.temperature)
+        outputs = self.engine(np.concatenate([pictures, others.pictures]))
+        return reconciled(pictures, outputs, others, self.temperature)
 
 
 def answers_of(pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: float) -> Answers:
@@ -103,6 +125,23 @@ def answers_of(pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: 
     )
 
 
+def reconciled(pictures: NDArray[np.uint8], outputs: NDArray[Any], others: Others, temperature: float) -> Answers:
+    """The answer to the mean of each page's readings; one that some reading alone would not give is doubted.
+
+    ``outputs`` are the model's for the pictures and then for the others.
+    """
+    first, second = outputs[: len(pictures)].astype(np.float64), outputs[len(pictures) :]
+    weights = np.ones(len(pictures))
+    np.add.at(first, others.of, OTHERS_WEIGH * second)
+    np.add.at(weights, others.of, OTHERS_WEIGH)
+    answers = answers_of(pictures, first / weights[:, None], temperature)
+    readers = np.concatenate([np.arange(len(pictures)), others.of])
+    alone = answers_of(np.concatenate([pictures, others.pictures]), outputs, temperature).digit
+    doubted = answers.doubted.copy()
+    np.logical_or.at(doubted, readers, alone != answers.digit[readers])
+    return replace(answers, doubted=doubted)
+
+
 def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_images: bool = False) -> pa.Table:
     """Answer the pictures of ``batch``: its rows without the pictures, with the columns of ``predictions``.
 
@@ -111,7 +150,7 @@ def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_i
     """
     read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
-    answers = model.answers(pictures)
+    answers = model.answers(pictures, _others_of(batch, read))
     scored, count = answers.digit >= 0, len(batch)
     batch = _with_statuses(batch, read[~scored], [status for status in answers.statuses if status != Status.OK])
     decisions = np.full(count, "review", object)
@@ -132,7 +171,7 @@ def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_i
         "model": pa.array([model.digest] * count, pa.string()),
         "image": _spread(_as_png(pictures, keep_images), read, count),
     }
-    table = batch.drop_columns(["picture", "stray"])
+    table = batch.drop_columns(["picture", "others", "stray"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
@@ -169,6 +208,13 @@ def _as_png(pictures: NDArray[np.uint8], keep: bool) -> pa.Array:
     if not keep:
         return pa.nulls(len(pictures), pa.binary())
     return pa.array([decoding.encode(picture) for picture in pictures], pa.binary())
+
+
+def _others_of(batch: pa.Table, read: NDArray[np.int64]) -> Others:
+    """The other readings of the rows ``read`` of a batch; ``of`` counts these rows."""
+    lists = batch["others"].take(pa.array(read)).combine_chunks()
+    flat = pa.table({"picture": lists.flatten()})
+    return Others(images_of(flat), lists.value_parent_indices().to_numpy().astype(np.int64))
 
 
 def images_of(batch: pa.Table) -> NDArray[np.uint8]:

@@ -205,13 +205,14 @@ class _Page(NamedTuple):
     status: Status
     reason: str | None
     picture: bytes
+    others: list[bytes]
     normalisation: dict[str, Any] | None
     stray: bool
     content: bytes | None
 
 
 def _unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> _Page:
-    return _Page(row, page, status, reason, bytes(tables.IMAGE_BYTES), None, False, content)
+    return _Page(row, page, status, reason, bytes(tables.IMAGE_BYTES), [], None, False, content)
 
 
 _FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
@@ -254,11 +255,14 @@ def preprocess(
 def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes) -> _Page:
     """Decode and normalise a page; one that cannot be read does not affect the others."""
     try:
-        seen = normalising.examine(read_page())
+        seen, *others = normalising.examine_all(read_page())
     except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
         return _unread(row, page, *_status_and_reason(error), content)
     status, reason = (Status.OK, None) if seen.picture.any() else (Status.BLANK, MEANINGS[Status.BLANK])
-    return _Page(row, page, status, reason, seen.picture.tobytes(), normalisation_of(seen), seen.stray, content)
+    others_seen = [other.picture.tobytes() for other in others]
+    return _Page(
+        row, page, status, reason, seen.picture.tobytes(), others_seen, normalisation_of(seen), seen.stray, content
+    )
 
 
 def _status_and_reason(error: Exception) -> tuple[Status, str]:

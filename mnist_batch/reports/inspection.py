@@ -1,5 +1,6 @@
 """How one page is read, as a picture: where its ink is, what of it is the digit, and what the model sees."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from mnist_batch import figures
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing
 from mnist_batch.models import bundle, vetting
-from mnist_batch.models.answers import Model, ModelSpec
+from mnist_batch.models.answers import Model, ModelSpec, Others
 from mnist_batch.pixels.ink import Grey, Ink
 from mnist_batch.pixels.normalising import Normalised
 from mnist_batch.pixels.opencv import cv2
@@ -39,10 +40,10 @@ def page_of(scan: str, number: int) -> Grey:
         raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
 
 
-def answer(picture: Grey, model: str) -> tuple[Status, NDArray[np.float32]]:
-    """The status and probabilities, float32 (10,), that a bundle gives a picture, uint8 (28, 28)."""
+def answer(readings: Sequence[Grey], model: str) -> tuple[Status, NDArray[np.float32]]:
+    """A bundle's status and probabilities, float32 (10,), for a page's readings, uint8 (28, 28), likeliest first."""
     vetting.vet(bundle.open_bundle(model))
-    answers = Model.open(ModelSpec(model)).answers(picture[None])
+    answers = Model.open(ModelSpec(model)).answers(*Others.split([readings]))
     return answers.statuses[0], answers.probabilities[0]
 
 

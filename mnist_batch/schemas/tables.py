@@ -82,6 +82,7 @@ PREPROCESSED = pa.schema(
         pa.field("label", pa.int8()),
         pa.field("content", pa.binary(16)),
         pa.field("picture", pa.binary(IMAGE_BYTES), nullable=False),
+        pa.field("others", pa.list_(pa.binary(IMAGE_BYTES)), nullable=False),  # less likely readings of the ink
         pa.field("normalisation", NORMALISATION),
         pa.field("stray", pa.bool_(), nullable=False),
     ]

@@ -1,5 +1,6 @@
 """The two actors called directly, with a model whose answers are known by construction."""
 
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,25 @@ def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -
         "whole.png": "accept",
     }
     assert "stray" not in rows.column_names
+
+
+def test_a_page_that_reads_in_two_ways_is_answered_and_for_review(tmp_path: Path) -> None:
+    """A 7 cut out tightly: its bar may be a line. The page after it reads in one way."""
+    seven, plain = np.full((60, 40), 255, np.uint8), np.full((110, 110), 240, np.uint8)
+    seven[1:6, 1:39] = seven[6:59, 18:24] = 0
+    plain[20:90, 40:70] = 40
+    for name, page in (("a", seven), ("b", plain)):
+        (tmp_path / f"{name}.png").write_bytes(images.encode(page))
+    pages = isolated.preprocess(listed(tmp_path))
+    assert [len(others) for others in pages["others"].to_pylist()] == [1, 0]
+    with closing(isolated.Reader()) as reader:
+        assert reader.read(listed(tmp_path)).equals(pages)
+    outputs = np.eye(10, dtype=np.float32)[[7, 1, 1]]  # of the two pages, then of the other reading
+    rows = answers.answer(pages, Model(lambda _: outputs, "m"), threshold=0.5)
+    assert rows["digit"].to_pylist() == [7, 1]
+    assert rows["confidence"].to_pylist() == pytest.approx([2 / 3, 1])
+    assert rows["decision"].to_pylist() == ["review", "accept"]
+    assert "others" not in rows.column_names
 
 
 def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_path: Path, ruler: str) -> None:
