@@ -116,9 +116,8 @@ def pages(name: str, most: int = 10_000) -> tuple[list[Grey], NDArray[np.int8]]:
     if name == "load_digits":
         found = load_digits()
         return list((found.images * 15.9).astype(np.uint8)[:most]), found.target.astype(np.int8)[:most]
-    pictures, labels = (array[:most] for array in digits.mnist("test"))
-    random = np.random.default_rng(0)
-    return [SETS[name](picture, random) for picture in pictures], labels
+    mnist, random = digits.mnist("test"), np.random.default_rng(0)
+    return [SETS[name](picture, random) for picture in mnist.images[:most]], mnist.labels[:most]
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ def trust(reader: Reader, answers: Answers, labels: NDArray[np.int8]) -> dict[st
         name: calibrating.expected_calibration_error(confidence[read], right[read])
         for name, confidence in (("uncalibrated", answers.uncalibrated), ("calibrated", answers.confidence))
     }
-    targets = {}
+    targets: dict[str, dict[str, int] | None] = {}
     for target in TARGETS:
         try:
             threshold = calibrating.threshold_for(reader.calibration, target, reader.name)
@@ -316,9 +315,8 @@ def curves(reader: Reader) -> dict[str, bytes]:
         digit = pa.array(answers.digit, pa.int8(), mask=answers.digit < 0)
         counted = counting.Confidences()
         counted.add(pa.table({"label": pa.array(labels), "digit": digit, "confidence": answers.confidence}))
-        totals = {"accepted_labelled": 0, "labelled": len(labels)}
         made[f"reliability_{short}.png"] = plots.reliability(counted.calibration())
-        made[f"risk_{short}.png"] = plots.risk(counted.risk_coverage(), totals, None)
+        made[f"risk_{short}.png"] = plots.risk(counted.risk_coverage())
     return made
 
 

@@ -154,7 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as folder:
         scans, out = Path(folder, "forms"), Path(folder, "calm")
-        write_forms(Path(folder), *(array[: given.scans] for array in digits.mnist("test")))
+        images, labels = digits.mnist("test")
+        write_forms(Path(folder), images[: given.scans], labels[: given.scans])
         if score(scans, given.model, out).wait() != 0:
             print(f"scoring with --model {given.model} does not work undisturbed; make demo makes one", file=sys.stderr)
             return 2

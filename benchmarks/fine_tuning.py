@@ -55,8 +55,8 @@ def judged(made: bundle.Bundle, theirs: tuple[Grey, NDArray[np.int8]], cells: Gr
     """The shares of other writers' digits and MNIST test that a bundle reads correctly, and of cells it refuses."""
     engine, mnist = engines.OnnxEngine(made), digits.mnist("test")
     return {
-        "others": validating.validate(engine(theirs[0]), theirs[1])["accuracy"],
-        "mnist": validating.validate(engine(mnist[0]), mnist[1])["accuracy"],
+        "others": validating.validate(engine(theirs[0]), theirs[1]).accuracy,
+        "mnist": validating.validate(engine(mnist[0]), mnist[1]).accuracy,
         "refused": float((answers.refusals_of(engine(cells)) >= 0).mean()),
     }
 
@@ -93,7 +93,9 @@ def main() -> None:
     for count in given.scans:
         for how in HOW:
             made = trained(how, [own[at] for at in order[:count]], given.folder)
-            held = {"correct": made.facts.validation.correct, "held_out": made.facts.validation.digits}
+            validation = made.facts.validation
+            assert validation is not None
+            held = {"correct": validation.correct, "held_out": validation.digits}
             results.append({"scans": count, "how": f"`{how}`", **held, **source, **judged(made, theirs, cells)})
     print(table(results))
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in results))

@@ -107,10 +107,10 @@ def enlarged(picture: Grey, height: float) -> Cover:
     factor = height / max(box.shape[0], box.shape[1] / 1.3)
     size = max(2, round(box.shape[1] * factor)), max(2, round(box.shape[0] * factor))
     if factor <= 1:
-        return cv2.resize(box, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        return np.asarray(cv2.resize(box, size, interpolation=cv2.INTER_AREA) / np.float32(255), np.float32)
     large = cv2.resize(box, size, interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
     smooth = cv2.GaussianBlur(large, (0, 0), 0.35 * factor, borderType=cv2.BORDER_CONSTANT)
-    return ((smooth - 0.45) * min(factor, 4) + 0.5).clip(0, 1)
+    return np.asarray(((smooth - 0.45) * min(factor, 4) + 0.5).clip(0, 1), np.float32)
 
 
 def redrawn(picture: Grey, height: float, thickness: float, fades_to: float = 1, at_start: bool = False) -> Cover:
@@ -182,7 +182,7 @@ def stroke(size: tuple[int, int], points: ArrayLike, thickness: float) -> Cover:
     page = np.zeros((size[0] * FINE, size[1] * FINE), np.uint8)
     path = np.round(np.asarray(points, np.float64) * FINE).astype(np.int32)
     cv2.polylines(page, [path.reshape(-1, 1, 2)], False, 255, max(1, round(thickness * FINE)))
-    return np.asarray(cv2.resize(page, size[::-1], interpolation=cv2.INTER_AREA), np.float32) / 255
+    return np.asarray(cv2.resize(page, size[::-1], interpolation=cv2.INTER_AREA) / np.float32(255), np.float32)
 
 
 def loop(middle: tuple[float, float], radii: tuple[float, float], random: Random, turn: float = 1) -> NDArray[Any]:

@@ -127,7 +127,8 @@ class BundleReader:
 def readable(reader: Reader) -> Digits:
     """The digits of MNIST test that a reader reads as their label when nothing is done to them."""
     pictures, labels = digits.mnist("test")
-    right = np.concatenate([reader(pictures[at : at + 1000]).digit for at in range(0, len(pictures), 1000)]) == labels
+    read = [reader([*pictures[at : at + 1000]]).digit for at in range(0, len(pictures), 1000)]
+    right = np.concatenate(read) == labels
     return Digits(pictures[right], labels[right])
 
 
@@ -174,7 +175,7 @@ def totals(results: dict[str, dict[str, Any]]) -> dict[str, float | None]:
     void = [found for found in results.values() if found["right_is"] == "nothing"]
 
     def share(kinds: list[dict[str, Any]], part: str, whole: str) -> float:
-        return sum(found[part] for found in kinds) / max(1, sum(found[whole] for found in kinds))
+        return float(sum(found[part] for found in kinds) / max(1, sum(found[whole] for found in kinds)))
 
     return {
         "read": share(valid, "right", "cells"),

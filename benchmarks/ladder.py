@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 from jobs import session
+from mnist_batch.learning.recipe import Recipe
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.schemas.bundle_facts import BundleFacts
 
@@ -73,7 +74,7 @@ def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:
 
     precision = "bfloat16" if LADDER[model].augmented else "float32"
     chosen = {"model": model, "epochs": epochs, "workers": 2, "seed": seed, "precision": precision}
-    recipe = training.Recipe.completed(chosen)
+    recipe = Recipe.completed(chosen)
     with tempfile.TemporaryDirectory() as folder:
         results = results_of(training.train(recipe, f"{folder}/{model}").facts, Path(folder, model))
     print(json.dumps(results), flush=True)

@@ -222,7 +222,7 @@ def _stamp(random: Random, size: tuple[int, int]) -> Cover:
     cv2.rectangle(stamp, *corners, 255, 2, cv2.LINE_AA)
     turn = cv2.getRotationMatrix2D((130, 130), random.uniform(-35, 35), 1)
     turn[:, 2] += np.array(size[::-1]) / 2 - 130 + random.uniform(-40, 40, 2)
-    return cv2.warpAffine(stamp, turn, size[::-1], flags=cv2.INTER_LINEAR) / np.float32(255)
+    return np.asarray(cv2.warpAffine(stamp, turn, size[::-1], flags=cv2.INTER_LINEAR) / np.float32(255), np.float32)
 
 
 def highlighted(random: Random, digits: Digits) -> Cell:
@@ -234,5 +234,6 @@ def highlighted(random: Random, digits: Digits) -> Cell:
     at = (rows[0] + rows[1]) / 2 * high
     band = stroke(sheet.shape, [(-20, at), (wide * random.uniform(0.5, 1.2), at)], (rows[1] - rows[0]) * high)
     colour = np.array([[210, 145, 255], [140, 250, 150]][int(random.integers(2))], np.float32) + random.uniform(-20, 10)
-    page = np.repeat(sheet.levels[..., None], 3, axis=2) * (1 - band[..., None] * (1 - colour.clip(0, 255) / 255))
+    page = np.repeat(sheet.levels[..., None], 3, axis=2)
+    page *= 1 - band[..., None] * (1 - colour.clip(0, 255) / np.float32(255))
     return Cell(grainy(page, random, 2), label, as_grey(sheet.ink))

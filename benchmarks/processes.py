@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,10 +69,10 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
     seconds = time.monotonic() - started
     if job.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {job.returncode}:\n{log.read_text()[-2000:]}")
-    by_process: Counter[str] = Counter()
+    by_process: defaultdict[str, float] = defaultdict(float)
     for process, taken in cpu.items():
         by_process[named[process]] += taken
-    return Usage(seconds, by_process.total(), peak, driver, first_seconds or seconds, by_process)
+    return Usage(seconds, sum(by_process.values()), peak, driver, first_seconds or seconds, by_process)
 
 
 def module(name: str, *arguments: str) -> list[str]:

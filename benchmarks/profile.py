@@ -8,8 +8,8 @@ Scores few scans and many and prints, as benchmarks/profile.md shows it, the CPU
 import argparse
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import processes, scoring
@@ -30,13 +30,13 @@ def kind_of(command: str) -> str:
     return next((kind for mark, kind in KINDS.items() if mark in command), "Ray")
 
 
-def profile(scans: Path, model: str, folder: Path) -> tuple[float, Counter[str]]:
+def profile(scans: Path, model: str, folder: Path) -> tuple[float, Mapping[str, float]]:
     """Seconds of a job, and the CPU seconds of its kinds of process."""
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     command = processes.module("jobs.score", str(scans), "--model", model, "--out", str(out))
     usage = processes.measured(command, folder / "log", out)
-    taken: Counter[str] = Counter()
+    taken: defaultdict[str, float] = defaultdict(float)
     for process, seconds in usage.by_process.items():
         taken[kind_of(process)] += seconds
     return usage.seconds, taken
@@ -59,8 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     (least, before), (most, after) = found
     scans_more = many - few
     print(f"| CPU seconds of | {few:,} scans | {many:,} scans | a scan more, µs |\n|---|---|---|---|")
-    for kind, seconds in after.most_common():
-        print(f"| {kind} | {before[kind]:.1f} | {seconds:.1f} | {1e6 * (seconds - before[kind]) / scans_more:.0f} |")
+    for kind, seconds in sorted(after.items(), key=lambda each: -each[1]):
+        print(
+            f"| {kind} | {before.get(kind, 0):.1f} | {seconds:.1f} | {1e6 * (seconds - before.get(kind, 0)) / scans_more:.0f} |"
+        )
     print(f"| seconds, all of it | {least:.1f} | {most:.1f} | {1e6 * (most - least) / scans_more:.0f} |")
 
 

@@ -161,8 +161,8 @@ def shares(pages: Sequence[Grey], reader: Reader) -> dict[str, float]:
     answers = reader.read_pages(pages)
     threshold = calibrating.threshold_for(reader.calibration, TARGET_ERROR, reader.name)
     accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
-    found = {name: answers.refused & (answers.refusal == kind) for kind, name in enumerate(statuses.REFUSALS)}
-    found = {"blank": answers.blank, **found, "ok": answers.digit >= 0, "accepted": accepted}
+    refused = {str(name): answers.refused & (answers.refusal == at) for at, name in enumerate(statuses.REFUSALS)}
+    found = {"blank": answers.blank, **refused, "ok": answers.digit >= 0, "accepted": accepted}
     return {name: float(rows.mean()) for name, rows in found.items()}
 
 

@@ -31,6 +31,7 @@ from jobs import session
 from mnist_batch.intake import listing, scans, spread
 from mnist_batch.models import bundle
 from mnist_batch.runs.run import Run
+from tests.support import run_facts
 
 RESULTS = Path(__file__).parent / "scaling.json"
 SCANS = (10**6, 10**7, 10**8, 10**9)
@@ -108,7 +109,7 @@ def measure_listing(folder: Path) -> tuple[float, float]:
     ray.shutdown()
     started = time.monotonic()
     scans.digest(listed)
-    Run(str(folder / "frozen"), "run", "2026-01-01").freeze(scans.cut(listed), {})
+    Run(str(folder / "frozen"), "run", "2026-01-01").freeze(scans.cut(listed), run_facts.opened())
     return collecting + (time.monotonic() - started) / LISTED, alone
 
 

@@ -77,7 +77,7 @@ def seconds_to(line: Line, goal: float) -> float | None:
     """
     for taken, share in zip(accumulate(line["epoch_seconds"]), line["validation_accuracy"], strict=True):
         if share >= goal:
-            return fixed_seconds(line) + taken
+            return fixed_seconds(line) + float(taken)
     return None
 
 

@@ -1,7 +1,6 @@
 """What Ray Data takes for nothing: its import, its start, an actor of each of two kinds, its end."""
 
 import logging
-import sys
 
 import pyarrow as pa
 import ray
@@ -30,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

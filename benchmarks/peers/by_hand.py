@@ -42,7 +42,7 @@ def work(paths: list[str], bundle: str, part: str) -> None:
             cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
             for path in paths[start : start + BATCH_SIZE]
         )
-        outputs = session.run(None, {name: np.stack([normalise(page) for page in pages])})[0]
+        outputs = session.run(None, {name: np.stack([normalise(np.asarray(page)) for page in pages])})[0]
         digits.append(outputs[:, :CLASSES].argmax(axis=1))
     pq.write_table(pa.table({"path": paths, "digit": np.concatenate(digits)}), part)
 

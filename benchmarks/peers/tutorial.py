@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import keras
+import numpy as np
 import pandas as pd
 
 from mnist_batch.pixels.normalising import normalise
@@ -16,7 +17,7 @@ def main(scans: str, bundle: str, out: str, files: str) -> None:
     model = keras.saving.load_model(f"{bundle}/model.keras")
     rows = []
     for path in sorted(Path(scans).rglob("*.png"))[: int(files)]:
-        picture = normalise(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+        picture = normalise(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
         outputs = model.predict(picture[None], verbose=0)
         rows.append((str(path), int(outputs[0, :CLASSES].argmax())))
     Path(out).mkdir()

@@ -105,10 +105,10 @@ def _bars(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def risk(curve: pa.Table, totals: Totals, target_error: float | None) -> bytes:
+def risk(curve: pa.Table, totals: Totals | None = None, target_error: float | None = None) -> bytes:
     """The share of wrong answers by the share accepted, as PNG, from a ``risk_coverage`` with labels.
 
-    If the run has a rule, a dot shows what it accepted and a line shows its target error.
+    Of a run with a rule, a dot shows what it accepted and a line shows its target error.
     """
     rows = [row for row in curve.to_pylist() if row["accepted"]]
     figure = new_figure(6, 4)
@@ -116,7 +116,7 @@ def risk(curve: pa.Table, totals: Totals, target_error: float | None) -> bytes:
     axes.plot([row["coverage"] for row in rows], [row["risk"] for row in rows], marker="o", ms=3, color=BLUE)
     if target_error is not None:
         axes.axhline(target_error, color=RED, lw=1, ls="--")
-    if accepted := totals.accepted_labelled:
+    if totals and (accepted := totals.accepted_labelled):
         axes.plot(accepted / rows[0]["accepted"], (totals.accepted_errors or 0) / accepted, "o", ms=8, color=RED)
     axes.set(xlabel="accepted, % of the labelled answers", ylabel="wrong, % of the accepted", xlim=(None, 1.01))
     axes.set_ylim(0, max(axes.get_ylim()[1], 0.001))
