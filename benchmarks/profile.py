@@ -60,9 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     scans_more = many - few
     print(f"| CPU seconds of | {few:,} scans | {many:,} scans | a scan more, µs |\n|---|---|---|---|")
     for kind, seconds in sorted(after.items(), key=lambda each: -each[1]):
-        print(
-            f"| {kind} | {before.get(kind, 0):.1f} | {seconds:.1f} | {1e6 * (seconds - before.get(kind, 0)) / scans_more:.0f} |"
-        )
+        more = seconds - before.get(kind, 0)
+        print(f"| {kind} | {seconds - more:.1f} | {seconds:.1f} | {1e6 * more / scans_more:.0f} |")
     print(f"| seconds, all of it | {least:.1f} | {most:.1f} | {1e6 * (most - least) / scans_more:.0f} |")
 
 
