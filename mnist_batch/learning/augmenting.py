@@ -1,8 +1,8 @@
 """MNIST digits as scanners might see them, to train on.
 
 A digit may be rewritten in a style that is rare in MNIST, bent and slanted, made thinner or thicker. It is then set
-into a cell of some paper, ink and light, with what is left of a box around it at times, blurred, made noisy, and
-normalised as scans are. So a model learns from what normalisation leaves.
+into a cell of some paper, ink and light, with something beside it or what is left of a box around it at times, blurred,
+made noisy, and normalised as scans are. So a model learns from what normalisation leaves, if that is still the digit.
 """
 
 from typing import NamedTuple
@@ -10,13 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.learning import styles
+from mnist_batch.learning import clutter, styles
 from mnist_batch.learning.digits import Digits
 from mnist_batch.learning.negatives import NEGATIVES, Negative
-from mnist_batch.pixels.normalising import SIDE, normalise
+from mnist_batch.pixels.normalising import SIDE, Normalised, examine
 from mnist_batch.pixels.opencv import cv2
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself is not forgotten
+CUT_TIGHTLY, BESIDE = 0.06, 0.12  # the shares of a digit's cells without margin, and with something beside it
+READABLE, KEPT = 0.2, 0.55  # how much of a digit or a negative normalisation has to leave so that it is learned
 LEVELS = np.arange(256)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -50,41 +52,79 @@ def augment(share: Digits, random: np.random.Generator) -> Lesson:
     classes = [share.labels]
     for negative in NEGATIVES:
         count = negative.among(len(share.labels))
-        views += [draw_negative(negative, share.images, random, bends) for _ in range(count)]
+        views += [draw_negative(negative, share, random, bends) for _ in range(count)]
         classes.append(np.full(count, negative.output, np.int8))
     return Lesson(np.stack(views) if views else share.images, np.concatenate(classes))
 
 
 def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
     written = styles.restyled(image, label, random)
-    return _view(written, random, bends, AS_IT_IS if written is image else 0)
+    bent = _bent(written, random, bends)
+    if written is image and random.random() < AS_IT_IS:
+        return _drawn(bent, SIDE, SIDE, random, 8, 0.12, 0.1)
+    ink = _in_a_cell(bent, random, 7)
+    if random.random() < CUT_TIGHTLY:
+        ink = _cut_tightly(ink, random)
+    others = clutter.beside(ink, random) if random.random() < BESIDE else None
+    seen = examine(_scanned(ink, random, others))
+    return seen.picture if _likeness(seen, ink) >= READABLE else bent
 
 
-def draw_negative(negative: Negative, images: Grey, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
-    """A view of a negative; drawn again if only an upright stroke is left of it, which is a 1."""
-    while _upright(view := _view(negative.draw(images, random), random, bends, 0)):
-        pass
-    return view
+def _cut_tightly(ink: Grey, random: np.random.Generator) -> Grey:
+    x, y, width, height = cv2.boundingRect(cv2.threshold(ink, 64, 255, cv2.THRESH_BINARY)[1])
+    (left, top), (right, foot) = np.maximum([x, y] - (margin := random.integers(0, 3, (2, 2)))[0], 0), margin[1]
+    return np.ascontiguousarray(ink[top : y + height + foot, left : x + width + right])
 
 
-def _upright(picture: Grey) -> bool:
-    ink = (picture > 64).astype(np.uint8)
+def draw_negative(negative: Negative, digits: Digits, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
+    """A view of a negative; drawn again where normalisation leaves something else of it, or only a stroke, a 1."""
+    while True:
+        ink = _in_a_cell(_bent(negative.draw(digits, random), random, bends), random, 14)
+        seen = examine(_scanned(ink, random))
+        if _likeness(seen, ink) >= KEPT and not _is_one(seen.picture):
+            return seen.picture
+
+
+def _likeness(seen: Normalised, ink: Grey) -> float:
+    """How much of what normalisation leaves and of the ink of the cell is common to both, of 1."""
+    if seen.box is None:
+        return 0
+    x, y, width, height = seen.box
+    left, top, wide, high = cv2.boundingRect(seen.picture)
+    part = ink[y : y + height, x : x + width]
+    there = cv2.resize(part, (wide, high), interpolation=cv2.INTER_AREA)
+    left_out = (_sum(ink) - _sum(part)) * (wide * high / (width * height))
+    picture = seen.picture[top : top + high, left : left + wide]
+    return _sum(cv2.min(picture, there)) / (_sum(cv2.max(picture, there)) + left_out)
+
+
+def _sum(picture: Grey) -> float:
+    return float(cv2.sumElems(picture)[0])
+
+
+def _is_one(picture: Grey) -> bool:
+    """Whether all ink is one upright or slanted stroke."""
+    ink = cv2.threshold(picture, 64, 1, cv2.THRESH_BINARY)[1]
     _, _, width, height = cv2.boundingRect(ink)
-    filled = cv2.countNonZero(ink) > 0.7 * width * height
-    return bool(height >= 14 and (width <= 8 or (filled and width <= 0.65 * height)))
+    found = cv2.moments(ink, True)
+    across, down, both = found["mu20"], found["mu02"], found["mu11"]
+    spread = np.hypot(across - down, 2 * both)
+    thin = across + down - spread < 0.16 * (across + down + spread)  # the variances across and along the stroke
+    return bool(height >= 14 and (width <= 8 or (thin and down > 0.5 * across)))
 
 
-def _view(picture: Grey, random: np.random.Generator, bends: NDArray[np.float32], as_it_is: float) -> Grey:
-    if random.random() < 0.6:
-        bend = bends[random.integers(len(bends))] * random.uniform(0.3, 1.0)
-        picture = cv2.remap(picture, bend[0] + _COLUMNS, bend[1] + _ROWS, cv2.INTER_CUBIC)
-    if random.random() < as_it_is:
-        return _drawn(picture, SIDE, SIDE, random, 8, 0.12, 0.1)
-    height = int(random.choice([random.integers(7, 20), random.integers(20, 44)], p=[0.25, 0.75]))
+def _bent(picture: Grey, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
+    if random.random() >= 0.6:
+        return picture
+    bend = bends[random.integers(len(bends))] * random.uniform(0.3, 1.0)
+    return np.asarray(cv2.remap(picture, bend[0] + _COLUMNS, bend[1] + _ROWS, cv2.INTER_CUBIC), np.uint8)
+
+
+def _in_a_cell(picture: Grey, random: np.random.Generator, smallest: int) -> Grey:
+    """Draw a picture somewhere in a square cell, digits being at least so many pixels high there."""
+    height = int(random.integers(smallest, 20) if random.random() < 0.25 else random.integers(20, 44))
     side = int(height * random.uniform(1.15, 2.2)) + 2
-    ink = _drawn(picture, height * SIDE // 20, side, random, 12, 0.2, 0.18)
-    view = normalise(_scanned(ink, random))
-    return view if view.any() else picture
+    return _penned(_drawn(picture, height * SIDE // 20, side, random, 12, 0.2, 0.18), random)
 
 
 _COLUMNS, _ROWS = (grid.astype(np.float32) for grid in np.meshgrid(np.arange(SIDE), np.arange(SIDE)))
@@ -118,39 +158,57 @@ def _drawn(
     return np.asarray(cv2.LUT(drawn, ((LEVELS - 127.5) * steeper + 127.5).clip(0, 255).astype(np.uint8)), np.uint8)
 
 
-def _scanned(ink: Grey, random: np.random.Generator) -> Grey:
-    """Draw ink, 255 where it is full, as a grey cell on some paper."""
-    side = len(ink)
-    chance = random.random(8)
+def _scanned(ink: Grey, random: np.random.Generator, others: Grey | None = None) -> Grey:
+    """Draw ink, 255 where it is full, as a grey cell on some paper, with ``others`` that is no part of it."""
+    high, wide = ink.shape
+    chance = random.random(5)
+    paper = random.uniform(120, 255)
+    contrast = random.uniform(0.12, 1.0) * paper
+    cell = np.full((high, wide), paper, np.float32)
+    if chance[0] < 0.25:  # uneven light
+        tilt = random.uniform(-0.35, 0.35, 2) * contrast
+        cell += np.linspace(-1, 1, high, dtype=np.float32)[:, None] * tilt[0]
+        cell += np.linspace(-1, 1, wide, dtype=np.float32)[None, :] * tilt[1]
+    if chance[1] < 0.15:  # a watermark, or ink that shows through from the back
+        start, end = random.integers(0, wide, (2, 2))
+        watermark = np.zeros_like(ink)
+        cv2.line(watermark, start.tolist(), end.tolist(), 255, max(1, wide // 12))
+        cell -= watermark * np.float32(random.uniform(0.05, 0.2) * contrast / 255)
+    if others is not None:
+        ink = np.maximum(ink, others)
+    elif chance[2] < 0.35 and high == wide:
+        ink = np.maximum(ink, _box(wide, random))
+    cell -= ink.astype(np.float32) * np.float32(contrast / 255)
+    if chance[3] < 0.4:
+        cell = cv2.GaussianBlur(cell, (0, 0), random.uniform(0.3, wide / 45 + 0.3))
+    if chance[4] < 0.5:
+        noise = random.standard_normal((high, wide), np.float32)
+        cell += noise * np.float32(random.uniform(0, 0.1) * contrast)
+    return np.clip(cell, 0, 255).astype(np.uint8)
+
+
+def _penned(ink: Grey, random: np.random.Generator) -> Grey:
+    """The same ink from another pen: broader or finer, a felt marker, one that skipped, a pencil that fades."""
+    side = max(ink.shape)
+    chance = random.random(3)
     if chance[0] < 0.2:
         ink = cv2.dilate(ink, CROSS if side < 60 else np.ones((3, 3), np.uint8))
     elif chance[0] < 0.4 and side >= 32:
         thin = cv2.erode(ink, CROSS)
         ink = thin if int(thin.max()) > 150 and thin.sum() > 0.35 * ink.sum() else ink
-    if chance[1] < 0.08:  # a pen that skipped
-        start, end = random.integers(0, side, (2, 2))
-        cv2.line(ink, start.tolist(), end.tolist(), 0, max(1, side // 40))
-    paper = random.uniform(120, 255)
-    contrast = random.uniform(0.12, 1.0) * paper
-    cell = np.full((side, side), paper, np.float32)
-    if chance[2] < 0.25:  # uneven light
-        tilt = random.uniform(-0.35, 0.35, 2) * contrast
-        cell += np.linspace(-1, 1, side, dtype=np.float32)[:, None] * tilt[0]
-        cell += np.linspace(-1, 1, side, dtype=np.float32)[None, :] * tilt[1]
-    if chance[3] < 0.15:  # a watermark, or ink that shows through from the back
-        start, end = random.integers(0, side, (2, 2))
-        watermark = np.zeros_like(ink)
-        cv2.line(watermark, start.tolist(), end.tolist(), 255, max(1, side // 12))
-        cell -= watermark * np.float32(random.uniform(0.05, 0.2) * contrast / 255)
-    if chance[4] < 0.35:
-        ink = np.maximum(ink, _box(side, random))
-    cell -= ink.astype(np.float32) * np.float32(contrast / 255)
-    if chance[5] < 0.4:
-        cell = cv2.GaussianBlur(cell, (0, 0), random.uniform(0.3, side / 45 + 0.3))
-    if chance[6] < 0.5:
-        noise = random.standard_normal((side, side), np.float32)
-        cell += noise * np.float32(random.uniform(0, 0.1) * contrast)
-    return np.clip(cell, 0, 255).astype(np.uint8)
+    elif chance[0] < 0.43:
+        across = max(2, round(side * random.uniform(0.03, 0.06)))
+        ink = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across)))
+    if chance[1] < 0.08:
+        for _ in range(random.integers(1, 3)):
+            start, end = random.integers(0, side, (2, 2))
+            ink = cv2.line(ink.copy(), start.tolist(), end.tolist(), 0, max(1, side // 40))
+    if chance[2] < 0.06:
+        (high, wide), turn = ink.shape, random.uniform(0, 2 * np.pi)
+        down, across_way = np.linspace(-1, 1, high)[:, None] * np.sin(turn), np.linspace(-1, 1, wide) * np.cos(turn)
+        strength = 1 - random.uniform(0.3, 0.7) * (0.5 + 0.5 * np.clip(down + across_way, -1, 1))
+        ink = (ink * strength).astype(np.uint8)
+    return np.asarray(ink, np.uint8)
 
 
 def _box(side: int, random: np.random.Generator) -> Grey:

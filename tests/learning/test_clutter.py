@@ -1,0 +1,36 @@
+"""What lies beside a digit in its cell."""
+
+import numpy as np
+import pytest
+
+from mnist_batch.learning import augmenting, clutter, digits
+from mnist_batch.pixels.normalising import examine
+
+
+@pytest.mark.parametrize("kind", range(len(clutter.KINDS)))
+def test_something_is_drawn_beside_a_digit_and_leaves_it_as_it_is(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clutter, "SHARES", np.eye(len(clutter.KINDS))[kind])
+    empty = 0
+    for number, image in enumerate(digits.mnist("train").images[:40]):
+        ink = np.pad(image, 8)[:, : 44 - number % 9]
+        before = ink.copy()
+        drawn = clutter.beside(ink, np.random.default_rng(number))
+        assert (drawn.shape, drawn.dtype) == (ink.shape, np.uint8)
+        assert np.array_equal(ink, before)
+        assert np.array_equal(drawn, clutter.beside(ink, np.random.default_rng(number)))
+        empty += not drawn.any()
+    assert empty < 10, "what lies below a digit at the foot of its cell is not seen"
+
+
+def test_a_digit_is_learned_from_what_still_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augmenting, "BESIDE", 1)
+    monkeypatch.setattr(augmenting, "AS_IT_IS", 0)
+    shown = []
+    monkeypatch.setattr(augmenting, "examine", lambda page: shown.append(seen := examine(page)) or seen)
+    share, bends = digits.mnist("train").take(np.arange(200)), augmenting.draw_bends(np.random.default_rng(1), 4)
+    views = [
+        augmenting._digit(image, 2, np.random.default_rng(number), bends) for number, image in enumerate(share.images)
+    ]
+    kept = sum(np.array_equal(view, seen.picture) for view, seen in zip(views, shown, strict=True))
+    assert 0.8 * len(views) < kept < len(views)
+    assert all(view.any() for view in views)
