@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.learning import clutter, styles
+from mnist_batch.learning import allographs, clutter, styles
 from mnist_batch.learning.digits import Digits
 from mnist_batch.learning.negatives import NEGATIVES, Negative
 from mnist_batch.pixels.normalising import SIDE, Normalised, examine
@@ -18,6 +18,7 @@ from mnist_batch.pixels.opencv import cv2
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself is not forgotten
 CUT_TIGHTLY, BESIDE = 0.06, 0.12  # the shares of a digit's cells without margin, and with something beside it
+REWRITTEN = 0.06  # the share of digits in whose place one of the same class is written in a rare form
 READABLE, KEPT = 0.2, 0.55  # how much of a digit or a negative normalisation has to leave so that it is learned
 LEVELS = np.arange(256)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -41,7 +42,7 @@ def lesson_size(digits: int) -> int:
 
 
 def augment(share: Digits, random: np.random.Generator) -> Lesson:
-    """A view of each digit, in their order, and the negatives that are learned with them.
+    """A view of each digit, or of one of its class, in their order, and the negatives that are learned with them.
 
     The same generator draws the same lesson.
     """
@@ -58,7 +59,10 @@ def augment(share: Digits, random: np.random.Generator) -> Lesson:
 
 
 def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
-    written = styles.restyled(image, label, random)
+    if label in allographs.FORMS and random.random() < REWRITTEN:
+        written = allographs.write(label, random)
+    else:
+        written = styles.restyled(image, label, random)
     bent = _bent(written, random, bends)
     if written is image and random.random() < AS_IT_IS:
         return _drawn(bent, SIDE, SIDE, random, 8, 0.12, 0.1)
@@ -72,8 +76,10 @@ def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[
 
 def _cut_tightly(ink: Grey, random: np.random.Generator) -> Grey:
     x, y, width, height = cv2.boundingRect(cv2.threshold(ink, 64, 255, cv2.THRESH_BINARY)[1])
-    (left, top), (right, foot) = np.maximum([x, y] - (margin := random.integers(0, 3, (2, 2)))[0], 0), margin[1]
-    return np.ascontiguousarray(ink[top : y + height + foot, left : x + width + right])
+    left, top, right, foot = random.integers(0, 3, 4).tolist()
+    if not width:
+        return ink
+    return np.ascontiguousarray(ink[max(0, y - top) : y + height + foot, max(0, x - left) : x + width + right])
 
 
 def draw_negative(negative: Negative, digits: Digits, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:

@@ -39,9 +39,9 @@ NO_DIGIT: dict[Draw, float] = {
     _mark(marks.hook): 3,
     _mark(marks.staple): 2,
     spoiled.part: 14,
-    spoiled.cancelled: 18,
+    spoiled.cancelled: 32,
     spoiled.scratched: 4,
-    spoiled.mirrored: 14,
+    spoiled.mirrored: 12,
     spoiled.overwritten: 15,
 }
 SEVERAL: dict[Draw, float] = {spoiled.beside_each_other: 7, spoiled.written_again: 3}

@@ -19,13 +19,8 @@ PARTS = {
 }
 LEAST_PART = 0.15
 NO_DIGIT_MIRRORED = (3, 4, 6, 7, 9)  # a mirrored 2 is like a 5, and a 5 like a 2
-# Directions of one cancelling stroke, in degrees above level, and the digits that it would not cancel.
-DIRECTIONS = {
-    (28, 65): (0, 1, 4, 7),
-    (-65, -28): (0, 1, 4),
-    (-14, 14): (0, 1, 2, 4, 7),
-    (76, 104): (0, 1, 3, 4, 7),
-}
+# How one stroke may run that cancels a digit, and the digits that it would not cancel.
+DIRECTIONS = {"rising": (0, 1, 7), "falling": (0, 1), "level": (0, 1, 2, 4, 7), "upright": (0, 1, 3, 4, 7)}
 # Digits of which one written over the other looks like one of the two, or like a third.
 ALIKE = {(0, 6), (0, 8), (0, 9), (1, 4), (1, 7), (1, 9), (3, 5), (3, 8), (3, 9), (4, 9), (5, 6), (5, 8), (5, 9),
          (6, 8), (7, 9), (8, 9), (2, 3), (2, 8), (2, 7), (1, 6), (1, 0), (0, 7)}  # fmt: skip
@@ -37,7 +32,7 @@ def part(digits: Digits, random: Random) -> Grey | None:
     picture, label = _pick(digits, random)
     if label not in PARTS[seen]:
         return None
-    x, y, width, height = cv2.boundingRect((picture > 64).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(cv2.threshold(picture, 64, 255, cv2.THRESH_BINARY)[1])
     share = random.uniform(LEAST_PART, PARTS[seen][label])
     across, down = max(2, round(share * width)), max(2, round(share * height))
     rows = {"upper": slice(y, y + down), "lower": slice(y + height - down, None)}.get(seen, slice(None))
@@ -51,20 +46,29 @@ def cancelled(digits: Digits, random: Random) -> Grey:
     """Draw strokes through a digit, beyond it at both ends: one, two beside each other, or two crossed."""
     picture, label = _pick(digits, random)
     picture = scaled(picture, random.uniform(0.7, 0.95))
-    directions = [between for between, kept in DIRECTIONS.items() if label not in kept]
+    directions = [direction for direction, kept in DIRECTIONS.items() if label not in kept]
     kind = random.random()
-    if kind < 0.55 and directions:
-        turns, apart = [random.uniform(*directions[random.integers(len(directions))])], 0.0
-    elif kind < 0.8:
+    if kind < 0.65 and directions:
+        turns, apart = [_turn(directions[random.integers(len(directions))], picture, random)], 0.0
+    elif kind < 0.82:
         turns, apart = [random.uniform(-50, 65)] * 2, random.uniform(3, 7)
     else:
-        turns, apart = [random.uniform(28, 65), random.uniform(-65, -28)], 0.0
+        turns, apart = [_turn("rising", picture, random), _turn("falling", picture, random)], 0.0
     return np.maximum(picture, _struck(picture, turns, apart, random))
+
+
+def _turn(direction: str, picture: Grey, random: Random) -> float:
+    """A direction in degrees above level: people strike out from corner to corner, or straight across."""
+    if direction in ("level", "upright"):
+        return random.uniform(-14, 14) + (90 if direction == "upright" else 0)
+    _, _, width, height = cv2.boundingRect(cv2.threshold(picture, 64, 255, cv2.THRESH_BINARY)[1])
+    turn = float(np.clip(np.degrees(np.arctan2(height, width)) + random.normal(0, 10), 28, 80))
+    return turn if direction == "rising" else -turn
 
 
 def _struck(picture: Grey, turns: list[float], apart: float, random: Random) -> Grey:
     """Strokes through the middle of a picture's ink that reach beyond it, their degrees above level ``turns``."""
-    x, y, width, height = cv2.boundingRect((picture > 64).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(cv2.threshold(picture, 64, 255, cv2.THRESH_BINARY)[1])
     middle = np.array([x + width / 2, y + height / 2]) + random.normal(0, 0.08, 2) * [width, height]
     wave = random.uniform(0.6, 2.2) if random.random() < 0.25 else 0.0
     paths: list[Points] = []
@@ -72,9 +76,9 @@ def _struck(picture: Grey, turns: list[float], apart: float, random: Random) -> 
         way = np.array([np.cos(np.radians(turn)), -np.sin(np.radians(turn))])
         half = min(width / 2 / max(abs(way[0]), 1e-6), height / 2 / max(abs(way[1]), 1e-6))
         aside = apart * (place - (len(turns) - 1) / 2) * np.array([-way[1], way[0]])
-        ends = random.uniform(2.5, 5.5, 2) + half
+        ends = random.uniform(1.5, 5, 2) + half
         paths.append(hand_drawn(middle + aside - ends[0] * way, middle + aside + ends[1] * way, random, wave))
-    struck = strokes(paths, random.uniform(1.3, 3.2))
+    struck = strokes(paths, random.uniform(1, 3))
     return np.asarray(cv2.convertScaleAbs(struck, alpha=random.uniform(0.8, 1)), np.uint8)
 
 
@@ -120,7 +124,7 @@ def beside_each_other(digits: Digits, random: Random) -> Grey:
         x, y, width, height = cv2.boundingRect(picture)
         tall = int(random.integers(13, 19))
         wide = int(np.clip(width * tall / max(height, 1), 3, 26 // count))
-        ink = picture[y : y + height, x : x + width]
+        ink = picture[y : y + max(height, 1), x : x + max(width, 1)]
         parts.append(cv2.resize(ink, (wide, tall), interpolation=cv2.INTER_AREA))
     gap = int(random.integers(0, 4))
     left = max(0, (SIDE - sum(part.shape[1] for part in parts) - gap * (count - 1)) // 2)

@@ -32,3 +32,10 @@ def test_negatives_are_learned_as_their_own_classes() -> None:
     assert lesson.pictures.shape == (296, 28, 28)
     assert len(lesson.classes) == augmenting.lesson_size(240) == 296
     assert lesson.pictures.any(axis=(1, 2)).all()
+
+
+def test_a_picture_without_ink_among_the_digits_is_no_obstacle() -> None:
+    images, labels = digits.mnist("train")
+    share = digits.Digits(images[:300] * (np.arange(300) % 3 > 0)[:, None, None].astype(np.uint8), labels[:300])
+    lesson = augmenting.augment(share, np.random.default_rng(1))
+    assert lesson.pictures[300:].any(axis=(1, 2)).all()
