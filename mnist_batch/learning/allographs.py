@@ -97,7 +97,7 @@ def _curve(points: Points) -> Points:
     ends = np.concatenate([points[:1], points, points[-1:]])
     parts = [weights * ends[at : len(ends) - 3 + at, None] for at, weights in enumerate(WEIGHTS)]
     moves = (points[1:] != points[:-1]).any(axis=1)
-    return np.asarray(sum(parts))[moves].reshape(-1, 2)
+    return np.asarray(np.sum(parts, axis=0)[moves].reshape(-1, 2), np.float64)
 
 
 def _draw(page: Grey, path: Points, pressure: NDArray[np.float64]) -> None:

@@ -101,7 +101,7 @@ def _likeness(seen: Normalised, ink: Grey) -> float:
     there = cv2.resize(part, (wide, high), interpolation=cv2.INTER_AREA)
     left_out = (_sum(ink) - _sum(part)) * (wide * high / (width * height))
     picture = seen.picture[top : top + high, left : left + wide]
-    return _sum(cv2.min(picture, there)) / (_sum(cv2.max(picture, there)) + left_out)
+    return float(_sum(cv2.min(picture, there)) / (_sum(cv2.max(picture, there)) + left_out))
 
 
 def _sum(picture: Grey) -> float:

@@ -13,7 +13,7 @@ from mnist_batch.pixels.opencv import cv2
 # The largest share of a digit whose part over an edge is no digit, by the part that is seen; others are digits early.
 PARTS = {
     "left": {0: 0.4, 2: 0.3, 3: 0.4, 4: 0.4, 5: 0.35, 7: 0.35, 8: 0.4, 9: 0.3},
-    "right": {0: 0.35, 2: 0.3, 4: 0.45, 5: 0.3, 6: 0.3},
+    "right": {0: 0.35, 4: 0.45, 6: 0.3},
     "upper": {0: 0.4, 2: 0.25, 3: 0.25, 4: 0.35, 5: 0.3, 7: 0.2, 8: 0.2, 9: 0.2},
     "lower": {0: 0.4, 2: 0.3, 3: 0.35, 5: 0.35, 6: 0.22, 8: 0.22},
 }
