@@ -283,7 +283,7 @@ def export(given: Export, *validation: pa.Table) -> dict[str, bytes]:
     trained = nets.rebuild(given.members)
     model = trained[0] if len(trained) == 1 else ladder.average(trained)
     held_out = digits.arrays(validation)
-    evaluation = evaluating.evaluate(model, trained, held_out, given.wrongly_labelled, begun_from)
+    evaluation = evaluating.evaluate(model, trained, held_out, given.facts.data, given.wrongly_labelled, begun_from)
     weights = exporting.weights_digest(model)
     info = model_json.content(given.recipe, given.facts, given.scans, evaluation, model.count_params(), weights)
     return exporting.bundle_files(model, given.members, info)

@@ -1,5 +1,6 @@
 """What a trained model is worth: on the digits held out, on the MNIST test set, and how far to trust its confidence."""
 
+import datetime
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from mnist_batch.learning import digits, validating
 from mnist_batch.learning.digits import Digits
 from mnist_batch.models import calibrating
+from mnist_batch.models.calibrating import Sample
 from mnist_batch.models.ladder import Model
 from mnist_batch.schemas.bundle_facts import Calibration, MnistTest, Validation
 from mnist_batch.schemas.tables import CLASSES
@@ -27,18 +29,21 @@ def evaluate(
     model: Model,
     nets: Sequence[Model],
     held_out: Digits,
+    data: str,
     wrongly_labelled: Collection[bytes],
     begun_from: Sequence[Model] = (),
 ) -> Evaluation:
     """Evaluate a model that averages ``nets``, or is the only one, on digits that were held out.
 
-    Calibration leaves out images, as bytes, whose label is known to be wrong: they certify no error. ``begun_from``
-    are the nets that a fine-tuning began with.
+    ``data`` is where these are from. Calibration leaves out images, as bytes, whose label is known to be wrong: they
+    certify no error. ``begun_from`` are the nets that a fine-tuning began with.
     """
     outputs = outputs_of(model, held_out.images)
     trusted = np.array([image.tobytes() not in wrongly_labelled for image in held_out.images])
-    calibration = calibrating.calibrate(outputs[trusted], held_out.labels[trusted])
-    calibration = replace(calibration, wrongly_labelled=int((~trusted).sum()))
+    calibration = calibrating.calibrate({data: Sample.of(outputs[trusted], held_out.labels[trusted])})
+    [only] = calibration.sets
+    named = replace(only, wrongly_labelled=int((~trusted).sum()))
+    calibration = replace(calibration, sets=(named,), made=datetime.date.today().isoformat())
     validation = validating.validate(outputs, held_out.labels)
     if begun_from:
         before = np.mean([outputs_of(net, held_out.images) for net in begun_from], axis=0)

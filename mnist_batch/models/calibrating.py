@@ -1,20 +1,21 @@
 """Calibration of a model's confidence: its temperature, its error above each threshold, the threshold for an error."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_batch.errors import InputError
-from mnist_batch.schemas.bundle_facts import Calibration, Threshold
-from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet, Threshold
+from mnist_batch.schemas.tables import CLASSES, NO_DIGIT
 from mnist_batch.wording import counted
 
 BINS = 15
 LEVEL = 0.95
 DOUBTED_FROM = 0.05  # the share of a model's outputs that are for refusals
+FOLDS = 5  # of cross-fitting
 LEAST, MOST = 0.05, 20.0  # the range of temperatures that are tried
 # Shares of the validation digits to accept, fixed before any error is known; closer together where most runs end up.
 COVERAGES = np.concatenate([np.arange(0.50, 0.90, 0.05), [0.90, 0.92, 0.94, 0.95, 0.955], np.arange(0.96, 1, 0.0025)])
@@ -46,33 +47,96 @@ def doubted(outputs: NDArray[Any]) -> NDArray[np.bool_]:
     return refusal_shares(outputs) >= DOUBTED_FROM
 
 
-def fit_temperature(outputs: NDArray[Any], labels: NDArray[Any]) -> float:
-    """The temperature, from 0.05 to 20, with the smallest mean negative log likelihood of the labels.
+class Sample(NamedTuple):
+    """N labelled answers to calibrate with.
 
-    C. Guo et al., On Calibration of Modern Neural Networks, ICML (2017). The temperature is raised further if the mean
-    confidence would exceed (right answers + 1) / (digits + 2), Laplace's rule of succession: a hundred digits without a
-    mistake do not justify a confidence of 1.
+    ``outputs`` (N, K) are a model's, their first ten columns the digits; ``labels``, int (N,), are 0 to 9, or
+    ``NO_DIGIT``, to which every answer is wrong; ``clear``, bool (N,), are those that a rule may accept.
+    """
+
+    outputs: NDArray[Any]
+    labels: NDArray[Any]
+    clear: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, outputs: NDArray[Any], labels: NDArray[Any]) -> "Sample":
+        """The answers of a model by its outputs, of which those are clear that are not ``doubted``."""
+        return cls(outputs, np.asarray(labels, np.int64), ~doubted(outputs))
+
+    def taken(self, which: NDArray[Any]) -> "Sample":
+        """Some of these answers, by a mask or by their places."""
+        return Sample(self.outputs[which], self.labels[which], self.clear[which])
+
+
+def fit_temperature(samples: Sequence[Sample]) -> float:
+    """The temperature, from 0.05 to 20, with the smallest mean negative log likelihood of the labels 0 to 9.
+
+    C. Guo et al., On Calibration of Modern Neural Networks, ICML (2017). All samples have the same weight. The
+    temperature is raised further if the mean confidence would exceed (right answers + 1) / (answers + 2), Laplace's
+    rule of succession: a hundred digits without a mistake do not justify a confidence of 1. Without an answer it is 1.
     """
     from scipy.optimize import brentq, minimize_scalar  # here: actors that only read a temperature need no scipy
-    from scipy.special import logsumexp
 
-    logs = np.log(np.maximum(outputs[:, :CLASSES].astype(np.float64), np.finfo(np.float32).tiny))
-    of_labels = np.take_along_axis(logs, np.asarray(labels, np.int64)[:, None], axis=1)[:, 0]
-    largest = logs.max(axis=1)
+    some = [_Logs.of(sample) for sample in samples if len(sample.labels)]
+    if not some:
+        return 1.0
 
     def loss(log_temperature: float) -> float:
         power = math.exp(-log_temperature)
-        return float(np.mean(logsumexp(logs * power, axis=1) - of_labels * power))
+        losses = (np.log(_sums(logs.known, power)) - logs.of_labels * power for logs in some)
+        return float(np.mean([each.sum() / max(len(each), 1) for each in losses]))
 
     def overconfidence(log_temperature: float) -> float:
         power = math.exp(-log_temperature)
-        return float(np.mean(np.exp(largest * power - logsumexp(logs * power, axis=1)))) - most
+        return float(np.mean([np.mean(1 / _sums(logs.of_digits, power)) for logs in some])) - most
 
-    most = (int((of_labels == largest).sum()) + 1) / (len(labels) + 2)
+    most = float(np.mean([(logs.right + 1) / (len(logs.of_digits) + 2) for logs in some]))
     best = float(minimize_scalar(loss, bounds=(math.log(LEAST), math.log(MOST)), method="bounded").x)
     if overconfidence(best) > 0 > overconfidence(math.log(MOST)):
         best = float(brentq(overconfidence, best, math.log(MOST)))
     return math.exp(best)
+
+
+class _Logs(NamedTuple):
+    """Logarithms of a sample's outputs, less the largest of each answer.
+
+    ``of_digits`` (N, 10) are of all; ``known`` (M, 10) of those labelled 0 to 9, ``of_labels`` (M,) at their labels.
+    """
+
+    of_digits: NDArray[np.float64]
+    known: NDArray[np.float64]
+    of_labels: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, sample: Sample) -> "_Logs":
+        logs = np.log(np.maximum(sample.outputs[:, :CLASSES].astype(np.float64), np.finfo(np.float32).tiny))
+        logs -= logs.max(axis=1, keepdims=True)
+        digits = sample.labels != NO_DIGIT
+        of_labels = np.take_along_axis(logs[digits], sample.labels[digits][:, None], axis=1)[:, 0]
+        return cls(logs, logs[digits], of_labels)
+
+    @property
+    def right(self) -> int:
+        return int((self.of_labels == 0).sum())
+
+
+def _sums(logs: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    return np.asarray(np.exp(logs * power).sum(axis=1))
+
+
+def cross_fitted(samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
+    """The confidence of the answers of each sample, at a temperature that was fitted without them.
+
+    Each sample is dealt into ``FOLDS`` by a fixed seed; the answers of a fold have the temperature of all other folds.
+    """
+    folds = [np.random.default_rng(0).permutation(len(sample.labels)) % FOLDS for sample in samples]
+    found = [np.empty(len(sample.labels), np.float32) for sample in samples]
+    for fold in range(FOLDS):
+        rest = [sample.taken(dealt != fold) for sample, dealt in zip(samples, folds, strict=True)]
+        temperature = fit_temperature(rest)
+        for sample, dealt, confidence in zip(samples, folds, found, strict=True):
+            confidence[dealt == fold] = tempered(sample.outputs[dealt == fold], temperature).max(axis=1, initial=0)
+    return found
 
 
 def edges(bins: int = BINS) -> NDArray[np.float64]:
@@ -123,23 +187,23 @@ def risks(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> tuple[
     )
 
 
-def calibrate(outputs: NDArray[Any], labels: NDArray[Any]) -> Calibration:
-    """The calibration of a model, for model.json, from its outputs (N, K) for N > 0 validation digits.
+def calibrate(sets: Mapping[str, Sample]) -> Calibration:
+    """The calibration of a model, for model.json, from its labelled answers in one set or several, by name.
 
-    The expected calibration error is at the temperature that is fitted, and the thresholds are the ``risks`` of the
-    digits that are not ``doubted``.
+    The temperature is fitted on all of them, with the same weight for each set. The expected calibration error, the
+    mean over the sets, and the thresholds, those of each set the ``risks`` of its clear answers, are of the confidence
+    that is ``cross_fitted``: no answer certifies what was fitted on it. Raises ValueError if a set is empty.
     """
-    temperature = fit_temperature(outputs, labels)
-    probabilities = tempered(outputs, temperature)
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    clear = ~doubted(outputs)
-    return Calibration(
-        digits=len(labels),
-        temperature=temperature,
-        level=LEVEL,
-        expected_calibration_error=expected_calibration_error(confidence, correct),
-        thresholds=risks(confidence[clear], correct[clear]) if clear.any() else (),
-    )
+    if not sets or not all(len(sample.labels) for sample in sets.values()):
+        raise ValueError("nothing to calibrate with: there has to be a set, and an answer in each")
+    samples, errors, certified = [*sets.values()], [], []
+    for (name, sample), confidence in zip(sets.items(), cross_fitted(samples), strict=True):
+        correct = sample.outputs[:, :CLASSES].argmax(axis=1) == sample.labels
+        errors.append(expected_calibration_error(confidence, correct))
+        clear = sample.clear
+        thresholds = risks(confidence[clear], correct[clear]) if clear.any() else ()
+        certified.append(CalibrationSet(name, len(sample.labels), thresholds))
+    return Calibration(fit_temperature(samples), LEVEL, float(np.mean(errors)), tuple(certified))
 
 
 def temperature_of(calibration: Calibration | None) -> float:
@@ -171,10 +235,10 @@ def threshold_for(calibration: Calibration | None, target_error: float, model_na
             f"--target-error {target_error:g}: model {model_name} has no calibration, so no error can be certified; "
             "train it again with jobs.train, or leave --target-error out"
         )
-    thresholds, level = calibration.thresholds, calibration.level
-    threshold = _last_certified(thresholds, target_error, level)
+    threshold = _strictest_certified(calibration, target_error)
     if threshold is not None:
-        return float(threshold)
+        return threshold
+    level = calibration.level
     needed = math.ceil(math.log(1 - level) / math.log1p(-target_error))
     advised = least_certified(calibration, above=target_error)
     remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
@@ -188,9 +252,15 @@ def threshold_for(calibration: Calibration | None, target_error: float, model_na
 
 def least_certified(calibration: Calibration, above: float = 0) -> float | None:
     """The smallest certified target error above ``above`` that a message may suggest; None if there is none."""
-    thresholds, level = calibration.thresholds, calibration.level
-    possible = (float(error) for error in ADVISED if _last_certified(thresholds, error, level) is not None)
+    possible = (float(error) for error in ADVISED if _strictest_certified(calibration, error) is not None)
     return next((error for error in possible if error > above), None)
+
+
+def _strictest_certified(calibration: Calibration, target: float) -> float | None:
+    """The strictest of the thresholds that the sets certify; None if one of them certifies none."""
+    found = [_last_certified(each.thresholds, target, calibration.level) for each in calibration.sets]
+    certified = [threshold for threshold in found if threshold is not None]
+    return max(certified) if certified and len(certified) == len(found) else None
 
 
 def _last_certified(thresholds: Sequence[Threshold], target: float, level: float) -> float | None:

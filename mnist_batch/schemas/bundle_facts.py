@@ -9,7 +9,8 @@ from typing import Any
 
 from mnist_batch.schemas import facts
 
-FORMAT = 2
+FORMAT = 3
+HELD_OUT = "the digits held out in training"  # the name of a set where a bundle does not say what it was trained on
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,42 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What the validation ``digits`` say of a model's confidence; ``level`` is the certainty of the bounds.
+class CalibrationSet:
+    """A set of labelled answers that certifies errors by ``thresholds``, from the strictest to the laxest.
 
-    ``wrongly_labelled`` digits were left out, since their label is known to be wrong.
+    ``name`` says where they are from. ``wrongly_labelled`` were left out of its ``digits``, since their label is known
+    to be wrong.
     """
 
+    name: str
     digits: int
+    thresholds: tuple[Threshold, ...]
+    wrongly_labelled: int = 0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What labelled answers say of a model's confidence; ``level`` is the certainty of the bounds.
+
+    The temperature is fitted on all ``sets`` with equal weight a set; an error is certified if every set certifies it.
+    ``made`` is the date of the calibration.
+    """
+
     temperature: float
     level: float
     expected_calibration_error: float
-    thresholds: tuple[Threshold, ...]
-    wrongly_labelled: int = 0
+    sets: tuple[CalibrationSet, ...]
+    made: str | None = None
+
+    @property
+    def digits(self) -> int:
+        """The labelled answers of all sets."""
+        return sum(each.digits for each in self.sets)
+
+    @property
+    def wrongly_labelled(self) -> int:
+        """The digits that were left out of all sets."""
+        return sum(each.wrongly_labelled for each in self.sets)
 
 
 @dataclass(frozen=True)
@@ -166,9 +191,13 @@ def read(content: bytes) -> BundleFacts:
 
 def _upgraded(recorded: dict[str, Any]) -> dict[str, Any]:
     written = recorded.get("format")
-    if written not in (1, FORMAT):
-        raise ValueError(f"the bundle has format {written!r}, but this version reads 1 and {FORMAT}")
-    training = recorded.get("training")
+    if written not in (1, 2, FORMAT):
+        raise ValueError(f"the bundle has format {written!r}, but this version reads 1 to {FORMAT}")
+    training, calibration = recorded.get("training"), recorded.get("calibration")
     if written == 1 and isinstance(training, dict):
         recorded = recorded | {"training": training | {"begun_from": training.get("from")}}
+    if written != FORMAT and isinstance(calibration, dict):  # of a single set, which had no name
+        name = training.get("data", HELD_OUT) if isinstance(training, dict) else HELD_OUT
+        of_set = {item: calibration[item] for item in CalibrationSet.__dataclass_fields__ if item in calibration}
+        recorded = recorded | {"calibration": calibration | {"sets": [{"name": name, **of_set}]}}
     return recorded | {"format": FORMAT}

@@ -1,11 +1,12 @@
 """Confidences are probabilities, bounds are bounds, and the error promised is kept 95 times in 100."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from scipy.stats import binom, binomtest
 
 from mnist_batch.errors import InputError
 from mnist_batch.models import calibrating
-from mnist_batch.schemas.bundle_facts import Calibration, Threshold
+from mnist_batch.models.calibrating import Sample
+from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet, Threshold
+from mnist_batch.schemas.tables import NO_DIGIT
 
 OUTPUTS = hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(10, 12)), elements=st.floats(0, 1, width=32))
 SHARE = st.integers(1, 5_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
@@ -56,13 +59,13 @@ def drawn(random: np.random.Generator, count: int) -> tuple[NDArray[Any], NDArra
 def test_the_temperature_of_a_model_is_found(temperature: float) -> None:
     logits, labels = drawn(np.random.default_rng(1), 20_000)
     outputs = softmax(logits * temperature)
-    found = calibrating.calibrate(outputs, labels)
+    found = calibrating.calibrate({"drawn": Sample.of(outputs, labels)})
     assert found.temperature == pytest.approx(temperature, rel=0.05)
     before = calibrating.tempered(outputs, 1)
     error = calibrating.expected_calibration_error(before.max(axis=1), before.argmax(axis=1) == labels)
     assert found.expected_calibration_error < 0.02
     assert temperature == 1 or error > 0.1
-    sigmoid = calibrating.fit_temperature(1 / (1 + np.exp(-logits)), labels)
+    sigmoid = calibrating.fit_temperature([Sample.of(1 / (1 + np.exp(-logits)), labels)])
     assert calibrating.LEAST < sigmoid < calibrating.MOST
 
 
@@ -72,16 +75,52 @@ def test_few_digits_without_a_mistake_make_no_model_sure_of_everything(digits: i
     logits = np.random.default_rng(2).normal(0, 1, (digits, 10))
     logits[np.arange(digits), labels] = logits.max(axis=1) + np.linspace(1, 9, digits)
     outputs = softmax(logits)
-    found = calibrating.calibrate(outputs, labels)
+    found = calibrating.calibrate({"drawn": Sample.of(outputs, labels)})
     confidence = calibrating.tempered(outputs, found.temperature).max(axis=1)
     assert confidence.mean() == pytest.approx((digits + 1) / (digits + 2), abs=1e-4)
 
 
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(2, 60))
+def test_what_an_answer_certifies_was_not_fitted_on_it(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    logits, labels = drawn(random, count)
+    first, other = Sample.of(softmax(logits), labels), Sample.of(*(softmax(logits * 2), labels[::-1]))
+    before = calibrating.cross_fitted([first, other])
+    at = int(random.integers(count))
+    changed = first.labels.copy()
+    changed[at] = NO_DIGIT if random.random() < 0.2 else (labels[at] + 1) % 10
+    after = calibrating.cross_fitted([first._replace(labels=changed), other])
+    assert after[0][at] == before[0][at]
+    assert len(after[1]) == count
+
+
+def test_each_set_has_the_same_weight_in_the_temperature_however_many_answers_it_has() -> None:
+    random = np.random.default_rng(3)
+    (sure, of_sure), (unsure, of_unsure) = drawn(random, 2_000), drawn(random, 2_000)
+    first, second = Sample.of(softmax(sure * 2), of_sure), Sample.of(softmax(unsure / 2), of_unsure)
+    once = calibrating.fit_temperature([first, second])
+    assert calibrating.fit_temperature([first.taken(np.arange(6_000) % 2_000), second]) == pytest.approx(once, rel=1e-3)
+    assert 0.5 < calibrating.fit_temperature([second]) * 1.05 < once < calibrating.fit_temperature([first])
+    assert calibrating.fit_temperature([first, first]) == pytest.approx(calibrating.fit_temperature([first]), rel=1e-6)
+
+
+def test_answers_where_no_digit_is_written_are_wrong_and_lower_the_confidence() -> None:
+    logits, labels = drawn(np.random.default_rng(4), 2_000)
+    sample = Sample.of(softmax(logits), labels)
+    less = sample._replace(labels=np.where(np.arange(2_000) % 4 == 0, NO_DIGIT, labels))
+    assert calibrating.fit_temperature([less]) > 1.3 * calibrating.fit_temperature([sample])
+    [found] = calibrating.calibrate({"forms": less}).sets
+    assert found.thresholds[-1].errors > 500
+    never = sample._replace(clear=np.zeros(2_000, bool))
+    assert calibrating.calibrate({"forms": never}).sets[0].thresholds == ()
+
+
 def test_a_model_that_is_never_wrong_has_a_temperature() -> None:
     outputs = np.eye(10, dtype=np.float32)
-    found = calibrating.calibrate(outputs, np.arange(10))
+    found = calibrating.calibrate({"drawn": Sample.of(outputs, np.arange(10))})
     assert calibrating.LEAST <= found.temperature <= calibrating.MOST
-    assert found.thresholds == (Threshold(1.0, 10, 0, pytest.approx(1 - 0.05**0.1)),)
+    assert found.sets[0].thresholds == (Threshold(1.0, 10, 0, pytest.approx(1 - 0.05**0.1)),)
 
 
 def test_the_calibration_error_is_the_distance_in_each_bin() -> None:
@@ -125,11 +164,19 @@ def test_thresholds_count_every_answer_that_reaches_them(confidence: NDArray[np.
     assert found[-1].accepted == len(confidence)
 
 
+def of_sets(*sets: Sequence[Threshold]) -> Calibration:
+    named = (CalibrationSet(f"set {at}", entries[-1].accepted, tuple(entries)) for at, entries in enumerate(sets))
+    return Calibration(1.0, 0.95, 0.01, tuple(named))
+
+
 Rule = Callable[[Sequence[Threshold], float], float | None]
 
 
 def certified(entries: Sequence[Threshold], target: float) -> float | None:
-    calibration = Calibration(entries[-1].accepted, 1.0, 0.95, 0.01, tuple(entries))
+    return threshold_or_none(of_sets(entries), target)
+
+
+def threshold_or_none(calibration: Calibration, target: float) -> float | None:
     try:
         return calibrating.threshold_for(calibration, target, "simulated")
     except InputError:
@@ -189,13 +236,27 @@ def calibration_of(counts: list[tuple[int, int]]) -> Calibration:
         Threshold(0.99 - 0.1 * place, accepted, errors, float(calibrating.upper_bound(errors, accepted)))
         for place, (accepted, errors) in enumerate(counts)
     )
-    return Calibration(counts[-1][0], 1.0, 0.95, 0.01, tuple(thresholds))
+    return of_sets([*thresholds])
 
 
 def test_the_threshold_is_the_last_before_the_first_that_fails() -> None:
     calibration = calibration_of([(100, 0), (2_000, 1), (3_000, 20), (4_000, 20)])
     assert calibrating.threshold_for(calibration, 0.006, "m") == pytest.approx(0.89)  # though the last would pass
     assert calibrating.threshold_for(calibration, 0.0099, "m") == pytest.approx(0.69)
+
+
+COUNTS = st.lists(st.tuples(st.integers(1, 3_000), st.integers(0, 30)), min_size=1, max_size=5)
+
+
+@given(st.lists(COUNTS, min_size=1, max_size=3), st.sampled_from([0.002, 0.01, 0.05, 0.3]))
+def test_of_several_sets_the_one_that_promises_least_decides(each: list[list[tuple[int, int]]], target: float) -> None:
+    alone = [calibration_of([(max(count, errors), errors) for count, errors in counts]) for counts in each]
+    together = replace(alone[0], sets=tuple(one.sets[0] for one in alone))
+    thresholds = [threshold_or_none(one, target) for one in alone]
+    expected = None if None in thresholds else max(thresholds, key=float)
+    assert threshold_or_none(together, target) == expected
+    least = calibrating.least_certified(together)
+    assert (least is not None and least <= target) or expected is None or target < calibrating.ADVISED[0]
 
 
 @pytest.mark.parametrize(

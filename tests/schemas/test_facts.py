@@ -92,3 +92,16 @@ def test_the_bundle_of_the_package_is_of_the_first_format_and_read_as_it_was_mea
     assert said.calibration
     assert (said.calibration.digits, said.calibration.wrongly_labelled) == (9_995, 5)
     assert bundle_facts.read(facts.as_json(said)) == said
+
+
+@pytest.mark.parametrize("training", [{"data": "embedded MNIST"}, None])
+def test_the_calibration_of_an_older_bundle_is_one_set_named_as_its_training_data(training: Any) -> None:
+    content = json.loads(Path(bundle.SHIPPED, "model.json").read_bytes())
+    thresholds = content["calibration"]["thresholds"]
+    training = training and content["training"] | training | {"begun_from": None}
+    said = bundle_facts.read(json.dumps(content | {"format": 2, "training": training}).encode())
+    assert said.calibration
+    [only] = said.calibration.sets
+    assert only.name == ("embedded MNIST" if training else bundle_facts.HELD_OUT)
+    assert [asdict(each) for each in only.thresholds] == thresholds
+    assert (only.digits, only.wrongly_labelled, said.calibration.made) == (9_995, 5, None)

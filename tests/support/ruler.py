@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mnist_batch.models import bundle
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images
-from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, MnistTest, Threshold
+from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, CalibrationSet, MnistTest, Threshold
 
 
 def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7) -> str:
@@ -30,7 +30,7 @@ def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold:
             (0.1, 2_000, 90, 0.0537),
         )
     )
-    calibration = Calibration(2_000, temperature, 0.95, 0.01, tuple(thresholds))
+    calibration = Calibration(temperature, 0.95, 0.01, (CalibrationSet("ruled lines", 2_000, tuple(thresholds)),))
     bundle.describe(folder, replace(bundle.open_bundle(str(folder)).facts, calibration=calibration))
     return str(folder)
 
