@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary: dict[str, Any] = {"found": status, "picture": given.out}
         for name, value in inspection.facts(seen).items():
             print(f"{name}: {value}")
+        if page.ndim == 3:
+            print("two inks of unlike colour: what the pen wrote is the likelier reading")
         if others:
             print(f"readings of the ink: {len(readings)}; shown is the likeliest, and the answer weighs them all")
         if (done := isolated.normalisation_of(seen)) is not None:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.pixels import colours
 from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
 from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
 
-_AS_GREY = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # in grey or in colour, upright
 
 Grey = NDArray[np.uint8]
 Samples = NDArray[Any]
@@ -35,23 +36,19 @@ def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
     if kind in _BY_PILLOW:
         return grey(*with_pillow(kind, BytesIO(data), max_pixels))
     if _may_be_transparent(kind, data):
-        page = _with_alpha(kind, data, max_pixels)
+        page = _bounded(_with_alpha(kind, data, max_pixels), max_pixels)
     else:
-        page = grey(with_opencv(kind, data, _AS_GREY))
-    if page.size > max_pixels:
-        raise too_large(max_pixels)
+        page = grey(_bounded(with_opencv(kind, data, _AS_STORED), max_pixels))
     density = _density(kind, data)
     return page if _is_square(density) else square(page, density, _orientation(kind, data), max_pixels)
 
 
 def pnm(data: bytes, maximum: int, max_pixels: int = MAX_PIXELS) -> Grey:
     """The page of one PBM, PGM or PPM image; ``maximum`` is its sample value of white."""
-    page = with_opencv("PNM", data, _AS_GREY)
-    if page.size > max_pixels:
-        raise too_large(max_pixels)
+    page = _bounded(with_opencv("PNM", data, _AS_STORED), max_pixels)
     if maximum in (255, 65535) or data[1:2] in b"14" or (maximum < 255 and data[1:2] in b"23"):  # OpenCV scales these
         return grey(page)
-    return np.minimum(page.astype(np.uint32) * 255 // maximum, 255).astype(np.uint8)
+    return grey(np.minimum(page.astype(np.uint32) * 255 // maximum, 255).astype(np.uint8))
 
 
 def encode(picture: Grey, suffix: str = ".png") -> bytes:
@@ -70,6 +67,12 @@ def with_opencv(kind: str, data: Any, flags: int) -> Samples:
     if page is None:
         raise Unreadable(Status.UNDECODABLE, _why_not(kind, data))
     return np.asarray(page)
+
+
+def _bounded(samples: Samples, max_pixels: int) -> Samples:
+    if samples.shape[0] * samples.shape[1] > max_pixels:
+        raise too_large(max_pixels)
+    return samples
 
 
 def too_large(max_pixels: int) -> Unreadable:
@@ -123,15 +126,18 @@ def _samples(image: Image.Image) -> tuple[Samples, Grey | None]:
 def grey(samples: Samples, alpha: Samples | None = None, associated: bool = False) -> Grey:
     """A grey page of uint8 from samples (height, width) or (height, width, 3), BGR, uint8 or uint16.
 
+    Of a page in colour with two inks there are two planes, (height, width, 2): see ``colours.grey``.
+
     A picture with alpha is laid over white paper, or over black if its strokes are too light to be seen on white.
     ``associated``: the samples are already multiplied by alpha.
     """
     page = _eight_bits(samples)
-    if page.ndim == 3:
-        page = np.asarray(cv2.cvtColor(page, cv2.COLOR_BGR2GRAY) if page.shape[2] > 1 else page[:, :, 0], np.uint8)
-    if alpha is not None:
+    if page.ndim == 3 and page.shape[2] == 1:
+        page = page[:, :, 0]
+    if alpha is not None and not (alpha == np.iinfo(alpha.dtype).max).all():
+        page = page if page.ndim == 2 else np.asarray(cv2.cvtColor(page, cv2.COLOR_BGR2GRAY), np.uint8)
         page = _on_paper(page, _eight_bits(alpha), associated)
-    return np.ascontiguousarray(page, np.uint8)
+    return np.ascontiguousarray(page if page.ndim == 2 else colours.grey(page), np.uint8)
 
 
 def _eight_bits(samples: Samples) -> Grey:
@@ -182,7 +188,7 @@ def _with_alpha(kind: str, data: bytes, max_pixels: int) -> Grey:
 
 def _turned_16_bits(data: bytes) -> Grey:
     if data[25:26] not in (b"\x04", b"\x06"):  # one value is marked transparent; OpenCV ignores that
-        return grey(with_opencv("PNG", data, _AS_GREY))
+        return grey(with_opencv("PNG", data, _AS_STORED))
     samples = with_opencv("PNG", data, cv2.IMREAD_UNCHANGED)
     if samples.ndim == 3 and samples.shape[2] == 4:
         return turned(grey(samples[:, :, :3], samples[:, :, 3]), _orientation("PNG", data))
@@ -192,7 +198,7 @@ def _turned_16_bits(data: bytes) -> Grey:
 def turned(page: Grey, orientation: int) -> Grey:
     """The page turned upright; ``orientation`` is 1 to 8, as in EXIF and TIFF."""
     if orientation in (5, 6, 7, 8):
-        page = page.T
+        page = page.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         page = page[:, ::-1]
     if orientation in (3, 4, 7, 8):
@@ -210,8 +216,8 @@ def square(page: Grey, density: tuple[float, float], orientation: int, max_pixel
     if _is_square(density):
         return page
     across, down = density if orientation < 5 else density[::-1]
-    ratio, (height, width) = across / down, page.shape
-    if page.size * max(ratio, 1 / ratio) <= max_pixels:
+    ratio, (height, width) = across / down, page.shape[:2]
+    if height * width * max(ratio, 1 / ratio) <= max_pixels:
         size = (width, round(height * ratio)) if ratio > 1 else (round(width / ratio), height)
         return np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     size = (max(1, round(width / ratio)), height) if ratio > 1 else (width, max(1, round(height * ratio)))

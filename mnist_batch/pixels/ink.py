@@ -54,7 +54,13 @@ def find_ink(page: Grey) -> Ink | None:
 
 
 def readings(page: Grey) -> list[Ink]:
-    """The readings of a grey page's ink, the likeliest first: one if nothing is in doubt, none on blank paper."""
+    """The readings of a page's ink, the likeliest first: one if nothing is in doubt, none on blank paper.
+
+    Of a page with two inks (``colours.grey``) what the pen wrote is likelier than both inks together.
+    """
+    if page.ndim == 3:
+        of_pen, of_both = (readings(np.ascontiguousarray(page[:, :, plane])) for plane in (0, 1))
+        return [*of_pen, *of_both] if of_pen else of_both
     size = page.shape[1], page.shape[0]
     inks = _inks_inside_frame(page, 0, 0, size)
     if not inks or max(inks[0].box[2:]) >= SMALLEST or inks[0].work.shape[0] >= inks[0].part[3]:

@@ -88,7 +88,7 @@ def draw(
     on_page, strength, pieces, picture, words, bars = places.values()
     for axes in figure.axes:
         axes.set_axis_off()
-    on_page.imshow(page, cmap="gray", vmin=0, vmax=255)
+    on_page.imshow(page if page.ndim == 2 else page[:, :, -1], cmap="gray", vmin=0, vmax=255)
     on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
     if ink is None or seen.box is None:
         words.text(0, 1, f"{status}: {MEANINGS[status]}", va="top")

@@ -27,7 +27,7 @@ def kept(page: Grey, digit_ink: Grey) -> float:
     if first is None:
         return 0.0
     x, y, width, height = first.part
-    taken = np.zeros(page.shape, np.uint8)
+    taken = np.zeros(page.shape[:2], np.uint8)
     taken[y : y + height, x : x + width] = cv2.resize(first.digit, (width, height), interpolation=cv2.INTER_NEAREST)
     taken = cv2.dilate(taken, np.ones((3, 3), np.uint8))
     return float(taken[digit_ink > 200].mean())
