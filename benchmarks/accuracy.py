@@ -21,7 +21,9 @@ from sklearn.datasets import load_digits
 
 from jobs import session
 from mnist_batch.errors import InputError
-from mnist_batch.learning import digits, shares
+from mnist_batch.learning import digits, labelled
+from mnist_batch.learning.listed import Listed
+from mnist_batch.learning.recipe import Data
 from mnist_batch.models import answers as said_of
 from mnist_batch.models import bundle, calibrating, engines
 from mnist_batch.models.answers import Others, answers_of, reconciled
@@ -273,8 +275,8 @@ def failures(reader: Reader) -> Grey:
 def held_out(model: str) -> tuple[Grey, NDArray[np.int8]]:
     """The MNIST digits that a model of the ladder is calibrated on, with their labels."""
     session.connect(None)
-    [validation] = shares.embedded(LADDER[model].held_out, workers=1).validation.values()
-    return digits.arrays(validation.iter_batches(batch_size=None, batch_format="pyarrow"))
+    mnist = labelled.mnist(Listed(Data()), LADDER[model].held_out)
+    return mnist.digits.take(mnist.held_out)
 
 
 def mistakes(reader: Reader, pictures: Grey, labels: NDArray[np.int8]) -> Grey:

@@ -21,6 +21,7 @@ from pyarrow import fs
 from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, InputError
 from mnist_batch.learning import (
+    announcing,
     assignment,
     checkpoints,
     digits,
@@ -35,9 +36,10 @@ from mnist_batch.learning import (
     shares,
 )
 from mnist_batch.learning.assignment import Assignment
-from mnist_batch.learning.recipe import Recipe, Settings
+from mnist_batch.learning.listed import list_data
+from mnist_batch.learning.recipe import Data, Recipe, Settings
 from mnist_batch.models import bundle, ladder
-from mnist_batch.models.ladder import LADDER, members_of
+from mnist_batch.models.ladder import members_of
 from mnist_batch.schemas.bundle_facts import DatasetFacts, OwnScans
 from mnist_batch.store import locations, locks
 
@@ -48,41 +50,39 @@ def train(
     recipe: Recipe,
     out: str,
     *,
-    data: str | None = None,
+    data: Sequence[Data] = (),
     start: fine_tuning.Start | None = None,
     connect: Callable[[], None] = lambda: None,
     settings: Settings = Settings(),
 ) -> bundle.Bundle:
     """Train one model of the ladder on ``recipe.workers`` Ray workers and save it as a bundle at ``out``.
 
-    ``data`` is a folder of labelled scans, None the embedded MNIST. A sixth of the digits, up to a maximum of the
-    model, is held out for validation and calibration; the MNIST test set is evaluated once, at the end. With
-    ``start``, training on the scans begins with the weights of that bundle. The nets of an ensemble are trained one
-    after the other, each with the next seed. ``connect`` has to start or join a Ray; it is called when all that needs
-    no Ray is checked. A worker that dies is replaced and training goes on from the last epoch; a training that was
-    killed as a whole goes on in the same way when it is started again.
+    ``data`` are folders and files of labelled scans, and the embedded MNIST, which it is if none is given. A sixth of
+    each, up to a maximum, is held out for validation and calibration; the MNIST test set is evaluated once, at the
+    end. With ``start``, training begins with the weights of that bundle. The nets of an ensemble are trained one after
+    the other, each with the next seed. ``connect`` has to start or join a Ray; it is called when all that needs no Ray
+    is checked. A worker that dies is replaced and training goes on from the last epoch; a training that was killed as a
+    whole goes on in the same way when it is started again.
     Raises InputError if the recipe does not fit the ladder, the start, the scans or the cluster.
     """
     if start is not None:
         fine_tuning.check(start, recipe.model, data)
     bundle.check_free(out)
-    listed = None if data is None else labelled.list_scans(data)
+    listed = [list_data(one) for one in data or [Data()]]
     connect()
     _check_cluster(recipe.workers, settings)
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
     with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
-        most_held_out = LADDER[recipe.model].held_out
-        if listed is None:
-            dealt = shares.embedded(most_held_out, recipe.workers)
-        else:
-            dealt = shares.own(listed, start, most_held_out, recipe.workers)
+        read = labelled.read_all(listed, recipe.most_held_out)
+        announcing.report(listed, [one.scans for one in read], start.location if start else None)
+        dealt = shares.deal(read, start, recipe.workers)
         fingerprint = checkpoints.fingerprint(recipe, members_of(recipe.model), dealt.facts)
         storage = f"{folder}/.{name}.training-{fingerprint}"
         members = []
         for given in assignment.assign(recipe, dealt, start, settings):
             members.append(_train_net(given, dealt, settings, filesystem, f"{storage}/seed-{given.recipe.seed}"))
-        trained = Export(recipe, members, dealt.facts, dealt.scans, dealt.wrongly_labelled, start, settings)
+        trained = Export(recipe, members, dealt.facts, dealt.scans, start, settings)
         files = _export_on_ray(trained, dealt.validation.values())
         failpoints.reach("exported")
         published = _publish(files, out)
@@ -203,8 +203,8 @@ def fit(config: Mapping[str, Any]) -> None:
     metrics = config["metrics"]
     recipe, rank = given.recipe, ray.train.get_context().get_world_rank()
     tf = nets.import_tensorflow(given.threads)
-    own = lessons.Lessons(_share(given.training[rank]), recipe, rank)
-    validation = _share(given.validation[rank])
+    own = lessons.Lessons(_share(given.training[rank]), given.weights, recipe, rank)
+    validation = _share(given.validation[rank]).digits
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     model, optimizer = nets.build(strategy, given)
     history = checkpoints.resume(model, optimizer)
@@ -225,7 +225,7 @@ def fit(config: Mapping[str, Any]) -> None:
     _report(rank, {}, save_all)
 
 
-def _share(name: str) -> digits.Digits:
+def _share(name: str) -> digits.Mixture:
     import ray.train
 
     return digits.arrays(ray.train.get_dataset_shard(name).iter_batches(batch_size=None, batch_format="pyarrow"))
@@ -266,8 +266,7 @@ class Export:
     recipe: Recipe
     members: Sequence[nets.Member]
     facts: DatasetFacts
-    scans: OwnScans | None
-    wrongly_labelled: frozenset[bytes]
+    scans: Mapping[str, OwnScans]
     start: fine_tuning.Start | None
     settings: Settings
 
@@ -282,8 +281,9 @@ def export(given: Export, *validation: pa.Table) -> dict[str, bytes]:
     begun_from = nets.number_layers(given.members, given.start)
     trained = nets.rebuild(given.members)
     model = trained[0] if len(trained) == 1 else ladder.average(trained)
-    held_out = digits.arrays(validation)
-    evaluation = evaluating.evaluate(model, trained, held_out, given.facts.data, given.wrongly_labelled, begun_from)
+    locations = [one.location for one in given.facts.data]
+    wrong = digits.wrongly_labelled(digits.mnist("train")) if digits.EMBEDDED in locations else frozenset()
+    evaluation = evaluating.evaluate(model, trained, digits.arrays(validation), locations, wrong, begun_from)
     weights = exporting.weights_digest(model)
     info = model_json.content(given.recipe, given.facts, given.scans, evaluation, model.count_params(), weights)
     return exporting.bundle_files(model, given.members, info)

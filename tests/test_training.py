@@ -34,17 +34,20 @@ from mnist_batch.learning import (
     digits,
     epochs,
     fine_tuning,
+    holding_out,
     labelled,
     lessons,
     shares,
     validating,
 )
-from mnist_batch.learning.recipe import Settings
+from mnist_batch.learning.listed import list_data
+from mnist_batch.learning.recipe import Data, Settings
 from mnist_batch.models import bundle, calibrating, engines, ladder
 from mnist_batch.pixels.normalising import normalise
 from mnist_batch.reading import images
-from mnist_batch.schemas.bundle_facts import BegunFrom, DatasetFacts
+from mnist_batch.schemas.bundle_facts import BegunFrom, DataFacts, DatasetFacts, OwnScans
 from tests.support import ROOT
+from tests.support.pictures import write_labelled
 from tests.support.processes import descendants
 
 
@@ -79,7 +82,7 @@ def test_the_steps_of_an_assignment_are_those_of_the_lessons_that_workers_have(
 ) -> None:
     sizes = epochs.share_sizes(digits_in_all, workers)
     names = [dict.fromkeys(f"{kind}-{rank}" for rank in range(workers)) for kind in ("training", "validation")]
-    dealt = shares.Shares(*names, sizes, DatasetFacts("scans", "00", digits=digits_in_all, held_out=3))
+    dealt = shares.Shares(*names, (1.0,), sizes, DatasetFacts((), digits=digits_in_all, held_out=3))
     recipe = training.Recipe(model=model, epochs=2, batch_size=batch_size, workers=workers, seed=5)
     given = assignment.assign(recipe, dealt, None, Settings(cpus_per_worker=3))
     assert [one.recipe.model for one in given] == list(ladder.members_of(model))
@@ -93,12 +96,12 @@ def test_the_steps_of_an_assignment_are_those_of_the_lessons_that_workers_have(
 
 @pytest.mark.parametrize(("model", "views"), [("hidden", 1), ("scanned", 2)])
 def test_a_lesson_is_the_same_for_a_worker_that_takes_over(model: str, views: int) -> None:
-    share = digits.mnist("train").take(np.arange(40))
+    share = digits.mixed([digits.mnist("train").take(np.arange(40))])
     recipe = training.Recipe(model=model, epochs=4, batch_size=8, workers=2)
-    whole = lessons.Lessons(share, recipe, rank=1)
+    whole = lessons.Lessons(share, [1.0], recipe, rank=1)
     taken = [(whole.of(epoch), whole.order(epoch)) for epoch in range(4)]
     for epoch, (lesson, order) in enumerate(taken):
-        resumed = lessons.Lessons(share, recipe, rank=1)
+        resumed = lessons.Lessons(share, [1.0], recipe, rank=1)
         assert np.array_equal(resumed.order(epoch), order)
         assert all(np.array_equal(*both) for both in zip(resumed.of(epoch), lesson, strict=True))
         assert np.array_equal(np.sort(order), np.arange(len(lesson.classes)))
@@ -106,7 +109,7 @@ def test_a_lesson_is_the_same_for_a_worker_that_takes_over(model: str, views: in
         assert np.array_equal(lesson.classes, taken[0][0].classes)
     assert len({lesson.pictures.tobytes() for lesson, _ in taken}) == views
     assert len({order.tobytes() for _, order in taken}) == 4
-    other = lessons.Lessons(share, recipe, rank=0)
+    other = lessons.Lessons(share, [1.0], recipe, rank=0)
     assert not np.array_equal(other.order(0), taken[0][1])
     assert (views == 1) == np.array_equal(other.of(0).pictures, taken[0][0].pictures)
 
@@ -225,7 +228,7 @@ def test_any_number_of_workers_learns_as_well(
     share = made.facts.test.accuracy
     noise = 4 * (2 * share * (1 - share) / 10_000) ** 0.5  # four standard errors of a difference
     assert other.facts.test.accuracy == pytest.approx(share, abs=noise)
-    assert other.facts.training.data_digest == made.facts.training.data_digest
+    assert other.facts.training.data == made.facts.training.data
 
 
 def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in_float32(
@@ -501,7 +504,7 @@ def test_a_training_that_ended_before_its_bundle_was_there_goes_on_to_the_same_b
     first: dict[str, bytes] = {}
 
     def train_it() -> bundle.Bundle:
-        return training.train(recipe, str(tmp_path / "ended"), data=str(tmp_path / "scans"))
+        return training.train(recipe, str(tmp_path / "ended"), data=[Data(str(tmp_path / "scans"))])
 
     def full(folder: Path, _: str) -> bundle.Bundle:
         first.update({file.name: file.read_bytes() for file in folder.iterdir()})
@@ -591,18 +594,22 @@ def test_what_a_killed_training_left_is_set_aside_where_it_is_damaged(
 
 def test_only_the_very_same_training_is_gone_on_with() -> None:
     recipe = training.Recipe(workers=2, **RECIPE)
-    facts = DatasetFacts("embedded MNIST", "00", digits=9, held_out=1)
+    data = DataFacts("embedded MNIST", "00", digits=9, held_out=1)
+    facts = DatasetFacts((data,), digits=9, held_out=1)
     fingerprints = {checkpoints.fingerprint(recipe, ["hidden"], facts)}
     for change in ({"seed": 8}, {"epochs": 4}, {"batch_size": 32}, {"model": "deep"}, {"precision": "bfloat16"}):
         fingerprints.add(checkpoints.fingerprint(replace(recipe, **change), ["hidden"], facts))
     fingerprints.add(checkpoints.fingerprint(replace(recipe, workers=3), ["hidden"], facts))
-    fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], replace(facts, data_digest="01")))
+    fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], replace(facts, data=(data, data))))
+    for change in ({"digest": "01"}, {"held_out_digest": "01"}, {"weight": 2.0}):
+        changed = replace(facts, data=(replace(data, **change),))
+        fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], changed))
     fingerprints.add(checkpoints.fingerprint(recipe, ["hidden", "deep"], facts))
     for digest in ("00", "01"):
         start = fine_tuning.Start("models/mine", digest, "ff", "hidden", b"")
         fine_tuned = replace(facts, rehearsed=2_000, begun_from=start.recorded())
         fingerprints.add(checkpoints.fingerprint(recipe, ["hidden"], fine_tuned))
-    assert len(fingerprints) == 11
+    assert len(fingerprints) == 14
     assert checkpoints.fingerprint(replace(recipe), ["hidden"], replace(facts)) in fingerprints
 
 
@@ -619,6 +626,7 @@ def workers_of(job: int) -> list[int]:
         ({"epochs": 0}, 2, "--epochs is 0; it has to be at least 1"),
         ({"seed": -1}, 2, "--seed is -1; it has to be at least 0"),
         ({"batch_size": 2}, 3, "--workers 3 cannot share --batch-size 2"),
+        ({"hold_out": 0}, 2, "--hold-out is 0; it has to be at least 1"),
         ({}, 0, "--workers is 0"),
         ({}, 9, "need 9 CPUs, but the cluster has 4"),
     ],
@@ -690,9 +698,9 @@ def test_the_commands_for_scans_of_ones_own_work_and_begin_where_the_bundle_ende
     assert training_facts.rehearsed == fine_tuning.REHEARSED
     assert "--from shipped" in made.facts.command
     own = np.stack([normalise(picture) for picture in pictures])
-    kept, _ = labelled.distinct(own, labels)
-    held_out = kept[labelled.hold_out(labels[kept], 5_000)]
-    scans = made.facts.scans
+    kept, _ = holding_out.distinct(own, labels)
+    held_out = kept[holding_out.by_digit(labels[kept], 5_000)]
+    scans = made.facts.scans["my-scans"]
     assert list(scans.held_out) == np.bincount(labels[held_out], minlength=10).tolist()
     assert (sum(scans.learned), sum(scans.held_out)) == (training_facts.digits, training_facts.held_out)
     for model, found in ((begun, validation.before), (made, validation)):
@@ -714,11 +722,12 @@ def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
     images, labels = labelled_scans(tmp_path / "scans", 60)
     (tmp_path / "scans/3/broken.png").write_bytes(b"")
     (tmp_path / "scans/elsewhere.png").write_bytes(b"not labelled")
-    read = labelled.read(labelled.list_scans(str(tmp_path / "scans")), 5_000)
-    assert read.facts.unreadable == {"empty": 1}
-    assert read.facts.ignored == {"": 1}
-    held_out = read.facts.held_out
-    assert [one + other for one, other in zip(read.facts.learned, held_out, strict=True)] == np.bincount(
+    read = labelled.read(list_data(Data(str(tmp_path / "scans"))), 5_000)
+    assert read.scans is not None
+    assert read.scans.unreadable == {"empty": 1}
+    assert read.scans.ignored == {"": 1}
+    held_out = read.scans.held_out
+    assert [one + other for one, other in zip(read.scans.learned, held_out, strict=True)] == np.bincount(
         labels
     ).tolist()
     memory = {(normalise(image).tobytes(), label) for image, label in zip(images, labels, strict=True)}
@@ -726,12 +735,104 @@ def test_labelled_scans_are_read_as_in_scoring(tmp_path: Path) -> None:
     assert read.held_out.sum() == sum(held_out)
 
 
+def some(data: DataFacts, rows: slice, held: int) -> labelled.Labelled:
+    """Digits of MNIST, of which the first are held out, as those of a data set."""
+    own = digits.mnist("train").take(np.arange(60_000)[rows])
+    held_out = np.arange(len(own.labels)) < held
+    scans = OwnScans((0,) * 10, (0,) * 10, 0, 0, {}, {})
+    return labelled.Labelled(own, held_out, replace(data, digits=int((~held_out).sum()), held_out=held), scans)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+@pytest.mark.usefixtures("shared_ray")
+def test_several_data_are_dealt_as_the_same_digits_to_any_number_of_workers(tuned: bool) -> None:
+    start = fine_tuning.Start("models/mine", "00", "ff", "hidden", b"") if tuned else None
+    data = [
+        some(DataFacts("one", "00", 0, 0, weight=1.5), slice(0, 100), 17),
+        some(DataFacts("two", "01", 0, 0, weight=2), slice(100, 151), 8),
+    ]
+    rehearsed = fine_tuning.rehearsal(np.concatenate([one.digits.images for one in data])) if tuned else None
+    parts = [one.digits.take(~one.held_out) for one in data] + ([rehearsed] if rehearsed else [])
+    expected = [
+        sorted(
+            (image.tobytes(), label, number)
+            for number, part in enumerate(dealt)
+            for image, label in zip(*part, strict=True)
+        )
+        for dealt in (parts, [one.digits.take(one.held_out) for one in data])
+    ]
+    for workers in (1, 2, 3):
+        dealt = shares.deal(data, start, workers)
+        assert dealt.weights == ((1.5, 2, 1.0) if tuned else (1.5, 2))
+        assert (dealt.facts.digits, dealt.facts.held_out) == (83 + 43, 17 + 8)
+        assert dealt.facts.rehearsed == (len(rehearsed.labels) if rehearsed else None)
+        assert dealt.facts.data == tuple(one.facts for one in data)
+        for kind, digits_there in zip((dealt.training, dealt.validation), expected, strict=True):
+            blocks = [digits.arrays(ray_data.iter_batches(batch_format="pyarrow")) for ray_data in kind.values()]
+            assert len(blocks) == workers
+            found = [row for (own, data_of) in blocks for row in zip(*own, data_of, strict=True)]
+            assert sorted((image.tobytes(), label, number) for image, label, number in found) == digits_there
+            if kind is dealt.training:
+                assert dealt.sizes == [lessons.drawn_size(block.data, dealt.weights) for block in blocks]
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_picture_that_two_data_have_counts_for_the_first(tmp_path: Path) -> None:
+    mnist = digits.mnist("train")
+    names = [write_labelled(tmp_path / name, mnist.images[rows], label=mnist.labels[rows])
+             for name, rows in (("one", slice(0, 30)), ("two", slice(20, 60)))]  # fmt: skip
+    listed = [list_data(Data(str(name))) for name in names]
+    one, two = labelled.read_all(listed, 5_000)
+    assert (len(one.digits.labels), len(two.digits.labels)) == (30, 30)
+    assert (two.scans and two.scans.copies) == 10
+    known = {normalise(image).tobytes() for image in mnist.images[:30]}
+    assert {image.tobytes() for image in one.digits.images} == known
+    assert not known & {image.tobytes() for image in two.digits.images}
+
+
+def test_the_commands_for_scans_beside_mnist_work_and_are_recorded(
+    shared_ray: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The script of the page makes the file of which the page speaks, and its commands train on that."""
+    monkeypatch.chdir(tmp_path)
+    pictures, labels = (array[:240] for array in digits.mnist("test"))
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        path = tmp_path / f"numbers/{number % 8:04}_CH4M/{label}/number-{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.encode(255 - picture))
+    page = (ROOT / "docs/training.md").read_text().split("## Beside MNIST")[1]
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    command = next(line for line in page.splitlines() if line.startswith("python -m jobs.train"))
+    small = ["--model", "linear", "--epochs", "1", "--batch-size", "3000"]
+    assert train.main([*shlex.split(command)[3:], *small]) == 0
+    said = capsys.readouterr()
+    made = bundle.open_bundle("models/both").facts
+    assert made.training
+    assert made.validation
+    mnist, own = made.training.data
+    assert (mnist.location, mnist.held_out, mnist.weight) == (digits.EMBEDDED, 5_000, 1)
+    assert (own.location, own.digits + own.held_out, own.weight) == ("numbers.parquet", 240, 2)
+    assert (own.writers, own.held_out_writers) == (8, 1)
+    assert (own.licence, own.source) == ("CC0 1.0", "kensanata/numbers")
+    by_data = made.validation.by_data
+    assert {name: one.digits for name, one in by_data.items()} == {digits.EMBEDDED: 5_000, own.location: own.held_out}
+    assert sum(one.correct or 0 for one in by_data.values()) == made.validation.correct
+    assert json.loads(said.out.splitlines()[-1])["validation_accuracies"].keys() == by_data.keys()
+    assert f"numbers.parquet {100 * by_data[own.location].accuracy:.2f} % of {own.held_out}" in said.out.splitlines()[0]
+
+    assert train.main([*shlex.split(made.command or "")[3:-1], "models/again"]) == 0
+    assert bundle.open_bundle("models/again").facts.weights == made.weights
+
+
 @pytest.mark.usefixtures("shared_ray")
 def test_more_workers_than_scans_to_learn_from_are_told_what_to_do(tmp_path: Path) -> None:
     labelled_scans(tmp_path / "scans", 3)
     recipe = training.Recipe(workers=3, **RECIPE)
     with pytest.raises(InputError) as refused:
-        training.train(recipe, str(tmp_path / "bundle"), data=str(tmp_path / "scans"))
+        training.train(recipe, str(tmp_path / "bundle"), data=[Data(str(tmp_path / "scans"))])
     said = "3 scans can be learned from, 1 of them held out, and --workers 3 cannot share the other 2; lower --workers"
     assert said in str(refused.value)
 

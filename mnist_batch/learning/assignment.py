@@ -16,9 +16,10 @@ from mnist_batch.models.ladder import LADDER
 class Assignment:
     """The training of one net, as all its workers are given it; each knows its own rank from Ray.
 
-    ``recipe`` is the net's own. ``training`` and ``validation`` name the datasets of each rank. ``step_sizes``,
-    float32 (steps,), counts the pictures of each step over all workers; ``learned`` is their sum, ``held_out`` the
-    number of validation digits. ``net`` is the net's place in its ensemble, and in ``start``, if there is one.
+    ``recipe`` is the net's own. ``training`` and ``validation`` name the datasets of each rank, ``weights`` are those
+    of the data sets that a training share mixes. ``step_sizes``, float32 (steps,), counts the pictures of each step
+    over all workers; ``learned`` is their sum, ``held_out`` the number of validation digits. ``net`` is the net's place
+    in its ensemble, and in ``start``, if there is one.
     """
 
     recipe: Recipe
@@ -26,6 +27,7 @@ class Assignment:
     start: Start | None
     training: tuple[str, ...]
     validation: tuple[str, ...]
+    weights: tuple[float, ...]
     step_sizes: NDArray[np.float32]
     learned: int
     held_out: int
@@ -45,6 +47,7 @@ def assign(recipe: Recipe, shares: Shares, start: Start | None, settings: Settin
                 start=start,
                 training=tuple(shares.training),
                 validation=tuple(shares.validation),
+                weights=shares.weights,
                 step_sizes=epochs.step_counts(sizes, steps),
                 learned=sum(sizes),
                 held_out=shares.facts.held_out,

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ SCHEMA = pa.schema(
     [
         pa.field("picture", pa.binary(tables.IMAGE_BYTES), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
+        pa.field("data", pa.int8(), nullable=False),  # the number of the data set that the digit is from
     ]
 )
 
@@ -31,6 +32,27 @@ class Digits(NamedTuple):
     def take(self, rows: NDArray[Any]) -> "Digits":
         """The digits at these rows, or where a mask is True."""
         return Digits(self.images[rows], self.labels[rows])
+
+
+class Mixture(NamedTuple):
+    """Digits of several data sets, and the number of the data set that each is from: int8 (N,), from 0."""
+
+    digits: Digits
+    data: NDArray[np.int8]
+
+    def take(self, rows: NDArray[Any]) -> "Mixture":
+        """The digits at these rows, or where a mask is True."""
+        return Mixture(self.digits.take(rows), self.data[rows])
+
+
+def mixed(parts: Sequence[Digits]) -> Mixture:
+    """The digits of data sets, one set after the other; their numbers are their places."""
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Mixture(Digits(images, labels), np.repeat(np.arange(len(parts), dtype=np.int8), [*map(_size, parts)]))
+
+
+def _size(digits: Digits) -> int:
+    return len(digits.labels)
 
 
 def mnist(split: str) -> Digits:
@@ -52,17 +74,18 @@ def wrongly_labelled(train: Digits) -> frozenset[bytes]:
     return frozenset(train.images[int(row["index"])].tobytes() for row in csv.DictReader(listed.splitlines()))
 
 
-def table(images: NDArray[np.uint8], labels: NDArray[np.int8]) -> pa.Table:
-    """Images uint8 (N, 28, 28) and their labels as a table of ``SCHEMA``."""
+def table(mixture: Mixture) -> pa.Table:
+    """Digits as a table of ``SCHEMA``."""
+    images, labels = mixture.digits
     buffer = pa.py_buffer(np.ascontiguousarray(images))
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(tables.IMAGE_BYTES), len(images), [None, buffer])
-    return pa.table([column, pa.array(labels, pa.int8())], schema=SCHEMA)
+    return pa.table([column, pa.array(labels, pa.int8()), pa.array(mixture.data, pa.int8())], schema=SCHEMA)
 
 
-def arrays(blocks: Iterable[pa.Table]) -> Digits:
+def arrays(blocks: Iterable[pa.Table]) -> Mixture:
     """Tables of ``SCHEMA``, one after the other, as arrays."""
     whole = pa.concat_tables([SCHEMA.empty_table(), *blocks]).combine_chunks()
-    return Digits(answers.images_of(whole), whole["label"].to_numpy())
+    return Mixture(Digits(answers.images_of(whole), whole["label"].to_numpy()), whole["data"].to_numpy())
 
 
 def digest(digits: Digits) -> str:

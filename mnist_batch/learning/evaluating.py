@@ -3,12 +3,13 @@
 import datetime
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.learning import digits, validating
-from mnist_batch.learning.digits import Digits
+from mnist_batch.learning.digits import Mixture
 from mnist_batch.models import calibrating
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.models.ladder import Model
@@ -28,28 +29,53 @@ class Evaluation:
 def evaluate(
     model: Model,
     nets: Sequence[Model],
-    held_out: Digits,
-    data: str,
+    held_out: Mixture,
+    locations: Sequence[str],
     wrongly_labelled: Collection[bytes],
     begun_from: Sequence[Model] = (),
 ) -> Evaluation:
     """Evaluate a model that averages ``nets``, or is the only one, on digits that were held out.
 
-    ``data`` is where these are from. Calibration leaves out images, as bytes, whose label is known to be wrong: they
-    certify no error. ``begun_from`` are the nets that a fine-tuning began with.
+    ``locations`` name the data sets of ``held_out``. Calibration leaves out images, as bytes, whose label is known to
+    be wrong: they certify no error. ``begun_from`` are the nets that a fine-tuning began with.
     """
-    outputs = outputs_of(model, held_out.images)
-    trusted = np.array([image.tobytes() not in wrongly_labelled for image in held_out.images])
-    calibration = calibrating.calibrate({data: Sample.of(outputs[trusted], held_out.labels[trusted])})
-    [only] = calibration.sets
-    named = replace(only, wrongly_labelled=int((~trusted).sum()))
-    calibration = replace(calibration, sets=(named,), made=datetime.date.today().isoformat())
-    validation = validating.validate(outputs, held_out.labels)
-    if begun_from:
-        before = np.mean([outputs_of(net, held_out.images) for net in begun_from], axis=0)
-        whole = replace(validating.validate(before, held_out.labels), per_class=())
-        validation = replace(validation, before=whole)
+    images, labels = held_out.digits
+    outputs = outputs_of(model, images)
+    before = np.mean([outputs_of(net, images) for net in begun_from], axis=0) if begun_from else None
+    validation = _validation(outputs, before, labels, np.full(len(labels), True))
+    if len(locations) > 1:
+        by_data = {
+            location: _validation(outputs, before, labels, held_out.data == number)
+            for number, location in enumerate(locations)
+        }
+        validation = replace(validation, by_data=by_data)
+    wrong = np.array([image.tobytes() in wrongly_labelled for image in images])
+    calibration = _calibration(outputs, labels, wrong, held_out.data, locations)
     return Evaluation(validation, calibration, _test(nets, calibration.temperature))
+
+
+def _calibration(
+    outputs: NDArray[Any],
+    labels: NDArray[np.int8],
+    wrong: NDArray[np.bool_],
+    data: NDArray[np.int8],
+    locations: Sequence[str],
+) -> Calibration:
+    """The calibration by the held-out digits of each data set, a set of their own, without those labelled ``wrong``."""
+    rows = {location: data == number for number, location in enumerate(locations)}
+    samples = {location: Sample.of(outputs[of & ~wrong], labels[of & ~wrong]) for location, of in rows.items()}
+    calibration = calibrating.calibrate(samples)
+    sets = [replace(each, wrongly_labelled=int((rows[each.name] & wrong).sum())) for each in calibration.sets]
+    return replace(calibration, sets=tuple(sets), made=datetime.date.today().isoformat())
+
+
+def _validation(
+    outputs: NDArray[Any], before: NDArray[Any] | None, labels: NDArray[np.int8], rows: NDArray[np.bool_]
+) -> Validation:
+    found = validating.validate(outputs[rows], labels[rows])
+    if before is None:
+        return found
+    return replace(found, before=replace(validating.validate(before[rows], labels[rows]), per_class=()))
 
 
 def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:

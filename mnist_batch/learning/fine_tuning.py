@@ -1,6 +1,7 @@
 """Fine-tuning: a training that begins with the weights of a bundle, and mixes MNIST into the user's own scans."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, model_json
 from mnist_batch.learning.digits import Digits
+from mnist_batch.learning.recipe import Data
 from mnist_batch.models import bundle, vetting
 from mnist_batch.models.ladder import LADDER, members_of
 from mnist_batch.schemas.bundle_facts import BegunFrom
@@ -52,12 +54,12 @@ def open_start(location: str) -> Start:
     return Start(recorded, opened.digest, str(opened.facts.weights), model, opened.read("model.keras"))
 
 
-def check(start: Start, model: str, data: str | None) -> None:
+def check(start: Start, model: str, data: Sequence[Data]) -> None:
     """Raise InputError if a training of ``model`` on ``data`` cannot begin with this bundle."""
     if model != start.model:
         raise InputError(f"--model {model}: --from {start.location} is a bundle of {start.model}; leave --model out")
-    if data is None:
-        raise InputError("--from needs --data FOLDER, the scans to learn from; without them leave --from out")
+    if not data:
+        raise InputError("--from needs --data, the scans to learn from; without them leave --from out")
 
 
 def load_nets(archive: bytes) -> list[Any]:

@@ -1,10 +1,11 @@
-"""A user's own labelled scans to train on: which there are, which can be read, which are held out."""
+"""The labelled digits of each ``--data``: read and normalised as scans are, each picture once, some held out."""
 
-import hashlib
 import logging
-import posixpath
+import tempfile
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,86 +13,86 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
-from mnist_batch.intake import listing, scans
-from mnist_batch.intake.labels import parent_labels
+from mnist_batch.intake import scans
+from mnist_batch.learning import announcing, digits, holding_out
 from mnist_batch.learning.digits import Digits
+from mnist_batch.learning.listed import Listed
 from mnist_batch.models import answers
 from mnist_batch.reading import isolated
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.bundle_facts import OwnScans
+from mnist_batch.schemas.bundle_facts import DataFacts, OwnScans
 from mnist_batch.schemas.tables import CLASSES
 from mnist_batch.statuses import Status
-from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
 
-FEW = 10  # scans of a digit; fewer are hardly enough to learn it and to hold out one or two
-ENOUGH = 5_000  # scans for a model that knows nothing else
-NAMED = 3  # scans or folders that a warning names
-HELD_OUT_SHARE = 1 / 6
+BLOCK_SIZE = 5_000
+HELD_OUT_SEED = 0  # not the recipe's, so that every seed and number of workers has the same validation digits
 
 
 @dataclass(frozen=True)
-class Listed:
-    """The labelled scans of a folder before any is opened, as ``tables.MANIFEST``.
+class Labelled:
+    """The digits of a ``--data``; ``held_out``, bool (N,), says which of them are held out.
 
-    ``ignored`` counts the other files of each folder, by its path below ``location``: their folder is no digit.
-    """
-
-    location: str
-    manifest: pa.Table
-    ignored: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Scans:
-    """Scans that were read, each picture once, ordered by the digests of their pictures.
-
-    ``held_out``, bool (N,), says which of the ``digits`` are held out. ``facts`` is what model.json records of the
-    scans.
+    ``facts`` and ``scans`` are what model.json records of them, ``scans`` None for MNIST.
     """
 
     digits: Digits
     held_out: NDArray[np.bool_]
-    facts: OwnScans
+    facts: DataFacts
+    scans: OwnScans | None = None
 
 
-def list_scans(data: str) -> Listed:
-    """List the scans of a folder that are in folders named 0 to 9; opens none and needs no Ray.
+def read_all(listed: Sequence[Listed], most_held_out: int) -> list[Labelled]:
+    """Read each ``--data`` on Ray; a picture that is in several of them counts for the first.
 
-    Raises InputError if the folder does not exist or holds none.
+    Raises InputError if one has fewer than two pictures.
     """
-    everything = listing.list_scans([data], "--data")
-    labels = parent_labels(everything)
-    everything = everything.set_column(everything.schema.get_field_index("label"), "label", labels)
-    labelled = pc.is_valid(labels)
-    manifest = everything.filter(labelled).cast(tables.MANIFEST)
-    if not manifest.num_rows:
-        raise InputError(
-            f"--data {data}: holds no scan in a folder named 0 to 9, so there is nothing to learn; put each scan into "
-            f"a folder named by its digit, such as {posixpath.join(data, '7', 'scan.png')}"
-        )
-    others = everything.filter(pc.invert(labelled))["scan"].to_pylist()
-    return Listed(locations.absolute(data), manifest, dict(Counter(posixpath.dirname(scan) for scan in others)))
+    found: list[Labelled] = []
+    for one in listed:
+        known = {image.tobytes() for other in found for image in other.digits.images}
+        found.append((mnist if one.scans is None else read)(one, most_held_out, known))
+    return found
 
 
-def read(listed: Listed, most_held_out: int) -> Scans:
-    """Read and normalise the scans on Ray, just as in scoring, and hold out at most about ``most_held_out``.
+def mnist(listed: Listed, most_held_out: int, known: Collection[bytes] = frozenset()) -> Labelled:
+    """The training digits of the embedded MNIST that are not ``known``, shuffled on Ray; the first are held out.
 
-    Scans that cannot be learned from are left out with a warning that names the first few. Raises InputError if fewer
-    than two pictures are left.
+    These are ``most_held_out``, or a sixth if that is less.
+    """
+    import ray
+    import ray.data
+
+    whole = digits.mnist("train")
+    if known:
+        whole = whole.take(np.array([image.tobytes() not in known for image in whole.images], bool))
+    table = digits.table(digits.mixed([whole]))
+    blocks = [table.slice(at, BLOCK_SIZE) for at in range(0, len(table), BLOCK_SIZE)]
+    shuffled = ray.data.from_arrow(blocks).random_shuffle(seed=HELD_OUT_SEED).materialize()
+    in_order = digits.arrays(ray.get(shuffled.to_arrow_refs())).digits
+    held_out = np.arange(len(table)) < min(most_held_out, len(table) // 6)
+    facts = _facts(listed, in_order, held_out, [], digits.EMBEDDED)
+    return Labelled(in_order, held_out, facts)
+
+
+def read(listed: Listed, most_held_out: int, known: Collection[bytes] = frozenset()) -> Labelled:
+    """Read and normalise scans on Ray, just as in scoring, and hold out at most about ``most_held_out``.
+
+    Scans that cannot be learned from are left out with a warning that names the first few.
     """
     import ray.data
 
-    shards = scans.cut(listed.manifest)
+    shards = scans.cut(listed.scans)
     actors = min(len(shards), max(1, int(ray.cluster_resources().get("CPU", 1))))
     rows = ray.data.from_arrow(shards).map_batches(
-        ReadScans, batch_size=None, batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=actors)
+        ReadPictures if listed.is_file else ReadScans,
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=actors),
     )
-    wanted = ["scan", "label", "status", "picture"]
-    blocks = [block.select(wanted) for block in rows.iter_batches(batch_size=None, batch_format="pyarrow")]
-    pages = pa.concat_tables(blocks).sort_by("scan").combine_chunks()
-    return sort_out(pages, listed, most_held_out)
+    blocks = list(rows.iter_batches(batch_size=None, batch_format="pyarrow"))
+    pages = pa.concat_tables(blocks).sort_by([("scan", "ascending"), ("page", "ascending")]).combine_chunks()
+    return sort_out(pages, listed, most_held_out, known)
 
 
 class ReadScans:
@@ -101,121 +102,90 @@ class ReadScans:
         self.reader = isolated.Reader()
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
-        """One row a page, ``tables.PREPROCESSED``."""
-        return self.reader.read(manifest)
+        """One row a page: columns scan, page, label, status, picture, writer and part of ``tables.PREPROCESSED``."""
+        return _with_writers(self.reader.read(manifest), manifest)
 
 
-def sort_out(pages: pa.Table, listed: Listed, most_held_out: int) -> Scans:
-    """Decide which of the pages read (columns scan, label, status, picture) are learned from and held out."""
+class ReadPictures(ReadScans):
+    """An actor that reads shards of ``listed.PICTURES``: as files, with the process that reads scans."""
+
+    def __call__(self, pictures: pa.Table) -> pa.Table:
+        """One row a page, as ``ReadScans`` gives it."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, str(row)) for row in range(len(pictures))]
+            for path, content in zip(paths, pictures["content"], strict=True):
+                path.write_bytes(content.as_py())
+            columns = {
+                "source": [folder] * len(paths),
+                "scan": pictures["scan"],
+                "path": [bytes(path) for path in paths],
+                "label": pictures["label"],
+            }
+            nothing = dict.fromkeys(("size", "modified_ns", "page_labels"), [None] * len(paths))
+            return _with_writers(self.reader.read(tables.table(tables.MANIFEST, columns | nothing)), pictures)
+
+
+def _with_writers(pages: pa.Table, given: pa.Table) -> pa.Table:
+    found = pages.select(["scan", "page", "label", "status", "picture"])
+    of_pages = given.take(pages["row"])
+    for name in ("writer", "part"):
+        known = name in given.column_names
+        found = found.append_column(name, of_pages[name] if known else pa.nulls(len(found), pa.string()))
+    return found
+
+
+def sort_out(pages: pa.Table, listed: Listed, most_held_out: int, known: Collection[bytes] = frozenset()) -> Labelled:
+    """Decide which of the pages that an actor read are learned from and held out; none whose picture is ``known``."""
     ok = pc.equal(pages["status"], Status.OK)
     unread, usable = pages.filter(pc.invert(ok)), pages.filter(ok).combine_chunks()
-    images, labels, names = answers.images_of(usable), usable["label"].to_numpy(), usable["scan"]
-    kept, contradicting = distinct(images, labels)
-    images, labels = images[kept], labels[kept]
-    held_out = hold_out(labels, most_held_out)
-    facts = OwnScans(
-        learned=tuple(np.bincount(labels[~held_out], minlength=CLASSES).tolist()),
-        held_out=tuple(np.bincount(labels[held_out], minlength=CLASSES).tolist()),
+    images, labels = answers.images_of(usable), usable["label"].to_numpy()
+    kept, contradicting = holding_out.distinct(images, labels, known)
+    found = Digits(images[kept], labels[kept])
+    writers, parts = (usable[name].take(kept).drop_null().to_pylist() for name in ("writer", "part"))
+    held_out = _held_out(found.labels, writers, parts, listed, most_held_out)
+    own = OwnScans(
+        learned=tuple(np.bincount(found.labels[~held_out], minlength=CLASSES).tolist()),
+        held_out=tuple(np.bincount(found.labels[held_out], minlength=CLASSES).tolist()),
         copies=len(usable) - len(kept) - len(contradicting),
         contradicting=len(contradicting),
         unreadable=dict(Counter(unread["status"].to_pylist())),
         ignored=listed.ignored,
     )
-    if facts.copies:
-        log.info("%d scans under %s look exactly like another one: each picture counts once",
-                 facts.copies, listed.location)  # fmt: skip
-    if len(contradicting):
-        log.warning(
-            "%d scans under %s are left out, since the same picture is in the folders of several digits: %s",
-            len(contradicting), listed.location, _first(names.take(pa.array(contradicting)).to_pylist()),
-        )  # fmt: skip
-    if len(unread):
-        _warn_of_unreadable(unread, listed.location)
-    if listed.ignored:
-        _warn_of_ignored(listed)
-    if len(kept) < 2:
+    announcing.left_out(listed, own, usable["scan"].take(pa.array(contradicting)), unread)
+    if held_out.all() or not held_out.any():
         raise InputError(
-            f"--data {listed.location}: {len(kept)} of its scans can be learned from, where at least 2 are needed, one "
-            "of them to be held out; add scans"
+            f"--data {listed.data.location}: {len(kept)} of its scans can be learned from, {int(held_out.sum())} of "
+            "them held out, where at least 2 are needed, one to learn from and one to be held out; add scans"
         )
-    return Scans(Digits(images, labels), held_out, facts)
+    return Labelled(found, held_out, _facts(listed, found, held_out, writers, listed.data.location), own)
 
 
-def distinct(images: NDArray[np.uint8], labels: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first row of each picture, and all rows whose picture has several labels; both int64.
-
-    A copy could otherwise be learned from and held out at once. The first rows are in the order of the pictures'
-    digests, which is as good as a shuffle, and the same wherever the scans are and whatever their names.
-    """
-    digests = np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images], "U32")
-    _, first, picture = np.unique(digests, return_index=True, return_inverse=True)
-    least, most = np.full(len(first), CLASSES), np.full(len(first), -1)
-    np.minimum.at(least, picture, labels)
-    np.maximum.at(most, picture, labels)
-    agree = least == most
-    return first[agree], np.flatnonzero(~agree[picture])
+def _held_out(
+    labels: NDArray[np.int8], writers: Sequence[str], parts: Sequence[str], listed: Listed, most: int
+) -> NDArray[np.bool_]:
+    if parts:
+        return holding_out.by_part(parts)
+    if len(set(writers)) > 1:
+        return holding_out.by_writer(writers, most)
+    if writers:
+        log.warning("all scans %s are of one writer: other writers may be read less well than those held out",
+                    listed.where)  # fmt: skip
+    return holding_out.by_digit(labels, most)
 
 
-def hold_out(labels: NDArray[np.int8], most: int) -> NDArray[np.bool_]:
-    """Which of N labels are held out, bool (N,): the first sixth of each digit, or less if that were over ``most``.
-
-    At least one of each digit that has two is held out, and at least one of any two labels or more.
-    """
-    share = min(HELD_OUT_SHARE, most / max(1, len(labels)))
-    held_out = np.zeros(len(labels), bool)
-    for digit in range(CLASSES):
-        rows = np.flatnonzero(labels == digit)
-        held_out[rows[: max(round(len(rows) * share), int(len(rows) > 1))]] = True
-    if not held_out.any():
-        held_out[: int(len(labels) > 1)] = True
-    return held_out
-
-
-def report(read: Scans, location: str, begun_from: str | None) -> None:
-    """Log how many scans of each digit there are, and warn of digits with few scans or none.
-
-    ``begun_from`` names the bundle that is fine-tuned; it is None for a model that knows nothing but these scans.
-    """
-    learned, held_out = (np.array(counts) for counts in (read.facts.learned, read.facts.held_out))
-    total = learned + held_out
-    counts = [f"{digit}: {total[digit]:,}" for digit in range(CLASSES) if total[digit]]
-    missing = [f"0 of digit {digit}" for digit in range(CLASSES) if not total[digit]]
-    log.info("%s scans: %s", f"{total.sum():,}", ", ".join(counts + missing))
-    held = ", ".join(f"{digit}: {held_out[digit]:,}" for digit in range(CLASSES) if total[digit])
-    log.info("%s are learned from, %s held out: %s", f"{learned.sum():,}", f"{held_out.sum():,}", held)
-    if begun_from is None and total.sum() < ENOUGH:
-        log.warning("these are few for a model that knows nothing else: --from shipped begins with what the bundle of "
-                    "this package knows")  # fmt: skip
-    for digit in range(CLASSES):
-        place = f"{location}/{digit}"
-        if not total[digit] and begun_from is None:
-            log.warning("there is no scan of digit %d to learn from: this model will never answer %d; add scans to %s",
-                        digit, digit, place)  # fmt: skip
-        elif not total[digit]:
-            log.warning("there is no scan of digit %d to learn from: all that this model knows of %d comes from %s and "
-                        "MNIST; add scans to %s", digit, digit, begun_from, place)  # fmt: skip
-        elif total[digit] < FEW:
-            log.warning("only %d of digit %d: too few to learn how it is written, or to measure it; add scans to %s",
-                        total[digit], digit, place)  # fmt: skip
-
-
-def _warn_of_unreadable(unread: pa.Table, location: str) -> None:
-    statuses = Counter(unread["status"].to_pylist())
-    listed = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common())
-    names = [
-        f"{row['scan']} ({row['status']})" for row in unread.slice(0, NAMED + 1).select(["scan", "status"]).to_pylist()
-    ]
-    log.warning("%s scans under %s cannot be learned from and are left out (%s): %s",
-                f"{len(unread):,}", location, listed, _first(names))  # fmt: skip
-
-
-def _warn_of_ignored(listed: Listed) -> None:
-    folders = sorted(listed.ignored.items(), key=lambda item: -item[1])
-    names = [f"{count:,} in {folder or '.'}/" for folder, count in folders]
-    log.warning("%s files under %s are ignored, since their folders are not named 0 to 9: %s",
-                f"{sum(listed.ignored.values()):,}", listed.location, _first(names))  # fmt: skip
-
-
-def _first(names: list[str]) -> str:
-    shown = ", ".join(ascii(name)[1:-1] for name in names[:NAMED])
-    return shown + (", ..." if len(names) > NAMED else "")
+def _facts(
+    listed: Listed, found: Digits, held_out: NDArray[np.bool_], writers: Sequence[str], location: str
+) -> DataFacts:
+    out = {writer for writer, held in zip(writers, held_out.tolist(), strict=False) if held}
+    return DataFacts(
+        location=location,
+        digest=digits.digest(found),
+        digits=int((~held_out).sum()),
+        held_out=int(held_out.sum()),
+        held_out_digest=digits.digest(found.take(held_out)),
+        weight=listed.data.weight,
+        writers=len(set(writers)) or None,
+        held_out_writers=len(out) or None,
+        licence=listed.licence,
+        source=listed.source,
+    )

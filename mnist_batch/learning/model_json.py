@@ -13,22 +13,30 @@ import pandas as pd
 from mnist_batch import versions
 from mnist_batch.learning import digits
 from mnist_batch.learning.evaluating import Evaluation
-from mnist_batch.learning.recipe import Recipe
+from mnist_batch.learning.recipe import MNIST, Recipe
 from mnist_batch.models import calibrating
-from mnist_batch.schemas.bundle_facts import BundleFacts, DatasetFacts, DigitValidation, OwnScans, Training, Validation
+from mnist_batch.schemas.bundle_facts import (
+    BegunFrom,
+    BundleFacts,
+    DatasetFacts,
+    DigitValidation,
+    OwnScans,
+    Training,
+    Validation,
+)
 
 
 def content(
     recipe: Recipe,
     facts: DatasetFacts,
-    scans: OwnScans | None,
+    scans: Mapping[str, OwnScans],
     evaluation: Evaluation,
     parameters: int,
     weights: str,
 ) -> BundleFacts:
     """What model.json records: how the model was trained, on what, what it is worth and which software made it.
 
-    ``scans`` are the facts of a user's own scans, ``weights`` is the digest of all weights.
+    ``scans`` are the facts of a user's own scans, by location; ``weights`` is the digest of all weights.
     """
     made = asdict(recipe)
     return BundleFacts(
@@ -40,7 +48,7 @@ def content(
             seeds=tuple(net.seed for net in recipe.nets),
             members=tuple(net.model for net in recipe.nets),
         ),
-        scans=scans,
+        scans=dict(scans),
         command=_command(made, facts),
         validation=evaluation.validation,
         weights=weights,
@@ -52,10 +60,15 @@ def content(
 
 
 def _command(recipe: Mapping[str, Any], facts: DatasetFacts) -> str:
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in recipe.items()]
-    data = [] if facts.data == digits.EMBEDDED else [f"--data {shlex.quote(facts.data)}"]
+    flags = [f"--{name.replace('_', '-')} {value}" for name, value in recipe.items() if value is not None]
+    named = [MNIST if one.location == digits.EMBEDDED else one.location for one in facts.data]
+    weights = [one.weight for one in facts.data]
+    if named != [MNIST]:
+        flags += [f"--data {shlex.quote(name)}" for name in named]
+    if set(weights) != {1}:
+        flags += [f"--weight {weight}" for weight in weights]
     start = [f"--from {shlex.quote(facts.begun_from.bundle)}"] if facts.begun_from else []
-    return " ".join(["python -m jobs.train", *flags, *data, *start, "--out FOLDER"])
+    return " ".join(["python -m jobs.train", *flags, *start, "--out FOLDER"])
 
 
 def nets_of(facts: BundleFacts) -> tuple[str, tuple[str, ...] | None]:
@@ -73,6 +86,8 @@ def summary(facts: BundleFacts) -> dict[str, Any]:
         accuracies |= {f"validation_{name}": getattr(validation, name) for name in names}
     if validation.before:
         accuracies["validation_accuracy_before"] = validation.before.accuracy
+    if validation.by_data:
+        accuracies["validation_accuracies"] = {name: one.accuracy for name, one in validation.by_data.items()}
     return {**accuracies, "test_accuracy": facts.test.accuracy}
 
 
@@ -81,14 +96,13 @@ def text(facts: BundleFacts) -> str:
     validation, test, training = facts.validation, facts.test, facts.training
     if not (facts.scans and validation and training and facts.calibration):
         return f"{facts.architecture}: MNIST test accuracy {100 * test.accuracy:.2f} %"
-    own = f"held-out scans of {training.data}"
-    lines = [f"{facts.architecture}: {_correct(validation, own)}"]
-    if validation.refused:
-        lines.append(f"{validation.refused:,} of them refused as no digit, or several")
-    if validation.before and training.begun_from:
-        begun_from = training.begun_from.bundle
-        lines.append(f"before fine-tuning, {begun_from}: {_correct(validation.before, 'of the same')}")
-    lines.append(_table(validation.per_class, facts.scans.learned))
+    parts = validation.by_data or {training.data[0].location: validation}
+    lines = []
+    if len(parts) > 1:
+        each = [f"{name} {100 * one.accuracy:.2f} % of {one.digits:,}" for name, one in parts.items()]
+        lines.append(f"{facts.architecture}, held-out digits read correctly: {', '.join(each)}")
+    for name, scans in facts.scans.items():
+        lines += _own(facts.architecture, name, parts[name], scans.learned, training.begun_from)
     certified = calibrating.least_certified(facts.calibration)
     if certified is None:
         lines.append("The held-out scans certify no --target-error: hold out more, by training on more")
@@ -98,6 +112,18 @@ def text(facts: BundleFacts) -> str:
         f"for comparison, {100 * test.accuracy:.2f} % of {test.digits:,} MNIST test digits, which are not yours"
     )
     return "\n".join(lines)
+
+
+def _own(
+    architecture: str, location: str, found: Validation, learned: Sequence[int], begun_from: BegunFrom | None
+) -> list[str]:
+    """How the held-out scans of one data set are read."""
+    lines = [f"{architecture}: {_correct(found, f'held-out scans of {location}')}"]
+    if found.refused:
+        lines.append(f"{found.refused:,} of them refused as no digit, or several")
+    if found.before and begun_from:
+        lines.append(f"before fine-tuning, {begun_from.bundle}: {_correct(found.before, 'of the same')}")
+    return [*lines, _table(found.per_class, learned)]
 
 
 def _correct(validation: Validation, what: str) -> str:

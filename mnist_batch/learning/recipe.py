@@ -1,15 +1,54 @@
 """How a model is trained: what decides its weights, and what only decides how fast they are there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from typing import Any
 
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
 from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, members_of
+from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
 DEFAULT_MODEL = "hidden"
 REQUIRED: Any = MISSING  # the default of a field that has none
+MNIST = "mnist"  # the word for the embedded MNIST
+MOST_WEIGHT = 100
+
+
+@dataclass(frozen=True)
+class Data:
+    """One ``--data``: where its labelled digits are, and how often each of them is drawn in an epoch.
+
+    Raises InputError if the weight is not above 0 and at most 100.
+    """
+
+    location: str = MNIST
+    weight: float = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= MOST_WEIGHT:
+            raise InputError(
+                f"--weight {self.weight:g} of --data {self.location}: it has to be above 0 and at most {MOST_WEIGHT}, "
+                "such as 2 or 0.5"
+            )
+
+
+def data_of(given: Sequence[str], weights: Sequence[float]) -> tuple[Data, ...]:
+    """What several ``--data`` name, each with its ``--weight``; 1 for all if none is given.
+
+    Raises InputError if there are more or fewer weights than data, or the same data twice.
+    """
+    if weights and len(weights) != len(given):
+        raise InputError(
+            f"--weight is given {counted(len(weights), 'time')} for {len(given)} --data; give one for each, in their "
+            "order, or none"
+        )
+    places = [name if name == MNIST else locations.absolute(name) for name in given]
+    for name, place in zip(given, places, strict=True):
+        if places.count(place) > 1:
+            raise InputError(f"--data {name}: is given twice; give it once, with --weight 2 to draw its digits twice")
+    return tuple(map(Data, given, weights or [1.0] * len(given)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +76,12 @@ class Recipe:
     )
     workers: int = described(2, "Ray workers, each with its share of the digits", metavar="N")
     seed: int = described(1, "the same seed and number of workers give the same weights", metavar="N")
+    hold_out: int | None = described(
+        None,
+        "hold out at most so many digits of each --data, to measure and calibrate the model",
+        left_out="a number of the model's own, 5,000 or 10,000,",
+        metavar="N",
+    )
     precision: str = described(
         "float32",
         "what layers compute in: in bfloat16 convolutions train twice as fast if the processor has AMX",
@@ -49,6 +94,8 @@ class Recipe:
             raise InputError(f"--precision {self.precision!r} is not known; choose from {', '.join(PRECISIONS)}")
         for name in ("epochs", "batch_size", "workers", "seed"):
             at_least("--" + name.replace("_", "-"), getattr(self, name), 0 if name == "seed" else 1)
+        if self.hold_out is not None:
+            at_least("--hold-out", self.hold_out, 1)
         if self.workers > self.batch_size:
             raise InputError(f"--workers {self.workers} cannot share --batch-size {self.batch_size}; lower it")
 
@@ -66,6 +113,11 @@ class Recipe:
             "batch_size": LADDER[model].batch_size,
         }
         return cls(**own | dict(given))
+
+    @property
+    def most_held_out(self) -> int:
+        """The most digits of each data set that are held out, unless its writers or parts decide."""
+        return self.hold_out or LADDER[self.model].held_out
 
     @property
     def nets(self) -> list["Recipe"]:

@@ -1,100 +1,86 @@
 """The digits of a training, dealt out by rank: to each worker those it learns from and those it validates on."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from mnist_batch.errors import InputError
-from mnist_batch.learning import digits, epochs, fine_tuning, labelled
-from mnist_batch.learning.digits import Digits
+from mnist_batch.learning import digits, epochs, fine_tuning, lessons
+from mnist_batch.learning.digits import Mixture
+from mnist_batch.learning.labelled import HELD_OUT_SEED, Labelled
 from mnist_batch.schemas.bundle_facts import DatasetFacts, OwnScans
 from mnist_batch.wording import counted
-
-BLOCK_SIZE = 5_000
-HELD_OUT_SEED = 0  # not the recipe's, so that every seed and number of workers has the same validation digits
 
 
 @dataclass(frozen=True)
 class Shares:
     """A dataset of ``digits.SCHEMA`` for each rank to learn from, and one to validate on, by name in rank order.
 
-    ``sizes`` counts the digits of each training share. ``wrongly_labelled`` are images among them, as bytes, whose
-    label is known to be wrong. ``scans`` is what model.json records of a user's own scans, None for MNIST.
+    ``weights`` are those of the data sets, by number; digits of MNIST that a fine-tuning rehearses are one more.
+    ``sizes`` counts the digits that a lesson draws from each training share. ``scans`` is what model.json records of a
+    user's own scans.
     """
 
     training: dict[str, Any]
     validation: dict[str, Any]
+    weights: tuple[float, ...]
     sizes: list[int]
     facts: DatasetFacts
-    wrongly_labelled: frozenset[bytes] = frozenset()
-    scans: OwnScans | None = None
+    scans: Mapping[str, OwnScans] = field(default_factory=dict)
 
 
-def embedded(most_held_out: int, workers: int) -> Shares:
-    """Put the training digits of the embedded MNIST on Ray; hold out ``most_held_out``, or a sixth if that is less."""
-    import ray.data
+def deal(data: Sequence[Labelled], start: fine_tuning.Start | None, workers: int) -> Shares:
+    """Put digits on Ray; where a bundle is fine-tuned without MNIST, mix digits of MNIST into those to learn from.
 
-    mnist = digits.mnist("train")
-    held_out = min(most_held_out, len(mnist.labels) // 6)
-    facts = DatasetFacts(digits.EMBEDDED, digits.digest(mnist), len(mnist.labels) - held_out, held_out)
-    wrong = digits.wrongly_labelled(mnist)
-    starts = range(0, len(mnist.labels), BLOCK_SIZE)
-    blocks = [digits.table(mnist.images[at : at + BLOCK_SIZE], mnist.labels[at : at + BLOCK_SIZE]) for at in starts]
-    shuffled = ray.data.from_arrow(blocks).random_shuffle(seed=HELD_OUT_SEED)
-    sizes = epochs.share_sizes(facts.digits, workers)
-    cuts = np.cumsum([*epochs.share_sizes(held_out, workers), *sizes])[:-1].tolist()
-    parts = shuffled.split_at_indices(cuts)
-    return Shares(_named("training", parts[workers:]), _named("validation", parts[:workers]), sizes, facts, wrong)
-
-
-def own(listed: labelled.Listed, start: fine_tuning.Start | None, most_held_out: int, workers: int) -> Shares:
-    """Read a user's own scans on Ray; where a bundle is fine-tuned, mix digits of MNIST into those to learn from.
-
-    Raises InputError if there are fewer scans to learn from than workers.
+    Raises InputError if there are fewer digits to learn from than workers.
     """
-    scans = labelled.read(listed, most_held_out)
-    labelled.report(scans, listed.location, start.location if start else None)
-    total, learned = len(scans.digits.labels), int((~scans.held_out).sum())
+    facts = _facts(data, start, workers)
+    learned = [one.digits.take(~one.held_out) for one in data]
+    weights = [one.facts.weight for one in data]
+    if start is not None and all(one.scans for one in data):
+        learned.append(fine_tuning.rehearsal(np.concatenate([one.digits.images for one in data])))
+        weights.append(1.0)
+        facts = replace(facts, rehearsed=len(learned[-1].labels))
+    training, validation = digits.mixed(learned), digits.mixed([one.digits.take(one.held_out) for one in data])
+    if len(learned) > 1:
+        training = training.take(np.random.default_rng(HELD_OUT_SEED).permutation(len(training.data)))
+    parts = [*_parts(training, workers)]
+    return Shares(
+        _on_ray("training", parts),
+        _on_ray("validation", _parts(validation, workers)),
+        tuple(weights),
+        [lessons.drawn_size(part.data, weights) for part in parts],
+        facts,
+        {one.facts.location: one.scans for one in data if one.scans},
+    )
+
+
+def _facts(data: Sequence[Labelled], start: fine_tuning.Start | None, workers: int) -> DatasetFacts:
+    learned, held_out = (sum(getattr(one.facts, name) for one in data) for name in ("digits", "held_out"))
     if learned < workers:
         raise InputError(
-            f"--data {listed.location}: {counted(total, 'scan')} can be learned from, {total - learned} of them held "
-            f"out, and --workers {workers} cannot share the other {learned}; lower --workers to {learned} or add scans"
+            f"--data {', '.join(one.facts.location for one in data)}: {counted(learned + held_out, 'scan')} can be "
+            f"learned from, {held_out} of them held out, and --workers {workers} cannot share the other {learned}; "
+            f"lower --workers to {learned} or add scans"
         )
-    training, validation = scans.digits.take(~scans.held_out), scans.digits.take(scans.held_out)
-    rehearsed = None
-    if start is not None:
-        rehearsal = fine_tuning.rehearsal(scans.digits.images)
-        rehearsed = len(rehearsal.labels)
-        order = np.random.default_rng(HELD_OUT_SEED).permutation(learned + rehearsed)
-        images, labels = (np.concatenate(both) for both in zip(training, rehearsal, strict=True))
-        training = Digits(images, labels).take(order)
-    facts = DatasetFacts(
-        data=listed.location,
-        data_digest=digits.digest(scans.digits),
+    return DatasetFacts(
+        data=tuple(one.facts for one in data),
         digits=learned,
-        held_out=total - learned,
-        rehearsed=rehearsed,
+        held_out=held_out,
         begun_from=start.recorded() if start else None,
     )
-    return Shares(
-        _named("training", _dealt(training, workers)),
-        _named("validation", _dealt(validation, workers)),
-        epochs.share_sizes(len(training.labels), workers),
-        facts,
-        scans=scans.facts,
-    )
 
 
-def _dealt(whole: Digits, workers: int) -> Iterator[Any]:
+def _parts(whole: Mixture, workers: int) -> Iterator[Mixture]:
+    cuts = np.cumsum([0, *epochs.share_sizes(len(whole.data), workers)]).tolist()
+    for first, last in pairwise(cuts):
+        yield whole.take(np.arange(first, last))
+
+
+def _on_ray(kind: str, parts: Iterable[Mixture]) -> dict[str, Any]:
     import ray.data
 
-    cuts = np.cumsum([0, *epochs.share_sizes(len(whole.labels), workers)]).tolist()
-    for first, last in pairwise(cuts):
-        yield ray.data.from_arrow(digits.table(whole.images[first:last], whole.labels[first:last]))
-
-
-def _named(kind: str, datasets: Iterator[Any] | Sequence[Any]) -> dict[str, Any]:
-    return {f"{kind}-{rank}": dataset for rank, dataset in enumerate(datasets)}
+    return {f"{kind}-{rank}": ray.data.from_arrow(digits.table(part)) for rank, part in enumerate(parts)}

@@ -83,8 +83,8 @@ class DigitValidation:
 class Validation:
     """How the digits held out are read; ``before`` is the same by the bundle that a fine-tuning began with.
 
-    ``low`` and ``high`` are the ends of the 95 % Wilson interval of ``accuracy``. A bundle of format 1 may have only
-    ``digits`` and ``accuracy``.
+    ``by_data`` has the same for each data set, by its location, if there are several. ``low`` and ``high`` are the ends
+    of the 95 % Wilson interval of ``accuracy``. A bundle of format 1 may have only ``digits`` and ``accuracy``.
     """
 
     digits: int
@@ -95,6 +95,7 @@ class Validation:
     high: float | None = None
     per_class: tuple[DigitValidation, ...] = ()
     before: "Validation | None" = None
+    by_data: dict[str, "Validation"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,15 +119,34 @@ class BegunFrom:
 
 
 @dataclass(frozen=True)
-class DatasetFacts:
-    """The digits of a training, as far as they decide its weights.
+class DataFacts:
+    """One data set of a training: its ``location`` as it was given, and the digest of the digits that were used.
 
-    ``data`` is where they are, ``digits`` how many are learned from, ``held_out`` how many are not. A fine-tuning
-    also learns from ``rehearsed`` digits of MNIST, and begins with the bundle ``begun_from``.
+    ``digits`` are learned from, each ``weight`` times an epoch; ``held_out`` are not. ``writers`` and ``licence`` are
+    None where they are not known; of the writers, ``held_out_writers`` are among the digits held out.
     """
 
-    data: str
-    data_digest: str
+    location: str
+    digest: str
+    digits: int
+    held_out: int
+    held_out_digest: str | None = None
+    weight: float = 1
+    writers: int | None = None
+    held_out_writers: int | None = None
+    licence: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The digits of a training, as far as they decide its weights: those of each data set, and their sums.
+
+    A fine-tuning without MNIST among its data also learns from ``rehearsed`` digits of it, and begins with the bundle
+    ``begun_from``.
+    """
+
+    data: tuple[DataFacts, ...]
     digits: int
     held_out: int
     rehearsed: int | None = None
@@ -143,13 +163,14 @@ class Training(DatasetFacts):
     workers: int
     seed: int
     precision: str
+    hold_out: int | None = None
     seeds: tuple[int, ...]
     members: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class OwnScans:
-    """A user's own scans: of each digit how many were learned from and held out; and how many were left out, and why.
+    """The user's own scans of a data set: of each digit how many were learned from and held out; what was left out.
 
     ``ignored`` counts the files in folders that are no digit, by folder.
     """
@@ -164,7 +185,10 @@ class OwnScans:
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFacts:
-    """All of ``model.json``; ``sha256`` has the digests of both model files. What a bundle does not say is None."""
+    """All of ``model.json``; ``sha256`` has the digests of both model files. What a bundle does not say is None.
+
+    ``scans`` are those of each data set but MNIST, by its location.
+    """
 
     architecture: str
     test: MnistTest
@@ -172,7 +196,7 @@ class BundleFacts:
     calibration: Calibration | None = None
     validation: Validation | None = None
     training: Training | None = None
-    scans: OwnScans | None = None
+    scans: dict[str, OwnScans] = field(default_factory=dict)
     command: str | None = None
     parameters: int | None = None
     weights: str | None = None
@@ -195,9 +219,14 @@ def _upgraded(recorded: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"the bundle has format {written!r}, but this version reads 1 to {FORMAT}")
     training, calibration = recorded.get("training"), recorded.get("calibration")
     if written == 1 and isinstance(training, dict):
-        recorded = recorded | {"training": training | {"begun_from": training.get("from")}}
+        training = training | {"begun_from": training.get("from")}
     if written != FORMAT and isinstance(calibration, dict):  # of a single set, which had no name
         name = training.get("data", HELD_OUT) if isinstance(training, dict) else HELD_OUT
         of_set = {item: calibration[item] for item in CalibrationSet.__dataclass_fields__ if item in calibration}
         recorded = recorded | {"calibration": calibration | {"sets": [{"name": name, **of_set}]}}
+    if written != FORMAT and isinstance(training, dict):  # on a single data set
+        one = {name: training.get(name) for name in ("digits", "held_out")}
+        location, scans = training.get("data"), recorded.get("scans")
+        data = [one | {"location": location, "digest": training.get("data_digest")}]
+        recorded = recorded | {"training": training | {"data": data}, "scans": {location: scans} if scans else {}}
     return recorded | {"format": FORMAT}

@@ -1,6 +1,7 @@
 """A user's own labelled scans: what is learned from, what is held out, and what is said of the others."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from jobs import session, train
 from mnist_batch.errors import InputError
-from mnist_batch.learning import digits, labelled, validating
+from mnist_batch.learning import announcing, digits, holding_out, labelled, validating
+from mnist_batch.learning.listed import Listed, list_data
+from mnist_batch.learning.recipe import Data
 from mnist_batch.models import bundle
 from mnist_batch.schemas.bundle_facts import DigitValidation, OwnScans
 from tests.support.ruler import picture_of, write_scan
@@ -22,7 +25,7 @@ labels_of_scans = st.lists(st.integers(0, 9), max_size=200).map(lambda found: np
 
 @given(labels=labels_of_scans, most=st.integers(1, 100))
 def test_a_sixth_of_each_digit_is_held_out_and_never_all_of_it(labels: Any, most: int) -> None:
-    held_out = labelled.hold_out(labels, most)
+    held_out = holding_out.by_digit(labels, most)
     share = min(1 / 6, most / max(1, len(labels)))
     for digit in range(10):
         there, held = int((labels == digit).sum()), int((labels[held_out] == digit).sum())
@@ -41,18 +44,18 @@ def test_each_picture_is_kept_once_in_an_order_of_its_own_unless_its_labels_diff
 ) -> None:
     pictures = np.array([np.full((28, 28), look, np.uint8) for look, _ in scans], np.uint8).reshape(-1, 28, 28)
     labels = np.array([label for _, label in scans], np.int8)
-    kept, contradicting = labelled.distinct(pictures, labels)
+    kept, contradicting = holding_out.distinct(pictures, labels)
     said = {look: {label for other, label in scans if other == look} for look, _ in scans}
     assert {scans[row][0] for row in kept} == {look for look, labels in said.items() if len(labels) == 1}
     assert len({scans[row][0] for row in kept}) == len(kept)
     assert [row for row, (look, _) in enumerate(scans) if len(said[look]) > 1] == contradicting.tolist()
     order = np.random.default_rng(seed).permutation(len(scans))
-    again, _ = labelled.distinct(pictures[order], labels[order])
+    again, _ = holding_out.distinct(pictures[order], labels[order])
     assert [scans[row] for row in kept] == [scans[order[row]] for row in again]
 
 
 def pages(*rows: tuple[str, int, str, int]) -> pa.Table:
-    """A table of pages read, from (scan, label, status, width of the bar of its picture)."""
+    """A table of pages read, from (scan, label, status, width of the bar of its picture), by nobody known."""
     scans, labels, statuses, looks = zip(*rows, strict=True)
     return pa.table(
         {
@@ -60,8 +63,14 @@ def pages(*rows: tuple[str, int, str, int]) -> pa.Table:
             "label": pa.array(labels, pa.int8()),
             "status": list(statuses),
             "picture": pa.array([picture_of(look).tobytes() for look in looks], pa.binary(784)),
+            **dict.fromkeys(("writer", "part"), pa.nulls(len(rows), pa.string())),
         }
     )
+
+
+def forms(read: pa.Table, ignored: dict[str, int] | None = None) -> Listed:
+    """The listing of a folder called forms."""
+    return Listed(Data("forms"), read, ignored or {})
 
 
 def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytest.LogCaptureFixture) -> None:
@@ -76,11 +85,11 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
         ("4/z.png", 4, "undecodable", 0),
         ("5/w.png", 5, "undecodable", 0),
     )
-    listed = labelled.Listed("forms", read, {"10": 100, "notes": 2})
+    listed = forms(read, {"10": 100, "notes": 2})
     with caplog.at_level(logging.INFO):
         found = labelled.sort_out(read, listed, 5_000)
-        labelled.report(found, "forms", None)
-    assert found.facts == OwnScans(
+        announcing.report([listed], [found.scans], None)
+    assert found.scans == OwnScans(
         learned=(0, 5, 1, 0, 0, 0, 0, 0, 0, 0),
         held_out=(0, 1, 0, 0, 0, 0, 0, 0, 0, 0),
         copies=1,
@@ -90,8 +99,8 @@ def test_every_page_is_accounted_for_and_what_is_left_out_is_named(caplog: pytes
     )
     assert len(found.digits.images) == len(found.digits.labels) == len(found.held_out) == 7
     said = caplog.text
-    assert "7 scans: 1: 6, 2: 1, 0 of digit 0, 0 of digit 3, 0 of digit 4" in said
-    assert "the same picture is in the folders of several digits: 2/b.png, 3/same as 2 b.png" in said
+    assert "7 scans under forms: 1: 6, 2: 1, 0 of digit 0, 0 of digit 3, 0 of digit 4" in said
+    assert "the same picture is labelled as several digits: 2/b.png, 3/same as 2 b.png" in said
     assert "4 scans under forms cannot be learned from and are left out (3 undecodable, 1 blank)" in said
     assert "4/x.png (undecodable), 4/y.png (blank), 4/z.png (undecodable), ..." in said
     assert (
@@ -111,17 +120,33 @@ def test_a_folder_with_enough_of_every_digit_is_warned_of_for_its_size_alone(cap
     rows = [(f"{label}/{row}.png", int(label), "ok", 0) for row, label in enumerate(labels)]
     read = pages(*rows).set_column(3, "picture", pa.array([image.tobytes() for image in images], pa.binary(784)))
     with caplog.at_level(logging.INFO):
-        labelled.report(labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000), "forms", None)
-    assert "300 scans: " + ", ".join(f"{digit}: {count}" for digit, count in enumerate(counts)) in caplog.text
+        announcing.report([forms(read)], [labelled.sort_out(read, forms(read), 5_000).scans], None)
+    assert (
+        "300 scans under forms: " + ", ".join(f"{digit}: {count}" for digit, count in enumerate(counts)) in caplog.text
+    )
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == 1
     assert "few for a model that knows nothing else" in warned[0]
 
 
+def test_a_digit_that_other_data_have_is_known_from_there(caplog: pytest.LogCaptureFixture) -> None:
+    read = pages(("1/a.png", 1, "ok", 1), ("1/b.png", 1, "ok", 2))
+    own = labelled.sort_out(read, forms(read), 5_000).scans
+    more = Listed(Data("more"), read)
+    assert own
+    sevens = replace(own, learned=(0, 0, 0, 0, 0, 0, 0, 9, 0, 0))
+    announcing.report([forms(read), Listed(Data()), more], [own, None, sevens], None)
+    assert "all that this model knows of 7 comes from embedded MNIST and more; add scans to forms/7" in caplog.text
+    assert "all that this model knows of 0 comes from embedded MNIST; add scans to forms/0" in caplog.text
+    assert "all that this model knows of 1 comes" not in caplog.text
+    assert "will never answer" not in caplog.text
+    assert "few for a model that knows nothing else" not in caplog.text
+
+
 def test_a_fine_tuned_model_may_know_a_missing_digit_from_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
     read = pages(("1/a.png", 1, "ok", 1), ("1/b.png", 1, "ok", 2))
-    found = labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000)
-    labelled.report(found, "forms", "shipped")
+    found = labelled.sort_out(read, forms(read), 5_000)
+    announcing.report([forms(read)], [found.scans], "shipped")
     assert "all that this model knows of 7 comes from shipped and MNIST; add scans to forms/7" in caplog.text
     assert "will never answer" not in caplog.text
     assert "few for a model that knows nothing else" not in caplog.text
@@ -129,23 +154,25 @@ def test_a_fine_tuned_model_may_know_a_missing_digit_from_elsewhere(caplog: pyte
 
 def test_one_picture_is_not_enough(tmp_path: Path) -> None:
     read = pages(("1/a.png", 1, "ok", 1), ("1/b.png", 1, "ok", 1))
-    with pytest.raises(InputError, match="--data forms: 1 of its scans can be learned from, where at least 2 are"):
-        labelled.sort_out(read, labelled.Listed("forms", read, {}), 5_000)
+    with pytest.raises(InputError, match="--data forms: 1 of its scans can be learned from, 0 of them held out, where"):
+        labelled.sort_out(read, forms(read), 5_000)
 
 
 def test_what_is_in_no_folder_of_a_digit_is_counted_by_its_folder(tmp_path: Path) -> None:
     for name in ("7/a.png", "7/b.png", "10/c.png", "10/d.png", "notes/e.png", "3/old/f.png", "g.png"):
         write_scan(tmp_path / name, 7)
-    listed = labelled.list_scans(str(tmp_path))
-    assert listed.manifest["scan"].to_pylist() == ["7/a.png", "7/b.png"]
-    assert listed.manifest["label"].to_pylist() == [7, 7]
+    listed = list_data(Data(str(tmp_path)))
+    assert listed.scans is not None
+    assert listed.scans["scan"].to_pylist() == ["7/a.png", "7/b.png"]
+    assert listed.scans["label"].to_pylist() == [7, 7]
     assert listed.ignored == {"10": 2, "notes": 1, "3/old": 1, "": 1}
 
 
 def test_an_actor_reads_all_its_shards_with_one_process(tmp_path: Path) -> None:
     for number in range(4):
         write_scan(tmp_path / f"{number}/a.png", number)
-    manifest = labelled.list_scans(str(tmp_path)).manifest
+    manifest = list_data(Data(str(tmp_path))).scans
+    assert manifest is not None
     actor = labelled.ReadScans()
     processes = set()
     for first in (0, 2):
@@ -179,7 +206,13 @@ def test_every_argument_is_checked_before_ray_starts(
             ["--data", scans, "--from", "shipped", "--model", "cnn"],
             "--model cnn: --from shipped is a bundle of ensemble",
         ),
-        (["--from", "shipped"], "--from needs --data FOLDER"),
+        (["--from", "shipped"], "--from needs --data, the scans to learn from"),
+        (["--data", scans, "--data", "mnist", "--weight", "2"], "--weight is given 1 time for 2 --data; give one for"),
+        (["--weight", "2"], "--weight is given 1 time for 0 --data"),
+        (["--data", scans, "--weight", "0"], f"--weight 0 of --data {scans}: it has to be above 0 and at most 100"),
+        (["--data", scans, "--weight", "nan"], "--weight nan of --data"),
+        (["--data", scans, "--data", f"{scans}/../scans"], f"--data {scans}: is given twice; give it once, with --wei"),
+        (["--data", scans, "--hold-out", "0"], "--hold-out is 0; it has to be at least 1"),
         (["--data", scans, "--epochs", "0"], "--epochs is 0"),
         (["--data", scans, "--max-failures", "-1"], "--max-failures is -1"),
         (["--data", scans, "--out", str(tmp_path / "taken")], "something that is not a model bundle is there"),

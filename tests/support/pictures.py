@@ -2,12 +2,19 @@
 
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
+
+from mnist_batch.reading import images
 
 
 def drawing(height: int = 40, width: int = 30) -> NDArray[np.uint8]:
@@ -47,3 +54,12 @@ def png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def write_labelled(
+    path: Path, pictures: Sequence[NDArray[np.uint8] | bytes], metadata: Mapping[str, str] | None = None, **columns: Any
+) -> Path:
+    """A Parquet file of pictures, as PNG in the column ``png``, with these other columns."""
+    contents = [picture if isinstance(picture, bytes) else images.encode(picture) for picture in pictures]
+    pq.write_table(pa.table({"png": contents, **columns}).replace_schema_metadata(metadata), path)
+    return path
