@@ -820,6 +820,11 @@ def test_the_commands_for_scans_beside_mnist_work_and_are_recorded(
     by_data = made.validation.by_data
     assert {name: one.digits for name, one in by_data.items()} == {digits.EMBEDDED: 5_000, own.location: own.held_out}
     assert sum(one.correct or 0 for one in by_data.values()) == made.validation.correct
+    assert made.calibration
+    sets = {each.name: (each.digits, each.wrongly_labelled) for each in made.calibration.sets}
+    assert sets[own.location] == (own.held_out, 0)
+    assert sum(sets[digits.EMBEDDED]) == 5_000
+    assert sets[digits.EMBEDDED][1] > 0
     assert json.loads(said.out.splitlines()[-1])["validation_accuracies"].keys() == by_data.keys()
     assert f"numbers.parquet {100 * by_data[own.location].accuracy:.2f} % of {own.held_out}" in said.out.splitlines()[0]
 
