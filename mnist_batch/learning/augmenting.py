@@ -87,7 +87,7 @@ def draw_negative(negative: Negative, digits: Digits, random: np.random.Generato
     while True:
         ink = _in_a_cell(_bent(negative.draw(digits, random), random, bends), random, 14)
         seen = examine(_scanned(ink, random))
-        if _likeness(seen, ink) >= KEPT and not _is_one(seen.picture):
+        if _likeness(seen, ink) >= KEPT and _is_as_large(seen, ink) and not _is_one(seen.picture):
             return seen.picture
 
 
@@ -102,6 +102,12 @@ def _likeness(seen: Normalised, ink: Grey) -> float:
     left_out = (_sum(ink) - _sum(part)) * (wide * high / (width * height))
     picture = seen.picture[top : top + high, left : left + wide]
     return float(_sum(cv2.min(picture, there)) / (_sum(cv2.max(picture, there)) + left_out))
+
+
+def _is_as_large(seen: Normalised, ink: Grey) -> bool:
+    """Whether what was found is nearly as wide and high as the ink, so that no end of a long stroke is missing."""
+    box = cv2.boundingRect(cv2.threshold(ink, 64, 255, cv2.THRESH_BINARY)[1])
+    return seen.box is not None and all(seen.box[side] >= 0.85 * box[side] - 1 for side in (2, 3))
 
 
 def _sum(picture: Grey) -> float:

@@ -124,7 +124,7 @@ def zigzag(random: Random) -> Grey:
     if random.random() < 0.25:
         reach, rise = random.uniform(2.5, 6), random.uniform(-2, 2)
         paths.append(hand_drawn((14 - reach, 14 + rise), (14 + reach, 14 - rise), random))
-    return strokes(paths, random.uniform(0.5, 1.5))
+    return strokes(paths, random.uniform(0.5, 1.3))
 
 
 def void_line(random: Random) -> Grey:

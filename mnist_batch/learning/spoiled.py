@@ -78,7 +78,7 @@ def _struck(picture: Grey, turns: list[float], apart: float, random: Random) -> 
         aside = apart * (place - (len(turns) - 1) / 2) * np.array([-way[1], way[0]])
         ends = random.uniform(1.5, 5, 2) + half
         paths.append(hand_drawn(middle + aside - ends[0] * way, middle + aside + ends[1] * way, random, wave))
-    struck = strokes(paths, random.uniform(1, 3))
+    struck = strokes(paths, random.uniform(0.7, 2.6))
     return np.asarray(cv2.convertScaleAbs(struck, alpha=random.uniform(0.8, 1)), np.uint8)
 
 

@@ -97,6 +97,11 @@ def test_a_negative_is_drawn_again_if_normalisation_leaves_a_digit_of_it() -> No
     assert augmenting._likeness(examine(255 - one), two) < augmenting.KEPT
     assert augmenting._likeness(examine(np.full_like(one, 255)), one) == 0
 
+    struck = one.copy()
+    struck[29:31, :58] = 255
+    assert augmenting._is_as_large(examine(255 - struck), one)
+    assert not augmenting._is_as_large(examine(255 - one), struck)
+
 
 def test_what_is_left_of_a_negative_is_not_one_upright_stroke() -> None:
     share, random = digits.mnist("train").take(np.arange(100)), np.random.default_rng(1)
