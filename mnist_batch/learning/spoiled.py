@@ -20,7 +20,7 @@ PARTS = {
 LEAST_PART = 0.15
 NO_DIGIT_MIRRORED = (3, 4, 6, 7, 9)  # a mirrored 2 is like a 5, and a 5 like a 2
 # How one stroke may run that cancels a digit, and the digits that it would not cancel.
-DIRECTIONS = {"rising": (0, 1, 7), "falling": (0, 1), "level": (0, 1, 2, 4, 7), "upright": (0, 1, 3, 4, 7)}
+DIRECTIONS = {"rising": (0, 1, 7), "falling": (0, 1, 7), "level": (0, 1, 2, 4, 5, 7), "upright": (0, 1, 3, 4, 7)}
 # Digits of which one written over the other looks like one of the two, or like a third.
 ALIKE = {(0, 6), (0, 8), (0, 9), (1, 4), (1, 7), (1, 9), (3, 5), (3, 8), (3, 9), (4, 9), (5, 6), (5, 8), (5, 9),
          (6, 8), (7, 9), (8, 9), (2, 3), (2, 8), (2, 7), (1, 6), (1, 0), (0, 7)}  # fmt: skip
