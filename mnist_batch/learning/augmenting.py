@@ -18,7 +18,7 @@ from mnist_batch.pixels.opencv import cv2
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself is not forgotten
 CUT_TIGHTLY, BESIDE = 0.06, 0.12  # the shares of a digit's cells without margin, and with something beside it
-REWRITTEN = 0.06  # the share of digits in whose place one of the same class is written in a rare form
+REWRITTEN = 0.08  # the share of digits in whose place one of the same class is written in a rare form
 READABLE, KEPT = 0.2, 0.55  # how much of a digit or a negative normalisation has to leave so that it is learned
 LEVELS = np.arange(256)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))

@@ -113,8 +113,8 @@ def word(random: Random) -> Grey:
 
 def zigzag(random: Random) -> Grey:
     """Draw a Z over the whole cell, wide and with a thin pen, unlike a 2, or an N, as a void field is struck."""
-    high = random.uniform(7, 10.5)
-    wide = high * random.uniform(0.95, 1.35)
+    high = random.uniform(6, 9)
+    wide = high * random.uniform(1.1, 1.5)
     corners = np.array([(-wide, -high), (wide, -high), (-wide, high), (wide, high)])
     corners = corners + random.normal(0, 0.6, (4, 2)) + random.normal(0, 0.4, 2)
     if random.random() < 0.25:

@@ -33,7 +33,7 @@ NO_DIGIT: dict[Draw, float] = {
     _mark(marks.box): 3,
     _mark(marks.letter): 12,
     _mark(marks.word): 3,
-    _mark(marks.zigzag): 6,
+    _mark(marks.zigzag): 4,
     _mark(marks.void_line): 4,
     _mark(marks.bow): 4,
     _mark(marks.hook): 3,
