@@ -1,9 +1,13 @@
 """Rebuild the report of a published run from its predictions, with the labels in them or with new ones."""
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from mnist_batch.reports import report
+from mnist_batch.reports import report, sample_error, sampling
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Published
 
 from . import flags, printing, session
 
@@ -13,6 +17,16 @@ Rebuild the report of a published run from its predictions.
   python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --labels truth.csv
 
 It replaces the report tables (labels among them), confusion.png and report.html. Predictions stay as they are.
+
+How many of the accepted answers are wrong? Draw some at random, label them, and give the labels back:
+
+  python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --audit 300
+  python -m jobs.report --out out --run 2026-11-21-1a2b3c4d --audit-labels audit.csv
+
+The first line writes audit.html, with the scans, and audit.csv, a table to fill in, into OUT/runs/RUN_ID. It draws the
+same answers each time, and the answers of a smaller sample first. An audit.csv that somebody has filled in is never
+replaced. Fill in a copy of it: 0 to 9, or none where no valid digit is written. The second line states the share of
+wrong answers among the accepted with its 95 % interval, in run.json and report.html as well.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -32,21 +46,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="leave out the labels of scans that the run does not have, and count them",
     )
+    sample = arguments.add_mutually_exclusive_group()
+    sample.add_argument(
+        "--audit",
+        type=int,
+        metavar="N",
+        help=f"draw N accepted answers at random (at most {sampling.MOST:,}) for a person to label; the last sample "
+        "stays if left out",
+    )
+    sample.add_argument(
+        sample_error.FLAG,
+        metavar="FILE",
+        help="the audit.csv of this run, filled in: state the error among the accepted answers",
+    )
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        run, published = report.rebuild(given.out, given.run, given.labels, given.ignore_unlisted_labels)
+        run, published = report.rebuild(
+            given.out, given.run, given.labels, given.ignore_unlisted_labels, given.audit, given.audit_labels
+        )
         totals = published.totals
         print(printing.run_text(run, totals))
+        if error_text := sample_error.text(published):
+            print(error_text)
         return {
             "run_id": run.run_id,
             "labelled": totals.labelled,
             "accuracy": totals.accuracy,
             **printing.decisions(totals),
             "report": run.location(f"{run.folder}/report.html"),
+            **({} if given.audit is None else _drawn(run, published, given.audit)),
+            **({"sample_error": asdict(error)} if (error := published.sample_error) else {}),
         }
 
     return session.run(work)
+
+
+def _drawn(run: Run, published: Published, asked: int) -> dict[str, Any]:
+    """Say what was drawn and what to do with it; returns it for the last line."""
+    page, sheet = (run.location(f"{run.folder}/{name}") for name in (sampling.PAGE, sampling.SHEET))
+    drawn, accepted = published.sample or 0, published.totals.accepted or 0
+    few = f"all {accepted:,}, fewer than {asked:,}" if drawn < asked else f"{drawn:,} of {accepted:,}"
+    out = shlex.quote(run.out)
+    print(f"audit: {few} accepted answers, drawn at random: {page}")
+    print(f"fill in a copy of {sheet}, then: python -m jobs.report --out {out} --run {run.run_id} --audit-labels FILE")
+    return {"sample": drawn, "audit_page": page, "audit_csv": sheet}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from typing import Any
 from . import flags, session
 
 DESCRIPTION = """\
-Check that published runs are byte for byte what was published: predictions, report tables, report.html, confusion.png.
+Check that published runs are byte for byte what was published: predictions, report tables, report.html, confusion.png,
+and the files of an audit.
 
   python -m jobs.verify --out out
   python -m jobs.verify --out out --run 2026-11-21-1a2b3c4d

@@ -29,7 +29,7 @@ from mnist_batch.reading import isolated
 from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, parts, publishing
-from mnist_batch.runs.run import Run
+from mnist_batch.runs.run import Run, now
 from mnist_batch.schemas.facts import Arguments, File, Opened, Published, Receipt, RunFacts, Totals
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
@@ -67,7 +67,7 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     published = replace(published, report_files=report.stage(run, published, gathered))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
     publishing.publish(run)
-    published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=opening.now())
+    published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=now())
     run.commit(published)
     opening.clear(run, published)
     return published

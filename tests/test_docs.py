@@ -18,7 +18,7 @@ from mnist_batch import failpoints, statuses
 from mnist_batch.learning import digits
 from mnist_batch.schemas import tables
 from tests.support import ROOT, architecture
-from tests.support.ruler import write_scan
+from tests.support.ruler import calibrated, write_scan
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -86,6 +86,40 @@ def test_the_readmes_commands_and_reads_work(
         assert len(pandas.read_parquet(tmp_path / "out" / table)) > 0
     for run in (tmp_path / "out/runs").iterdir():
         assert sorted(path.name for path in run.iterdir()) == ["confusion.png", "report.html", "run.json"]
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_the_commands_of_the_page_on_reading_work(ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is scored, a sample of what it accepted is drawn, filled in as a spreadsheet does, and given back."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(30):
+        write_scan(tmp_path / f"scans/{number:02d}.png", number % 10, confidence=0.95 if number < 20 else 0.5)
+    arguments = [
+        "scans",
+        "--model",
+        calibrated(ruler, tmp_path / "model"),
+        "--target-error",
+        "0.005",
+        "--run-id",
+        "night",
+    ]
+    assert JOBS["score"].main([*arguments, "--out", "out"]) == 0
+    page = (ROOT / "docs/reading.md").read_text()
+    commands = re.findall(r"^python -m jobs\.(\w+) (.*)$", page.replace("RUN_ID", "night"), re.MULTILINE)
+    assert [name for name, _ in commands] == ["report", "report"]
+    for name, line in commands:
+        assert JOBS[name].main(shlex.split(line)) == 0, line
+        sheet = pandas.read_csv("out/runs/night/audit.csv")
+        assert len(sheet) == 20
+        sheet["label"] = sheet["scan"].str[1].astype(int).mask(sheet["number"] == 7, None)
+        sheet.sort_values("scan").to_csv("filled.csv", index=False, sep=";", decimal=",")
+    assert JOBS["verify"].main(["--out", "out"]) == 0
+    said = json.loads(Path("out/runs/night/run.json").read_text())
+    error = said["sample_error"]
+    assert [error[name] for name in ("accepted", "drawn", "labelled", "wrong", "low")] == [20, 20, 19, 0, 0]
+    assert said["totals"]["accepted"] == 20
+    assert "19 of these have been labelled, and 0 of these are wrong" in Path("out/runs/night/report.html").read_text()
+    assert Path("out/runs/night/audit.html").read_text().count('class="scan" src="data:image/png') == 20
 
 
 def test_the_make_targets_that_are_named_exist() -> None:

@@ -45,7 +45,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_carries_data_template_and_licences_and_one_package(wheel: zipfile.ZipFile) -> None:
     carried = set(wheel.namelist())
-    data = {"mnist_batch/data/mnist.npz", "mnist_batch/data/README.md", "mnist_batch/reports/report.html.j2"}
+    data = {"mnist_batch/data/mnist.npz", "mnist_batch/data/README.md"}
+    data |= {f"mnist_batch/reports/{name}.html.j2" for name in ("report", "audit")}
     data |= {f"mnist_batch/data/ensemble/{name}" for name in ("model.json", *bundle.MODEL_FILES)}
     assert data | {"mnist_batch/jobs/score.py"} <= carried
     assert any(name.endswith("licenses/LICENSE") for name in carried)

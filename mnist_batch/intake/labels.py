@@ -141,7 +141,7 @@ def match_labels(
         sources = rows.columns.get("source", [None] * len(rows.numbers))
         columns = (rows.texts("scan"), sources, rows.pages(), rows.digits())
         for at, (name, source, page, digit) in enumerate(zip(*columns, strict=True)):
-            scan = (source, name) if named.has(source, name) else named.scan_of(rows.where(at), name)
+            scan = named.scan_of(rows.where(at), name, source)
             rows_read += 1
             if scan is None or not _has_page(pages[scan], page):
                 if not ignore_unlisted:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from mnist_batch.errors import InputError
+from mnist_batch.intake import user_tables
 from mnist_batch.store import locations
 
 Key = tuple[str, str]  # source, scan
@@ -16,7 +17,8 @@ class ScanNames:
 
     A name is a scan's path below its source, or that path with the source before it or the end of the source, from
     a folder's name on: ``a.png`` of ``/data/day`` is also ``day/a.png``, ``data/day/a.png`` and ``/data/day/a.png``.
-    ``./a.png`` and ``b\\c.png`` are understood, too, if no scan has that very name.
+    ``./a.png`` and ``b\\c.png`` are understood, too, if no scan has that very name, and so is what ``jobs.export``
+    wrote for a name that a spreadsheet would run as a formula.
     """
 
     def __init__(self, listed: Collection[Key]) -> None:
@@ -38,12 +40,17 @@ class ScanNames:
         """Whether a scan with exactly this source and name is listed."""
         return source is not None and source in self.sources.get(scan, ())
 
-    def scan_of(self, where: str, name: str) -> Key | None:
+    def scan_of(self, where: str, name: str, source: object = None) -> Key | None:
         """The scan that ``name`` means; None if no listed scan has that name.
 
-        ``where`` begins messages. Raises InputError where it may be several.
+        ``source`` tells scans of the same name apart. ``where`` begins messages. Raises InputError where the name may
+        be that of several.
         """
-        for form in (name, _cleaned(name)):
+        meant = user_tables.as_meant(name)
+        for form in (name, meant):
+            if self.has(source, form):
+                return str(source), form
+        for form in dict.fromkeys((name, meant, _cleaned(meant))):
             own = {(source, form) for source in self.sources.get(form, ())}
             longer = self._longer(form)
             if found := own or longer:

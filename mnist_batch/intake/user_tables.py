@@ -15,6 +15,7 @@ from itertools import count, islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import fs
 
@@ -26,6 +27,7 @@ from mnist_batch.wording import counted
 BATCH = 50_000  # rows
 SEPARATORS = ",;\t"
 NO_SEPARATOR = "\x1f"  # for a file with one column, whose names may have commas
+FORMULA = r"^[=+\-@\t\r]"  # how a text begins that a spreadsheet runs as a formula
 UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}  # how programs write a missing value
 READ_BYTES = 1 << 20  # from a store, where each read is a request
 
@@ -88,6 +90,17 @@ class Rows:
                 "or empty (not known)"
             )
         return int(re.split("[.,]", text)[0])
+
+
+def without_formulas(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts for a spreadsheet: one that it would run as a formula gets an apostrophe in front."""
+    formula = pc.match_substring_regex(texts, FORMULA)
+    return pc.if_else(formula, pc.binary_join_element_wise("'", texts, ""), texts)
+
+
+def as_meant(text: str) -> str:
+    """A text without the apostrophe that ``without_formulas`` put in front."""
+    return text[1:] if text.startswith("'") and re.match(FORMULA, text[1:]) else text
 
 
 def read(argument: str, location: str, needed: Sequence[str], others: Sequence[str] = ()) -> Iterator[Rows]:

@@ -10,6 +10,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
+
+from PIL import Image
 
 from mnist_batch.errors import Unreadable as Unreadable
 from mnist_batch.pixels import decoding, pnm, signatures, tiff_pages
@@ -169,3 +172,11 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Grey]:
     """
     for read in pages(data, max_pixels):
         yield read()
+
+
+def shown(page: Grey, side: int) -> bytes:
+    """A page as PNG for people to see, reduced until neither side has more than ``side`` pixels."""
+    picture, content = Image.fromarray(page), BytesIO()
+    picture.thumbnail((side, side))
+    picture.save(content, "PNG")
+    return content.getvalue()

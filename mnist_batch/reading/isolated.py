@@ -77,11 +77,12 @@ class Died(Exception):
 class Reader:
     """Reads scans in a process of its own, which is started when needed and again after a scan killed it.
 
-    During a long read the process gives a sign of life every ``beat_seconds``, between two scans.
+    During a long read the process gives a sign of life every ``beat_seconds``, between two scans. With ``shown_side``
+    its rows have one more column, ``shown``: the page for people to see, as ``images.shown`` makes it.
     """
 
-    def __init__(self, limits: Limits | None = None, beat_seconds: float = 5) -> None:
-        self.limits, self.beat_seconds = limits or Limits(), beat_seconds
+    def __init__(self, limits: Limits | None = None, beat_seconds: float = 5, shown_side: int = 0) -> None:
+        self.limits, self.beat_seconds, self.shown_side = limits or Limits(), beat_seconds, shown_side
         self.process: subprocess.Popen[bytes] | None = None
 
     def read(
@@ -113,7 +114,8 @@ class Reader:
                 except Died as death:
                     known[row] = death.status, death.reason
                     note(row, *known[row])
-            pages.append(shifted(_table(scan, shard, [_unread(0, 0, *known[row])]), row))
+            died = _table(scan, shard, [_unread(0, 0, *known[row])], bool(self.shown_side))
+            pages.append(shifted(died, row))
         return pa.concat_tables(pages)
 
     def close(self) -> None:
@@ -153,7 +155,7 @@ class Reader:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        settings = [json.dumps(asdict(self.limits)), str(self.beat_seconds)]
+        settings = [json.dumps(asdict(self.limits)), str(self.beat_seconds), str(self.shown_side)]
         self.process = subprocess.Popen(  # noqa: S603 - this Python, this module
             [sys.executable, "-P", "-m", "mnist_batch.reading.isolated", str(theirs.fileno()), *settings],
             pass_fds=[theirs.fileno()],
@@ -198,7 +200,7 @@ def _how(code: int) -> str:
 
 
 class _Page(NamedTuple):
-    """A page that was read: columns of ``tables.PREPROCESSED``. ``row`` is that of its scan in the manifest."""
+    """A page that was read: columns of ``tables.PREPROCESSED``, and ``shown``. ``row`` is that of its scan."""
 
     row: int
     page: int
@@ -209,6 +211,7 @@ class _Page(NamedTuple):
     normalisation: dict[str, Any] | None
     stray: bool
     content: bytes | None
+    shown: bytes | None = None
 
 
 def _unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> _Page:
@@ -225,6 +228,7 @@ def preprocess(
     limits: Limits | None = None,
     next_scan: Callable[[int], object] = lambda _: None,
     waiting: Callable[[], object] = lambda: None,
+    shown_side: int = 0,
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest in this process, with the result of ``Reader.read``.
 
@@ -248,21 +252,21 @@ def preprocess(
         except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
             pages.append(_unread(row, 0, *_status_and_reason(error), content))
             continue
-        pages += (_page(row, number, read_page, content) for number, read_page in enumerate(readers))
-    return _table(manifest, shard, pages)
+        pages += (_page(row, number, read_page, content, shown_side) for number, read_page in enumerate(readers))
+    return _table(manifest, shard, pages, bool(shown_side))
 
 
-def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes) -> _Page:
+def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes, shown_side: int) -> _Page:
     """Decode and normalise a page; one that cannot be read does not affect the others."""
     try:
-        seen, *others = normalising.examine_all(read_page())
+        grey = read_page()
+        seen, *others = normalising.examine_all(grey)
+        shown = images.shown(grey, shown_side) if shown_side else None
     except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
         return _unread(row, page, *_status_and_reason(error), content)
     status, reason = (Status.OK, None) if seen.picture.any() else (Status.BLANK, MEANINGS[Status.BLANK])
-    others_seen = [other.picture.tobytes() for other in others]
-    return _Page(
-        row, page, status, reason, seen.picture.tobytes(), others_seen, normalisation_of(seen), seen.stray, content
-    )
+    picture, others_seen = seen.picture.tobytes(), [other.picture.tobytes() for other in others]
+    return _Page(row, page, status, reason, picture, others_seen, normalisation_of(seen), seen.stray, content, shown)
 
 
 def _status_and_reason(error: Exception) -> tuple[Status, str]:
@@ -325,13 +329,15 @@ def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
     }
 
 
-def _table(manifest: pa.Table, shard: int, pages: list[_Page]) -> pa.Table:
-    """The pages with the manifest's columns of their scans, as ``tables.PREPROCESSED``."""
+def _table(manifest: pa.Table, shard: int, pages: list[_Page], with_shown: bool) -> pa.Table:
+    """The pages with the manifest's columns of their scans, as ``tables.PREPROCESSED``, and ``shown`` if asked for."""
     columns = dict(zip(_Page._fields, zip(*pages, strict=True) if pages else ([],) * len(_Page._fields), strict=True))
     scans = manifest.take(pa.array(columns["row"], pa.int64()))
     carried = {name: scans[name].combine_chunks() for name in ("scan", "source")}
     carried["label"] = _labels(scans, columns["page"])
-    return tables.table(tables.PREPROCESSED, {**columns, **carried, "shard": np.full(len(scans), shard, np.int32)})
+    shown = pa.array(columns.pop("shown"), pa.binary())
+    rows = tables.table(tables.PREPROCESSED, {**columns, **carried, "shard": np.full(len(scans), shard, np.int32)})
+    return rows.append_column("shown", shown) if with_shown else rows
 
 
 def _labels(scans: pa.Table, pages: Sequence[int]) -> pa.Array:
@@ -360,7 +366,7 @@ def _unpacked(content: bytes) -> pa.Table:
     return pa.ipc.open_stream(content).read_all()
 
 
-def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
+def serve(connection: Connection, limits: Limits, beat_seconds: float, shown_side: int) -> None:
     """Run the process: receive scans and send back their rows, until the other end is closed.
 
     If a scan takes longer than its limit, the kernel ends the process, whatever the decoder is doing.
@@ -389,7 +395,7 @@ def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
         except EOFError:
             return
         try:
-            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan, waiting))
+            answer = _packed(preprocess(_unpacked(scans), shard, limits, next_scan, waiting, shown_side))
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except (InputError, StorageError) as error:
@@ -400,4 +406,4 @@ def serve(connection: Connection, limits: Limits, beat_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])), Limits(**json.loads(sys.argv[2])), float(sys.argv[3]))
+    serve(Connection(int(sys.argv[1])), Limits(**json.loads(sys.argv[2])), float(sys.argv[3]), int(sys.argv[4]))

@@ -1,6 +1,8 @@
 """The rows of a run that its report shows, with the pictures that the model saw."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ from mnist_batch.schemas import tables
 from mnist_batch.statuses import READ, REFUSALS, Status
 
 GALLERY = 24  # pictures of a kind
+AT_ONCE = 25  # scans that are read again at a time: each may have many pages
 NAMES = tables.EXAMPLES.names[1:-1]  # the columns of predictions among those of an example
 
 
@@ -35,9 +38,7 @@ class Examples:
 
         ``pictures`` are what the model saw of them, 784 bytes each.
         """
-        seen = pa.nulls(len(rows), pa.binary()) if pictures is None else pictures.cast(pa.binary())
-        columns = [pa.nulls(len(rows), pa.string()), *rows.select(NAMES).columns, seen]
-        new = pa.table(columns, names=tables.EXAMPLES.names).cast(tables.EXAMPLES)
+        new = as_examples(rows, pictures)
         scored = new.filter(pc.equal(new["status"], Status.OK))
         self._keep(
             "mistakes", scored.filter(pc.not_equal(scored["label"], scored["digit"]))
@@ -57,7 +58,7 @@ class Examples:
         kinds = []
         for kind in self.__dataclass_fields__:
             kept: pa.Table = getattr(self, kind)
-            seen = [None if kind == "unreadable" else _as_png(picture) for picture in kept["picture"].to_pylist()]
+            seen = [None if kind == "unreadable" else as_png(picture) for picture in kept["picture"].to_pylist()]
             kept = kept.set_column(0, tables.EXAMPLES.field("kind"), pa.array([kind] * len(kept), pa.string()))
             kinds.append(kept.set_column(kept.num_columns - 1, "picture", pa.array(seen, pa.binary())))
         return pa.concat_tables(kinds)
@@ -72,34 +73,55 @@ class Examples:
         setattr(self, kind, both.take(pc.select_k_unstable(both, GALLERY, keys)))
 
 
-def _as_png(picture: bytes | None) -> bytes | None:
+def as_examples(rows: pa.Table, pictures: pa.Array | None = None) -> pa.Table:
+    """Rows of predictions as ``tables.EXAMPLES`` of no kind, with their ``pictures`` if there are any."""
+    seen = pa.nulls(len(rows), pa.binary()) if pictures is None else pictures.cast(pa.binary())
+    columns = [pa.nulls(len(rows), pa.string()), *rows.select(NAMES).columns, seen]
+    return pa.table(columns, names=tables.EXAMPLES.names).cast(tables.EXAMPLES)
+
+
+def as_png(picture: bytes | None) -> bytes | None:
+    """What the model saw, 784 bytes, as PNG; None for None."""
     if picture is None:
         return None
     return images.encode(np.frombuffer(picture, np.uint8).reshape(normalising.SIDE, normalising.SIDE))
 
 
 def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
-    """Read the scans of the examples without a picture again, if they still are what was scored, and add pictures.
-
-    They are read as a run reads them, in a process of its own and within the limits of that run.
-    """
+    """Read the scans of the examples without a picture again, if they still are what was scored, and add pictures."""
     lacking = rows.filter(rows["picture"].is_null())
-    scans = sorted({(row["source"], row["scan"]) for row in lacking.to_pylist()})
-    if not scans:
-        return rows
-    sources, names = (list(column) for column in zip(*scans, strict=True))
-    paths = [listing.path_of_named(*scan) for scan in scans]
-    known = {"source": sources, "scan": names, "path": paths}
-    nothing = {name: [None] * len(scans) for name in tables.MANIFEST.names if name not in known}
-    manifest = tables.table(tables.MANIFEST, known | nothing)
-    reader = isolated.Reader(limits)
     try:
-        pages = reader.read(manifest).to_pylist()
+        seen = {key_of(page): page["picture"] for page in pages_again(lacking, limits)}
     except (InputError, StorageError):  # the store is gone: the report does without pictures
         return rows
+    found = [row["picture"] or as_png(seen.get(key_of(row))) for row in rows.to_pylist()]
+    return rows.set_column(rows.num_columns - 1, "picture", pa.array(found, pa.binary()))
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """The key of a row and the digest of its scan, so that a scan that has changed since is not taken for it."""
+    return tuple(row[name] for name in (*tables.KEY, "content"))
+
+
+def pages_again(rows: pa.Table, limits: isolated.Limits, shown_side: int = 0) -> Iterator[dict[str, Any]]:
+    """Read the scans of these rows again, and yield the page of each row whose scan still is what was scored.
+
+    They are read as a run reads them, in a process of its own and within the limits of that run. Raises InputError or
+    StorageError if a store does not answer.
+    """
+    scans = sorted({(row["source"], row["scan"]) for row in rows.select(tables.KEY).to_pylist()})
+    if not scans:
+        return
+    wanted = {key_of(row) for row in rows.to_pylist()}
+    sources, names = (list(column) for column in zip(*scans, strict=True))
+    known = {"source": sources, "scan": names, "path": [listing.path_of_named(*scan) for scan in scans]}
+    nothing = {name: [None] * len(scans) for name in tables.MANIFEST.names if name not in known}
+    manifest = tables.table(tables.MANIFEST, known | nothing)
+    reader = isolated.Reader(limits, shown_side=shown_side)
+    try:
+        for first in range(0, len(manifest), AT_ONCE):
+            for page in reader.read(manifest.slice(first, AT_ONCE)).to_pylist():
+                if page["status"] == Status.OK and key_of(page) in wanted:
+                    yield page
     finally:
         reader.close()
-    key = (*tables.KEY, "content")  # so that a scan that has changed since is not shown
-    seen = {tuple(page[name] for name in key): page["picture"] for page in pages if page["status"] == Status.OK}
-    found = [row["picture"] or _as_png(seen.get(tuple(row[name] for name in key))) for row in rows.to_pylist()]
-    return rows.set_column(rows.num_columns - 1, "picture", pa.array(found, pa.binary()))

@@ -156,7 +156,7 @@ def _percent(share: float, _: int) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mnist_batch.reports", "."),
         autoescape=True,  # a scan named <script> is shown as text
@@ -168,7 +168,7 @@ def _template() -> jinja2.Template:
     environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
     environment.filters["sure"] = _sure
     environment.filters["rate"] = lambda value: "–" if value is None else f"{100 * value:.2f}"
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _sure(confidence: float) -> str:
@@ -188,10 +188,14 @@ def page(
     doubtful: Sequence[Mapping[str, Any]],
     refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
+    error_text: str | None,
 ) -> str:
-    """``report.html`` of a run in ``out``: one self-contained page that opens without a network."""
+    """``report.html`` of a run in ``out``: one self-contained page that opens without a network.
+
+    ``error_text`` says what a labelled sample of the accepted answers has shown.
+    """
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
-    return _template().render(
+    return _template("report.html.j2").render(
         out=shlex.quote(out),
         run=run,
         totals=run.totals,
@@ -204,8 +208,19 @@ def page(
         doubtful=doubtful,
         refused=refused,
         unreadable=unreadable,
+        error_text=error_text,
         meanings=MEANINGS,
         read=READ,
         classes=CLASSES,
         no_digit=NO_DIGIT,
     )
+
+
+def audit_page(*, out: str, run: Published, accepted: int, rows: Sequence[Mapping[str, Any]]) -> str:
+    """``audit.html``: the pictures of a sample of the ``accepted`` answers of a run, numbered, without its answers.
+
+    Each of ``rows`` has the ``path`` of the scan, its ``page``, and as PNG the page (``shown``) and what the model saw
+    (``picture``), both None where the scan is gone.
+    """
+    gone = sum(row["shown"] is None for row in rows)
+    return _template("audit.html.j2").render(out=shlex.quote(out), run=run, accepted=accepted, rows=rows, gone=gone)

@@ -10,7 +10,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
 from mnist_batch.reading import isolated
-from mnist_batch.reports import counting, examples, plots
+from mnist_batch.reports import counting, examples, plots, sample_error, sampling
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
 from mnist_batch.runs import parts, publishing, series, verifying
@@ -46,6 +46,7 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         doubtful=seen.slice(len(shown.mistakes), len(doubtful)).to_pylist(),
         refused=seen.slice(len(shown.mistakes) + len(doubtful)).to_pylist(),
         unreadable=shown.unreadable.to_pylist(),
+        error_text=sample_error.text(published),
     )
     return publishing.stage_report(
         run, staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
@@ -75,23 +76,35 @@ def relabel(rows: pa.Table, truth: Truth) -> pa.Table:
 
 
 def rebuild(
-    out: str, run_id: str, labels: str | None = None, ignore_unlisted_labels: bool = False
+    out: str,
+    run_id: str,
+    labels: str | None = None,
+    ignore_unlisted_labels: bool = False,
+    sample: int | None = None,
+    sample_labels: str | None = None,
 ) -> tuple[Run, Published]:
     """Make the report of a published run again from its predictions, and update the totals in run.json.
 
     Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
-    ``none`` goes back to those in the rows, and None keeps those of the last report. Raises InputError for a run that
-    is not there, or labels that do not fit its scans, and BooksError where its predictions are not those that were
-    published.
+    ``none`` goes back to those in the rows, and None keeps those of the last report. ``sample`` draws so many accepted
+    answers for a person to label, and ``sample_labels`` is where their labels are given back. Raises InputError for a
+    run that is not there, or labels that do not fit its scans or its sample, and BooksError where its predictions are
+    not those that were published.
     """
     series.published_run(out, run_id)  # a wrong id is reported before a lock is made for it
     with series.locked(out, run_id):  # against another report, and against discarding
         run, published = series.published_run(out, run_id)
-        return run, _rebuilt(run, published, labels, ignore_unlisted_labels)
+        verifying.check_predictions(run, published.files)
+        run.clear_staging()  # files of a report that was killed are none of this one
+        if sample_labels is not None:
+            published = sample_error.given_back(run, published, sample_labels)
+        return run, _rebuilt(run, published, labels, ignore_unlisted_labels, sample)
 
 
-def _rebuilt(run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool) -> Published:
-    verifying.check_predictions(run, published.files)
+def _rebuilt(
+    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool, sample: int | None
+) -> Published:
+    longest = None if sample is None else sampling.draw_longest(run, published, sample)
     truth: Truth | None = None
     if labels is None:
         truth = late_labels(run, published)
@@ -105,7 +118,13 @@ def _rebuilt(run: Run, published: Published, labels: str | None, ignore_unlisted
     for part in parts.read_parts(run, tables.SHOWN):
         gathered.add(part if truth is None else relabel(part, truth))
     published = replace(published, report_labels=labels, totals=gathered.totals())
-    published = replace(published, report_files=stage(run, published, gathered))
+    of_sample = sampling.kept(published)
+    if longest is not None:
+        drawn = longest.first(sample)
+        published, of_sample = replace(published, sample=len(drawn.rows)), sampling.stage(run, published, drawn)
+    published = replace(published, report_files=stage(run, published, gathered) + of_sample)
+    if longest is not None:
+        sampling.check_unchanged(run, longest)  # somebody may have saved it meanwhile
     publishing.publish(run)
     run.commit(published)
     run.clear_staging()

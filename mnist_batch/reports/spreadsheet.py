@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from mnist_batch.errors import InputError
+from mnist_batch.intake import user_tables
 from mnist_batch.reports import report
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
@@ -81,6 +82,5 @@ def _plain(run: Run, rows: pa.Table) -> pa.Table:
         if pa.types.is_dictionary(column.type):
             columns[name] = column = column.cast(pa.string())
         if pa.types.is_string(column.type):
-            formula = pc.match_substring_regex(column, r"^[=+\-@\t\r]")
-            columns[name] = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+            columns[name] = user_tables.without_formulas(column)
     return pa.table(of_run | columns)

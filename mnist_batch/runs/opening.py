@@ -1,6 +1,5 @@
 """From a command to its run: list the scans and freeze them, or find the run that the command began before."""
 
-import datetime
 import errno
 import logging
 import time
@@ -17,7 +16,7 @@ from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake import scans, spread
 from mnist_batch.runs import discarding, parts, series
 from mnist_batch.runs.command import Command
-from mnist_batch.runs.run import Run
+from mnist_batch.runs.run import Run, now
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Published
 from mnist_batch.wording import counted
@@ -117,8 +116,3 @@ def clear(run: Run, published: Published) -> None:
     """Delete the staging of a published run, and of the refused runs that it replaces."""
     for run_id in (*published.refused_before, run.run_id):
         replace(run, run_id=run_id).clear_staging()
-
-
-def now() -> str:
-    """The current time, as run.json has it."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

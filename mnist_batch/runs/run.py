@@ -1,5 +1,6 @@
 """One run on disk: where its files are, what they record, and which attempt may write."""
 
+import datetime
 import hashlib
 import json
 import secrets
@@ -182,3 +183,8 @@ def parquet(rows: pa.Table) -> pa.Buffer:
 def digest(content: bytes | pa.Buffer) -> str:
     """BLAKE2b-128 of a file's bytes, in hex."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def now() -> str:
+    """The current time, as run.json has it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from mnist_batch.statuses import Status
 
-FORMAT = 2
+FORMAT = 3
 
 Facts = TypeVar("Facts")
 
@@ -131,10 +131,31 @@ class Arguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SampleError:
+    """The error among the accepted answers of a run, from a random sample of them that a person labelled.
+
+    Of ``accepted`` answers ``drawn`` were drawn, ``labelled`` of these were given a label, and ``wrong`` of these are
+    wrong. ``low`` and ``high`` are the 95 % interval of the share of wrong answers. ``labels`` is the file that was
+    given back and ``blake2b`` its BLAKE2b-128 in hex.
+    """
+
+    accepted: int
+    drawn: int
+    labelled: int
+    wrong: int
+    low: float
+    high: float
+    labels: str
+    blake2b: str
+    stated_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published(RunFacts):
     """``run.json``, of a published run. ``report_labels`` is where the labels of a later report came from.
 
-    ``report_files`` is None of a run whose version did not record them.
+    ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
+    audit.csv has, and ``sample_error`` what the labels that were given back say.
     """
 
     shards: int
@@ -143,6 +164,8 @@ class Published(RunFacts):
     files: tuple[File, ...]
     report_files: tuple[File, ...] | None
     report_labels: str | None = None
+    sample: int | None = None
+    sample_error: SampleError | None = None
     arguments: Arguments
     resumed_shards: int
     scoring_seconds: float
@@ -207,12 +230,14 @@ def _reader() -> Any:
 def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
     """The facts of an older format, with the fields that it left out as they were meant."""
     written = said.get("format", 1)
-    if written not in (1, FORMAT):
+    if written not in range(1, FORMAT + 1):
         raise ValueError(f"it has format {written}, and this version reads {FORMAT}: a newer version wrote it")
     if written == FORMAT:
         return said
     if issubclass(kind, Opened):
         raise OlderFormat("another version began this run, and this one cannot finish it; nothing of it is published")
+    if written == 2:  # what was added since is unknown of such a run, and None
+        return {**said, "format": FORMAT}
     said = {"schema_version": 1, "preprocessing": None, "report_files": None, **said, "format": FORMAT}
     totals = said.get("totals")
     if isinstance(totals, dict):  # that format had no label for "no valid digit"

@@ -17,6 +17,7 @@ from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
 from mnist_batch.reading import images, isolated
 from mnist_batch.schemas import tables
+from mnist_batch.statuses import Status
 from tests.support.ruler import picture_of, write_scan
 
 
@@ -109,6 +110,27 @@ def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
         reader.close()
     assert beats == [0, 1, 2, 3, 4]
     assert rows.equals(isolated.preprocess(listed(tmp_path)))
+
+
+def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path, reader: isolated.Reader) -> None:
+    """Each page is whole and reduced, a small one as it is, a blank one too; a scan that kills its reader has none."""
+    large = np.full((300, 90), 200, np.uint8)
+    large[100:200, 30:60] = 20
+    for name, page in (("1.png", large), ("2.png", picture_of(2)), ("3.png", np.full((40, 40), 255, np.uint8))):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(images.encode(page))
+    write_scan(tmp_path / "in/4.png", 4)
+    reader.shown_side = 100
+    rows = reader.read(listed(tmp_path / "in"), fatal={3: (Status.CRASHED, "as before")})
+    assert rows.drop_columns(["shown"]).slice(0, 3).equals(isolated.preprocess(listed(tmp_path / "in").slice(0, 3)))
+    reduced, small, blank, killed = rows["shown"].to_pylist()
+    [page] = images.decode(reduced)
+    assert page.shape == (100, 30)
+    assert np.abs(page[40:60, 13:17].astype(int) - 20).max() <= 2
+    [page] = images.decode(small)
+    assert np.array_equal(page, picture_of(2))
+    assert blank is not None
+    assert killed is None
 
 
 def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mnist_batch.errors import InputError
+from mnist_batch.intake import labels
 from mnist_batch.reports import spreadsheet
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -61,6 +62,13 @@ def test_every_row_is_in_the_file_and_no_text_is_a_formula(run: Run, tmp_path: P
     assert {(row["night"], row["run"]) for row in found} == {("2026-11-21", "night")}
     assert found[0]["content"] == b"0123456789abcdef".hex()
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["night.csv"]
+
+
+def test_what_was_written_is_understood_as_labels(run: Run, tmp_path: Path) -> None:
+    spreadsheet.write(run, SAID, tmp_path / "night.csv")
+    pages = {("/in", row[0]): 1 for row in ROWS} | {("/more", ROWS[0][0]): 1}
+    truth = labels.match_labels(pages, labels.LabelFile(str(tmp_path / "night.csv")))
+    assert truth == {("/in", row[0], 0): row[4] for row in ROWS if row[4] is not None}
 
 
 @pytest.mark.parametrize(

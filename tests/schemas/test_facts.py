@@ -67,6 +67,12 @@ def test_a_run_of_version_0_1_is_read_as_it_was_meant(tmp_path: Path) -> None:
     assert facts.from_json(Published, facts.as_json(said)) == said
 
 
+def test_a_run_of_the_second_format_has_no_sample() -> None:
+    said = asdict(run_facts.published(format=2))
+    del said["sample"], said["sample_error"]
+    assert facts.from_json(Published, json.dumps(said).encode()) == run_facts.published()
+
+
 def test_a_run_of_a_later_version_is_refused_and_not_guessed(tmp_path: Path) -> None:
     run = Run(str(tmp_path), "night", "2026-11-21")
     run_facts.commit(run, format=facts.FORMAT + 1)
