@@ -175,8 +175,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Grey]:
 
 
 def shown(page: Grey, side: int) -> bytes:
-    """A page as PNG for people to see, reduced until neither side has more than ``side`` pixels."""
-    picture, content = Image.fromarray(page), BytesIO()
+    """A page as PNG for people to see, with all its inks, reduced until neither side has more than ``side`` pixels."""
+    whole = page if page.ndim == 2 else page[:, :, -1]  # of two inks, ``colours.grey``
+    picture, content = Image.fromarray(whole), BytesIO()
     picture.thumbnail((side, side))
     picture.save(content, "PNG")
     return content.getvalue()

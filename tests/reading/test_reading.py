@@ -133,6 +133,14 @@ def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path,
     assert killed is None
 
 
+def test_a_page_with_two_inks_is_shown_with_both() -> None:
+    pen, stamp = np.full((2, 60, 40), 230, np.uint8)
+    pen[20:40, 18:22] = stamp[20:40, 18:22] = 30
+    stamp[5:15] = 120
+    [page] = images.decode(images.shown(np.stack([pen, stamp], axis=2), 60))
+    assert np.array_equal(page, stamp)
+
+
 def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: Path) -> None:
     for number in range(5):
         write_scan(tmp_path / f"{number}.png", number)
