@@ -499,12 +499,15 @@ def test_a_training_that_ended_before_its_bundle_was_there_goes_on_to_the_same_b
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     labelled_scans(tmp_path / "scans", 60)
+    pictures, labels = (array[60:120] for array in digits.mnist("test"))
+    write_labelled(tmp_path / "more", pictures, label=labels)
+    data = [Data(str(tmp_path / "scans")), Data(str(tmp_path / "more"), 1.5)]
     recipe = training.Recipe(model="linear", epochs=2, batch_size=16, workers=1)
 
     first: dict[str, bytes] = {}
 
     def train_it() -> bundle.Bundle:
-        return training.train(recipe, str(tmp_path / "ended"), data=[Data(str(tmp_path / "scans"))])
+        return training.train(recipe, str(tmp_path / "ended"), data=data)
 
     def full(folder: Path, _: str) -> bundle.Bundle:
         first.update({file.name: file.read_bytes() for file in folder.iterdir()})
@@ -740,7 +743,8 @@ def some(data: DataFacts, rows: slice, held: int) -> labelled.Labelled:
     own = digits.mnist("train").take(np.arange(60_000)[rows])
     held_out = np.arange(len(own.labels)) < held
     scans = OwnScans((0,) * 10, (0,) * 10, 0, 0, {}, {})
-    return labelled.Labelled(own, held_out, replace(data, digits=int((~held_out).sum()), held_out=held), scans)
+    facts = replace(data, digits=int((~held_out).sum()), held_out=held)
+    return labelled.Labelled(own, held_out, np.arange(len(held_out), dtype=np.int16) % 4, facts, scans)
 
 
 @pytest.mark.parametrize("tuned", [False, True])
@@ -770,8 +774,11 @@ def test_several_data_are_dealt_as_the_same_digits_to_any_number_of_workers(tune
         for kind, digits_there in zip((dealt.training, dealt.validation), expected, strict=True):
             blocks = [digits.arrays(ray_data.iter_batches(batch_format="pyarrow")) for ray_data in kind.values()]
             assert len(blocks) == workers
-            found = [row for (own, data_of) in blocks for row in zip(*own, data_of, strict=True)]
+            found = [row for own, data_of, _ in blocks for row in zip(*own, data_of, strict=True)]
             assert sorted((image.tobytes(), label, number) for image, label, number in found) == digits_there
+            if kind is dealt.validation:
+                writers = np.concatenate([block.writers for block in blocks])
+                assert np.array_equal(writers, np.concatenate([one.writers[one.held_out] for one in data]))
             if kind is dealt.training:
                 assert dealt.sizes == [lessons.drawn_size(block.data, dealt.weights) for block in blocks]
 
@@ -863,8 +870,10 @@ def test_a_fine_tuning_that_was_killed_goes_on_when_begun_again(
 ) -> None:
     begun, _ = two_workers
     labelled_scans(tmp_path / "scans", 120)
-    command = [sys.executable, "-m", "jobs.train", "--data", str(tmp_path / "scans"), "--from", begun.location]
-    command += ["--epochs", "40", "--out"]
+    pictures, labels = (array[120:240] for array in digits.mnist("test"))
+    write_labelled(tmp_path / "more", pictures, label=labels, writer=np.arange(120) % 6)
+    command = [sys.executable, "-m", "jobs.train", "--data", str(tmp_path / "scans"), "--data", str(tmp_path / "more")]
+    command += ["--weight", "1", "--weight", "0.7", "--from", begun.location, "--epochs", "40", "--out"]
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     subprocess.run([*command, whole], capture_output=True, check=True)
     job = subprocess.Popen([*command, killed], stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -1,6 +1,7 @@
 """What the log says of labelled scans before training begins: how many there are, and what is left out."""
 
 import logging
+import posixpath
 from collections import Counter
 from collections.abc import Sequence
 
@@ -55,7 +56,7 @@ def _report(listed: Listed, own: OwnScans, elsewhere: Sequence[Sequence[str]]) -
         log.warning("these are few for a model that knows nothing else: --from shipped begins with what the bundle of "
                     "this package knows, and --data mnist adds MNIST")  # fmt: skip
     for digit in range(CLASSES):
-        place = listed.data.location if listed.is_file else f"{listed.data.location}/{digit}"
+        place = listed.data.location if listed.is_file else posixpath.join(listed.data.location, str(digit))
         if not total[digit] and not elsewhere[digit]:
             log.warning("there is no scan of digit %d to learn from: this model will never answer %d; add scans to %s",
                         digit, digit, place)  # fmt: skip

@@ -14,11 +14,13 @@ from mnist_batch.models import answers
 from mnist_batch.schemas import tables
 
 EMBEDDED = "embedded MNIST"
+UNKNOWN = -1  # the number of a writer who is not known
 SCHEMA = pa.schema(
     [
         pa.field("picture", pa.binary(tables.IMAGE_BYTES), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
-        pa.field("data", pa.int8(), nullable=False),  # the number of the data set that the digit is from
+        pa.field("data", pa.int16(), nullable=False),  # the number of the data set that the digit is from
+        pa.field("writer", pa.int16(), nullable=False),  # the number of its writer there, or UNKNOWN
     ]
 )
 
@@ -35,24 +37,23 @@ class Digits(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """Digits of several data sets, and the number of the data set that each is from: int8 (N,), from 0."""
+    """Digits of several data sets; the number of the set that each is from, and of its writer there: int16 (N,)."""
 
     digits: Digits
-    data: NDArray[np.int8]
+    data: NDArray[np.int16]
+    writers: NDArray[np.int16]
 
     def take(self, rows: NDArray[Any]) -> "Mixture":
         """The digits at these rows, or where a mask is True."""
-        return Mixture(self.digits.take(rows), self.data[rows])
+        return Mixture(self.digits.take(rows), self.data[rows], self.writers[rows])
 
 
-def mixed(parts: Sequence[Digits]) -> Mixture:
-    """The digits of data sets, one set after the other; their numbers are their places."""
+def mixed(parts: Sequence[Digits], writers: Sequence[NDArray[np.int16]] | None = None) -> Mixture:
+    """The digits of data sets, one set after the other, numbered by their places; ``writers`` are those of each set."""
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Mixture(Digits(images, labels), np.repeat(np.arange(len(parts), dtype=np.int8), [*map(_size, parts)]))
-
-
-def _size(digits: Digits) -> int:
-    return len(digits.labels)
+    data = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part.labels) for part in parts])
+    unknown = np.full(len(labels), UNKNOWN, np.int16)
+    return Mixture(Digits(images, labels), data, unknown if writers is None else np.concatenate(writers))
 
 
 def mnist(split: str) -> Digits:
@@ -79,13 +80,15 @@ def table(mixture: Mixture) -> pa.Table:
     images, labels = mixture.digits
     buffer = pa.py_buffer(np.ascontiguousarray(images))
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(tables.IMAGE_BYTES), len(images), [None, buffer])
-    return pa.table([column, pa.array(labels, pa.int8()), pa.array(mixture.data, pa.int8())], schema=SCHEMA)
+    numbers = [pa.array(each, pa.int16()) for each in (mixture.data, mixture.writers)]
+    return pa.table([column, pa.array(labels, pa.int8()), *numbers], schema=SCHEMA)
 
 
 def arrays(blocks: Iterable[pa.Table]) -> Mixture:
     """Tables of ``SCHEMA``, one after the other, as arrays."""
     whole = pa.concat_tables([SCHEMA.empty_table(), *blocks]).combine_chunks()
-    return Mixture(Digits(answers.images_of(whole), whole["label"].to_numpy()), whole["data"].to_numpy())
+    labels, data, writers = (whole[name].to_numpy() for name in ("label", "data", "writer"))
+    return Mixture(Digits(answers.images_of(whole), labels), data, writers)
 
 
 def digest(digits: Digits) -> str:

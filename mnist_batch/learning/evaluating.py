@@ -42,13 +42,14 @@ def evaluate(
     images, labels = held_out.digits
     outputs = outputs_of(model, images)
     before = np.mean([outputs_of(net, images) for net in begun_from], axis=0) if begun_from else None
-    validation = _validation(outputs, before, labels, np.full(len(labels), True))
-    if len(locations) > 1:
-        by_data = {
-            location: _validation(outputs, before, labels, held_out.data == number)
-            for number, location in enumerate(locations)
-        }
-        validation = replace(validation, by_data=by_data)
+    by_data = {
+        location: _validation(outputs, before, held_out, held_out.data == number)
+        for number, location in enumerate(locations)
+    }
+    [validation, *others] = by_data.values()
+    if others:
+        whole = held_out._replace(writers=np.full(len(labels), digits.UNKNOWN, np.int16))
+        validation = replace(_validation(outputs, before, whole, np.full(len(labels), True)), by_data=by_data)
     wrong = np.array([image.tobytes() in wrongly_labelled for image in images])
     calibration = _calibration(outputs, labels, wrong, held_out.data, locations)
     return Evaluation(validation, calibration, _test(nets, calibration.temperature))
@@ -58,7 +59,7 @@ def _calibration(
     outputs: NDArray[Any],
     labels: NDArray[np.int8],
     wrong: NDArray[np.bool_],
-    data: NDArray[np.int8],
+    data: NDArray[np.int16],
     locations: Sequence[str],
 ) -> Calibration:
     """The calibration by the held-out digits of each data set, a set of their own, without those labelled ``wrong``."""
@@ -70,12 +71,13 @@ def _calibration(
 
 
 def _validation(
-    outputs: NDArray[Any], before: NDArray[Any] | None, labels: NDArray[np.int8], rows: NDArray[np.bool_]
+    outputs: NDArray[Any], before: NDArray[Any] | None, held_out: Mixture, rows: NDArray[np.bool_]
 ) -> Validation:
-    found = validating.validate(outputs[rows], labels[rows])
+    labels, writers = held_out.digits.labels[rows], held_out.writers[rows]
+    found = validating.validate(outputs[rows], labels, writers)
     if before is None:
         return found
-    return replace(found, before=replace(validating.validate(before[rows], labels[rows]), per_class=()))
+    return replace(found, before=replace(validating.validate(before[rows], labels, writers), per_class=()))
 
 
 def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:

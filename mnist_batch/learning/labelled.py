@@ -34,11 +34,13 @@ HELD_OUT_SEED = 0  # not the recipe's, so that every seed and number of workers 
 class Labelled:
     """The digits of a ``--data``; ``held_out``, bool (N,), says which of them are held out.
 
-    ``facts`` and ``scans`` are what model.json records of them, ``scans`` None for MNIST.
+    ``writers``, int16 (N,), are the numbers of their writers, ``digits.UNKNOWN`` where they are not known. ``facts``
+    and ``scans`` are what model.json records of them, ``scans`` None for MNIST.
     """
 
     digits: Digits
     held_out: NDArray[np.bool_]
+    writers: NDArray[np.int16]
     facts: DataFacts
     scans: OwnScans | None = None
 
@@ -72,7 +74,7 @@ def mnist(listed: Listed, most_held_out: int, known: Collection[bytes] = frozens
     in_order = digits.arrays(ray.get(shuffled.to_arrow_refs())).digits
     held_out = np.arange(len(table)) < min(most_held_out, len(table) // 6)
     facts = _facts(listed, in_order, held_out, [], digits.EMBEDDED)
-    return Labelled(in_order, held_out, facts)
+    return Labelled(in_order, held_out, np.full(len(table), digits.UNKNOWN, np.int16), facts)
 
 
 def read(listed: Listed, most_held_out: int, known: Collection[bytes] = frozenset()) -> Labelled:
@@ -157,7 +159,9 @@ def sort_out(pages: pa.Table, listed: Listed, most_held_out: int, known: Collect
             f"--data {listed.data.location}: {len(kept)} of its scans can be learned from, {int(held_out.sum())} of "
             "them held out, where at least 2 are needed, one to learn from and one to be held out; add scans"
         )
-    return Labelled(found, held_out, _facts(listed, found, held_out, writers, listed.data.location), own)
+    numbers = np.unique(writers, return_inverse=True)[1] if writers else np.full(len(kept), digits.UNKNOWN)
+    facts = _facts(listed, found, held_out, writers, listed.data.location)
+    return Labelled(found, held_out, numbers.astype(np.int16), facts, own)
 
 
 def _held_out(

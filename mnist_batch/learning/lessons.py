@@ -17,7 +17,7 @@ VIEW_EPOCHS = 2  # each view of a digit is used for two epochs: drawing it can c
 class Lessons:
     """The lessons of one worker: its digits as they are, or for an augmented net in one view after the other.
 
-    A data set of weight 2 has each digit twice in a lesson, one of weight 0.5 each digit in every other view; an
+    A data set of weight 2 has each digit twice in a lesson, one of weight 0.5 half of them, in turn; an
     augmented net sees each time another view of it. A lesson depends on the recipe's seed, the rank and the epoch only,
     so a training that was killed goes on with the same ones.
     """
@@ -44,7 +44,7 @@ class Lessons:
         return random.permutation(len(self.of(epoch).classes))
 
 
-def draw(data: NDArray[np.int8], weights: Sequence[float], view: int) -> NDArray[np.int64]:
+def draw(data: NDArray[np.int16], weights: Sequence[float], view: int) -> NDArray[np.int64]:
     """The rows of N digits that a view has, int64, rising; a row is there as often as it is drawn.
 
     ``data`` is the number of each digit's data set, and ``weights`` are those of the sets. A set goes through its
@@ -58,7 +58,7 @@ def draw(data: NDArray[np.int8], weights: Sequence[float], view: int) -> NDArray
     return np.sort(np.concatenate(rows))
 
 
-def drawn_size(data: NDArray[np.int8], weights: Sequence[float]) -> int:
+def drawn_size(data: NDArray[np.int16], weights: Sequence[float]) -> int:
     """How many rows ``draw`` gives, which is the same for every view."""
     return sum(_drawn(int((data == number).sum()), weight) for number, weight in enumerate(weights))
 

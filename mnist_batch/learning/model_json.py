@@ -129,7 +129,8 @@ def _own(
 def _correct(validation: Validation, what: str) -> str:
     share, low, high = (100 * getattr(validation, name) for name in ("accuracy", "low", "high"))
     counts = f"{validation.correct:,} of {validation.digits:,} {what} read correctly"
-    return f"{counts}: {share:.2f} % (95 % interval {low:.1f} to {high:.1f} %)"
+    writers = f" over {validation.writers} writers" if (validation.writers or 0) > 1 else ""
+    return f"{counts}: {share:.2f} % (95 % interval{writers} {low:.1f} to {high:.1f} %)"
 
 
 def _table(per_class: Sequence[DigitValidation], learned: Sequence[int]) -> str:

@@ -44,7 +44,9 @@ def deal(data: Sequence[Labelled], start: fine_tuning.Start | None, workers: int
         learned.append(fine_tuning.rehearsal(np.concatenate([one.digits.images for one in data])))
         weights.append(1.0)
         facts = replace(facts, rehearsed=len(learned[-1].labels))
-    training, validation = digits.mixed(learned), digits.mixed([one.digits.take(one.held_out) for one in data])
+    training = digits.mixed(learned)
+    held_out = [one.digits.take(one.held_out) for one in data]
+    validation = digits.mixed(held_out, [one.writers[one.held_out] for one in data])
     if len(learned) > 1:
         training = training.take(np.random.default_rng(HELD_OUT_SEED).permutation(len(training.data)))
     parts = [*_parts(training, workers)]

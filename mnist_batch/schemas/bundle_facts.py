@@ -84,7 +84,8 @@ class Validation:
     """How the digits held out are read; ``before`` is the same by the bundle that a fine-tuning began with.
 
     ``by_data`` has the same for each data set, by its location, if there are several. ``low`` and ``high`` are the ends
-    of the 95 % Wilson interval of ``accuracy``. A bundle of format 1 may have only ``digits`` and ``accuracy``.
+    of the 95 % interval of ``accuracy``: Wilson's, or the bootstrap over its ``writers`` where two or more are known. A
+    bundle of format 1 may have only ``digits`` and ``accuracy``.
     """
 
     digits: int
@@ -93,6 +94,7 @@ class Validation:
     refused: int | None = None
     low: float | None = None
     high: float | None = None
+    writers: int | None = None
     per_class: tuple[DigitValidation, ...] = ()
     before: "Validation | None" = None
     by_data: dict[str, "Validation"] = field(default_factory=dict)

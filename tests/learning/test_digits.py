@@ -17,11 +17,13 @@ def test_the_embedded_mnist_is_whole(split: str, count: int, of_seven: int) -> N
     assert (images.shape, images.dtype, labels.dtype) == ((count, 28, 28), np.uint8, np.int8)
     assert np.count_nonzero(labels == 7) == of_seven
     parts = [digits.Digits(images[:50], labels[:50]), digits.Digits(images[50:99], labels[50:99])]
-    whole = digits.table(digits.mixed(parts))
-    (again, truth), data = digits.arrays([whole.slice(0, 30), whole.slice(30)])
+    writers = np.arange(99, dtype=np.int16) % 7
+    whole = digits.table(digits.mixed(parts, [writers[:50], writers[50:]]))
+    (again, truth), data, written_by = digits.arrays([whole.slice(0, 30), whole.slice(30)])
     assert np.array_equal(again, images[:99])
     assert np.array_equal(truth, labels[:99])
     assert np.array_equal(data, [0] * 50 + [1] * 49)
+    assert np.array_equal(written_by, writers)
 
 
 def test_labels_are_wrong_that_no_reading_upholds_and_most_are_sure_about() -> None:

@@ -239,6 +239,28 @@ def test_held_out_digits_are_counted_as_scoring_answers_them() -> None:
     assert found.per_class[0] == DigitValidation(0, 0, 0, 0, None, None, None, None)
 
 
+def test_the_interval_of_few_writers_is_that_over_writers() -> None:
+    """Of seven writers one is read badly: with another seven there may be two of that kind, or none."""
+    writers = np.repeat(np.arange(7, dtype=np.int16), 100)
+    labels = np.zeros(700, np.int8)
+    outputs = np.full((700, 10), 0.001, np.float32)
+    outputs[:, 0] = 0.9
+    outputs[:70, 1] = 0.99  # writer 0 is read rightly in 30 of 100
+    over_writers, over_digits = validating.validate(outputs, labels, writers), validating.validate(outputs, labels)
+    assert (over_writers.accuracy, over_writers.writers, over_digits.writers) == (0.9, 7, None)
+    assert over_digits.low
+    assert over_digits.high
+    assert over_writers.low == pytest.approx(
+        1 - 0.3, abs=0.01
+    )  # that one is drawn three times or more in 6 of 100 resamples
+    assert over_writers.high == 1.0
+    assert over_writers.low < over_digits.low < over_digits.high < over_writers.high
+    assert validating.validate(outputs, labels, writers) == over_writers
+    unknown = np.full(700, digits.UNKNOWN, np.int16)
+    assert validating.validate(outputs, labels, unknown) == over_digits
+    assert validating.validate(outputs, labels, 0 * writers) == replace(over_digits, writers=1)
+
+
 def test_the_bundle_of_the_package_is_opened_by_a_word() -> None:
     from mnist_batch.learning import fine_tuning
 

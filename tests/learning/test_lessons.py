@@ -18,7 +18,7 @@ weights_of_sets = st.lists(st.one_of(st.integers(1, 3), st.floats(0.01, 4)), min
 def test_each_digit_is_drawn_as_often_as_the_others_of_its_data_set(
     weights: list[float], data: list[int], views: int
 ) -> None:
-    numbers: NDArray[np.int8] = np.array([number % len(weights) for number in data], np.int8)
+    numbers: NDArray[np.int16] = np.array([number % len(weights) for number in data], np.int16)
     drawn = [lessons.draw(numbers, weights, view) for view in range(views)]
     assert {len(rows) for rows in drawn} == {lessons.drawn_size(numbers, weights)}
     times = Counter(np.concatenate(drawn).tolist())
@@ -34,7 +34,7 @@ def test_each_digit_is_drawn_as_often_as_the_others_of_its_data_set(
 
 
 def test_digits_of_weight_one_are_drawn_in_their_order() -> None:
-    data = np.array([1, 0, 0, 1, 1], np.int8)
+    data = np.array([1, 0, 0, 1, 1], np.int16)
     assert lessons.draw(data, [1, 1], 3).tolist() == [0, 1, 2, 3, 4]
     assert lessons.draw(data, [1, 2], 3).tolist() == [0, 0, 1, 2, 3, 3, 4, 4]
     assert [lessons.draw(data[1:3], [0.5], view).tolist() for view in range(3)] == [[0], [1], [0]]

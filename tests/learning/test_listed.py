@@ -117,6 +117,8 @@ def test_pictures_of_a_file_are_read_as_scans_are_and_what_cannot_be_read_is_nam
     )
     facts = found.facts
     assert (facts.digits, facts.held_out, facts.weight, facts.writers, facts.held_out_writers) == (10, 2, 2, 6, 1)
+    assert len(set(found.writers.tolist())) == 6
+    assert len(set(found.writers[found.held_out].tolist())) == 1
     assert facts.location == str(path)
     assert facts.digest == digits.digest(found.digits)
     assert facts.held_out_digest == digits.digest(found.digits.take(found.held_out)) != facts.digest
