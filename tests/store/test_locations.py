@@ -17,6 +17,8 @@ from jobs import list as list_job
 from mnist_batch import scoring
 from mnist_batch.errors import Locked, StorageError
 from mnist_batch.intake import listing, scans, user_tables
+from mnist_batch.learning.listed import list_data
+from mnist_batch.learning.recipe import Data
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.pixels import decoding
@@ -27,6 +29,7 @@ from mnist_batch.runs.run import Run, parquet
 from mnist_batch.schemas.facts import Receipt
 from mnist_batch.store import locations, retry
 from tests.support import s3
+from tests.support.pictures import write_labelled
 from tests.support.ruler import picture_of, write_scan
 from tests.support.run_facts import commit, frozen
 
@@ -464,3 +467,14 @@ def test_a_run_at_a_store_is_withdrawn_and_no_run_any_more_from_the_first_moment
     filesystem, root = locations.resolve(out)
     left = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
     assert [entry.path for entry in left if entry.type == fs.FileType.File and entry.size] == []
+
+
+def test_labelled_pictures_at_a_store_are_listed_with_their_licence(store: s3.Proxy, tmp_path: Path) -> None:
+    path = write_labelled(tmp_path / "own", [picture_of(1), picture_of(2)], {"licence": "CC0 1.0"}, label=[1, 2])
+    store.send("PUT", f"/{store.bucket}/own.parquet", path.read_bytes())
+    refusals = iter([503] * 5)
+    store.fault = lambda method, path: next(refusals, None) if method == "GET" and "own" in path else None
+    listed = list_data(Data(f"s3://{store.bucket}/own.parquet"))
+    assert listed.scans is not None
+    assert (listed.scans["label"].to_pylist(), listed.licence) == ([1, 2], "CC0 1.0")
+    assert next(refusals, None) is None
