@@ -23,6 +23,7 @@ from mnist_batch.schemas import tables
 from mnist_batch.schemas.bundle_facts import DataFacts, OwnScans
 from mnist_batch.schemas.tables import CLASSES
 from mnist_batch.statuses import Status
+from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,10 @@ def _held_out(
     labels: NDArray[np.int8], writers: Sequence[str], parts: Sequence[str], listed: Listed, most: int
 ) -> NDArray[np.bool_]:
     if parts:
+        both = len(set(zip(writers, parts, strict=False))) - len(set(writers))
+        if both:
+            log.warning("%s %s wrote digits of both parts: the model has seen something of those held out",
+                        counted(both, "writer"), listed.where)  # fmt: skip
         return holding_out.by_part(parts)
     if len(set(writers)) > 1:
         return holding_out.by_writer(writers, most)

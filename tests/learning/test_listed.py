@@ -138,11 +138,17 @@ def sorted_out(tmp_path: Path, **columns: Any) -> labelled.Labelled:
     return labelled.sort_out(pages, listed, 5_000)
 
 
-def test_a_part_decides_what_is_held_out_before_the_writers_do(tmp_path: Path) -> None:
+def test_a_part_decides_what_is_held_out_before_the_writers_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     parts = ["train", "calibrate", "calibrate", "train"]
     found = sorted_out(tmp_path, writer=["a", "b", "b", "c"], part=parts)
     assert sorted(found.digits.labels[found.held_out].tolist()) == [2, 3]
     assert (found.facts.writers, found.facts.held_out_writers) == (3, 1)
+    assert "of both parts" not in caplog.text
+    sorted_out(tmp_path, writer=["a", "a", "b", "c"], part=parts)
+    assert "1 writer in " in caplog.text
+    assert "own wrote digits of both parts: the model has seen something of those held out" in caplog.text
 
 
 def test_the_digits_of_one_writer_are_held_out_one_by_one_with_a_warning(
