@@ -7,10 +7,11 @@ import pandas as pd
 import pyarrow as pa
 
 from mnist_batch.intake import scans
+from mnist_batch.reports import promise
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Totals
+from mnist_batch.schemas.facts import Published, Totals
 from mnist_batch.statuses import READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
@@ -19,8 +20,12 @@ FEW = 20  # rows that are shown one by one
 SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
 
 
-def run_text(run: Run, totals: Totals) -> str:
-    """A run as text: its answers if they are few or there are no labels, otherwise its classes; then its totals."""
+def run_text(run: Run, published: Published) -> str:
+    """A run as text: its answers if they are few or there are no labels, otherwise its classes; then its totals.
+
+    The last lines say for what its promise holds, and where its report is.
+    """
+    totals = published.totals
     if totals.rows <= FEW:
         pieces = [answers_text(run)]
     elif totals.labelled or totals.none_answered:
@@ -33,7 +38,7 @@ def run_text(run: Run, totals: Totals) -> str:
             counts_text(totals.answers),
         ]
     page = run.location(f"{run.folder}/report.html")
-    return "\n".join([*filter(None, pieces), totals_text(totals), f"report: {page}"])
+    return "\n".join([*filter(None, pieces), totals_text(totals), *promise.sentences(published), f"report: {page}"])
 
 
 def answers_text(run: Run, most: int = FEW) -> str:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             given.out, given.run, given.labels, given.ignore_unlisted_labels, given.audit, given.audit_labels
         )
         totals = published.totals
-        print(printing.run_text(run, totals))
+        print(printing.run_text(run, published))
         if error_text := sample_error.text(published):
             print(error_text)
         return {

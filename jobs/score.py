@@ -91,7 +91,7 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
             connect()
         published = scoring.score(run, settings)
     totals = published.totals
-    print(printing.run_text(run, totals))
+    print(printing.run_text(run, published))
     return {
         "run_id": run.run_id,
         **retries,

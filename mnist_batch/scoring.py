@@ -177,6 +177,7 @@ def run_pipeline(
                 "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine),
                 "threshold": opened.threshold,
                 "keep_images": opened.keep_images,
+                "by_source": opened.by_source,
             },
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
             **gpus,

@@ -1,6 +1,6 @@
 """The answers of a model to pictures: digit or refusal, confidence, and the decision of a rule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,13 +9,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
-from mnist_batch.models import bundle, calibrating
+from mnist_batch.models import beta, bundle, calibrating
 from mnist_batch.models.engines import ENGINES, Engine
 from mnist_batch.pixels import decoding, normalising
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Beta
 from mnist_batch.statuses import MEANINGS, REFUSALS, Status
 
 OTHERS_WEIGH = 0.5  # of what the likeliest reading of a page's ink weighs in its answer
+# Why an answer is never accepted, whatever its confidence; in ``reason``.
+DOUBTED = "never accepted: it may be no digit, or another one by another reading of its ink"
+STRAY = "never accepted: its ink meets an edge of the page, as a stroke of a neighbouring cell does"
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``REFUSALS``
 
 
@@ -34,13 +38,14 @@ class Answers:
 
     ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
     ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``doubted``, bool (N,): answered, and never
-    accepted.
+    accepted; ``map`` makes confidences of the probabilities.
     """
 
     blank: NDArray[np.bool_]
     refusal: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     doubted: NDArray[np.bool_]
+    map: Beta | None = None
 
     @property
     def refused(self) -> NDArray[np.bool_]:
@@ -62,12 +67,12 @@ class Answers:
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """The probability of the answers, float32 (N,)."""
-        return np.asarray(self.probabilities.max(axis=1, initial=0))
+        """How sure the answers are, float32 (N,)."""
+        return beta.confidence(self.probabilities, self.map)
 
-    def accepted(self, threshold: float) -> NDArray[np.bool_]:
+    def accepted(self, threshold: float | NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which answers are sure enough for a rule: bool (N,)."""
-        return (self.digit >= 0) & (self.confidence >= np.float32(threshold)) & ~self.doubted
+        return (self.digit >= 0) & (self.confidence >= np.asarray(threshold, np.float32)) & ~self.doubted
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,12 @@ class Others:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: what computes its outputs, its bundle's digest, and the temperature of its confidence."""
+    """A loaded model: what computes its outputs, its bundle's digest, and the two maps of its confidence."""
 
     engine: Engine
     digest: str
     temperature: float = 1.0
+    map: Beta | None = None
 
     @classmethod
     def open(cls, spec: ModelSpec) -> "Model":
@@ -102,26 +108,30 @@ class Model:
             raise InputError(
                 f"--model {spec.location} changed while the run was starting: {opened.digest}, not {spec.digest}"
             )
-        temperature = calibrating.temperature_of(opened.facts.calibration)
-        return cls(ENGINES[spec.engine](opened), opened.digest, temperature)
+        calibration = opened.facts.calibration
+        temperature = calibrating.temperature_of(calibration)
+        return cls(ENGINES[spec.engine](opened), opened.digest, temperature, calibration.beta if calibration else None)
 
     def answers(self, pictures: NDArray[np.uint8], others: Others | None = None) -> Answers:
         """What the model says of normalised pages, uint8 (N, 28, 28), ink = 255, and of other readings of them."""
         if not len(pictures):
-            return answers_of(pictures, np.empty((0, tables.CLASSES), np.float32), self.temperature)
+            return answers_of(pictures, np.empty((0, tables.CLASSES), np.float32), self.temperature, self.map)
         if others is None or not len(others.pictures):
-            return answers_of(pictures, self.engine(pictures), self.temperature)
+            return answers_of(pictures, self.engine(pictures), self.temperature, self.map)
         outputs = self.engine(np.concatenate([pictures, others.pictures]))
-        return reconciled(pictures, outputs, others, self.temperature)
+        return replace(reconciled(pictures, outputs, others, self.temperature), map=self.map)
 
 
-def answers_of(pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: float) -> Answers:
+def answers_of(
+    pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: float, map: Beta | None = None
+) -> Answers:
     """What a model's outputs, (N, 10) or (N, 12), say of the pictures that they were computed from."""
     return Answers(
         blank=np.asarray(~pictures.any(axis=(1, 2))),
         refusal=refusals_of(outputs),
         probabilities=calibrating.tempered(outputs, temperature),
         doubted=calibrating.doubted(outputs),
+        map=map,
     )
 
 
@@ -142,22 +152,33 @@ def reconciled(pictures: NDArray[np.uint8], outputs: NDArray[Any], others: Other
     return replace(answers, doubted=doubted)
 
 
-def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_images: bool = False) -> pa.Table:
+def answer(
+    batch: pa.Table,
+    model: Model,
+    threshold: float | None = None,
+    keep_images: bool = False,
+    by_source: Mapping[str, float | None] | None = None,
+) -> pa.Table:
     """Answer the pictures of ``batch``: its rows without the pictures, with the columns of ``predictions``.
 
-    Answers whose confidence is at least ``threshold`` are accepted; if it is None, answers have no decision. Rows
-    without an answer are for review, and with a threshold also answers from ink that meets an edge alone.
+    Answers whose confidence is at least ``threshold`` are accepted; if it is None, answers have no decision. Sources in
+    ``by_source`` have thresholds of their own, None where nothing is accepted. Rows without an answer are for review,
+    and ``reason`` says why an answer is never accepted.
     """
     read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
     answers = model.answers(pictures, _others_of(batch, read))
     scored, count = answers.digit >= 0, len(batch)
     batch = _with_statuses(batch, read[~scored], [status for status in answers.statuses if status != Status.OK])
+    stray = batch["stray"].to_numpy()[read]
+    batch = _with(batch, "reason", read[scored & stray], STRAY)
+    batch = _with(batch, "reason", read[scored & answers.doubted], DOUBTED)
     decisions = np.full(count, "review", object)
     if threshold is None:
         decisions[read[scored]] = None
     else:
-        decisions[read[answers.accepted(threshold) & ~batch["stray"].to_numpy()[read]]] = "accept"
+        each = _thresholds(batch["source"].take(pa.array(read)), threshold, by_source or {})
+        decisions[read[answers.accepted(each) & ~stray]] = "accept"
     rows, probabilities = read[scored], answers.probabilities[scored]
     ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
     kind = tables.PREDICTIONS.field("probabilities").type
@@ -177,6 +198,12 @@ def answer(batch: pa.Table, model: Model, threshold: float | None = None, keep_i
     return table
 
 
+def _thresholds(sources: pa.ChunkedArray, threshold: float, by_source: Mapping[str, float | None]) -> NDArray[Any]:
+    """The threshold of each row by its source, float32 (N,); above every confidence where nothing is accepted."""
+    own = {source: np.inf if at is None else at for source, at in by_source.items()}
+    return np.array([own.get(source, threshold) for source in sources.to_pylist()] if own else threshold, np.float32)
+
+
 def _spread(values: pa.Array, rows: NDArray[np.int64], count: int) -> pa.Array:
     """The values at their rows of a column of ``count``; the others are null."""
     place = np.full(count, -1)
@@ -194,14 +221,18 @@ def refusals_of(outputs: NDArray[Any]) -> NDArray[np.int64]:
 
 def _with_statuses(batch: pa.Table, rows: NDArray[np.int64], statuses: list[Status]) -> pa.Table:
     """The batch whose ``rows`` have these statuses, and what they mean as their reason."""
+    batch = _with(batch, "status", rows, statuses)
+    return _with(batch, "reason", rows, [MEANINGS[status] for status in statuses])
+
+
+def _with(batch: pa.Table, name: str, rows: NDArray[np.int64], values: str | Sequence[str]) -> pa.Table:
+    """The batch whose ``rows`` have these values, or this one, in the column ``name``."""
     if not len(rows):
         return batch
-    for name, values in (("status", statuses), ("reason", [MEANINGS[status] for status in statuses])):
-        column = batch[name].to_numpy().copy()
-        column[rows] = values
-        at = batch.schema.get_field_index(name)
-        batch = batch.set_column(at, batch.schema.field(name), pa.array(column, pa.string()))
-    return batch
+    column = batch[name].to_numpy().copy()
+    column[rows] = values
+    at = batch.schema.get_field_index(name)
+    return batch.set_column(at, batch.schema.field(name), pa.array(column, pa.string()))
 
 
 def _as_png(pictures: NDArray[np.uint8], keep: bool) -> pa.Array:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.schemas import bundle_facts
 from mnist_batch.schemas.bundle_facts import BundleFacts
-from mnist_batch.schemas.facts import as_json
+from mnist_batch.schemas.facts import CalibratedOn, as_json
 from mnist_batch.store import locations
 
 MODEL_FILES = ("model.keras", "model.onnx")
@@ -26,6 +26,19 @@ class Bundle:
     facts: BundleFacts
     digest: str
     argument: str = "--model"
+
+    @property
+    def calibrated_on(self) -> CalibratedOn | None:
+        """What the bundle was calibrated on, and whether that is the user's own; None without a calibration.
+
+        Digits that a bundle was trained on beside the embedded MNIST are its user's, but for the bundle that ships.
+        """
+        calibration = self.facts.calibration
+        if calibration is None:
+            return None
+        trained_on_own = bool(self.facts.scans) and self.location != SHIPPED
+        sets = {each.name: each.digits for each in calibration.sets}
+        return CalibratedOn(sets, calibration.made, own=calibration.own is not None or trained_on_own)
 
     def read(self, name: str) -> bytes:
         """The bytes of ``model.keras`` or ``model.onnx``; raises InputError unless they have the recorded sha256."""
@@ -78,6 +91,16 @@ def describe(folder: Path, facts: BundleFacts) -> None:
     """Write ``model.json`` next to the two model files in ``folder``: ``facts``, with the sha256 of these files."""
     sha256 = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in MODEL_FILES}
     (folder / "model.json").write_bytes(as_json(replace(facts, sha256=sha256)))
+
+
+def check_new(location: str, argument: str) -> None:
+    """Raise InputError, naming ``argument``, if anything is at the location but an empty folder."""
+    filesystem, target = locations.resolve(location)
+    if not locations.exists(filesystem, target):
+        return
+    if locations.is_folder(filesystem, target) and not locations.names(filesystem, target):
+        return
+    raise InputError(f"{argument} {location}: something is there already; give a new folder")
 
 
 def check_free(location: str) -> None:

@@ -124,12 +124,17 @@ def _sums(logs: NDArray[np.float64], power: float) -> NDArray[np.float64]:
     return np.asarray(np.exp(logs * power).sum(axis=1))
 
 
+def folds_of(count: int) -> NDArray[np.int64]:
+    """The fold of each of ``count`` answers, int64 (N,), dealt by a fixed seed."""
+    return np.asarray(np.random.default_rng(0).permutation(count) % FOLDS)
+
+
 def cross_fitted(samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
     """The confidence of the answers of each sample, at a temperature that was fitted without them.
 
-    Each sample is dealt into ``FOLDS`` by a fixed seed; the answers of a fold have the temperature of all other folds.
+    The answers of one of its ``FOLDS`` have the temperature of all the others.
     """
-    folds = [np.random.default_rng(0).permutation(len(sample.labels)) % FOLDS for sample in samples]
+    folds = [folds_of(len(sample.labels)) for sample in samples]
     found = [np.empty(len(sample.labels), np.float32) for sample in samples]
     for fold in range(FOLDS):
         rest = [sample.taken(dealt != fold) for sample, dealt in zip(samples, folds, strict=True)]
@@ -211,13 +216,22 @@ def temperature_of(calibration: Calibration | None) -> float:
     return calibration.temperature if calibration else 1.0
 
 
-def rule(calibration: Calibration | None, target_error: float | None, model_name: str) -> dict[str, float | None]:
-    """The rule of a run: ``temperature``, ``target_error`` and ``threshold``; without a target there is no threshold.
+def rule(calibration: Calibration | None, target_error: float | None, model_name: str) -> dict[str, Any]:
+    """The rule of a run, as ``facts.RunFacts`` has it; without a target there is no threshold.
 
-    Besides the weights, these decide confidences and decisions. Raises InputError like ``threshold_for``.
+    Besides the weights, it decides confidences and decisions. Raises InputError like ``threshold_for``.
     """
-    threshold = None if target_error is None else threshold_for(calibration, target_error, model_name)
-    return {"temperature": temperature_of(calibration), "target_error": target_error, "threshold": threshold}
+    by_source: dict[str, float | None] = {}
+    if calibration and target_error is not None:
+        level = calibration.level
+        by_source = {each.name: last_certified(each.thresholds, target_error, level) for each in calibration.by_source}
+    return {
+        "temperature": temperature_of(calibration),
+        "beta": calibration.beta if calibration else None,
+        "target_error": target_error,
+        "threshold": None if target_error is None else threshold_for(calibration, target_error, model_name),
+        "by_source": by_source,
+    }
 
 
 def threshold_for(calibration: Calibration | None, target_error: float, model_name: str) -> float:
@@ -238,16 +252,51 @@ def threshold_for(calibration: Calibration | None, target_error: float, model_na
     threshold = _strictest_certified(calibration, target_error)
     if threshold is not None:
         return threshold
-    level = calibration.level
-    needed = math.ceil(math.log(1 - level) / math.log1p(-target_error))
     advised = least_certified(calibration, above=target_error)
     remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
+    worst = max(calibration.sets, key=lambda each: more_needed(each, target_error, calibration.level))
     raise InputError(
         f"--target-error {target_error:g}: model {model_name} was calibrated on "
-        f"{counted(calibration.digits, 'digit')}, too few to certify this error at {100 * level:g} % or with too "
-        f"many errors among them ({needed:,} answers without one error would do); {remedy}, or use a model that makes "
-        "fewer errors or was calibrated on more digits"
+        f"{counted(worst.digits, 'digit')} of {worst.name}, which do not certify this error at "
+        f"{100 * calibration.level:g} %: {needed_text(worst, target_error, calibration.level)}; {remedy}, or calibrate "
+        "on more labels (jobs.calibrate), or use a model that makes fewer errors"
     )
+
+
+def needed_text(of_set: CalibrationSet, target: float, level: float = LEVEL) -> str:
+    """How many more right answers a set needs to certify a target error that it does not certify."""
+    more = more_needed(of_set, target, level)
+    round_up = 10 ** max(len(str(more)) - 2, 0)
+    last = of_set.thresholds[-1] if of_set.thresholds else None
+    right = last.accepted - last.errors if last else 0
+    return f"{target:g} needs about {-(-more // round_up) * round_up:,} more right answers; there are {right:,}"
+
+
+def more_needed(of_set: CalibrationSet, target: float, level: float = LEVEL) -> int:
+    """About how many more right answers a set needs to certify a target error; 0 if it certifies it.
+
+    An estimate: so many that one of its thresholds would certify the error with the errors that it accepts today, if
+    that threshold accepts the same share of the new answers. Thresholds beyond the first that fails do not count.
+    """
+    if last_certified(of_set.thresholds, target, level) is not None:
+        return 0
+    everything = of_set.thresholds[-1].accepted if of_set.thresholds else 0
+    missing = []
+    for entry in of_set.thresholds:
+        more = _least_accepted(entry.errors, target, level) - entry.accepted
+        missing.append(math.ceil(max(more, 1) * everything / entry.accepted))
+        if _may_certify(entry, target, level):  # the first that is tested
+            break
+    return min(missing, default=_least_accepted(0, target, level))
+
+
+def _least_accepted(errors: int, target: float, level: float) -> int:
+    """The fewest accepted answers, so many errors among them, whose bound is at most the target."""
+    low, high = errors, 2 * (errors + 10) + math.ceil(10 * (errors + 10) / target)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if upper_bound(errors, middle, level) <= target else (middle, high)
+    return high
 
 
 def least_certified(calibration: Calibration, above: float = 0) -> float | None:
@@ -258,20 +307,26 @@ def least_certified(calibration: Calibration, above: float = 0) -> float | None:
 
 def _strictest_certified(calibration: Calibration, target: float) -> float | None:
     """The strictest of the thresholds that the sets certify; None if one of them certifies none."""
-    found = [_last_certified(each.thresholds, target, calibration.level) for each in calibration.sets]
+    found = [last_certified(each.thresholds, target, calibration.level) for each in calibration.sets]
     certified = [threshold for threshold in found if threshold is not None]
     return max(certified) if certified and len(certified) == len(found) else None
 
 
-def _last_certified(thresholds: Sequence[Threshold], target: float, level: float) -> float | None:
+def last_certified(thresholds: Sequence[Threshold], target: float, level: float) -> float | None:
+    """The laxest of a set's thresholds that certifies a target error; None if none does."""
     passed = None
     for entry in thresholds:
-        if 1 - (1 - level) ** (1 / entry.accepted) > target:  # too few answers, even without an error
+        if not _may_certify(entry, target, level):
             continue
         if entry.error_bound > target:
             break
         passed = entry.threshold
     return passed
+
+
+def _may_certify(entry: Threshold, target: float, level: float) -> bool:
+    """Whether a threshold accepts enough answers to certify a target, if none of them were wrong."""
+    return bool(1 - (1 - level) ** (1 / entry.accepted) <= target)
 
 
 def wilson(correct: NDArray[np.int64], total: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,5 +1,6 @@
 """The two actors that a scan passes through: small classes around array functions."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from queue import LifoQueue
@@ -59,13 +60,21 @@ class Preprocess:
 class Classify:
     """The rows of a shard (``tables.PREPROCESSED``) in; they are answered and written as its part; its receipt out.
 
-    Answers at least as sure as ``threshold`` are accepted; with ``keep_images`` the column ``image`` has the pictures.
+    Answers at least as sure as ``threshold``, or as that of their source ``by_source``, are accepted; with
+    ``keep_images`` the column ``image`` has the pictures.
     A bad bundle is reported by the first call: Ray turns an exception in a constructor into a dead actor and loses the
     message.
     """
 
-    def __init__(self, run: Run, model: ModelSpec, threshold: float | None = None, keep_images: bool = False) -> None:
-        self.run, self.threshold, self.keep_images = run, threshold, keep_images
+    def __init__(
+        self,
+        run: Run,
+        model: ModelSpec,
+        threshold: float | None = None,
+        keep_images: bool = False,
+        by_source: Mapping[str, float | None] | None = None,
+    ) -> None:
+        self.run, self.threshold, self.keep_images, self.by_source = run, threshold, keep_images, by_source
         self.model: Model | InputError
         try:
             self.model = Model.open(model)
@@ -84,4 +93,4 @@ class Classify:
         """The rows with their answers and without their pictures (``answer``)."""
         if isinstance(self.model, InputError):
             raise self.model
-        return answer(batch, self.model, self.threshold, self.keep_images)
+        return answer(batch, self.model, self.threshold, self.keep_images, self.by_source)

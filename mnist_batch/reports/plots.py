@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.figures import BLUE, RED, as_png, new_figure
 from mnist_batch.models.calibrating import wilson
+from mnist_batch.reports import promise
 from mnist_batch.schemas.facts import Published, Totals
 from mnist_batch.schemas.tables import CLASSES, NO_DIGIT
 from mnist_batch.statuses import MEANINGS, READ
@@ -167,6 +168,7 @@ def _template(name: str) -> jinja2.Template:
     environment.filters["data_uri"] = lambda content: "data:image/png;base64," + base64.b64encode(content).decode()
     environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
     environment.filters["sure"] = _sure
+    environment.filters["capitalise"] = lambda sentence: sentence[:1].upper() + sentence[1:]  # and leave names alone
     environment.filters["rate"] = lambda value: "–" if value is None else f"{100 * value:.2f}"
     return environment.get_template(name)
 
@@ -199,6 +201,7 @@ def page(
         out=shlex.quote(out),
         run=run,
         totals=run.totals,
+        promise=promise.sentences(run),
         per_class=per_class,
         weakest=weakest,
         heatmap=heatmap,

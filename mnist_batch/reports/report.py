@@ -105,15 +105,7 @@ def _rebuilt(
     run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool, sample: int | None
 ) -> Published:
     longest = None if sample is None else sampling.draw_longest(run, published, sample)
-    truth: Truth | None = None
-    if labels is None:
-        truth = late_labels(run, published)
-        labels = published.report_labels
-    elif labels == "none":
-        labels = None
-    else:
-        pages = Counter(key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part))
-        truth = labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
+    labels, truth = chosen_labels(run, published, labels, ignore_unlisted_labels)
     gathered = Aggregates.of_run(published.threshold)
     for part in parts.read_parts(run, tables.SHOWN):
         gathered.add(part if truth is None else relabel(part, truth))
@@ -129,6 +121,21 @@ def _rebuilt(
     run.commit(published)
     run.clear_staging()
     return published
+
+
+def chosen_labels(
+    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool = False
+) -> tuple[str | None, Truth | None]:
+    """Where the labels of a report come from, and the labels; None and None for those in the rows.
+
+    ``labels`` is as for ``rebuild``, and so are the errors.
+    """
+    if labels is None:
+        return published.report_labels, late_labels(run, published)
+    if labels == "none":
+        return None, None
+    pages = Counter(key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part))
+    return labels, labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
 
 
 def late_labels(run: Run, published: Published) -> Truth | None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -153,6 +153,12 @@ class Command:
         """What turns the model's outputs into confidences, and decides which answers are accepted."""
         return calibrating.rule(self.bundle.facts.calibration, self.target_error, self.bundle.location)
 
+    @property
+    def _rule_as_json(self) -> Mapping[str, Any]:
+        rule = dict(self.rule)
+        beta, by_source = rule.pop("beta"), rule.pop("by_source")
+        return rule | ({"beta": astuple(beta)} if beta else {}) | ({"by_source": by_source} if by_source else {})
+
     @cached_property
     def fingerprint(self) -> str:
         """Eight hex digits of all that decides the rows; two commands with the same fingerprint mean the same runs."""
@@ -165,7 +171,7 @@ class Command:
                 "engine": self.engine,
                 "limits": [self.limits.max_bytes, self.limits.max_pixels],
                 "preprocessing": normalising.VERSION,  # so that a run is finished with the one it began with
-                **self.rule,
+                **self._rule_as_json,
                 **self._patterns,
                 "keep_images": self.keep_images,  # it changes no answer, but it changes what is published
             }
@@ -218,6 +224,7 @@ class Command:
             "engine": self.engine,
             "preprocessing": normalising.VERSION,
             **self.rule,
+            "calibration": self.bundle.calibrated_on,
             "shard_size": self.shard_size,
             "keep_images": self.keep_images,
             "limits": LimitFacts(self.limits.max_bytes, self.limits.max_pixels),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mnist_batch.schemas import facts
+from mnist_batch.schemas.facts import Beta
 
 FORMAT = 3
 HELD_OUT = "the digits held out in training"  # the name of a set where a bundle does not say what it was trained on
@@ -38,11 +39,28 @@ class CalibrationSet:
 
 
 @dataclass(frozen=True)
+class OwnLabels:
+    """The labelled answers of a run that a bundle was calibrated on; ``answers`` is their digest.
+
+    ``labels`` is where the labels are from. Of the answers, ``none`` are labelled as no valid digit, and
+    ``never_accepted`` are not accepted however sure they are. ``copies`` of the same scan were left out.
+    """
+
+    run_id: str
+    labels: str
+    answers: str
+    none: int
+    never_accepted: int
+    copies: int
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What labelled answers say of a model's confidence; ``level`` is the certainty of the bounds.
 
     The temperature is fitted on all ``sets`` with equal weight a set; an error is certified if every set certifies it.
-    ``made`` is the date of the calibration.
+    ``made`` is the date of the calibration. One by a user's ``own`` labels also has a map ``beta``, and may have sets
+    ``by_source``, whose names are the sources that they are for.
     """
 
     temperature: float
@@ -50,6 +68,9 @@ class Calibration:
     expected_calibration_error: float
     sets: tuple[CalibrationSet, ...]
     made: str | None = None
+    beta: Beta | None = None
+    own: OwnLabels | None = None
+    by_source: tuple[CalibrationSet, ...] = ()
 
     @property
     def digits(self) -> int:

@@ -5,7 +5,7 @@ changes its meaning; a file of an older format is read by ``_upgraded``, or refu
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
@@ -35,14 +35,37 @@ class LimitFacts:
     scan_timeout_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Beta:
+    """A map from the probability of an answer to its confidence; ``models.beta`` says how."""
+
+    a: float
+    b: float
+    c: float
+
+
+@dataclass(frozen=True)
+class CalibratedOn:
+    """What a model was calibrated on: how many labelled answers of each set, by its name; and the date.
+
+    ``own`` says whether one of the sets is of a user's own scans.
+    """
+
+    sets: dict[str, int]
+    made: str | None
+    own: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """What is known of a run when it is opened.
 
     ``listing`` is a digest of what the sources listed. ``labels`` is where the truth was said to be, and
-    ``labels_by_page`` whether pages have labels of their own. ``temperature``, ``target_error`` and ``threshold`` are
-    the rule. ``left_out`` is how many files are no scans, by why. ``retries`` names the run whose scans are scored
-    again, ``refused_before`` runs of the same command that were not published.
+    ``labels_by_page`` whether pages have labels of their own. ``temperature``, ``beta``, ``target_error``,
+    ``threshold`` and ``by_source`` are the rule; ``by_source`` has the thresholds of sources that have their own, None
+    where nothing is accepted. ``calibration`` is what the rule rests on. ``left_out`` is how many files are no scans,
+    by why. ``retries`` names the run whose scans are scored again, ``refused_before`` runs of the same command that
+    were not published.
     """
 
     run_id: str
@@ -57,6 +80,9 @@ class RunFacts:
     temperature: float
     target_error: float | None
     threshold: float | None
+    beta: Beta | None = None
+    by_source: dict[str, float | None] = field(default_factory=dict)
+    calibration: CalibratedOn | None = None
     shard_size: int | None
     keep_images: bool
     limits: LimitFacts

@@ -1,0 +1,69 @@
+"""Calibrate a model on your own scans: a bundle whose promise rests on the labelled answers of a published run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import flags, session
+
+DESCRIPTION = """\
+Calibrate the model of a published run by the run's labelled answers, and save it as a model bundle.
+
+  python -m jobs.calibrate --out out --run 2026-11-21-1a2b3c4d --labels truth.csv --to models/ours
+  python -m jobs.score forms/ --model models/ours --target-error 0.01 --out out
+
+The weights stay as they are. Confidence, and what --target-error accepts, then rest on your own scans. Label
+all scans of a run, or a random sample of them: some hundred for an error of 0.01, some thousand for 0.002.
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, calibrate, save the bundle; returns the exit code."""
+    arguments = session.parser("jobs.calibrate", DESCRIPTION)
+    flags.add_out(arguments, "where the run was published")
+    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
+    arguments.add_argument("--to", required=True, metavar="FOLDER", help="where the bundle goes; nothing may be there")
+    arguments.add_argument(
+        "--labels",
+        metavar="HOW",
+        help="labels to use instead of those in the rows: a CSV or Parquet file with columns scan,label, or parent for "
+        "the names of folders; none for those in the rows; those of the last report if left out",
+    )
+    arguments.add_argument(
+        "--ignore-unlisted-labels",
+        action="store_true",
+        help="leave out the labels of scans that the run does not have, and count them",
+    )
+    arguments.add_argument(
+        "--model",
+        metavar="FOLDER",
+        help="the model that answered the run, if it has moved; the one that the run names if left out",
+    )
+    arguments.add_argument(
+        "--by",
+        choices=("source",),
+        help="source: also thresholds for each source of the run; jobs.score uses them for scans of the same source",
+    )
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch import calibration
+
+        made = calibration.calibrate(
+            given.out,
+            given.run,
+            given.to,
+            labels=given.labels,
+            ignore_unlisted_labels=given.ignore_unlisted_labels,
+            model=given.model,
+            by_source=given.by == "source",
+        )
+        assert made.facts.calibration is not None
+        print(calibration.text(made.facts.calibration))
+        print(f"bundle: {made.location}")
+        return calibration.summary(made)
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    session.leave(main)

@@ -1,0 +1,203 @@
+"""From a published run with labels to a bundle that is calibrated by its answers: read ``calibrate``."""
+
+import datetime
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mnist_batch.errors import InputError, StorageError
+from mnist_batch.intake.labels import Truth
+from mnist_batch.models import beta, bundle, calibrating
+from mnist_batch.models.calibrating import Sample
+from mnist_batch.pixels import normalising
+from mnist_batch.reports import report
+from mnist_batch.runs import parts, series, verifying
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet, OwnLabels
+from mnist_batch.schemas.facts import Published
+from mnist_batch.store import locations
+from mnist_batch.wording import counted
+
+TARGETS = (0.001, 0.002, 0.005, 0.01, 0.02)  # that the text tells about
+LARGEST = 0.1  # a calibration that certifies no error up to this one is not made
+COLUMNS = [*tables.KEY, "label", "digit", "probabilities", "reason", "content"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled answers of a run: their rows, as in ``predictions``, and the copies of scans that were left out."""
+
+    rows: pa.Table
+    copies: int
+
+    @property
+    def sample(self) -> Sample:
+        """The answers to calibrate with; those are clear that have no ``reason`` never to be accepted."""
+        flat = self.rows["probabilities"].combine_chunks().flatten().to_numpy()
+        labels = self.rows["label"].to_numpy().astype(np.int64)
+        return Sample(flat.reshape(-1, tables.CLASSES), labels, self.rows["reason"].is_null().to_numpy())
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that the calibration is made of, in hex."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.rows.schema) as writer:
+            writer.write_table(self.rows.combine_chunks())
+        return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
+
+
+def calibrate(
+    out: str,
+    run_id: str,
+    to: str,
+    *,
+    labels: str | None = None,
+    ignore_unlisted_labels: bool = False,
+    model: str | None = None,
+    by_source: bool = False,
+) -> bundle.Bundle:
+    """Publish, at ``to``, the model of a published run with a calibration by the run's labelled answers.
+
+    ``labels`` are as for ``report.rebuild``. ``model`` is another place of the same model. With ``by_source`` each
+    source of the run also has thresholds of its own. Raises InputError if the run, its labels, the model or the place
+    do not fit, and BooksError if the predictions are not those that were published.
+    """
+    to = locations.absolute(to)
+    locations.reach("--to", to)
+    bundle.check_new(to, "--to")
+    run, published = series.published_run(out, run_id)
+    start = _model_of(published, run_id, model)
+    verifying.check_predictions(run, published.files)
+    where, truth = report.chosen_labels(run, published, labels, ignore_unlisted_labels)
+    labelled = read_labelled(run, truth)
+    if not len(labelled.rows):
+        raise InputError(
+            f"--run {run_id}: none of its answers has a label, so there is nothing to calibrate by; give --labels "
+            "FILE, a CSV or Parquet file with columns scan,label"
+        )
+    sample = labelled.sample
+    sources = np.array(labelled.rows["source"].to_pylist(), object) if by_source else None
+    made = beta.calibrate(f"run {run_id}", sample, published.temperature, sources)
+    _check_enough(made, run_id)
+    own = OwnLabels(
+        run_id=run_id,
+        labels=where or published.labels,
+        answers=labelled.digest,
+        none=int((sample.labels == tables.NO_DIGIT).sum()),
+        never_accepted=int((~sample.clear).sum()),
+        copies=labelled.copies,
+    )
+    return _publish(start, replace(made, made=datetime.date.today().isoformat(), own=own), to)
+
+
+def _model_of(published: Published, run_id: str, model: str | None) -> bundle.Bundle:
+    """The bundle that answered a run; InputError if it is another, or saw other pictures than it would see today."""
+    opened = bundle.open_bundle(model or published.model.location)
+    if opened.digest != published.model.digest:
+        raise InputError(
+            f"--model {opened.location} is {opened.digest}, but {published.model.digest} gave the answers of run "
+            f"{run_id}; give that model, or score the scans again with this one"
+        )
+    if published.preprocessing != normalising.VERSION:
+        raise InputError(
+            f"--run {run_id} was scored with preprocessing {published.preprocessing}, and this version has "
+            f"{normalising.VERSION}: its model would see other pictures; score the scans again, and give that run"
+        )
+    return opened
+
+
+def read_labelled(run: Run, truth: Truth | None) -> Labelled:
+    """The answers of a published run that have a label: that of ``truth``, None for those in the rows.
+
+    The same bytes with the same label count once.
+    """
+    found = []
+    for part in parts.read_parts(run, COLUMNS):
+        answered = part.filter(part["digit"].is_valid())
+        rows = answered if truth is None else report.relabel(answered, truth)
+        rows = rows.filter(rows["label"].is_valid())
+        found.append(rows.set_column(0, "source", rows["source"].cast(pa.string())))
+    everything = pa.concat_tables(found).append_column("at", pa.array(np.arange(sum(map(len, found)))))
+    first = everything.group_by(["content", "page", "label"], use_threads=False).aggregate([("at", "min")])["at_min"]
+    rows = everything.take(pc.array_take(first.combine_chunks(), pc.array_sort_indices(first.combine_chunks())))
+    return Labelled(rows.drop_columns(["at"]), len(everything) - len(rows))
+
+
+def _check_enough(made: Calibration, run_id: str) -> None:
+    least = calibrating.least_certified(made)
+    if least is None or least > LARGEST:
+        raise InputError(
+            f"--run {run_id}: {counted(made.digits, 'labelled answer')} certify no error up to {LARGEST:g}: "
+            f"{calibrating.needed_text(made.sets[0], LARGEST)}; label more of its scans"
+        )
+
+
+def _publish(start: bundle.Bundle, calibration: Calibration, to: str) -> bundle.Bundle:
+    """Publish the files of a bundle with another calibration."""
+    filesystem, folder = locations.resolve(start.location)
+    with tempfile.TemporaryDirectory() as copy:
+        for name in locations.names(filesystem, folder):
+            if name != "model.json" and not locations.is_folder(filesystem, f"{folder}/{name}"):
+                Path(copy, name).write_bytes(locations.read(filesystem, f"{folder}/{name}"))
+        bundle.describe(Path(copy), replace(start.facts, calibration=calibration))
+        try:
+            made = bundle.publish(Path(copy), to)
+        except StorageError as error:
+            raise InputError(f"--to {to}: {error}") from None
+    if made.digest != start.digest:
+        raise InputError(f"--model {start.location} changed while it was copied; give the same command again")
+    return made
+
+
+def text(calibration: Calibration) -> str:
+    """What a calibration by own labels says, as a terminal shows it: its answers, and what each target accepts."""
+    own, [whole] = calibration.own, calibration.sets
+    assert own is not None
+    last = whole.thresholds[-1]
+    answers = f"{counted(whole.digits, 'labelled answer')} of {whole.name} (labels: {own.labels})"
+    answers += f": of {last.accepted:,} that may be accepted, {last.errors:,} wrong"
+    for count, what in ((own.never_accepted, "never accepted"), (own.none, "labelled none"), (own.copies, "left out")):
+        answers += f"; {count:,} {what}" if count else ""
+    lines = [
+        answers + (" as copies of others" if own.copies else ""),
+        *_promises(whole, calibration.level),
+    ]
+    for of_source in calibration.by_source:
+        lines += [f"source {of_source.name}:", *_promises(of_source, calibration.level)]
+    return "\n".join(lines)
+
+
+def _promises(of_set: CalibrationSet, level: float) -> list[str]:
+    lines = []
+    for target in TARGETS:
+        threshold = calibrating.last_certified(of_set.thresholds, target, level)
+        if threshold is None:
+            lines.append(f"  --target-error {calibrating.needed_text(of_set, target, level)}")
+            continue
+        accepted = next(entry.accepted for entry in of_set.thresholds if entry.threshold == threshold)
+        share = 100 * accepted / of_set.digits
+        lines.append(f"  --target-error {target:g} accepts {share:.1f} % of these, from confidence {threshold:.4f}")
+    return lines
+
+
+def summary(made: bundle.Bundle) -> Mapping[str, Any]:
+    """The facts of a bundle with a calibration by own labels, for a job's last line."""
+    calibration = made.facts.calibration
+    assert calibration is not None
+    assert calibration.own is not None
+    return {
+        "model": made.location,
+        "digest": made.digest,
+        "run_id": calibration.own.run_id,
+        "labelled": calibration.digits,
+        "never_accepted": calibration.own.never_accepted,
+        "least_target_error": calibrating.least_certified(calibration),
+    }

@@ -1,0 +1,223 @@
+"""A bundle calibrated on a run's own labels: what it is made of, what it promises, what is refused with a sentence."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs import calibrate, report, score
+from mnist_batch.models import beta, bundle, calibrating
+from mnist_batch.models.calibrating import Sample
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas.bundle_facts import BundleFacts, CalibrationSet, MnistTest
+from mnist_batch.schemas.facts import Beta
+from mnist_batch.schemas.tables import NO_DIGIT
+from tests.support.ruler import calibrated, write_scan
+from tests.support.running import Capture, ran
+
+MAPS = st.builds(Beta, st.floats(0.05, 20), st.floats(0.05, 20), st.floats(-5, 5))
+
+
+def sample(seed: int, count: int) -> Sample:
+    """Answers of ten probabilities, wrong the more often the less sure they are."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 4, (count, 10))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    labels = (logits + random.gumbel(size=logits.shape) * 1.5).argmax(axis=1)
+    labels = np.where(random.random(count) < 0.05, NO_DIGIT, labels)
+    return Sample(probabilities, labels, random.random(count) < 0.95)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 200), MAPS)
+def test_a_map_of_confidence_keeps_the_order_of_the_answers(seed: int, count: int, map: Beta) -> None:
+    probabilities = sample(seed, count).outputs
+    before, after = beta.confidence(probabilities, None), beta.confidence(probabilities, map)
+    assert after.dtype == np.float32
+    assert ((after >= 0) & (after <= 1)).all()
+    assert (np.diff(after[np.argsort(before, kind="stable")]) >= -1e-6).all()
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(1, 400), st.sampled_from([0.0, 0.5, 1.0]))
+def test_the_mean_confidence_is_that_of_laplace(seed: int, count: int, right: float) -> None:
+    outputs = sample(seed, count).outputs
+    correct = np.random.default_rng(seed).random(count) < right
+    map = beta.fit(outputs, correct)
+    mean = beta.confidence(outputs, map).mean(dtype=np.float64)
+    assert mean == pytest.approx((correct.sum() + 1) / (count + 2), abs=2e-4)
+
+
+def test_what_a_threshold_accepts_does_not_depend_on_what_the_map_was_fitted_on() -> None:
+    known = sample(1, 2_000)
+    made = beta.calibrate("run", known, 1.0)
+    order = calibrating.risks(
+        beta.confidence(known.outputs, Beta(1, 1, 0))[known.clear], np.ones(known.clear.sum(), bool)
+    )
+    [whole] = made.sets
+    assert [entry.accepted for entry in whole.thresholds] == [entry.accepted for entry in order]
+    for entry in whole.thresholds:
+        accepted = (beta.confidence(known.outputs, made.beta) >= np.float32(entry.threshold)) & known.clear
+        wrong = accepted & (known.outputs.argmax(axis=1) != known.labels)
+        assert (entry.accepted, entry.errors) == (accepted.sum(), wrong.sum())
+    assert whole.digits == 2_000
+
+
+def test_each_source_has_the_thresholds_of_its_own_answers() -> None:
+    known = sample(2, 900)
+    sources = np.array(["a", "b", "b"] * 300, object)
+    made = beta.calibrate("run", known, 1.0, sources)
+    assert [(each.name, each.digits) for each in made.by_source] == [("a", 300), ("b", 600)]
+    for each in made.by_source:
+        assert each.thresholds[-1].accepted == (known.clear & (sources == each.name)).sum()
+    rule = calibrating.rule(made, 0.3, "m")
+    assert set(rule["by_source"]) == {"a", "b"}
+    assert calibrating.rule(made, None, "m")["by_source"] == {}
+
+
+@given(st.integers(1, 3_000), st.integers(0, 20), st.sampled_from([0.001, 0.01, 0.05]))
+def test_so_many_more_right_answers_certify_the_target(right: int, errors: int, target: float) -> None:
+    """Of a set with one threshold: with fewer it is not certified, and with as many as were asked for it is."""
+
+    def of(more: int) -> Any:
+        confidence = np.full(right + errors + more, 0.9, np.float32)
+        known = calibrating.risks(confidence, np.arange(len(confidence)) >= errors)
+        return CalibrationSet("set", len(confidence), known)
+
+    more = calibrating.more_needed(of(0), target)
+    assert calibrating.last_certified(of(more).thresholds, target, 0.95) is not None
+    assert more == 0 or calibrating.last_certified(of(more - 1).thresholds, target, 0.95) is None
+
+
+def labelled_scans(folder: Path, count: int = 120) -> Path:
+    """Scans in folders of their labels; every twelfth is wrong and unsure, one has a label and no valid digit."""
+    for number in range(count):
+        wrong = number % 12 == 5
+        sure = 0.3 + 0.002 * number if wrong else 0.6 + 0.3 * number / count
+        name = f"{(number + wrong) % 10}/{number:03d}.png"
+        write_scan(folder / name, number % 10, confidence=sure)
+    return folder
+
+
+@pytest.fixture
+def published(ruler: str, tmp_path: Path, without_ray: None, capsys: Capture) -> tuple[Path, str]:
+    """OUT and the id of a run of labelled scans."""
+    scans, out = labelled_scans(tmp_path / "in"), tmp_path / "out"
+    code, _, summary = ran(capsys, score, scans, "--labels", "parent", "--model", ruler, "--out", out)
+    assert code == 0
+    return out, summary["run_id"]
+
+
+def test_a_run_calibrates_its_model_by_its_own_labels_and_the_next_run_says_so(
+    ruler: str, tmp_path: Path, capsys: Capture, shared_ray: None
+) -> None:
+    scans, out, to = labelled_scans(tmp_path / "in"), tmp_path / "out", tmp_path / "models/ours"
+    (scans / "copy").mkdir()
+    (scans / "copy/000.png").write_bytes((scans / "0/000.png").read_bytes())
+    truth = tmp_path / "truth.csv"
+    lines = [f"{path.relative_to(scans)},{path.parent.name}" for path in sorted(scans.glob("[0-9]/*.png"))]
+    lines = [line.rpartition(",")[0] + ",none" if line.startswith("6/005") else line for line in lines]
+    truth.write_text("\n".join(["scan,label", *lines, "copy/000.png,0"]))
+    arguments = [scans, "--labels", "none", "--model", ruler, "--out", out]
+    code, printed, first = ran(capsys, score, *arguments)
+    assert code == 0
+    assert "calibrated on" not in printed
+    run = Run(str(out), first["run_id"], "")
+    before = run.published
+    code, printed, made = ran(capsys, calibrate, "--out", out, "--run", first["run_id"], "--labels", truth, "--to", to)
+    assert (code, made["labelled"], made["never_accepted"]) == (0, 120, 0)
+    assert run.published == before  # the run stays as it is
+    assert "120 labelled answers of run" in printed
+    assert "10 wrong; 1 labelled none; 1 left out as copies of others" in printed
+    assert "--target-error 0.001 needs about 2,900 more right answers; there are 110" in printed
+    facts = bundle.open_bundle(str(to)).facts
+    assert facts.calibration
+    assert facts.calibration.own
+    assert (facts.calibration.own.run_id, facts.calibration.own.labels) == (first["run_id"], str(truth))
+    assert facts.calibration.made
+    assert made["digest"] == bundle.open_bundle(ruler).digest
+
+    target = made["least_target_error"]
+    code, printed, second = ran(capsys, score, *arguments[:-4], "--model", to, "--out", out, "--target-error", target)
+    assert code == 0
+    assert f"calibrated on 120 digits of run {first['run_id']}, on {facts.calibration.made}" in printed
+    assert "other people" not in printed
+    recorded = json.loads((out / "runs" / second["run_id"] / "run.json").read_text())
+    assert recorded["calibration"]["own"]
+    assert recorded["beta"]
+    assert f"Calibrated on 120 digits of run {first['run_id']}" in Path(second["report"]).read_text()
+    first_rows, rows = (
+        pq.read_table(out / "predictions", filters=[("run", "=", each["run_id"])], partitioning=None)
+        for each in (first, second)
+    )
+    assert rows["probabilities"].equals(first_rows["probabilities"])  # only how sure they are has changed
+    confidence = rows["confidence"].to_numpy()
+    accept = np.array(rows["decision"].to_pylist()) == "accept"
+    assert (accept == (confidence >= np.float32(recorded["threshold"]))).all()
+    assert 60 < accept.sum() < 121
+    assert confidence.mean() == pytest.approx(111 / 122, abs=0.01)
+    # A calibration of a run that has such a calibration itself begins with the same probabilities.
+    code, _, again = ran(
+        capsys, calibrate, "--out", out, "--run", second["run_id"], "--labels", truth, "--to", tmp_path / "again"
+    )
+    assert code == 0
+    other = bundle.open_bundle(str(tmp_path / "again")).facts.calibration
+    assert other
+    assert (other.beta, other.sets[0].thresholds) == (facts.calibration.beta, facts.calibration.sets[0].thresholds)
+    assert again["least_target_error"] == target
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_whose_digits_a_promise_rests_on_is_said_where_one_is_made(ruler: str, tmp_path: Path, capsys: Capture) -> None:
+    scans, model = labelled_scans(tmp_path / "in", 10), calibrated(ruler, tmp_path / "model")
+    arguments = [scans, "--model", model, "--out", tmp_path / "out"]
+    _, printed, _ = ran(capsys, score, *arguments)
+    assert "calibrated on 2,000 digits of ruled lines" in printed
+    assert "other people" not in printed
+    _, printed, ruled = ran(capsys, score, *arguments, "--target-error", 0.005)
+    foreign = "--target-error 0.005 was certified on other people's digits"
+    assert foreign in printed
+    assert "run jobs.calibrate" in printed
+    assert foreign.replace("'", "&#39;") in Path(ruled["report"]).read_text()
+    code, printed, _ = ran(capsys, report, "--out", tmp_path / "out", "--run", ruled["run_id"])
+    assert (code, foreign in printed) == (0, True)
+
+
+def test_what_cannot_calibrate_is_a_sentence_and_leaves_nothing(
+    published: tuple[Path, str], ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (out, run_id), to = published, tmp_path / "models/ours"
+
+    def refused(*more: object, run: str = run_id, to: object = to) -> str:
+        code, printed, last = ran(capsys, calibrate, "--out", out, "--run", run, "--to", to, *more)
+        assert (code, printed) == (2, "")
+        assert not Path(str(to), "model.json").exists() or to == ruler
+        return str(last["error"])
+
+    assert "no published run of that id" in refused(run="no-such-run")
+    few = tmp_path / "few.csv"
+    few.write_text("scan,label\n" + "".join(f"{number}/00{number}.png,{number}\n" for number in range(5)))
+    assert (
+        "5 labelled answers certify no error up to 0.1: 0.1 needs about 24 more right answers; there are 5"
+        in refused("--labels", few)
+    )
+    _, _, unlabelled = ran(capsys, score, tmp_path / "in", "--model", ruler, "--out", out)
+    assert "none of its answers has a label" in refused(run=unlabelled["run_id"])
+    assert "something is there already" in refused(to=ruler)
+    other = tmp_path / "other"
+    shutil.copytree(ruler, other)
+    (other / "model.keras").write_bytes(b"another")
+    bundle.describe(other, BundleFacts(architecture="other", test=MnistTest(1.0)))
+    assert "gave the answers of run" in refused("--model", other)
+    locked = tmp_path / "locked"
+    locked.write_bytes(b"a file, not a folder")
+    assert str(locked) in refused(to=locked / "ours")
+    facts = out / "runs" / run_id / "run.json"
+    facts.write_text(facts.read_text().replace('"preprocessing": ', '"preprocessing": 1'))
+    assert "score the scans again" in refused()
