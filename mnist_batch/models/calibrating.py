@@ -18,7 +18,7 @@ DOUBTED_FROM = 0.05  # the share of a model's outputs that are for refusals
 FOLDS = 5  # of cross-fitting
 LEAST, MOST = 0.05, 20.0  # the range of temperatures that are tried
 # Shares of the validation digits to accept, fixed before any error is known; closer together where most runs end up.
-COVERAGES = np.concatenate([np.arange(0.50, 0.90, 0.05), [0.90, 0.92, 0.94, 0.95, 0.955], np.arange(0.96, 1, 0.0025)])
+COVERAGES = np.concatenate([np.arange(0.50, 0.96, 0.01), np.arange(0.96, 1, 0.0025)])
 # Target errors that a message may suggest, smallest first.
 ADVISED = np.concatenate([np.arange(1, 100) / 10_000, np.arange(10, 100) / 1_000, np.arange(10, 100) / 100])
 
@@ -230,7 +230,7 @@ def rule(calibration: Calibration | None, target_error: float | None, model_name
         "beta": calibration.beta if calibration else None,
         "target_error": target_error,
         "threshold": None if target_error is None else threshold_for(calibration, target_error, model_name),
-        "by_source": by_source,
+        "by_source": by_source or None,
     }
 
 
@@ -252,14 +252,16 @@ def threshold_for(calibration: Calibration | None, target_error: float, model_na
     threshold = _strictest_certified(calibration, target_error)
     if threshold is not None:
         return threshold
+    level = calibration.level
+    needed = _least_accepted(0, target_error, level)
     advised = least_certified(calibration, above=target_error)
     remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
-    worst = max(calibration.sets, key=lambda each: more_needed(each, target_error, calibration.level))
+    worst = max(calibration.sets, key=lambda each: more_needed(each, target_error, level))
     raise InputError(
-        f"--target-error {target_error:g}: model {model_name} was calibrated on "
-        f"{counted(worst.digits, 'digit')} of {worst.name}, which do not certify this error at "
-        f"{100 * calibration.level:g} %: {needed_text(worst, target_error, calibration.level)}; {remedy}, or calibrate "
-        "on more labels (jobs.calibrate), or use a model that makes fewer errors"
+        f"--target-error {target_error:g}: model {model_name} was calibrated on {counted(worst.digits, 'digit')} of "
+        f"{worst.name}, too few to certify this error at {100 * level:g} % or with too many errors among them "
+        f"({needed:,} answers without one error would do); {remedy}, or use a model that makes fewer errors, or "
+        f"calibrate on more labels with jobs.calibrate: {needed_text(worst, target_error, level)}"
     )
 
 

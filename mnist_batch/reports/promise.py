@@ -18,6 +18,6 @@ def sentences(run: RunFacts) -> list[str]:
             f"--target-error {run.target_error:g} was certified on other people's digits and is kept for scans like "
             "those: to have it certified on your own, label some hundred of them and run jobs.calibrate"
         )
-    if closed := [source for source, threshold in run.by_source.items() if threshold is None]:
+    if closed := [source for source, threshold in (run.by_source or {}).items() if threshold is None]:
         said.append(f"nothing is accepted of {', '.join(closed)}, whose own labels certify no {run.target_error:g}")
     return said

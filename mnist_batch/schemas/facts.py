@@ -5,7 +5,7 @@ changes its meaning; a file of an older format is read by ``_upgraded``, or refu
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -81,7 +81,7 @@ class RunFacts:
     target_error: float | None
     threshold: float | None
     beta: Beta | None = None
-    by_source: dict[str, float | None] = field(default_factory=dict)
+    by_source: dict[str, float | None] | None = None
     calibration: CalibratedOn | None = None
     shard_size: int | None
     keep_images: bool

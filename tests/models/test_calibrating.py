@@ -268,6 +268,11 @@ def test_of_several_sets_the_one_that_promises_least_decides(each: list[list[tup
         (calibration_of([(500, 0)]), float("nan"), "--target-error is nan; it has to be"),
         (calibration_of([(500, 0)]), 0.001, r"on 500 digits.*2,995 answers without one error would do\); give 0.006"),
         (calibration_of([(500, 9)]), 0.01, "299 answers without one error would do.*give 0.032 or more"),
+        (
+            calibration_of([(600, 2)]),
+            0.002,
+            "on 600 digits of set 0.*0.002 needs about 2,600 more right answers; there are 598",
+        ),
         (calibration_of([(3, 3)]), 0.5, "on 3 digits.*no larger error can be certified either"),
     ],
 )
