@@ -1,6 +1,9 @@
 """A bundle calibrated on a run's own labels: what it is made of, what it promises, what is refused with a sentence."""
 
+import datetime
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import calibrating as benchmark
 from jobs import calibrate, report, score
 from mnist_batch.models import beta, bundle, calibrating
 from mnist_batch.models.calibrating import Sample
@@ -18,9 +22,13 @@ from mnist_batch.runs.run import Run
 from mnist_batch.schemas.bundle_facts import BundleFacts, CalibrationSet, MnistTest
 from mnist_batch.schemas.facts import Beta
 from mnist_batch.schemas.tables import NO_DIGIT
+from tests.support import ROOT
 from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
 
+EXAMPLE = {"jobs.score": score, "jobs.calibrate": calibrate}
+TABLE = re.compile(r" *(digit +support|\d +\d+ )")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 MAPS = st.builds(Beta, st.floats(0.05, 20), st.floats(0.05, 20), st.floats(-5, 5))
 
 
@@ -135,7 +143,7 @@ def test_a_run_calibrates_its_model_by_its_own_labels_and_the_next_run_says_so(
     assert run.published == before  # the run stays as it is
     assert "120 labelled answers of run" in printed
     assert "10 wrong; 1 labelled none; 1 left out as copies of others" in printed
-    assert "--target-error 0.001 needs about 2,900 more right answers; there are 110" in printed
+    assert "--target-error 0.001 needs about 3,200 more right answers; there are 110" in printed
     facts = bundle.open_bundle(str(to)).facts
     assert facts.calibration
     assert facts.calibration.own
@@ -221,3 +229,28 @@ def test_what_cannot_calibrate_is_a_sentence_and_leaves_nothing(
     facts = out / "runs" / run_id / "run.json"
     facts.write_text(facts.read_text().replace('"preprocessing": ', '"preprocessing": 1'))
     assert "score the scans again" in refused()
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.long
+def test_the_example_of_the_page_is_what_its_commands_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """The same words, and the same numbers but for what another processor may round otherwise."""
+    monkeypatch.chdir(tmp_path)
+    benchmark.write_scans(tmp_path)
+    shown = (ROOT / "docs/calibration.md").read_text().split("<!-- example -->")[1].split("```")[1::2]
+    run_ids = ["RUN_ID"]
+    for block in shown:
+        command, *expected = block.strip().splitlines()
+        _, _, module, *arguments = shlex.split(command.removeprefix("$ ").replace("RUN_ID", run_ids[-1]))
+        code, printed, summary = ran(capsys, EXAMPLE[module], *arguments)
+        run_ids.append(summary["run_id"])
+        told = re.sub("|".join(run_ids), "RUN_ID", printed).replace(datetime.date.today().isoformat(), "2026-11-28")
+        told = told.replace(f"{tmp_path}/", "")
+        lines = [line for line in told.splitlines() if not TABLE.match(line)]
+        assert code == 0
+        assert [NUMBER.sub("#", line) for line in lines] == [NUMBER.sub("#", line) for line in expected], printed
+        for found, told in zip(NUMBER.findall("\n".join(lines)), NUMBER.findall("\n".join(expected)), strict=True):
+            number, other = (float(each.replace(",", "")) for each in (found, told))
+            assert abs(number - other) <= max(0.02 * other, "." not in told), (found, told)

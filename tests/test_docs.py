@@ -229,6 +229,14 @@ def test_the_accuracy_of_the_page_is_the_one_measured() -> None:
         assert page.split(f"<!-- {mark} -->")[1].strip() == table
 
 
+def test_the_calibration_of_the_page_is_the_one_measured() -> None:
+    from benchmarks import calibrating
+
+    page = (ROOT / "docs/calibration.md").read_text()
+    rows = json.loads(calibrating.RESULTS.read_text())
+    assert page.split("<!-- calibrating -->")[1].strip() == calibrating.table(rows)
+
+
 def test_the_speed_of_the_page_is_the_one_measured() -> None:
     from benchmarks import scaling, scoring, training
 

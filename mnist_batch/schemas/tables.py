@@ -96,9 +96,9 @@ PREDICTIONS = pa.schema(
             "page", pa.int16(), "page of a TIFF, or image of a PGM, PPM or PBM, from 0; 0 elsewhere", nullable=False
         ),
         _field("status", TEXT, "ok, or why there is no digit: " + ", ".join(list(Status)[1:]), nullable=False),
-        _field("reason", pa.string(), "what was wrong with this scan; null where status is ok"),
+        _field("reason", pa.string(), "what was wrong with this scan, or why its answer is never accepted; else null"),
         _field("digit", pa.int8(), "the answer, 0 to 9; null where status is not ok"),
-        _field("confidence", pa.float32(), "the model's probability for digit; null where status is not ok"),
+        _field("confidence", pa.float32(), "how likely it is that digit is right; null where status is not ok"),
         _field(
             "probabilities",
             pa.list_(pa.field("element", pa.float32())),

@@ -146,6 +146,13 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
     ruled = actors.Classify(RUN, ModelSpec(ruler), threshold=middle).answered(pages)
     assert ruled["decision"].to_pylist() == ["review", "accept", "accept", "review"]  # who reaches it is in
     assert ruled.drop_columns(["decision"]).equals(rows.drop_columns(["decision"]))
+    for own, expected in ((0.4, ["accept", "accept", "accept"]), (None, ["review", "review", "review"])):
+        by_source = {str(tmp_path / "in"): own}
+        rows = actors.Classify(RUN, ModelSpec(ruler), threshold=middle, by_source=by_source).answered(pages)
+        assert rows["decision"].to_pylist() == [*expected, "review"]
+        other = {"/other": own}
+        rows = actors.Classify(RUN, ModelSpec(ruler), threshold=middle, by_source=other).answered(pages)
+        assert rows["decision"].to_pylist() == ruled["decision"].to_pylist()
 
 
 def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str) -> None:

@@ -1,0 +1,185 @@
+"""What a calibration on some hundred scans of one's own promises, and whether the rest of these scans keeps it.
+
+    python -m benchmarks.calibrating [--data numbers.parquet] [--scans FOLDER]
+
+Splits sets of scans many times: a bundle is calibrated on some as jobs.calibrate does it, and reads the rest. Also
+compares maps of confidence. Without --data the real scans are load_digits alone; a Parquet file of labelled pictures
+has columns png, label and part, of which the part named calibrate is used. Prints the table of docs/calibration.md and
+keeps it in benchmarks/calibrating.json. --scans only writes the scans of the page's worked example.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from benchmarks import hard_cells
+from benchmarks.handwriting import Grey
+from mnist_batch.models import beta, bundle, calibrating
+from mnist_batch.models.answers import Model, ModelSpec, Others
+from mnist_batch.models.calibrating import Sample
+from mnist_batch.pixels import decoding, normalising
+
+RESULTS = Path(__file__).parent / "calibrating.json"
+CASES = ((500, 0.01), (1_000, 0.005))  # labels, target error
+SPLITS, CELLS = 100, 200
+CHUNK = 500
+
+Confidence = NDArray[np.float32]
+
+
+class Answered(NamedTuple):
+    """What ``predictions`` has of N pages: a ``sample`` with their labels, and the ``digit`` of each, -1 for none."""
+
+    sample: Sample
+    digit: NDArray[np.int64]
+
+
+def answered(model: Model, pages: Sequence[Grey], labels: Sequence[int]) -> Answered:
+    """The answers of a model to grey pages."""
+    found = []
+    for at in range(0, len(pages), CHUNK):
+        readings = [normalising.examine_all(page) for page in pages[at : at + CHUNK]]
+        answers = model.answers(*Others.split([[each.picture for each in page] for page in readings]))
+        clear = ~answers.doubted & ~np.array([first.stray for first, *_ in readings])
+        found.append((answers.probabilities, clear, answers.digit))
+    probabilities, clear, digit = map(np.concatenate, zip(*found, strict=True))
+    return Answered(Sample(probabilities, np.asarray(labels, np.int64), clear), digit)
+
+
+def sets(model: str, data: str | None) -> dict[str, Answered]:
+    """Sets of scans with the answers of a model."""
+    reader, real = Model.open(ModelSpec(model)), load_digits()
+    found = {"load_digits": answered(reader, [*(real.images * 15.9).astype(np.uint8)], real.target)}
+    if data:
+        rows = pq.read_table(data, filters=[("part", "=", "calibrate")]).to_pylist()
+        pages = [decoding.picture("PNG", row["png"]) for row in rows]
+        found["writers of --data"] = answered(reader, pages, [row["label"] for row in rows])
+    digits = hard_cells.readable(hard_cells.BundleReader(model))
+    kinds = [name for name, kind in hard_cells.KINDS.items() if kind.right == "read"]
+    cells = [cell for name in kinds for cell in hard_cells.cells(name, CELLS, 5, digits)]
+    pages = [hard_cells.grey_page(cell) for cell in cells]
+    return found | {"hard cells to be read": answered(reader, pages, [cell.label for cell in cells])}
+
+
+def by_beta(known: Sample, right: NDArray[np.bool_], rest: Sample) -> tuple[Confidence, Confidence]:
+    """The confidence of the answers that certify, and of the others, as jobs.calibrate has it."""
+    map = beta.fit(known.outputs, right)
+    return beta.confidence(known.outputs, map), beta.confidence(rest.outputs, map)
+
+
+def by_temperature(known: Sample, _: NDArray[np.bool_], rest: Sample) -> tuple[Confidence, Confidence]:
+    """The same by a temperature, which has to be cross-fitted, since it changes the order of the answers."""
+    [without] = calibrating.cross_fitted([known])
+    return without, calibrating.tempered(rest.outputs, calibrating.fit_temperature([known])).max(axis=1)
+
+
+def as_they_were(known: Sample, _: NDArray[np.bool_], rest: Sample) -> tuple[Confidence, Confidence]:
+    """The confidence of the bundle, with thresholds for these scans."""
+    return known.outputs.max(axis=1), rest.outputs.max(axis=1)
+
+
+MAPS: dict[str, Callable[[Sample, NDArray[np.bool_], Sample], tuple[Confidence, Confidence]]] = {
+    "beta": by_beta,
+    "temperature": by_temperature,
+    "none": as_they_were,
+}
+
+
+def split(scans: Answered, labels: int, target: float, seed: int) -> dict[str, tuple[float, float, float, float]]:
+    """For each map, of the scans that are not calibrated on: the share accepted, of these the wrong, ECE and loss."""
+    order = np.random.default_rng(seed).permutation(len(scans.digit))
+    mine, others = (part[scans.digit[part] >= 0] for part in (order[:labels], order[labels:]))
+    known, rest = scans.sample.taken(mine), scans.sample.taken(others)
+    right, true = (scans.digit[part] == scans.sample.labels[part] for part in (mine, others))
+    found = {}
+    for name, confidences in MAPS.items():
+        of_known, of_rest = confidences(known, right, rest)
+        thresholds = calibrating.risks(of_known[known.clear], right[known.clear])
+        threshold = calibrating.last_certified(thresholds, target, calibrating.LEVEL)
+        accepted = (of_rest >= np.float32(2 if threshold is None else threshold)) & rest.clear
+        sure = np.clip(of_rest.astype(np.float64), 1e-6, 1 - 1e-6)
+        found[name] = (
+            float(accepted.sum() / (len(order) - labels)),
+            float((accepted & ~true).sum() / max(accepted.sum(), 1)),
+            calibrating.expected_calibration_error(of_rest, true),
+            float(-np.log(np.where(true, sure, 1 - sure)).mean()),
+        )
+    return found
+
+
+def measure(model: str, data: str | None) -> list[dict[str, Any]]:
+    """A row for each set, case and map."""
+    rows = []
+    for name, scans in sets(model, data).items():
+        for labels, target in CASES:
+            found = [split(scans, labels, target, seed) for seed in range(SPLITS)]
+            for map in MAPS:
+                accepted, wrong, error, loss = np.array([each[map] for each in found]).T
+                rows.append(
+                    {
+                        "set": name,
+                        "scans": len(scans.digit),
+                        "labels": labels,
+                        "target": target,
+                        "map": map,
+                        "never_accepted": float(1 - (scans.sample.clear & (scans.digit >= 0)).mean()),
+                        "accepted": float(np.median(accepted)),
+                        "refused": float((accepted == 0).mean()),
+                        "kept": float((wrong <= target).mean()),
+                        "expected_calibration_error": float(error.mean()),
+                        "loss": float(loss.mean()),
+                    }
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as docs/calibration.md shows them."""
+    head = (
+        "| scans | labels | target error | map | accepted, % (median) | nothing certified, % | kept, % | ECE | loss |"
+    )
+    lines = [head, "|---" * 9 + "|"]
+    for row in rows:
+        shares = " | ".join(f"{100 * row[name]:.1f}" for name in ("accepted", "refused", "kept"))
+        worth = f"{row['expected_calibration_error']:.4f} | {row['loss']:.4f}"
+        name = f"{row['set']} ({row['scans']:,})"
+        lines.append(f"| {name} | {row['labels']:,} | {row['target']:g} | {row['map']} | {shares} | {worth} |")
+    return "\n".join(lines)
+
+
+def write_scans(folder: Path) -> None:
+    """Write load_digits as scans, by a fixed seed half of them below ``first`` and half below ``second``, by digit."""
+    real = load_digits()
+    for place, at in enumerate(np.random.default_rng(0).permutation(len(real.target))):
+        half = "first" if place < len(real.target) // 2 else "second"
+        path = folder / half / str(real.target[at]) / f"{at:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(decoding.encode((real.images[at] * 15.9).astype(np.uint8)))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, save, print; or write the scans of the example."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--model", default=bundle.SHIPPED)
+    arguments.add_argument("--data", metavar="PARQUET", help="labelled pictures of real writers")
+    arguments.add_argument("--results", type=Path, default=RESULTS)
+    arguments.add_argument("--scans", type=Path, metavar="FOLDER", help="write the scans of the worked example only")
+    given = arguments.parse_args(argv)
+    if given.scans:
+        write_scans(given.scans)
+        return
+    rows = measure(given.model, given.data)
+    given.results.write_text(json.dumps(rows, indent=2) + "\n")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
