@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mnist_batch.intake import scans
-from mnist_batch.reports import promise
+from mnist_batch.reports import promise, unlike
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -23,7 +23,7 @@ SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", 
 def run_text(run: Run, published: Published) -> str:
     """A run as text: its answers if they are few or there are no labels, otherwise its classes; then its totals.
 
-    The last lines say for what its promise holds, and where its report is.
+    The last lines say for what its promise holds, how like its scans are, and where its report is.
     """
     totals = published.totals
     if totals.rows <= FEW:
@@ -38,7 +38,8 @@ def run_text(run: Run, published: Published) -> str:
             counts_text(totals.answers),
         ]
     page = run.location(f"{run.folder}/report.html")
-    return "\n".join([*filter(None, pieces), totals_text(totals), *promise.sentences(published), f"report: {page}"])
+    said = [*promise.sentences(published), unlike.sentence(published)]
+    return "\n".join([*filter(None, [*pieces, totals_text(totals), *said]), f"report: {page}"])
 
 
 def answers_text(run: Run, most: int = FEW) -> str:

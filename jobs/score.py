@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     how = arguments.add_argument_group("with what, and where to")
     flags.add_out(how, "where tables and reports are published")
-    flags.add(how, Command, "model", "engine", "target_error", "keep_images", "run_date", "run_id")
+    flags.add(how, Command, "model", "engine", "target_error", "trust_anyway", "keep_images", "run_date", "run_id")
     flags.add(how, Settings, "max_unreadable")
     limits = arguments.add_argument_group("limits of one scan; the row of a scan beyond them says so")
     flags.add(limits, Limits, "max_bytes", "max_pixels")
@@ -98,6 +98,7 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
         "scans": published.scans,
         **{name: getattr(totals, name) for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
         **printing.decisions(totals),
+        **({"unlike": published.likeness.unlike} if published.likeness else {}),
         "predictions": run.location(run.table_folder("predictions")),
         "report": run.location(f"{run.folder}/report.html"),
     }

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake.labels import Truth
-from mnist_batch.models import beta, bundle, calibrating
+from mnist_batch.models import beta, bundle, calibrating, likeness
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import normalising
 from mnist_batch.reports import report
@@ -87,6 +87,10 @@ def calibrate(
     sources = np.array(labelled.rows["source"].to_pylist(), object) if by_source else None
     made = beta.calibrate(f"run {run_id}", sample, published.temperature, sources)
     _check_enough(made, run_id)
+    if published.profile:
+        sure = beta.confidence(sample.outputs[sample.clear], made.beta)
+        profile = likeness.recalibrated(published.profile, sure)
+        made = replace(made, sets=tuple(replace(each, profile=profile) for each in made.sets))
     own = OwnLabels(
         run_id=run_id,
         labels=where or published.labels,

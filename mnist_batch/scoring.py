@@ -2,6 +2,9 @@
 
     scans -> manifest in shards -> Preprocess -> Classify -> part and receipt per shard -> audit -> report -> publish
 
+If the audit finds the scans unlike those of the calibration, their answers are withheld: the parts are written again
+with no answer accepted, and audited again.
+
 ``opening.py`` lists the scans of a command and freezes them as the manifest of its run; this module scores them. The
 driver sends only the numbers of shards; Preprocess opens a shard of the frozen manifest itself.
 """
@@ -20,7 +23,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, Worke
 from mnist_batch import failpoints, versions
 from mnist_batch.errors import BooksError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.models.answers import ModelSpec
-from mnist_batch.pipeline import auditing
+from mnist_batch.pipeline import auditing, withholding
 from mnist_batch.pipeline.actors import Classify, Preprocess
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
@@ -55,6 +58,13 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
     try:
         receipts, gathered = score_shards(run, opened, settings)
+        alike = withholding.likeness_of(run, opened, gathered.profile)
+        # A run that will be refused may get other scans yet.
+        while (
+            alike and withholding.due(opened, alike, gathered) and _readable(gathered.totals(), settings.max_unreadable)
+        ):
+            withholding.withhold(run, opened, alike)
+            receipts, gathered = score_shards(run, opened, settings)
     except Exception:
         with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
@@ -63,6 +73,7 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     scored = time.monotonic()
 
     published = _facts(opened, settings, gathered.totals(), publishing.files_of(run, receipts))
+    published = replace(published, profile=gathered.profile, likeness=alike)
     published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
     published = replace(published, report_files=report.stage(run, published, gathered))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
@@ -91,9 +102,13 @@ def _facts(opened: Opened, settings: Settings, totals: Totals, files: tuple[File
     )
 
 
+def _readable(totals: Totals, max_unreadable: float) -> bool:
+    return totals.unreadable <= max_unreadable * totals.rows
+
+
 def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: Aggregates) -> None:
     """Raise TooManyUnreadable, and record that, if too many rows could not be read."""
-    if totals.unreadable <= max_unreadable * totals.rows:
+    if _readable(totals, max_unreadable):
         return
     run.refuse(totals)
     page = run.location(f"{run.staging}/pages/report.html")

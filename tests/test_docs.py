@@ -181,6 +181,13 @@ def test_the_ladder_of_the_readme_is_the_one_measured() -> None:
     assert " no (" not in shown
 
 
+def test_the_table_of_likeness_is_the_one_measured() -> None:
+    from benchmarks import likeness
+
+    shown = (ROOT / "docs/likeness.md").read_text().split("<!-- likeness -->")[1].strip()
+    assert shown == likeness.table(json.loads(likeness.RESULTS.read_text())["sources"])
+
+
 def test_every_fault_of_the_pages_has_its_test() -> None:
     page = "".join((ROOT / "docs" / name).read_text() for name in ("reliability.md", "stores.md"))
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))

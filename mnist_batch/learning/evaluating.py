@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mnist_batch.learning import digits, validating
 from mnist_batch.learning.digits import Mixture
-from mnist_batch.models import calibrating
+from mnist_batch.models import calibrating, likeness
+from mnist_batch.models.answers import answers_of
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.models.ladder import Model
 from mnist_batch.schemas.bundle_facts import Calibration, MnistTest, Validation
@@ -51,22 +52,24 @@ def evaluate(
         whole = held_out._replace(writers=np.full(len(labels), digits.UNKNOWN, np.int16))
         validation = replace(_validation(outputs, before, whole, np.full(len(labels), True)), by_data=by_data)
     wrong = np.array([image.tobytes() in wrongly_labelled for image in images])
-    calibration = _calibration(outputs, labels, wrong, held_out.data, locations)
+    calibration = _calibration(held_out, outputs, wrong, locations)
     return Evaluation(validation, calibration, _test(nets, calibration.temperature))
 
 
 def _calibration(
-    outputs: NDArray[Any],
-    labels: NDArray[np.int8],
-    wrong: NDArray[np.bool_],
-    data: NDArray[np.int16],
-    locations: Sequence[str],
+    held_out: Mixture, outputs: NDArray[Any], wrong: NDArray[np.bool_], locations: Sequence[str]
 ) -> Calibration:
     """The calibration by the held-out digits of each data set, a set of their own, without those labelled ``wrong``."""
-    rows = {location: data == number for number, location in enumerate(locations)}
+    images, labels = held_out.digits
+    rows = {location: held_out.data == number for number, location in enumerate(locations)}
     samples = {location: Sample.of(outputs[of & ~wrong], labels[of & ~wrong]) for location, of in rows.items()}
     calibration = calibrating.calibrate(samples)
-    sets = [replace(each, wrongly_labelled=int((rows[each.name] & wrong).sum())) for each in calibration.sets]
+    sets = []
+    for each in calibration.sets:
+        of = rows[each.name] & ~wrong
+        answers = answers_of(images[of], outputs[of], calibration.temperature)
+        left_out = int((rows[each.name] & wrong).sum())
+        sets.append(replace(each, wrongly_labelled=left_out, profile=likeness.profile_of(images[of], answers)))
     return replace(calibration, sets=tuple(sets), made=datetime.date.today().isoformat())
 
 

@@ -163,7 +163,8 @@ def answer(
 
     Answers whose confidence is at least ``threshold`` are accepted; if it is None, answers have no decision. Sources in
     ``by_source`` have thresholds of their own, None where nothing is accepted. Rows without an answer are for review,
-    and ``reason`` says why an answer is never accepted.
+    and ``reason`` says why an answer is never accepted. Two further columns say which answers a rule may accept
+    (``clear``), and which are ``doubted``.
     """
     read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
@@ -179,6 +180,9 @@ def answer(
     else:
         each = _thresholds(batch["source"].take(pa.array(read)), threshold, by_source or {})
         decisions[read[answers.accepted(each) & ~stray]] = "accept"
+    clear, doubted = np.zeros((2, count), np.bool_)
+    doubted[read] = scored & answers.doubted
+    clear[read] = scored & ~answers.doubted & ~stray
     rows, probabilities = read[scored], answers.probabilities[scored]
     ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
     kind = tables.PREDICTIONS.field("probabilities").type
@@ -190,6 +194,8 @@ def answer(
         ),
         "decision": pa.array(decisions, pa.string()),
         "model": pa.array([model.digest] * count, pa.string()),
+        "clear": pa.array(clear),
+        "doubted": pa.array(doubted),
         "image": _spread(_as_png(pictures, keep_images), read, count),
     }
     table = batch.drop_columns(["picture", "others", "stray"])

@@ -1,17 +1,19 @@
-"""What a report needs of the rows, gathered part by part: counts, confidences, examples and labels."""
+"""What a report needs of the rows, gathered part by part: counts, confidences, examples, labels and a profile."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
+from mnist_batch.models import answers, likeness
 from mnist_batch.reports.counting import Confidences, Counts
 from mnist_batch.reports.examples import Examples
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
+from mnist_batch.schemas.likeness_facts import Profile
 
 COUNTS = b"mnist_batch.counts"  # in the metadata of the examples that ``Aggregates.table`` gives
 
@@ -20,13 +22,14 @@ COUNTS = b"mnist_batch.counts"  # in the metadata of the examples that ``Aggrega
 class Aggregates:
     """Sums over the rows of a run or of a part, and the rows that a report shows.
 
-    ``labels`` are tables of ``tables.LABELS``, one a part.
+    ``labels`` are tables of ``tables.LABELS``, one a part. ``profile`` is of the rows whose pictures were there.
     """
 
     counts: Counts
     confidences: Confidences = field(default_factory=Confidences)
     examples: Examples = field(default_factory=Examples)
     labels: list[pa.Table] = field(default_factory=lambda: [tables.LABELS.empty_table()])
+    profile: Profile = field(default_factory=lambda: likeness.merged([]))
 
     @classmethod
     def of_run(cls, threshold: float | None) -> "Aggregates":
@@ -42,6 +45,9 @@ class Aggregates:
         self.confidences.add(rows)
         self.examples.add(rows, pictures)
         self.add_labels(rows)
+        if pictures is not None:
+            seen = answers.images_of(pa.table({"picture": pictures}))
+            self.profile = likeness.merged([self.profile, likeness.profile_of_rows(rows, seen)])
 
     def add_labels(self, rows: pa.Table) -> None:
         """Keep the labels of the rows that have one; the columns are those of ``tables.LABELS``."""
@@ -59,13 +65,15 @@ class Aggregates:
             "bins": confidences.bins.tolist(),
             "sums": confidences.sums.tolist(),
             "steps": confidences.steps.tolist(),
+            "profile": asdict(self.profile),
         }
         return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})
 
     def merge(self, kept: Sequence[pa.Table]) -> None:
         """Add what ``table`` made of other rows; labels are not in it."""
-        for each in kept:
-            numbers = json.loads(each.schema.metadata[COUNTS])
+        every = [json.loads(each.schema.metadata[COUNTS]) for each in kept]
+        self.profile = likeness.merged([self.profile, *(Profile(**numbers["profile"]) for numbers in every)])
+        for numbers in every:
             for of in (self.counts, self.confidences):
                 for name in of.__dataclass_fields__:
                     if name in numbers:

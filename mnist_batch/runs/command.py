@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from mnist_batch.pixels import normalising
 from mnist_batch.reading import isolated
 from mnist_batch.runs import series
 from mnist_batch.schemas.facts import LimitFacts, ModelFacts
+from mnist_batch.schemas.likeness_facts import Profile
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,11 @@ class Command:
         left_out="no decisions",
         metavar="SHARE",
     )
+    trust_anyway: bool = described(
+        False,
+        "with --target-error: accept answers even if the scans are unlike those that the model was calibrated on, for "
+        "which the share of wrong answers is not known",
+    )
     keep_images: bool = described(
         False,
         "publish what the model saw of each scan, as a 28x28 PNG in the column image; runs with and without it are "
@@ -106,6 +112,8 @@ class Command:
             )
         if self.engine not in ENGINES:
             raise InputError(f"--engine {self.engine!r}: choose from {', '.join(ENGINES)}")
+        if self.trust_anyway and self.target_error is None:
+            raise InputError("--trust-anyway: nothing is accepted without --target-error; give both, or leave both out")
         if self.shard_size is not None and self.shard_size < 1:
             raise InputError(f"--shard-size is {self.shard_size}; it has to be at least 1")
         for root in self.roots:
@@ -173,6 +181,7 @@ class Command:
                 "preprocessing": normalising.VERSION,  # so that a run is finished with the one it began with
                 **self._rule_as_json,
                 **self._patterns,
+                **self._trust,
                 "keep_images": self.keep_images,  # it changes no answer, but it changes what is published
             }
         )
@@ -181,6 +190,21 @@ class Command:
     def _patterns(self) -> Mapping[str, Sequence[str]]:
         given = {"include": self.selection.include, "exclude": self.selection.exclude}
         return {name: patterns for name, patterns in given.items() if patterns}
+
+    @cached_property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles of the sets that the model was calibrated on, by name; those that are not known are left out."""
+        calibration = self.bundle.facts.calibration
+        return {each.name: each.profile for each in calibration.sets if each.profile} if calibration else {}
+
+    @cached_property
+    def _trust(self) -> Mapping[str, Any]:
+        """What decides whether the run may accept answers, beside the rule."""
+        if self.target_error is None or not self.profiles:
+            return {}
+        if self.trust_anyway:
+            return {"trust_anyway": True}
+        return {"profiles": {name: asdict(profile) for name, profile in self.profiles.items()}}
 
     @cached_property
     def first(self) -> str:
@@ -215,7 +239,7 @@ class Command:
         log.warning("%s: is this the right folder?", nothing)
 
     def facts(self, listed: pa.Table) -> dict[str, Any]:
-        """The fields of ``facts.RunFacts`` that this command, and what it ``listed``, decide."""
+        """The fields of ``facts.Opened`` that this command, and what it ``listed``, decide."""
         return {
             "fingerprint": self.fingerprint,
             "sources": tuple(self.roots),
@@ -225,6 +249,8 @@ class Command:
             "preprocessing": normalising.VERSION,
             **self.rule,
             "calibration": self.bundle.calibrated_on,
+            "trust_anyway": self.trust_anyway,
+            "profiles": dict(self.profiles),
             "shard_size": self.shard_size,
             "keep_images": self.keep_images,
             "limits": LimitFacts(self.limits.max_bytes, self.limits.max_pixels),

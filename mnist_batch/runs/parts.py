@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, StorageError
 from mnist_batch.runs.run import PARQUET, Run, digest, parquet, part_name
 from mnist_batch.schemas import tables
@@ -64,13 +65,24 @@ def write_empty_part(run: Run, gathered: pa.Table) -> None:
 
 
 def write_rows(
-    run: Run, shard: int, scans: int, rows: pa.Table, gathered: pa.Table, unplaced_labels: int = 0
+    run: Run,
+    shard: int,
+    scans: int,
+    rows: pa.Table,
+    gathered: pa.Table,
+    unplaced_labels: int = 0,
+    scored: str | None = None,
 ) -> Receipt:
-    """Write the rows of a shard of so many ``scans`` as its part, and its receipt, unchecked."""
+    """Write the rows of a shard of so many ``scans`` as its part, and its receipt, unchecked.
+
+    ``scored`` is the digest of the part that this one replaces, if its answers are withheld.
+    """
     typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
     content = run.parquet(typed, {LISTING: run.listing})
     # The receipt comes first: a part without one, or one that differs, is scored again.
-    receipt = write_receipt(run, shard, scans, rows, content, gathered, unplaced_labels)
+    receipt = write_receipt(run, shard, scans, rows, content, gathered, unplaced_labels, scored)
+    if scored:
+        failpoints.reach("receipt of withheld")
     path = f"{run.staging}/parts/{part_name(shard)}"
     locations.write_whole(run.filesystem, path, content, run.check_attempt)
     return receipt
@@ -84,12 +96,13 @@ def write_receipt(
     content: pa.Buffer,
     gathered: pa.Table,
     unplaced_labels: int = 0,
+    scored: str | None = None,
 ) -> Receipt:
     """Write the receipt of a part: the digest of its file, ``content``, and what was ``gathered`` of its rows."""
     read = pc.sum(pc.is_in(rows["status"].cast(pa.string()), pa.array(READ))).as_py() or 0
     labelled = len(rows) - rows["label"].null_count
     receipt = Receipt(
-        shard, scans, len(rows), len(rows) - read, labelled, unplaced_labels, len(content), digest(content)
+        shard, scans, len(rows), len(rows) - read, labelled, unplaced_labels, len(content), digest(content), scored
     )
     gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
     locations.write_whole(run.filesystem, f"{run.staging}/receipts/{part_name(shard)}", parquet(gathered))

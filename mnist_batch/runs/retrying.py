@@ -91,8 +91,9 @@ class Retry(Command):
         return (with_page_labels(manifest, [*self.failed.values()]) if by_page else manifest), {}
 
     def facts(self, listed: pa.Table) -> dict[str, Any]:
-        """The fields of ``facts.RunFacts`` that the retried run and these scans decide."""
-        same = {"sources": self.retried_facts.sources, "labels": self.retried_facts.labels}
+        """The fields of ``facts.Opened`` that the retried run and these scans decide."""
+        was = self.retried_facts
+        same = {"sources": was.sources, "labels": was.labels, "judged": was.likeness}
         return super().facts(listed) | same | {"retries": self.retried.run_id}
 
 
@@ -133,6 +134,7 @@ def command(
         sources=facts.sources,
         engine=facts.engine,
         target_error=facts.target_error,
+        trust_anyway=facts.trust_anyway,
         shard_size=shard_size,
         limits=isolated.Limits(**limits),
         keep_images=facts.keep_images,

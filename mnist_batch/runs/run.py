@@ -18,6 +18,7 @@ from mnist_batch.errors import Locked
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Published, Totals, as_json
+from mnist_batch.schemas.likeness_facts import Likeness
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
@@ -89,6 +90,12 @@ class Run:
         return records.read(self.filesystem, f"{self.staging}/refused.json", Totals, remedy)
 
     @property
+    def withheld(self) -> Likeness | None:
+        """The likeness that ``withhold`` recorded; None if answers may be accepted."""
+        remedy = f"throw the unfinished run away: {self.discarding}"
+        return records.read(self.filesystem, f"{self.staging}/withheld.json", Likeness, remedy)
+
+    @property
     def discarding(self) -> str:
         """The command that discards this run."""
         return f"python -m mnist_batch discard --out {shlex.quote(self.out)} --run {self.run_id}"
@@ -126,6 +133,10 @@ class Run:
     def refuse(self, totals: Totals) -> None:
         """Record that too many scans could not be read for this run to be published."""
         locations.write_whole(self.filesystem, f"{self.staging}/refused.json", as_json(totals))
+
+    def withhold(self, likeness: Likeness) -> None:
+        """Record that the scans are unlike those of the calibration: from here on the run accepts nothing."""
+        locations.write_whole(self.filesystem, f"{self.staging}/withheld.json", as_json(likeness))
 
     def note_fatal(self, shard: int, row: int, status: Status, reason: str) -> None:
         """Record that a scan kills the process that reads it, so that it is not read again."""

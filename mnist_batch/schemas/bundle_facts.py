@@ -9,6 +9,7 @@ from typing import Any
 
 from mnist_batch.schemas import facts
 from mnist_batch.schemas.facts import Beta
+from mnist_batch.schemas.likeness_facts import Profile
 
 FORMAT = 3
 HELD_OUT = "the digits held out in training"  # the name of a set where a bundle does not say what it was trained on
@@ -29,13 +30,14 @@ class CalibrationSet:
     """A set of labelled answers that certifies errors by ``thresholds``, from the strictest to the laxest.
 
     ``name`` says where they are from. ``wrongly_labelled`` were left out of its ``digits``, since their label is known
-    to be wrong.
+    to be wrong. ``profile`` is what a run is compared with; None where it is not known.
     """
 
     name: str
     digits: int
     thresholds: tuple[Threshold, ...]
     wrongly_labelled: int = 0
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)

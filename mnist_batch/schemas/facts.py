@@ -5,10 +5,11 @@ changes its meaning; a file of an older format is read by ``_upgraded``, or refu
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
+from mnist_batch.schemas.likeness_facts import Likeness, Profile
 from mnist_batch.statuses import Status
 
 FORMAT = 3
@@ -65,7 +66,8 @@ class RunFacts:
     ``threshold`` and ``by_source`` are the rule; ``by_source`` has the thresholds of sources that have their own, None
     where nothing is accepted. ``calibration`` is what the rule rests on. ``left_out`` is how many files are no scans,
     by why. ``retries`` names the run whose scans are scored again, ``refused_before`` runs of the same command that
-    were not published.
+    were not published. With ``trust_anyway`` answers are accepted even if the scans are unlike those of the
+    calibration.
     """
 
     run_id: str
@@ -93,6 +95,7 @@ class RunFacts:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     left_out: dict[str, int] | None = None
+    trust_anyway: bool = False
     retries: str | None = None
     refused_before: tuple[str, ...] = ()
     schema_version: int
@@ -101,9 +104,15 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened(RunFacts):
-    """``opened.json``, of a run whose manifest is frozen; ``shard_sizes`` counts the scans of each shard."""
+    """``opened.json``, of a run whose manifest is frozen; ``shard_sizes`` counts the scans of each shard.
+
+    ``profiles`` are those of the sets of the calibration, by name. ``judged`` is the likeness of the run that is
+    retried.
+    """
 
     shard_sizes: tuple[int, ...]
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    judged: Likeness | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +189,7 @@ class SampleError:
 class Published(RunFacts):
     """``run.json``, of a published run. ``report_labels`` is where the labels of a later report came from.
 
+    ``profile`` is that of its scans, and ``likeness`` compares it with the calibration; None where that is not known.
     ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
     audit.csv has, and ``sample_error`` what the labels that were given back say.
     """
@@ -197,6 +207,8 @@ class Published(RunFacts):
     scoring_seconds: float
     publishing_seconds: float
     published_at: str
+    profile: Profile | None = None
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,8 @@ class Receipt:
 
     ``scans`` are those of its shard and ``rows`` their pages; of these ``unreadable`` could not be read and
     ``labelled`` have a label. ``unplaced_labels`` are labels of pages that their scan does not have. ``bytes`` and
-    ``blake2b``, a BLAKE2b-128 in hex, are those of its file.
+    ``blake2b``, a BLAKE2b-128 in hex, are those of its file. ``scored`` is the digest of the file before its answers
+    were withheld.
     """
 
     shard: int
@@ -216,6 +229,7 @@ class Receipt:
     unplaced_labels: int
     bytes: int
     blake2b: str
+    scored: str | None = None
 
 
 def as_json(facts: Any) -> bytes:

@@ -17,9 +17,12 @@ from mnist_batch.models import bundle
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images
 from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, CalibrationSet, MnistTest, Threshold
+from mnist_batch.schemas.likeness_facts import Profile
 
 
-def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7) -> str:
+def calibrated(
+    model: str, folder: Path, *, temperature: float = 1.0, threshold: float = 0.7, profile: Profile | None = None
+) -> str:
     """The bundle ``model`` again at ``folder``, with a calibration that certifies 0.005 at ``threshold``."""
     shutil.copytree(model, folder)
     thresholds = (
@@ -30,7 +33,8 @@ def calibrated(model: str, folder: Path, *, temperature: float = 1.0, threshold:
             (0.1, 2_000, 90, 0.0537),
         )
     )
-    calibration = Calibration(temperature, 0.95, 0.01, (CalibrationSet("ruled lines", 2_000, tuple(thresholds)),))
+    lines = CalibrationSet("ruled lines", 2_000, tuple(thresholds), profile=profile)
+    calibration = Calibration(temperature, 0.95, 0.01, (lines,))
     bundle.describe(folder, replace(bundle.open_bundle(str(folder)).facts, calibration=calibration))
     return str(folder)
 

@@ -1,0 +1,51 @@
+"""How like the scans of a run are to those of its calibration, in a sentence."""
+
+from mnist_batch.schemas.facts import Published
+from mnist_batch.schemas.likeness_facts import Difference, Likeness
+
+LOOKS = {
+    "stroke_width": ("stroke width", "{:.1f} pixels of 28"),
+    "ink_share": ("share of ink", "{:.0%}"),
+    "proportions": ("width to height", "{:.2f}"),
+}
+MOST = 2  # features that are named
+
+
+def sentence(run: Published) -> str | None:
+    """Whether the scans are like those of the calibration, why not, and what follows; None where it is not known."""
+    found = run.likeness
+    if found is None:
+        return None
+    if not found.unlike:
+        return f"the scans are like those of the calibration: {_measured(found)}"
+    return f"the scans are unlike those of the calibration: {_measured(found)}{_looks(found)}; {_consequence(run)}"
+
+
+def _measured(found: Likeness) -> str:
+    said = f"the answers are {found.uncertainty:.1f} times as uncertain (unlike above {found.uncertainty_level:.1f})"
+    if found.doubted <= found.doubted_level:
+        return said
+    share, level = 100 * found.doubted, 100 * found.doubted_level
+    return f"{said}, and {share:.0f} % of the pages with ink have a doubted answer (unlike above {level:.0f} %)"
+
+
+def _looks(found: Likeness) -> str:
+    named = [_look(each) for each in found.differences[:MOST] if each.feature in LOOKS]
+    return f"; {', '.join(named)}" if named else ""
+
+
+def _look(difference: Difference) -> str:
+    name, shape = LOOKS[difference.feature]
+    return f"{name} {shape.format(difference.median)} instead of {shape.format(difference.calibration_median)}"
+
+
+def _consequence(run: Published) -> str:
+    if run.target_error is None:
+        return "a --target-error would promise nothing for them"
+    target = f"--target-error {run.target_error:g}"
+    if run.trust_anyway:
+        return f"{target} promises nothing for them, and --trust-anyway accepts them all the same"
+    return (
+        f"{target} promises nothing for them, so no answer is accepted: label some of them and run jobs.calibrate, "
+        "or accept the answers as they are with --trust-anyway"
+    )

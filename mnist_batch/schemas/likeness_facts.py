@@ -1,0 +1,45 @@
+"""What bundles and runs record of the scans they saw, and how like they are, as dataclasses."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a model saw of scans, and how sure it was of them, as counts that add up.
+
+    ``seen`` are the pages with ink. ``doubted`` of them have an answer that is never accepted. ``counts`` has, for each
+    of ``likeness.FEATURES``, the answers that a rule may accept by the feature's bins.
+    """
+
+    seen: int
+    doubted: int
+    counts: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A feature that differs: its median in the run and in the calibration, and their Kolmogorov-Smirnov distance."""
+
+    feature: str
+    median: float
+    calibration_median: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like the scans of a run are to those of a calibration, from ``answers`` that a rule may accept.
+
+    ``uncertainty`` is how many times as unsure these are as those of the calibration, in the mean of the square root
+    of 1 - confidence. ``doubted`` is the share of doubted answers among all pages with ink. A run is ``unlike`` if one
+    of the two is above its level, which is higher for small runs. ``differences`` are the features of the strokes that
+    differ, the most different first.
+    """
+
+    answers: int
+    uncertainty: float
+    uncertainty_level: float
+    doubted: float
+    doubted_level: float
+    unlike: bool
+    differences: tuple[Difference, ...]
