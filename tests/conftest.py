@@ -79,7 +79,7 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def in_process(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
         limits = isolated.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
         spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
-        classify = actors.Classify(run, spec, opened.threshold)
+        classify = actors.Classify(run, spec, opened.threshold, by_source=opened.by_source)
         for number in pending:
             [receipt] = classify(isolated.preprocess(run.shard(number), number, limits)).to_pylist()
             yield Receipt(**receipt)

@@ -182,6 +182,40 @@ def test_a_run_calibrates_its_model_by_its_own_labels_and_the_next_run_says_so(
 
 
 @pytest.mark.usefixtures("without_ray")
+def test_each_source_is_accepted_as_its_own_labels_allow(ruler: str, tmp_path: Path, capsys: Capture) -> None:
+    good, bad, other, out, to = (tmp_path / name for name in ("good", "bad", "other", "out", "ours"))
+    for folder, count in ((good, 100), (bad, 40), (other, 10)):
+        for number in range(count):
+            wrong = folder == bad and number < 2  # and these are the surest
+            name = f"{(number + wrong) % 10}/{number:03d}.png"
+            sure = 0.81 + 0.05 * number / count if folder == bad else 0.5 + 0.3 * number / count
+            write_scan(folder / name, number % 10, confidence=0.9 if wrong else sure)  # no two are copies
+    code, _, first = ran(capsys, score, good, bad, "--labels", "parent", "--model", ruler, "--out", out)
+    assert code == 0
+    arguments = ["--out", out, "--run", first["run_id"], "--to", to, "--by", "source"]
+    code, printed, made = ran(capsys, calibrate, *arguments)
+    assert (code, made["labelled"]) == (0, 140)
+    assert printed.count("source /") == 2
+    arguments = [bad, good, other, "--model", to, "--out", out, "--target-error", "0.1"]
+    code, printed, second = ran(capsys, score, *arguments)
+    assert code == 0
+    assert f"nothing is accepted of {bad}, whose own labels certify no 0.1" in printed
+    rule = json.loads((out / "runs" / second["run_id"] / "run.json").read_text())
+    assert rule["by_source"][str(bad)] is None
+    assert rule["by_source"][str(good)] <= rule["threshold"]
+    rows = pq.read_table(out / "predictions", filters=[("run", "=", second["run_id"])], partitioning=None)
+    own = {str(bad): 2.0, str(good): rule["by_source"][str(good)], str(other): rule["threshold"]}
+    for row in rows.select(["source", "confidence", "decision"]).to_pylist():
+        assert row["decision"] == ("accept" if row["confidence"] >= own[row["source"]] else "review")
+    assert {row["source"] for row in rows.to_pylist() if row["decision"] == "accept"} == {str(good), str(other)}
+    # The thresholds of sources are part of what identifies a run.
+    plain = ["--out", out, "--run", first["run_id"], "--to", tmp_path / "plain"]
+    assert ran(capsys, calibrate, *plain)[0] == 0
+    _, _, third = ran(capsys, score, *arguments[:4], tmp_path / "plain", *arguments[5:])
+    assert third["run_id"] != second["run_id"]
+
+
+@pytest.mark.usefixtures("without_ray")
 def test_whose_digits_a_promise_rests_on_is_said_where_one_is_made(ruler: str, tmp_path: Path, capsys: Capture) -> None:
     scans, model = labelled_scans(tmp_path / "in", 10), calibrated(ruler, tmp_path / "model")
     arguments = [scans, "--model", model, "--out", tmp_path / "out"]

@@ -135,6 +135,23 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     assert not rows["probabilities"][1].is_valid
 
 
+def test_why_an_answer_is_never_accepted_is_its_reason_with_a_rule_and_without(tmp_path: Path) -> None:
+    for number in range(4):
+        write_scan(tmp_path / f"in/{number}.png", 7)
+    pages = isolated.preprocess(listed(tmp_path / "in"))
+    at = pages.schema.get_field_index("stray")
+    pages = pages.set_column(at, pages.schema.field(at), pa.array([False, True, False, False]))
+    outputs = np.zeros((4, 12), np.float32)
+    outputs[:, 7], outputs[2, 10], outputs[3, 10] = 1, 0.1, 9  # the third may be no digit, and the last is none
+    model = Model(lambda pictures: outputs[: len(pictures)], "digest")
+    for threshold, sure in ((None, [None, None, None, "review"]), (0.5, ["accept", "review", "review", "review"])):
+        rows = answers.answer(pages, model, threshold)
+        assert rows["status"].to_pylist() == ["ok", "ok", "ok", "not_a_digit"]
+        assert rows["reason"].to_pylist()[:3] == [None, answers.STRAY, answers.DOUBTED]
+        assert rows["decision"].to_pylist() == sure
+    assert all(text.startswith("never accepted") for text in (answers.STRAY, answers.DOUBTED))
+
+
 def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ruler: str) -> None:
     for number, confidence in enumerate((0.5, 0.7, 0.9)):
         write_scan(tmp_path / "in" / f"{number}.png", 7, confidence)
