@@ -5,11 +5,19 @@
 Splits sets of scans many times: a bundle is calibrated on some as jobs.calibrate does it, and reads the rest. Also
 compares maps of confidence. Without --data the real scans are load_digits alone; a Parquet file of labelled pictures
 has columns png, label and part, of which the part named calibrate is used. Prints the table of docs/calibration.md and
-keeps it in benchmarks/calibrating.json. --scans only writes the scans of the page's worked example.
+keeps it in benchmarks/calibrating.json. --scans only writes the scans of the page's worked example; --example runs its
+commands, and writes what they print into the page.
 """
 
 import argparse
+import datetime
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +34,10 @@ from mnist_batch.models.answers import Model, ModelSpec, Others
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import decoding, normalising
 
-RESULTS = Path(__file__).parent / "calibrating.json"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/calibrating.json"
+MARK, DATE = "<!-- example -->", "2026-11-28"
+TABLE = re.compile(r" *(digit +support|\d +\d+ )")
 CASES = ((500, 0.01), (1_000, 0.005))  # labels, target error
 SPLITS, CELLS = 100, 200
 CHUNK = 500
@@ -165,6 +176,30 @@ def write_scans(folder: Path) -> None:
         path.write_bytes(decoding.encode((real.images[at] * 15.9).astype(np.uint8)))
 
 
+def shown(printed: str, folder: Path, run_ids: Sequence[str]) -> list[str]:
+    """The lines that a command printed in a folder as the page has them: without tables, the same on any day."""
+    told = re.sub("|".join(run_ids), "RUN_ID", printed).replace(datetime.date.today().isoformat(), DATE)
+    return [line for line in told.replace(f"{folder}/", "").splitlines() if not TABLE.match(line)]
+
+
+def fill(page: Path, folder: Path) -> None:
+    """Run the commands of the page's example in a folder, and write what they print into the page."""
+    write_scans(folder)
+    before, example, after = page.read_text().split(MARK)
+    pieces, run_ids = example.split("```"), ["RUN_ID"]
+    for at in range(1, len(pieces), 2):
+        command = pieces[at].strip().splitlines()[0]
+        words = shlex.split(command.removeprefix("$ python ").replace("RUN_ID", run_ids[-1]))
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        ran = subprocess.run(  # noqa: S603 - the commands of our own page
+            [sys.executable, *words], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        *printed, last = ran.stdout.splitlines()
+        run_ids.append(json.loads(last)["run_id"])
+        pieces[at] = "\n".join(["", command, *shown("\n".join(printed), folder, run_ids), ""])
+    page.write_text(MARK.join([before, "```".join(pieces), after]))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, save, print; or write the scans of the example."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -172,7 +207,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--data", metavar="PARQUET", help="labelled pictures of real writers")
     arguments.add_argument("--results", type=Path, default=RESULTS)
     arguments.add_argument("--scans", type=Path, metavar="FOLDER", help="write the scans of the worked example only")
+    arguments.add_argument("--example", type=Path, metavar="PAGE", help="run the worked example of this page only")
     given = arguments.parse_args(argv)
+    if given.example:
+        with tempfile.TemporaryDirectory() as folder:
+            fill(given.example, Path(folder).resolve())
+        return
     if given.scans:
         write_scans(given.scans)
         return

@@ -1,6 +1,5 @@
 """A bundle calibrated on a run's own labels: what it is made of, what it promises, what is refused with a sentence."""
 
-import datetime
 import json
 import re
 import shlex
@@ -27,7 +26,6 @@ from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
 
 EXAMPLE = {"jobs.score": score, "jobs.calibrate": calibrate}
-TABLE = re.compile(r" *(digit +support|\d +\d+ )")
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 MAPS = st.builds(Beta, st.floats(0.05, 20), st.floats(0.05, 20), st.floats(-5, 5))
 
@@ -273,16 +271,14 @@ def test_the_example_of_the_page_is_what_its_commands_print(
     """The same words, and the same numbers but for what another processor may round otherwise."""
     monkeypatch.chdir(tmp_path)
     benchmark.write_scans(tmp_path)
-    shown = (ROOT / "docs/calibration.md").read_text().split("<!-- example -->")[1].split("```")[1::2]
+    shown = (ROOT / "docs/calibration.md").read_text().split(benchmark.MARK)[1].split("```")[1::2]
     run_ids = ["RUN_ID"]
     for block in shown:
         command, *expected = block.strip().splitlines()
         _, _, module, *arguments = shlex.split(command.removeprefix("$ ").replace("RUN_ID", run_ids[-1]))
         code, printed, summary = ran(capsys, EXAMPLE[module], *arguments)
         run_ids.append(summary["run_id"])
-        told = re.sub("|".join(run_ids), "RUN_ID", printed).replace(datetime.date.today().isoformat(), "2026-11-28")
-        told = told.replace(f"{tmp_path}/", "")
-        lines = [line for line in told.splitlines() if not TABLE.match(line)]
+        lines = benchmark.shown(printed, tmp_path, run_ids)
         assert code == 0
         assert [NUMBER.sub("#", line) for line in lines] == [NUMBER.sub("#", line) for line in expected], printed
         for found, told in zip(NUMBER.findall("\n".join(lines)), NUMBER.findall("\n".join(expected)), strict=True):
