@@ -24,7 +24,7 @@ def likeness_of(run: Run, opened: Opened, profile: Profile) -> Likeness | None:
     It is the one that was recorded where answers were withheld before, and the one of the retried run for a retry: a
     few scans of a run cannot be judged alone.
     """
-    return run.withheld or opened.judged or likeness.nearest(profile, opened.profiles.values())
+    return run.withheld or opened.judged or likeness.nearest(profile, (opened.profiles or {}).values())
 
 
 def due(opened: Opened, found: Likeness, gathered: Aggregates) -> bool:

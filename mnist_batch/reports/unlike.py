@@ -4,9 +4,9 @@ from mnist_batch.schemas.facts import Published
 from mnist_batch.schemas.likeness_facts import Difference, Likeness
 
 LOOKS = {
-    "stroke_width": ("stroke width", "{:.1f} pixels of 28"),
-    "ink_share": ("share of ink", "{:.0%}"),
-    "proportions": ("width to height", "{:.2f}"),
+    "stroke_width": ("stroke width", 1, "{:.1f} pixels of 28"),
+    "ink_share": ("share of ink", 100, "{:.0f} %"),
+    "proportions": ("width to height", 1, "{:.2f}"),
 }
 MOST = 2  # features that are named
 
@@ -35,8 +35,9 @@ def _looks(found: Likeness) -> str:
 
 
 def _look(difference: Difference) -> str:
-    name, shape = LOOKS[difference.feature]
-    return f"{name} {shape.format(difference.median)} instead of {shape.format(difference.calibration_median)}"
+    name, times, shape = LOOKS[difference.feature]
+    ours, theirs = (shape.format(times * median) for median in (difference.median, difference.calibration_median))
+    return f"{name} {ours} instead of {theirs}"
 
 
 def _consequence(run: Published) -> str:

@@ -5,7 +5,7 @@ changes its meaning; a file of an older format is read by ``_upgraded``, or refu
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -111,7 +111,7 @@ class Opened(RunFacts):
     """
 
     shard_sizes: tuple[int, ...]
-    profiles: dict[str, Profile] = field(default_factory=dict)
+    profiles: dict[str, Profile] | None = None
     judged: Likeness | None = None
 
 

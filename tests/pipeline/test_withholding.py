@@ -17,14 +17,16 @@ from mnist_batch.errors import InputError, TooManyUnreadable
 from mnist_batch.models import likeness
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
+from mnist_batch.reports import unlike
 from mnist_batch.runs import opening, retrying, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import bundle_facts
 from mnist_batch.schemas.facts import Published, as_json
-from mnist_batch.schemas.likeness_facts import Profile
+from mnist_batch.schemas.likeness_facts import Difference, Likeness, Profile
 from mnist_batch.store import locations
 from tests.support import ruler as ruled
+from tests.support import run_facts
 from tests.support.running import Killed, opened, predictions, ran
 
 Make = Callable[..., Path]
@@ -199,6 +201,24 @@ def test_a_run_says_how_like_its_scans_are(scans_folder: Make, ruler: str, tmp_p
     code, _, summary = ran(capsys, score, *given[:-2], "--trust-anyway")
     assert code == 2
     assert "--trust-anyway: nothing is accepted without --target-error" in summary["error"]
+
+
+def test_the_sentence_names_what_differs_and_what_follows() -> None:
+    differences = (Difference("ink_share", 0.081, 0.128, 0.6), Difference("stroke_width", 1.74, 2.51, 0.5))
+    found = Likeness(300, 3.9, 2.4, 0.3, 0.2, True, differences)
+    said = unlike.sentence(run_facts.published(target_error=0.005, threshold=0.5, likeness=found))
+    assert said == (
+        "the scans are unlike those of the calibration: the answers are 3.9 times as uncertain (unlike above 2.4), and "
+        "30 % of the pages with ink have a doubted answer (unlike above 20 %); share of ink 8 % instead of 13 %, "
+        "stroke width 1.7 pixels of 28 instead of 2.5 pixels of 28; --target-error 0.005 promises nothing for them, so "
+        "no answer is accepted: label some of them and run jobs.calibrate, or accept the answers as they are with "
+        "--trust-anyway"
+    )
+    assert unlike.sentence(run_facts.published()) is None
+    like = replace(found, unlike=False, uncertainty=1.1, doubted=0.01)
+    assert unlike.sentence(run_facts.published(likeness=like)) == (
+        "the scans are like those of the calibration: the answers are 1.1 times as uncertain (unlike above 2.4)"
+    )
 
 
 def test_trust_decides_rows_only_where_something_is_accepted(ruler: str, tmp_path: Path) -> None:
