@@ -321,7 +321,7 @@ def reference_model() -> Any:
     import keras
 
     keras.utils.set_random_seed(3)
-    return training.LADDER["hidden"].build()
+    return ladder.LADDER["hidden"].build()
 
 
 def mean_gradient(images: NDArray[np.uint8], labels: NDArray[np.int32]) -> list[NDArray[np.float32]]:
