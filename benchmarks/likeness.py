@@ -24,6 +24,7 @@ from mnist_batch.learning import digits
 from mnist_batch.models import bundle, calibrating, likeness
 from mnist_batch.models.answers import Model, ModelSpec, Others
 from mnist_batch.pixels import decoding, normalising
+from mnist_batch.schemas.bundle_facts import Calibration
 from mnist_batch.schemas.likeness_facts import Profile
 
 Grey = NDArray[np.uint8]
@@ -118,16 +119,22 @@ def kept(answers: Path | None, made: Iterator[tuple[str, Source]]) -> dict[str, 
     return found
 
 
-def measure(found: dict[str, Source], thresholds: dict[float, float], seed: int) -> dict[str, Any]:
+def profiles_of(calibration: Calibration, own: Source) -> list[Profile]:
+    """The profiles of the sets of a calibration; of a bundle that has none, that of the digits it was calibrated on."""
+    recorded = [each.profile for each in calibration.sets if each.profile]
+    return recorded or [own.profile(np.arange(len(own.labels)))]
+
+
+def measure(
+    found: dict[str, Source], calibrated_on: Sequence[Profile], thresholds: dict[float, float], seed: int
+) -> dict[str, Any]:
     """For every source: the error among the accepted, what became of the promise, and how often it is called unlike."""
     random = np.random.default_rng(seed)
-    own = found[CALIBRATION]
-    calibration = own.profile(np.arange(len(own.labels)))
     results: dict[str, Any] = {}
     for name, source in found.items():
         samples = RESAMPLES if name == CALIBRATION else SAMPLES
         drawn = [random.choice(len(source.labels), SCANS, replace=name == CALIBRATION) for _ in range(samples)]
-        compared = [likeness.compare(source.profile(each), calibration) for each in drawn]
+        compared = [likeness.nearest(source.profile(each), calibrated_on) for each in drawn]
         results[name] = {
             "scans": len(source.labels),
             "unlike": sum(each is not None and each.unlike for each in compared) / samples,
@@ -196,10 +203,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = arguments.parse_args(argv)
     opened = bundle.open_bundle(given.model)
     calibration, name = opened.facts.calibration, opened.facts.architecture
+    if calibration is None:
+        arguments.error(f"--model {given.model}: it has no calibration to compare with")
     model = Model.open(ModelSpec(given.model, opened.digest))
     found = kept(given.answers, sources(model, name, given.count, given.seed, given.data))
     thresholds = {target: calibrating.threshold_for(calibration, target, name) for target in TARGETS}
-    results = measure(found, thresholds, given.seed)
+    results = measure(found, profiles_of(calibration, found[CALIBRATION]), thresholds, given.seed)
     given.results.write_text(
         json.dumps({"model": opened.digest, "seed": given.seed, "sources": results}, indent=2) + "\n"
     )
