@@ -38,7 +38,7 @@ def run_text(run: Run, published: Published) -> str:
             counts_text(totals.answers),
         ]
     page = run.location(f"{run.folder}/report.html")
-    said = [*promise.sentences(published), unlike.sentence(published)]
+    said = [*promise.sentences(published), unlike.sentence(published), unlike.pale_sentence(published)]
     return "\n".join([*filter(None, [*pieces, totals_text(totals), *said]), f"report: {page}"])
 
 

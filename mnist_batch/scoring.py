@@ -2,8 +2,8 @@
 
     scans -> manifest in shards -> Preprocess -> Classify -> part and receipt per shard -> audit -> report -> publish
 
-If the audit finds the scans unlike those of the calibration, their answers are withheld: the parts are written again
-with no answer accepted, and audited again.
+If the run as a whole says that answers may not be accepted, since its scans are unlike those of the calibration or some
+ink is far paler than the rest, these are withheld: their parts are written again and audited again.
 
 ``opening.py`` lists the scans of a command and freezes them as the manifest of its run; this module scores them. The
 driver sends only the numbers of shards; Preprocess opens a shard of the frozen manifest itself.
@@ -58,12 +58,10 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
     try:
         receipts, gathered = score_shards(run, opened, settings)
-        alike = withholding.likeness_of(run, opened, gathered.profile)
+        judgement = withholding.judge(run, opened, gathered)
         # A run that will be refused may get other scans yet.
-        while (
-            alike and withholding.due(opened, alike, gathered) and _readable(gathered.totals(), settings.max_unreadable)
-        ):
-            withholding.withhold(run, opened, alike)
+        while _readable(gathered.totals(), settings.max_unreadable) and withholding.due(opened, judgement, gathered):
+            withholding.withhold(run, opened, judgement)
             receipts, gathered = score_shards(run, opened, settings)
     except Exception:
         with suppress(StorageError), retry.patience(0):
@@ -73,7 +71,10 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     scored = time.monotonic()
 
     published = _facts(opened, settings, gathered.totals(), publishing.files_of(run, receipts))
-    published = replace(published, profile=gathered.profile, likeness=alike)
+    published = replace(published, profile=gathered.profile, likeness=judgement.likeness)
+    if judgement.paler_than is not None:
+        pale = gathered.contrasts.paler(judgement.paler_than)
+        published = replace(published, paler_than=judgement.paler_than, pale=pale)
     published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
     published = replace(published, report_files=report.stage(run, published, gathered))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)

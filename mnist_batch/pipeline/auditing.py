@@ -36,8 +36,9 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
     for shard, name in enumerate(expected):
         content = locations.read(run.filesystem, paths[name])
         written = parts.receipt(run, shard) or _adopted(run, opened, shard, paths[name], content)
-        if written and written[0].scored == digest(content):  # killed while its answers were withheld
-            written = withholding.rewrite(run, opened, content, *written)
+        if written and written[0].scored == digest(content) and (judgement := run.withheld):
+            # Killed after the receipt was written and before the part with answers withheld.
+            written = withholding.rewrite(run, opened, judgement, content, *written)
             content = locations.read(run.filesystem, paths[name])
         if written is None or digest(content) != written[0].blake2b:
             log.warning("%s: not what was written; it is scored again", name)

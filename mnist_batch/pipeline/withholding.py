@@ -1,4 +1,7 @@
-"""Withhold the answers of a run that is unlike its calibration: none of them is accepted, and each is kept."""
+"""Withhold accepted answers for what only the whole run says: it is unlike its calibration, or their ink is pale.
+
+The answers are kept, and left for review.
+"""
 
 import logging
 
@@ -12,52 +15,66 @@ from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run, digest, part_name
 from mnist_batch.schemas.facts import Opened, Receipt
-from mnist_batch.schemas.likeness_facts import Likeness, Profile
+from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
 
 
-def likeness_of(run: Run, opened: Opened, profile: Profile) -> Likeness | None:
-    """The likeness of a run to its calibration, None where there is nothing to compare.
+def judge(run: Run, opened: Opened, gathered: Aggregates) -> Judgement:
+    """What the run as a whole says of its answers.
 
-    It is the one that was recorded where answers were withheld before, and the one of the retried run for a retry: a
-    few scans of a run cannot be judged alone.
+    It is what was recorded where answers were withheld before, and the judgement of the retried run for a retry: a few
+    scans of a run cannot be judged alone.
     """
-    return run.withheld or opened.judged or likeness.nearest(profile, (opened.profiles or {}).values())
+    if judged := run.withheld or opened.judged:
+        return judged
+    alike = likeness.nearest(gathered.profile, (opened.profiles or {}).values())
+    return Judgement(alike, gathered.contrasts.paler_than())
 
 
-def due(opened: Opened, found: Likeness, gathered: Aggregates) -> bool:
-    """Whether a run with this likeness has accepted answers that it may not have."""
-    return found.unlike and not opened.trust_anyway and bool(gathered.counts.accepted.any())
+def due(opened: Opened, judgement: Judgement, gathered: Aggregates) -> bool:
+    """Whether the run has accepted answers that by this judgement it may not have."""
+    if _all_withheld(opened, judgement):
+        return bool(gathered.counts.accepted.any())
+    return bool(gathered.contrasts.accepted_by_contrast[: judgement.paler_than or 0].any())
 
 
-def withhold(run: Run, opened: Opened, found: Likeness) -> None:
-    """Make every accepted answer in the staged parts one for review; called again after a kill, it finishes.
+def _all_withheld(opened: Opened, judgement: Judgement) -> bool:
+    return judgement.likeness is not None and judgement.likeness.unlike and not opened.trust_anyway
 
-    ``found`` is recorded first: from there on the run is unlike, whatever becomes of its parts.
+
+def withhold(run: Run, opened: Opened, judgement: Judgement) -> None:
+    """Leave the accepted answers in the staged parts that are to be withheld for review.
+
+    The judgement is recorded first: from there on it stands, whatever becomes of the parts. Called again after a kill,
+    it finishes.
     """
     if not run.withheld:
-        run.withhold(found)
-        log.warning("the scans are unlike those that the model was calibrated on; none of the answers is accepted")
+        run.withhold(judgement)
+        if _all_withheld(opened, judgement):
+            log.warning("the scans are unlike those that the model was calibrated on; none of the answers is accepted")
     failpoints.reach("withholding")
     paths = parts.part_paths(run)
     for shard in range(len(opened.shard_sizes)):
         content = locations.read(run.filesystem, paths[part_name(shard)])
         written = parts.receipt(run, shard)
-        if written and pc.any(pc.equal(_decisions(content), "accept")).as_py():
-            rewrite(run, opened, content, *written)
+        columns = pq.read_table(pa.BufferReader(content), columns=["decision", "normalisation"])
+        if written and pc.any(_withheld(columns, opened, judgement)).as_py():
+            rewrite(run, opened, judgement, content, *written)
 
 
-def rewrite(run: Run, opened: Opened, content: bytes, receipt: Receipt, kept: pa.Table) -> tuple[Receipt, pa.Table]:
-    """Write a part again, from its ``content``, with no answer accepted, and its receipt; returns what that holds.
+def rewrite(
+    run: Run, opened: Opened, judgement: Judgement, content: bytes, receipt: Receipt, kept: pa.Table
+) -> tuple[Receipt, pa.Table]:
+    """Write a part again, from its ``content``, with answers withheld, and its receipt; returns what that holds.
 
     ``kept`` is what was gathered of its rows.
     """
     rows = pq.read_table(pa.BufferReader(content))
     decision = rows["decision"].cast(pa.string())
-    withheld = pc.if_else(pc.equal(decision, "accept"), "review", decision)
-    rows = rows.set_column(rows.schema.get_field_index("decision"), "decision", withheld)
+    left = pc.if_else(_withheld(rows, opened, judgement), "review", decision)
+    rows = rows.set_column(rows.schema.get_field_index("decision"), "decision", left)
     before, gathered = Aggregates.of_run(opened.threshold), Aggregates.of_run(opened.threshold)
     before.merge([kept])
     gathered.add(rows)
@@ -67,5 +84,10 @@ def rewrite(run: Run, opened: Opened, content: bytes, receipt: Receipt, kept: pa
     return parts.write_rows(run, shard, receipt.scans, rows, table, unplaced, scored=digest(content)), table
 
 
-def _decisions(content: bytes) -> pa.ChunkedArray:
-    return pq.read_table(pa.BufferReader(content), columns=["decision"])["decision"].cast(pa.string())
+def _withheld(rows: pa.Table, opened: Opened, judgement: Judgement) -> pa.ChunkedArray:
+    """Which accepted answers are to be withheld, bool; rows with the columns ``decision`` and ``normalisation``."""
+    accepted = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False)
+    if _all_withheld(opened, judgement):
+        return accepted
+    contrast = pc.struct_field(rows["normalisation"], "threshold")
+    return pc.and_(accepted, pc.less(contrast, judgement.paler_than or 0).fill_null(False))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mnist_batch.models import answers, likeness
-from mnist_batch.reports.counting import Confidences, Counts
+from mnist_batch.reports.counting import Confidences, Contrasts, Counts
 from mnist_batch.reports.examples import Examples
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
@@ -27,6 +27,7 @@ class Aggregates:
 
     counts: Counts
     confidences: Confidences = field(default_factory=Confidences)
+    contrasts: Contrasts = field(default_factory=Contrasts)
     examples: Examples = field(default_factory=Examples)
     labels: list[pa.Table] = field(default_factory=lambda: [tables.LABELS.empty_table()])
     profile: Profile = field(default_factory=lambda: likeness.merged([]))
@@ -37,7 +38,7 @@ class Aggregates:
         return cls(Counts(ruled=threshold is not None))
 
     def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
-        """Add rows of predictions, with the columns ``tables.SHOWN``.
+        """Add rows of predictions, with the columns ``tables.SHOWN``; those that an actor scored have all columns.
 
         ``pictures`` are what the model saw of them, 784 bytes each.
         """
@@ -45,6 +46,8 @@ class Aggregates:
         self.confidences.add(rows)
         self.examples.add(rows, pictures)
         self.add_labels(rows)
+        if "normalisation" in rows.column_names:
+            self.contrasts.add(rows)
         if pictures is not None:
             seen = answers.images_of(pa.table({"picture": pictures}))
             self.profile = likeness.merged([self.profile, likeness.profile_of_rows(rows, seen)])
@@ -56,7 +59,7 @@ class Aggregates:
 
     def table(self) -> pa.Table:
         """The examples, ``tables.EXAMPLES``, with all counts in their metadata, for ``merge``."""
-        counts, confidences = self.counts, self.confidences
+        counts, confidences, contrasts = self.counts, self.confidences, self.contrasts
         numbers = {
             "matrix": counts.matrix.tolist(),
             "accepted": counts.accepted.tolist(),
@@ -65,6 +68,8 @@ class Aggregates:
             "bins": confidences.bins.tolist(),
             "sums": confidences.sums.tolist(),
             "steps": confidences.steps.tolist(),
+            "by_contrast": contrasts.by_contrast.tolist(),
+            "accepted_by_contrast": contrasts.accepted_by_contrast.tolist(),
             "profile": asdict(self.profile),
         }
         return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})
@@ -74,7 +79,7 @@ class Aggregates:
         every = [json.loads(each.schema.metadata[COUNTS]) for each in kept]
         self.profile = likeness.merged([self.profile, *(Profile(**numbers["profile"]) for numbers in every)])
         for numbers in every:
-            for of in (self.counts, self.confidences):
+            for of in (self.counts, self.confidences, self.contrasts):
                 for name in of.__dataclass_fields__:
                     if name in numbers:
                         here = getattr(of, name)

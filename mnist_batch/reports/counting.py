@@ -26,6 +26,8 @@ THRESHOLDS = np.concatenate(
         [0.99999, 0.999999],
     ]
 )
+PALE = 0.3  # of the median contrast of a run's answers; such ink may be that of the page's back
+ENOUGH = 50  # answers, to say what is pale beside them
 SCORED, LABELLED, WRONG = range(3)  # the kinds of answers that Confidences counts
 
 
@@ -165,6 +167,36 @@ def confusion(counts: Counts) -> pa.Table:
             "count": counts.matrix.ravel(),
         },
     )
+
+
+@dataclass
+class Contrasts:
+    """Counts of the answers of a run by the contrast of their ink, the ``threshold`` of their ``normalisation``.
+
+    ``by_contrast`` and ``accepted_by_contrast``, int64 (256,), count answers by whole grey levels.
+    """
+
+    by_contrast: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    accepted_by_contrast: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    def add(self, rows: pa.Table) -> None:
+        """Count the rows of a table with the columns ``digit``, ``decision`` and ``normalisation``."""
+        rows = rows.filter(pc.is_valid(rows["digit"]))
+        levels = pc.struct_field(rows["normalisation"], "threshold").to_numpy().astype(np.int64)
+        accept = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False).to_numpy()
+        self.by_contrast += np.bincount(levels, minlength=256)
+        self.accepted_by_contrast += np.bincount(levels[accept], minlength=256)
+
+    def paler_than(self) -> int | None:
+        """The contrast below which ink is pale beside the run's; None for fewer than ``ENOUGH`` answers."""
+        if self.by_contrast.sum() < ENOUGH:
+            return None
+        median = int(np.searchsorted(self.by_contrast.cumsum(), self.by_contrast.sum() / 2))
+        return int(PALE * median)
+
+    def paler(self, than: int) -> int:
+        """How many answers are from ink of a contrast below ``than``."""
+        return int(self.by_contrast[:than].sum())
 
 
 @dataclass

@@ -203,6 +203,7 @@ def page(
         totals=run.totals,
         promise=promise.sentences(run),
         likeness=unlike.sentence(run),
+        pale=unlike.pale_sentence(run),
         per_class=per_class,
         weakest=weakest,
         heatmap=heatmap,

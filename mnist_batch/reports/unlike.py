@@ -1,7 +1,8 @@
-"""How like the scans of a run are to those of its calibration, in a sentence."""
+"""What a run as a whole says of its answers, in sentences: how like its calibration it is, and what is pale in it."""
 
 from mnist_batch.schemas.facts import Published
 from mnist_batch.schemas.likeness_facts import Difference, Likeness
+from mnist_batch.wording import counted
 
 LOOKS = {
     "stroke_width": ("stroke width", 1, "{:.1f} pixels of 28"),
@@ -19,6 +20,17 @@ def sentence(run: Published) -> str | None:
     if not found.unlike:
         return f"the scans are like those of the calibration: {_measured(found)}"
     return f"the scans are unlike those of the calibration: {_measured(found)}{_looks(found)}; {_consequence(run)}"
+
+
+def pale_sentence(run: Published) -> str | None:
+    """How many answers are withheld since their ink is far paler than the run's; None if none is."""
+    if run.target_error is None or not run.pale:
+        return None
+    few = f"{counted(run.pale, 'answer')} {'is' if run.pale == 1 else 'are'}"
+    return (
+        f"{few} from ink far paler than the rest (less than {run.paler_than} grey levels from its paper), such as "
+        "the back page showing through: not accepted"
+    )
 
 
 def _measured(found: Likeness) -> str:

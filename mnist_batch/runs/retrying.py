@@ -19,6 +19,7 @@ from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
+from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import PASSING
 
 
@@ -93,7 +94,7 @@ class Retry(Command):
     def facts(self, listed: pa.Table) -> dict[str, Any]:
         """The fields of ``facts.Opened`` that the retried run and these scans decide."""
         was = self.retried_facts
-        same = {"sources": was.sources, "labels": was.labels, "judged": was.likeness}
+        same = {"sources": was.sources, "labels": was.labels, "judged": Judgement(was.likeness, was.paler_than)}
         return super().facts(listed) | same | {"retries": self.retried.run_id}
 
 

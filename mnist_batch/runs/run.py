@@ -18,7 +18,7 @@ from mnist_batch.errors import Locked
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Published, Totals, as_json
-from mnist_batch.schemas.likeness_facts import Likeness
+from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
@@ -90,10 +90,10 @@ class Run:
         return records.read(self.filesystem, f"{self.staging}/refused.json", Totals, remedy)
 
     @property
-    def withheld(self) -> Likeness | None:
-        """The likeness that ``withhold`` recorded; None if answers may be accepted."""
+    def withheld(self) -> Judgement | None:
+        """The judgement that ``withhold`` recorded; None if no answers have been withheld."""
         remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/withheld.json", Likeness, remedy)
+        return records.read(self.filesystem, f"{self.staging}/withheld.json", Judgement, remedy)
 
     @property
     def discarding(self) -> str:
@@ -134,9 +134,9 @@ class Run:
         """Record that too many scans could not be read for this run to be published."""
         locations.write_whole(self.filesystem, f"{self.staging}/refused.json", as_json(totals))
 
-    def withhold(self, likeness: Likeness) -> None:
-        """Record that the scans are unlike those of the calibration: from here on the run accepts nothing."""
-        locations.write_whole(self.filesystem, f"{self.staging}/withheld.json", as_json(likeness))
+    def withhold(self, judgement: Judgement) -> None:
+        """Record why answers are withheld: from here on it is not judged anew."""
+        locations.write_whole(self.filesystem, f"{self.staging}/withheld.json", as_json(judgement))
 
     def note_fatal(self, shard: int, row: int, status: Status, reason: str) -> None:
         """Record that a scan kills the process that reads it, so that it is not read again."""

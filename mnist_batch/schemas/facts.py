@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from mnist_batch.schemas.likeness_facts import Likeness, Profile
+from mnist_batch.schemas.likeness_facts import Judgement, Likeness, Profile
 from mnist_batch.statuses import Status
 
 FORMAT = 3
@@ -106,13 +106,13 @@ class RunFacts:
 class Opened(RunFacts):
     """``opened.json``, of a run whose manifest is frozen; ``shard_sizes`` counts the scans of each shard.
 
-    ``profiles`` are those of the sets of the calibration, by name. ``judged`` is the likeness of the run that is
-    retried.
+    ``profiles`` are those of the sets of the calibration, by name. ``judged`` is the judgement of the run that
+    is retried.
     """
 
     shard_sizes: tuple[int, ...]
     profiles: dict[str, Profile] | None = None
-    judged: Likeness | None = None
+    judged: Judgement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +190,7 @@ class Published(RunFacts):
     """``run.json``, of a published run. ``report_labels`` is where the labels of a later report came from.
 
     ``profile`` is that of its scans, and ``likeness`` compares it with the calibration; None where that is not known.
+    ``pale`` counts the answers from ink that is paler than ``paler_than``, so that none of them is accepted.
     ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
     audit.csv has, and ``sample_error`` what the labels that were given back say.
     """
@@ -209,6 +210,8 @@ class Published(RunFacts):
     published_at: str
     profile: Profile | None = None
     likeness: Likeness | None = None
+    paler_than: int | None = None
+    pale: int | None = None
 
 
 @dataclass(frozen=True)

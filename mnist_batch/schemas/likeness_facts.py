@@ -43,3 +43,15 @@ class Likeness:
     doubted_level: float
     unlike: bool
     differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a run as a whole says of each of its answers, which no scan can say alone.
+
+    ``likeness`` is None where that is not known. No answer is accepted whose ink differs from its paper by fewer grey
+    levels than ``paler_than``, which is None for a run that is too small to say what is pale in it.
+    """
+
+    likeness: Likeness | None
+    paler_than: int | None

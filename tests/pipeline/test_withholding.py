@@ -17,6 +17,7 @@ from mnist_batch.errors import InputError, TooManyUnreadable
 from mnist_batch.models import likeness
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
+from mnist_batch.reading import images
 from mnist_batch.reports import unlike
 from mnist_batch.runs import opening, retrying, verifying
 from mnist_batch.runs.command import Command
@@ -260,3 +261,42 @@ def test_the_number_of_actors_changes_nothing_of_unlike_scans(scans_folder: Make
     assert found[0][1:] == found[1][1:]
     assert found[0][1].unlike
     shutil.rmtree(tmp_path / "1")
+
+
+def with_pale_scans(folder: Path, dark: int, pale: int) -> Path:
+    """Sure scans, of which some have ink of a tenth of the others' contrast."""
+    for number in range(dark):
+        ruled.write_scan(folder / "3" / f"dark-{number:03}.png", 3)
+    for number in range(pale):
+        path = ruled.write_scan(folder / "3" / f"pale-{number:03}.png", 3)
+        path.write_bytes(images.encode(ruled.picture_of(3) // 10))
+    return folder
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_ink_that_is_pale_beside_the_run_s_is_never_accepted(ruler: str, tmp_path: Path) -> None:
+    model = ruled.calibrated(ruler, tmp_path / "model")
+    run, published = scored(with_pale_scans(tmp_path / "mixed", 60, 5), model, tmp_path / "out", shard_size=20)
+    by_scan = dict(zip(*(predictions(run)[name].to_pylist() for name in ("scan", "decision")), strict=True))
+    pale_ones = {f"3/pale-{number:03}.png" for number in range(5)}
+    assert {name for name, decision in by_scan.items() if decision == "review"} == pale_ones
+    assert (published.totals.accepted, published.pale, published.likeness) == (60, 5, None)
+    assert "5 answers are from ink far paler" in (tmp_path / "out/runs/night/report.html").read_text()
+    assert [each.faults for each in verifying.verify(run.out, run.run_id)] == [[]]
+
+    for dark, pale in ((60, 0), (0, 60), (10, 5)):  # nothing pale; all of it pale; too few to say
+        folder = with_pale_scans(tmp_path / f"{dark}-{pale}", dark, pale)
+        _, facts = scored(folder, model, tmp_path / "out", run_id=f"of-{dark}-{pale}")
+        assert (facts.totals.accepted, facts.pale or 0) == (dark + pale, 0)
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_retry_knows_what_is_pale_in_its_run(ruler: str, tmp_path: Path, away: set[str]) -> None:
+    folder, model = with_pale_scans(tmp_path / "scans", 60, 2), ruled.calibrated(ruler, tmp_path / "model")
+    away.add("pale-001.png")
+    _, published = scored(folder, model, tmp_path / "out")
+    away.clear()
+    with opening.open_run(retrying.command(str(tmp_path / "out"), "night")) as run:
+        retried = scoring.score(run)
+    assert (retried.paler_than, retried.pale) == (published.paler_than, 1)
+    assert decisions(run) == {"review"}
