@@ -35,7 +35,7 @@ def test_the_ink_of_a_cell_is_that_of_its_valid_digit(name: str) -> None:
             assert not cell.ink.any()
             continue
         assert 0 <= cell.label <= 9
-        page = hard_cells.grey_page(cell).astype(int)
+        page = np.atleast_3d(hard_cells.grey_page(cell))[:, :, 0].astype(int)
         on, off = page[cell.ink > 0.6 * cell.ink.max()], page[cell.ink < 20]
         assert len(on) > 5
         assert abs(np.median(on) - np.median(off)) > 10  # the digit is there to be seen
@@ -61,9 +61,8 @@ def test_a_digit_written_large_stays_the_digit() -> None:
 
 def test_what_became_of_cells_is_counted_by_what_is_right_for_them() -> None:
     confidence = np.array([0.9, 0.8, 0, 0.7, 0.95], np.float32)
-    seen = hard_cells.Seen(
-        np.zeros((5, 28, 28), np.uint8), np.array([3, 4, -1, -1, 8]), confidence, confidence >= np.float32(0.9)
-    )
+    accepted, contrast = confidence >= np.float32(0.9), np.full(5, 60)
+    seen = hard_cells.Seen(np.zeros((5, 28, 28), np.uint8), np.array([3, 4, -1, -1, 8]), confidence, accepted, contrast)
     assert hard_cells.counts(seen, np.array([3, 9, 1, -1, -1])) == {
         "cells": 5,
         "right": 2,
