@@ -181,8 +181,9 @@ class Contrasts:
 
     def add(self, rows: pa.Table) -> None:
         """Count the rows of a table with the columns ``digit``, ``decision`` and ``normalisation``."""
-        rows = rows.filter(pc.is_valid(rows["digit"]))
-        levels = pc.struct_field(rows["normalisation"], "threshold").to_numpy().astype(np.int64)
+        contrast = pc.struct_field(rows["normalisation"], "threshold")
+        known = pc.and_(pc.is_valid(rows["digit"]), pc.is_valid(contrast))
+        rows, levels = rows.filter(known), contrast.filter(known).to_numpy().astype(np.int64)
         accept = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False).to_numpy()
         self.by_contrast += np.bincount(levels, minlength=256)
         self.accepted_by_contrast += np.bincount(levels[accept], minlength=256)
