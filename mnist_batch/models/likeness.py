@@ -50,6 +50,7 @@ FEATURES: Mapping[str, Feature] = {
     "ink_share": Feature("share of the picture that is ink", np.arange(0, 0.41, 0.025)),
     "proportions": Feature("width of the digit / its height", np.arange(0, 2.1, 0.125)),
 }
+EMPTY = Profile(0, 0, {name: (0,) * (len(feature.edges) - 1) for name, feature in FEATURES.items()})
 LOOKS = ("stroke_width", "ink_share", "proportions")
 # The uncertainty of an answer is the square root of 1 - confidence: its mean is ruled neither by the few answers that
 # the model hardly believes nor by the many that it is sure of.
@@ -85,7 +86,7 @@ def recalibrated(run: Profile, confidence: NDArray[Any]) -> Profile:
 
 def merged(profiles: Iterable[Profile]) -> Profile:
     """The profile of all scans of these profiles."""
-    every = [profile(np.empty((0, 28, 28), np.uint8), np.empty(0), 0, 0), *profiles]
+    every = [EMPTY, *profiles]
     counts = {name: tuple(np.sum([each.counts[name] for each in every], axis=0).tolist()) for name in FEATURES}
     return Profile(sum(each.seen for each in every), sum(each.doubted for each in every), counts)
 

@@ -30,7 +30,7 @@ class Aggregates:
     contrasts: Contrasts = field(default_factory=Contrasts)
     examples: Examples = field(default_factory=Examples)
     labels: list[pa.Table] = field(default_factory=lambda: [tables.LABELS.empty_table()])
-    profile: Profile = field(default_factory=lambda: likeness.merged([]))
+    profile: Profile = likeness.EMPTY
 
     @classmethod
     def of_run(cls, threshold: float | None) -> "Aggregates":

@@ -14,7 +14,7 @@ from mnist_batch.models.answers import answers_of
 from mnist_batch.schemas import facts
 from mnist_batch.schemas.likeness_facts import Likeness, Profile
 
-EMPTY = likeness.merged([])
+EMPTY = likeness.EMPTY
 
 
 def pictures_of(count: int, width: int = 3, height: int = 20) -> NDArray[np.uint8]:
