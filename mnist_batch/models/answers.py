@@ -20,6 +20,7 @@ OTHERS_WEIGH = 0.5  # of what the likeliest reading of a page's ink weighs in it
 # Why an answer is never accepted, whatever its confidence; in ``reason``.
 DOUBTED = "never accepted: it may be no digit, or another one by another reading of its ink"
 STRAY = "never accepted: its ink meets an edge of the page, as a stroke of a neighbouring cell does"
+PALE = "never accepted: its ink is far paler than that of the run, as where the back of a page shows through"
 REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``REFUSALS``
 
 

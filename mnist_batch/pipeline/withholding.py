@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mnist_batch import failpoints
-from mnist_batch.models import likeness
+from mnist_batch.models import answers, likeness
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run, digest, part_name
@@ -34,10 +34,11 @@ def judge(run: Run, opened: Opened, gathered: Aggregates) -> Judgement:
 
 
 def due(opened: Opened, judgement: Judgement, gathered: Aggregates) -> bool:
-    """Whether the run has accepted answers that by this judgement it may not have."""
-    if _all_withheld(opened, judgement):
-        return bool(gathered.counts.accepted.any())
-    return bool(gathered.contrasts.accepted_by_contrast[: judgement.paler_than or 0].any())
+    """Whether the run has decisions that by this judgement it may not have."""
+    if opened.threshold is None:
+        return False
+    accepted = _all_withheld(opened, judgement) and gathered.counts.accepted.any()
+    return bool(accepted or gathered.contrasts.clear_by_contrast[: judgement.paler_than or 0].any())
 
 
 def _all_withheld(opened: Opened, judgement: Judgement) -> bool:
@@ -45,7 +46,7 @@ def _all_withheld(opened: Opened, judgement: Judgement) -> bool:
 
 
 def withhold(run: Run, opened: Opened, judgement: Judgement) -> None:
-    """Leave the accepted answers in the staged parts that are to be withheld for review.
+    """Leave the answers in the staged parts that are to be withheld for review.
 
     The judgement is recorded first: from there on it stands, whatever becomes of the parts. Called again after a kill,
     it finishes.
@@ -59,8 +60,9 @@ def withhold(run: Run, opened: Opened, judgement: Judgement) -> None:
     for shard in range(len(opened.shard_sizes)):
         content = locations.read(run.filesystem, paths[part_name(shard)])
         written = parts.receipt(run, shard)
-        columns = pq.read_table(pa.BufferReader(content), columns=["decision", "normalisation"])
-        if written and pc.any(_withheld(columns, opened, judgement)).as_py():
+        rows = pq.read_table(pa.BufferReader(content), columns=["digit", "decision", "reason", "normalisation"])
+        pale, others = _withheld(rows, opened, judgement)
+        if written and pc.any(pc.or_(pale, others)).as_py():
             rewrite(run, opened, judgement, content, *written)
 
 
@@ -72,9 +74,10 @@ def rewrite(
     ``kept`` is what was gathered of its rows.
     """
     rows = pq.read_table(pa.BufferReader(content))
-    decision = rows["decision"].cast(pa.string())
-    left = pc.if_else(_withheld(rows, opened, judgement), "review", decision)
-    rows = rows.set_column(rows.schema.get_field_index("decision"), "decision", left)
+    pale, others = _withheld(rows, opened, judgement)
+    for name, which, said in (("decision", pc.or_(pale, others), "review"), ("reason", pale, answers.PALE)):
+        changed = pc.if_else(which, said, rows[name].cast(pa.string()))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, changed)
     before, gathered = Aggregates.of_run(opened.threshold), Aggregates.of_run(opened.threshold)
     before.merge([kept])
     gathered.add(rows)
@@ -84,10 +87,10 @@ def rewrite(
     return parts.write_rows(run, shard, receipt.scans, rows, table, unplaced, scored=digest(content)), table
 
 
-def _withheld(rows: pa.Table, opened: Opened, judgement: Judgement) -> pa.ChunkedArray:
-    """Which accepted answers are to be withheld, bool; rows with the columns ``decision`` and ``normalisation``."""
-    accepted = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False)
-    if _all_withheld(opened, judgement):
-        return accepted
+def _withheld(rows: pa.Table, opened: Opened, judgement: Judgement) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Which answers are to be withheld since their ink is pale, and which accepted ones since all are; both bool."""
+    clear = pc.and_(pc.is_valid(rows["digit"]), pc.is_null(rows["reason"]))
     contrast = pc.struct_field(rows["normalisation"], "threshold")
-    return pc.and_(accepted, pc.less(contrast, judgement.paler_than or 0).fill_null(False))
+    pale = pc.and_(clear, pc.less(contrast, judgement.paler_than or 0).fill_null(False))
+    accepted = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False)
+    return pale, pc.and_(accepted, _all_withheld(opened, judgement))

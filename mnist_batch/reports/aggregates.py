@@ -69,7 +69,7 @@ class Aggregates:
             "sums": confidences.sums.tolist(),
             "steps": confidences.steps.tolist(),
             "by_contrast": contrasts.by_contrast.tolist(),
-            "accepted_by_contrast": contrasts.accepted_by_contrast.tolist(),
+            "clear_by_contrast": contrasts.clear_by_contrast.tolist(),
             "profile": asdict(self.profile),
         }
         return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})

@@ -173,20 +173,21 @@ def confusion(counts: Counts) -> pa.Table:
 class Contrasts:
     """Counts of the answers of a run by the contrast of their ink, the ``threshold`` of their ``normalisation``.
 
-    ``by_contrast`` and ``accepted_by_contrast``, int64 (256,), count answers by whole grey levels.
+    ``by_contrast`` and ``clear_by_contrast``, int64 (256,), count by whole grey levels: all answers, and those that
+    have no ``reason`` never to be accepted.
     """
 
     by_contrast: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
-    accepted_by_contrast: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    clear_by_contrast: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
 
     def add(self, rows: pa.Table) -> None:
-        """Count the rows of a table with the columns ``digit``, ``decision`` and ``normalisation``."""
+        """Count the rows of a table with the columns ``digit``, ``reason`` and ``normalisation``."""
         contrast = pc.struct_field(rows["normalisation"], "threshold")
         known = pc.and_(pc.is_valid(rows["digit"]), pc.is_valid(contrast))
         rows, levels = rows.filter(known), contrast.filter(known).to_numpy().astype(np.int64)
-        accept = pc.equal(rows["decision"].cast(pa.string()), "accept").fill_null(False).to_numpy()
+        clear = pc.is_null(rows["reason"]).to_numpy()
         self.by_contrast += np.bincount(levels, minlength=256)
-        self.accepted_by_contrast += np.bincount(levels[accept], minlength=256)
+        self.clear_by_contrast += np.bincount(levels[clear], minlength=256)
 
     def paler_than(self) -> int | None:
         """The contrast below which ink is pale beside the run's; None for fewer than ``ENOUGH`` answers."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs import demo, discard, export, flags, inspect, report, score, session, train, verify
+from jobs import calibrate, demo, discard, export, flags, inspect, report, score, session, train, verify
 from jobs import list as list_job
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
@@ -29,14 +29,15 @@ DESCRIBED = [(kind, field) for kind in OF_SCORE for field in fields(kind) if fie
 # The flags that are a job's own, whose defaults stand in the job alone; all others are made of fields.
 OWN: dict[Any, set[str]] = {
     score: {"--retry", "--dry-run", "--out", "--address"},
-    report: {"--out", "--run", "--labels", "--ignore-unlisted-labels"},
+    report: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--audit", "--audit-labels"},
+    calibrate: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--model", "--by", "--to"},
     verify: {"--out", "--run"},
     inspect: {"SCAN", "--page", "--out", "--model"},
     list_job: {"--out", "--last"},
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows"},
     demo: {"--folder", "--scans", "--epochs"},
-    train: {"--out", "--data", "--from", "--address"},
+    train: {"--out", "--data", "--weight", "--from", "--address"},
 }
 
 
@@ -166,7 +167,7 @@ def test_train_states_the_defaults_that_the_fields_have(monkeypatch: pytest.Monk
         for field in fields(kind):
             stated = field.metadata["left_out"]
             assert helps[f"{kind.__name__}.{field.name}"].endswith(f"; {stated} if left out")
-            if field.default is not MISSING:
+            if field.default not in (MISSING, None):
                 assert stated.startswith(str(field.default))
     given = parser.parse_args(["--out", "x"])
     assert [flags.given(given, kind) for kind in OF_TRAIN] == [{}] * 2

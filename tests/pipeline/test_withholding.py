@@ -14,7 +14,7 @@ import pytest
 from jobs import score
 from mnist_batch import calibration, scoring
 from mnist_batch.errors import InputError, TooManyUnreadable
-from mnist_batch.models import likeness
+from mnist_batch.models import answers, likeness
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading import images
@@ -280,6 +280,7 @@ def test_ink_that_is_pale_beside_the_run_s_is_never_accepted(ruler: str, tmp_pat
     by_scan = dict(zip(*(predictions(run)[name].to_pylist() for name in ("scan", "decision")), strict=True))
     pale_ones = {f"3/pale-{number:03}.png" for number in range(5)}
     assert {name for name, decision in by_scan.items() if decision == "review"} == pale_ones
+    assert [*map(str, predictions(run)["reason"].unique())] == ["None", answers.PALE]
     assert (published.totals.accepted, published.pale, published.likeness) == (60, 5, None)
     assert "5 answers are from ink far paler" in (tmp_path / "out/runs/night/report.html").read_text()
     assert [each.faults for each in verifying.verify(run.out, run.run_id)] == [[]]
