@@ -273,9 +273,11 @@ def failures(reader: Reader) -> Grey:
 
 
 def held_out(model: str) -> tuple[Grey, NDArray[np.int8]]:
-    """The MNIST digits that a model of the ladder is calibrated on, with their labels."""
+    """The MNIST digits that the bundle at a location is calibrated on, with their labels."""
     session.connect(None)
-    mnist = labelled.mnist(Listed(Data()), LADDER[model].held_out)
+    facts = bundle.open_bundle(model).facts
+    most = facts.training.hold_out if facts.training else None
+    mnist = labelled.mnist(Listed(Data()), most or LADDER[facts.architecture].held_out)
     return mnist.digits.take(mnist.held_out)
 
 
@@ -335,7 +337,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.pictures:
         cv2.imwrite(str(given.pictures / "normalised.png"), sheet())
         cv2.imwrite(str(given.pictures / "failures.png"), failures(reader))
-        cv2.imwrite(str(given.pictures / "mistakes_held_out.png"), mistakes(reader, *held_out(reader.name)))
+        cv2.imwrite(str(given.pictures / "mistakes_held_out.png"), mistakes(reader, *held_out(given.model)))
         for name, picture in curves(reader).items():
             (given.pictures / name).write_bytes(picture)
         return

@@ -82,9 +82,9 @@ def of_pictures(
     return Source(first, ~blank, digit, confidence, doubted, clear, np.asarray(labels, np.int64))
 
 
-def sources(model: Model, name: str, count: int, seed: int, data: Path | None) -> Iterator[tuple[str, Source]]:
+def sources(model: Model, location: str, count: int, seed: int, data: Path | None) -> Iterator[tuple[str, Source]]:
     """Each source by name: first the calibration's own digits, then those that were not calibrated on."""
-    pictures, labels = accuracy.held_out(name)
+    pictures, labels = accuracy.held_out(location)
     yield (
         CALIBRATION,
         of_pictures(model, [[picture] for picture in pictures], np.zeros(len(pictures), np.bool_), labels),
@@ -206,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if calibration is None:
         arguments.error(f"--model {given.model}: it has no calibration to compare with")
     model = Model.open(ModelSpec(given.model, opened.digest))
-    found = kept(given.answers, sources(model, name, given.count, given.seed, given.data))
+    found = kept(given.answers, sources(model, given.model, given.count, given.seed, given.data))
     thresholds = {target: calibrating.threshold_for(calibration, target, name) for target in TARGETS}
     results = measure(found, profiles_of(calibration, found[CALIBRATION]), thresholds, given.seed)
     given.results.write_text(
