@@ -30,6 +30,7 @@ from mnist_batch.models.answers import Others, answers_of, reconciled
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.pixels.normalising import SIDE, examine_all, normalise
 from mnist_batch.reports import counting, plots
+from mnist_batch.schemas.bundle_facts import BundleFacts
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -214,6 +215,17 @@ def table(results: dict[str, Any]) -> str:
     for name, found in results["sets"].items():
         shares = " | ".join(f"{100 * found[column]:.2f}" for column in columns)
         lines.append(f"| {name} ({found['pages']:,}) | {shares} |")
+    return "\n".join(lines)
+
+
+def held_out_table(facts: BundleFacts) -> str:
+    """How a bundle reads the digits of each data set that it held out, as docs/accuracy.md shows it, in per cent."""
+    lines = ["| held out | read before | read rightly | 95 % interval | refused |", "|---|---|---|---|---|"]
+    for name, found in facts.validation.by_data.items() if facts.validation else ():
+        before = f"{100 * found.before.accuracy:.2f}" if found.before else "-"
+        interval = f"{100 * (found.low or 0):.2f} to {100 * (found.high or 0):.2f}"
+        share = f"{100 * found.accuracy:.2f} | {interval} | {100 * (found.refused or 0) / found.digits:.2f}"
+        lines.append(f"| {name} ({found.digits:,}) | {before} | {share} |")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,10 @@ class Seen:
     accepted: NDArray[np.bool_]
     contrast: NDArray[np.int64]
 
+    def taken(self, rows: NDArray[np.int64]) -> "Seen":
+        """What the reader makes of some of the cells."""
+        return Seen(*(getattr(self, item.name)[rows] for item in fields(self)))
+
 
 Reader = Callable[[Sequence[Grey]], Seen]
 
@@ -157,8 +161,11 @@ def counts(seen: Seen, labels: NDArray[np.int64]) -> dict[str, Any]:
 def measure(
     reader: Reader, written: Digits, count: int, seed: int, pictures: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """What became of so many cells of every kind; a contact sheet of each goes into the folder ``pictures``."""
-    results, run = {}, {}
+    """What became of so many cells of every kind; contact sheets go into the folder ``pictures``.
+
+    There is one of each kind, and ``accepted_wrongly.png``.
+    """
+    results, run, wrongly = {}, {}, list[tuple[Cell, Seen]]()
     for name in KINDS:
         drawn = cells(name, count, seed, written)
         run[name] = drawn, reader([grey_page(cell) for cell in drawn])
@@ -168,9 +175,17 @@ def measure(
         seen = replace(seen, accepted=seen.accepted & (seen.contrast >= paler_than))
         labels = np.array([cell.label for cell in drawn])
         results[name] = {"right_is": KINDS[name].right, **counts(seen, labels)}
+        if KINDS[name].right != "run":
+            wrongly += (
+                (drawn[at], seen.taken(np.array([at]))) for at in np.flatnonzero(seen.accepted & (seen.digit != labels))
+            )
         if pictures:
             file = pictures / f"{name.replace(' ', '_')}.png"
             file.write_bytes(decoding.encode(contact_sheet(drawn, seen)))
+    if pictures and wrongly:
+        seen = Seen(*(np.concatenate([getattr(one, item.name) for _, one in wrongly]) for item in fields(Seen)))
+        sheet = contact_sheet([cell for cell, _ in wrongly], seen)
+        (pictures / "accepted_wrongly.png").write_bytes(decoding.encode(sheet))
     return results
 
 
@@ -240,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--count", type=int, default=COUNT, metavar="N", help="cells of each kind")
     arguments.add_argument("--seed", type=int, default=0, metavar="N")
     arguments.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
-    arguments.add_argument("--pictures", type=Path, metavar="FOLDER", help="write a contact sheet of each kind")
+    arguments.add_argument("--pictures", type=Path, metavar="FOLDER", help="write contact sheets")
     given = arguments.parse_args(argv)
     if given.pictures:
         given.pictures.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ Grey = NDArray[np.uint8]
 Random = np.random.Generator
 RESULTS = Path(__file__).parent / "refusals.json"
 SIDE = 64
-TARGET_ERROR = 0.002
+TARGET_ERROR = 0.005
 NOTHING = np.zeros((28, 28), np.uint8)
 FONTS = (
     "DejaVuSans.ttf",

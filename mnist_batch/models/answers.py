@@ -139,12 +139,13 @@ def answers_of(
 def reconciled(pictures: NDArray[np.uint8], outputs: NDArray[Any], others: Others, temperature: float) -> Answers:
     """The answer to the mean of each page's readings; one that some reading alone would not give is doubted.
 
-    ``outputs`` are the model's for the pictures and then for the others.
+    ``outputs`` are the model's for the pictures and then for the others. Another reading weighs the less, the likelier
+    it holds no digit: a stamp that was left in does not refuse the digit that was found without it.
     """
     first, second = outputs[: len(pictures)].astype(np.float64), outputs[len(pictures) :]
-    weights = np.ones(len(pictures))
-    np.add.at(first, others.of, OTHERS_WEIGH * second)
-    np.add.at(weights, others.of, OTHERS_WEIGH)
+    weights, weigh = np.ones(len(pictures)), OTHERS_WEIGH * (1 - calibrating.refusal_shares(second))
+    np.add.at(first, others.of, weigh[:, None] * second)
+    np.add.at(weights, others.of, weigh)
     answers = answers_of(pictures, first / weights[:, None], temperature)
     readers = np.concatenate([np.arange(len(pictures)), others.of])
     alone = answers_of(np.concatenate([pictures, others.pictures]), outputs, temperature).digit

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_batch.errors import DamagedRun, InputError
-from mnist_batch.models import bundle
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import bundle_facts, facts
 from mnist_batch.schemas.bundle_facts import BundleFacts
@@ -88,8 +87,8 @@ def test_what_is_written_of_a_bundle_reads_back_equal(said: BundleFacts) -> None
     assert bundle_facts.read(facts.as_json(said)) == said
 
 
-def test_the_bundle_of_the_package_is_of_the_first_format_and_read_as_it_was_meant() -> None:
-    content = Path(bundle.SHIPPED, "model.json").read_bytes()
+def test_a_bundle_of_the_first_format_is_read_as_it_was_meant() -> None:
+    content = Path(DATA, "bundle-0.2", "model.json").read_bytes()
     assert json.loads(content)["format"] == 1
     said = bundle_facts.read(content)
     assert (said.architecture, said.test.digits, len(said.test.members)) == ("ensemble", 10_000, 3)
@@ -102,7 +101,7 @@ def test_the_bundle_of_the_package_is_of_the_first_format_and_read_as_it_was_mea
 
 @pytest.mark.parametrize("training", [{"data": "embedded MNIST"}, None])
 def test_the_calibration_of_an_older_bundle_is_one_set_named_as_its_training_data(training: Any) -> None:
-    content = json.loads(Path(bundle.SHIPPED, "model.json").read_bytes())
+    content = json.loads(Path(DATA, "bundle-0.2", "model.json").read_bytes())
     thresholds = content["calibration"]["thresholds"]
     training = training and content["training"] | training | {"begun_from": None}
     said = bundle_facts.read(json.dumps(content | {"format": 2, "training": training}).encode())
