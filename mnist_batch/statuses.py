@@ -11,6 +11,13 @@ class Status(StrEnum):
     BLANK = "blank"
     NOT_A_DIGIT = "not_a_digit"
     SEVERAL = "several"
+    CROSSED = "crossed"
+    BLANK_PAGE = "blank_page"
+    UNKNOWN_FORM = "unknown_form"
+    OTHER_VERSION = "other_version"
+    NOT_REGISTERED = "not_registered"
+    CUT_OFF = "cut_off"
+    SHIFTED = "shifted"
     MISSING = "missing"
     CHANGED = "changed"
     NOT_A_FILE = "not_a_file"
@@ -27,6 +34,13 @@ MEANINGS: Mapping[Status, str] = {
     Status.BLANK: "read, but no ink was found on it",
     Status.NOT_A_DIGIT: "read, but it holds no digit: a cross, a hyphen, a scribble or a letter",
     Status.SEVERAL: "read, but it holds more than one digit",
+    Status.CROSSED: "read, but a stroke is drawn through the empty cell",
+    Status.BLANK_PAGE: "read, but nothing is printed or written on the page",
+    Status.UNKNOWN_FORM: "read, but the page is of none of the forms given",
+    Status.OTHER_VERSION: "read, but the page is of another version of a form than the one given",
+    Status.NOT_REGISTERED: "like a form, but where the form lies on the page could not be found",
+    Status.CUT_OFF: "the cell lies outside the page that was scanned",
+    Status.SHIFTED: "the printed frame of the cell's field is not where the form has it",
     Status.MISSING: "listed, but gone or unreadable when its turn came",
     Status.CHANGED: "its size or modification time is not the one that was listed",
     Status.NOT_A_FILE: "a link, pipe, socket or device, which is never opened, or a folder that could not be listed",
@@ -39,6 +53,7 @@ MEANINGS: Mapping[Status, str] = {
 }
 
 REFUSALS = (Status.NOT_A_DIGIT, Status.SEVERAL)  # the model's outputs after its ten digits, in this order
-READ = (Status.OK, Status.BLANK, *REFUSALS)  # the statuses of scans that could be read
+OF_PAGES = (Status.BLANK_PAGE, Status.UNKNOWN_FORM, Status.OTHER_VERSION)  # of pages without cells that were read
+READ = (Status.OK, Status.BLANK, *REFUSALS, Status.CROSSED, *OF_PAGES)  # the statuses of what could be read
 # The cause may pass: a disk, a network or a busy machine.
 PASSING = (Status.MISSING, Status.CHANGED, Status.CRASHED, Status.TIMEOUT)

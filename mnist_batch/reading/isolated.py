@@ -212,6 +212,11 @@ class _Page(NamedTuple):
     stray: bool
     content: bytes | None
     shown: bytes | None = None
+    form: str | None = None
+    field: str | None = None
+    position: int | None = None
+    cell: dict[str, Any] | None = None
+    registration: dict[str, Any] | None = None
 
 
 def _unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> _Page:

@@ -27,7 +27,7 @@ def is_own_label(field: pa.Field) -> bool:
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
-VERSION = 2  # of the published tables; it grows when a column is added or changes its type
+VERSION = 3  # of the published tables; it grows when a column is added or changes its type
 # The first columns of every published table. They are not called run_date and run_id as the folders are: readers guess
 # the types of those, and pandas cannot read a column that is both a folder name and in the files.
 RUN = (
@@ -50,7 +50,28 @@ NORMALISATION = pa.struct(
     ]
 )
 
-KEY = ("source", "scan", "page")  # the columns that tell the rows of a run apart
+CELL = pa.struct(
+    [
+        _field("x", pa.int32(), "left edge of the cell, in pixels of the page, upright and with square pixels"),
+        _field("y", pa.int32(), "upper edge of the cell"),
+        _field("width", pa.int32(), "width of the cell"),
+        _field("height", pa.int32(), "height of the cell"),
+        _field(
+            "corners",
+            pa.list_(pa.field("element", pa.float32())),
+            "x and y of its four corners on the page, clockwise from the upper left of the form: eight numbers",
+        ),
+    ]
+)
+
+KEY = ("source", "scan", "page")  # the columns that tell the pages of a run apart; those of a form have cells
+# The columns of a cell of a form; null in the row of a scan or page that is none.
+OF_CELL = (
+    _field("form", TEXT, "the form that the page is of; null where no form was given or the page is of none"),
+    _field("field", TEXT, "the field of the form that the cell belongs to; null where the row is no cell"),
+    _field("position", pa.int16(), "the cell's place in its field, in writing order, from 0; null where it is no cell"),
+    _field("cell", CELL, "where the cell lies on the page; null where it is no cell, or lies off the page"),
+)
 
 MANIFEST = pa.schema(
     [
@@ -66,6 +87,27 @@ MANIFEST = pa.schema(
             "the labels of its pages, in their order, where they have their own; null: all have label",
         ),
     ]
+)
+
+# How a page was registered, as it travels with the rows of its cells; the columns of ``PAGES``.
+OF_PAGE = (
+    _field("form_page", pa.int16(), "the page of the form, from 0; null where the page is of none of the forms"),
+    _field("turn", pa.int16(), "by how many degrees clockwise the page lies turned: 0, 90, 180 or 270"),
+    _field("residual", pa.float32(), "pixels of the form's picture by which its points miss their places, in the mean"),
+    _field("printed", pa.float32(), "share of what is printed on the form that was found where it belongs, 0 to 1"),
+    _field("inliers", pa.int32(), "points of the page that agree on where the form lies"),
+    _field("method", pa.string(), "what the form was found by: marks or features"),
+    _field(
+        "matrix",
+        pa.list_(pa.field("element", pa.float64())),
+        "nine numbers, row by row: the homography from pixels of the form's picture to pixels of the page",
+    ),
+    _field("width", pa.int32(), "width of the page in pixels, upright and with square pixels"),
+    _field("height", pa.int32(), "height of the page in pixels"),
+    _field("seconds", pa.float32(), "time that reading the page took: decoding, registering, cutting, normalising"),
+)
+REGISTRATION = pa.struct(
+    [_field("status", pa.string(), "the verdict"), _field("reason", pa.string(), "why it is so"), *OF_PAGE]
 )
 
 # What travels between Preprocess and Classify: plain strings, since Ray may join blocks with different dictionaries.
@@ -85,6 +127,8 @@ PREPROCESSED = pa.schema(
         pa.field("others", pa.list_(pa.binary(IMAGE_BYTES)), nullable=False),  # less likely readings of the ink
         pa.field("normalisation", NORMALISATION),
         pa.field("stray", pa.bool_(), nullable=False),
+        *(pa.field(item.name, pa.string() if item.type == TEXT else item.type) for item in OF_CELL),
+        pa.field("registration", REGISTRATION),  # in the first row of a page that was compared with forms
     ]
 )
 
@@ -114,6 +158,64 @@ PREDICTIONS = pa.schema(
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
         _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null unless the run has --keep-images"),
+        *OF_CELL,
+    ]
+)
+
+# Two tables of runs with forms: a row for each field of each page that is of a form, and a row for each page.
+FIELDS = pa.schema(
+    [
+        _field("scan", pa.string(), "path of the file below its source, as in predictions", nullable=False),
+        _field("source", TEXT, "the root this scan was listed under", nullable=False),
+        _field("page", pa.int16(), "page of the scan, from 0", nullable=False),
+        _field("form", TEXT, "the form that the page is of", nullable=False),
+        _field("field", TEXT, "the field of the form", nullable=False),
+        _field("status", TEXT, "ok: there is a value; empty: nothing is written; else why there is none", False),
+        _field("reason", pa.string(), "why there is no value, or why it is never accepted; else null"),
+        _field("value", pa.string(), "the number, with its leading zeros; null where there is none"),
+        _field("digits", pa.int16(), "how many digits the value has; null where there is none"),
+        _field("confidence", pa.float32(), "how likely it is that the whole value is right; null where there is none"),
+        _field(
+            "decision",
+            TEXT,
+            "accept or review; what has no value, unless it may be empty and is, is always review; null: no rule",
+        ),
+        _field("check", TEXT, "passed or failed: the value's check digit; null where the field has none"),
+        _field(
+            "rules_failed",
+            pa.list_(pa.field("element", pa.string())),
+            "the rules across fields that the values break, as the form has them; empty where none is broken",
+        ),
+        _field("alternative", pa.string(), "the second most likely value that passes the checks; null where none is"),
+        _field("alternative_confidence", pa.float32(), "how likely it is that the alternative is right"),
+        _field("label", pa.string(), "the true number, where known; empty text where the field is empty"),
+    ]
+)
+
+PAGES = pa.schema(
+    [
+        _field("scan", pa.string(), "path of the file below its source, as in predictions", nullable=False),
+        _field("source", TEXT, "the root this scan was listed under", nullable=False),
+        _field("page", pa.int16(), "page of the scan, from 0", nullable=False),
+        _field(
+            "status",
+            TEXT,
+            "registered, or why not: not_registered, unknown_form, other_version, blank_page; or the status of a file "
+            "that could not be read",
+            nullable=False,
+        ),
+        _field("reason", pa.string(), "a sentence on the status; null where the page is registered"),
+        _field("form", TEXT, "the form that the page is of; null where it is of none of them"),
+        *OF_PAGE,
+        _field("cells", pa.int32(), "cells of the page: its rows of predictions that have a field", nullable=False),
+        _field("answered", pa.int32(), "of its cells, those with a digit", nullable=False),
+        _field("blank", pa.int32(), "of its cells, the blank ones", nullable=False),
+        _field("crossed", pa.int32(), "of its cells, those crossed through", nullable=False),
+        _field("refused", pa.int32(), "of its cells, those that hold no digit or several", nullable=False),
+        _field("unreadable", pa.int32(), "of its cells, those cut off or shifted", nullable=False),
+        _field("fields", pa.int32(), "fields of the page", nullable=False),
+        _field("fields_accepted", pa.int32(), "of its fields, those accepted; null: no rule"),
+        _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
     ]
 )
 
