@@ -8,7 +8,7 @@ from typing import Any
 from mnist_batch.errors import InputError
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
-from mnist_batch.reading.isolated import Limits
+from mnist_batch.reading.preprocessing import Limits
 from mnist_batch.runs import retrying
 from mnist_batch.runs.command import Command
 from mnist_batch.statuses import PASSING

@@ -28,7 +28,7 @@ from mnist_batch.pipeline.actors import Classify, Preprocess
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.pipeline.watching import Progress, watched
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.reports import report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, parts, publishing
@@ -173,7 +173,7 @@ def run_pipeline(
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     context.raise_original_map_exception = True  # an error of an actor reaches the driver as it is
-    limits = isolated.Limits(opened.limits.max_bytes, opened.limits.max_pixels, scan_timeout_seconds)
+    limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels, scan_timeout_seconds)
     whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
     # Ray Data's own num_gpus requires a batch size, and would cut and join shards for it.
     each = {"num_gpus": pools.gpus_per_classifier}

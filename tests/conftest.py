@@ -73,15 +73,15 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from mnist_batch import scoring
     from mnist_batch.models.answers import ModelSpec
     from mnist_batch.pipeline import actors
-    from mnist_batch.reading import isolated
+    from mnist_batch.reading import preprocessing
     from mnist_batch.schemas.facts import Opened, Receipt
 
     def in_process(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
-        limits = isolated.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
+        limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
         spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
         classify = actors.Classify(run, spec, opened.threshold, by_source=opened.by_source)
         for number in pending:
-            [receipt] = classify(isolated.preprocess(run.shard(number), number, limits)).to_pylist()
+            [receipt] = classify(preprocessing.preprocess(run.shard(number), number, limits)).to_pylist()
             yield Receipt(**receipt)
 
     monkeypatch.setattr(scoring, "run_pipeline", in_process)
@@ -94,17 +94,17 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Scans of these names, while they are in the set, are on a disk that cannot be read; together with without_ray."""
-    from mnist_batch.reading import isolated
+    from mnist_batch.reading import preprocessing
 
     names: set[str] = set()
-    read = isolated.images.read_scan
+    read = preprocessing.images.read_scan
 
     def read_scan(source: str, path: bytes, *rest: Any) -> bytes:
         if Path(os.fsdecode(path)).name in names:
-            raise isolated.images.Unreadable("missing", "[Errno 5] Input/output error")
+            raise preprocessing.images.Unreadable("missing", "[Errno 5] Input/output error")
         return read(source, path, *rest)
 
-    monkeypatch.setattr(isolated.images, "read_scan", read_scan)
+    monkeypatch.setattr(preprocessing.images, "read_scan", read_scan)
     return names
 
 

@@ -197,11 +197,11 @@ import sys
 from dataclasses import replace
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.runs.run import Run
 run = Run(sys.argv[1], "night", sys.argv[2]).begin_attempt()
 print("begun", flush=True)
-actors.Classify(run, ModelSpec(sys.argv[3]))(isolated.preprocess(run.shard(2), 2))
+actors.Classify(run, ModelSpec(sys.argv[3]))(preprocessing.preprocess(run.shard(2), 2))
 """
 
 

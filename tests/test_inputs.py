@@ -17,7 +17,7 @@ from PIL import Image
 
 from mnist_batch import scoring, statuses
 from mnist_batch.intake import listing
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images
 from tests.support import ROOT
 from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
 from tests.support.ruler import picture_of, write_scan
@@ -190,7 +190,7 @@ def test_nothing_outside_the_source_is_opened(strange: Path, tmp_path: Path, mon
         return descriptor
 
     monkeypatch.setattr(os, "open", watched)
-    rows = isolated.preprocess(both).to_pylist()
+    rows = preprocessing.preprocess(both).to_pylist()
     assert opened_files
     assert [path for path in opened_files if not path.startswith(str(strange))] == []
     [late] = [row for row in rows if row["scan"] == "late/1.png"]
@@ -208,7 +208,7 @@ def test_a_folder_that_may_not_be_listed_is_a_row(tmp_path: Path, monkeypatch: p
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", guarded)  # root may list it, whatever its mode
-    rows = isolated.preprocess(listing.list_scans([str(tmp_path / "in")])).to_pylist()
+    rows = preprocessing.preprocess(listing.list_scans([str(tmp_path / "in")])).to_pylist()
     assert [(row["scan"], row["status"]) for row in rows] == [("a.png", "ok"), ("closed/", "not_a_file")]
 
 
@@ -224,7 +224,7 @@ def test_a_disk_that_cannot_read_a_scan_costs_that_row(tmp_path: Path, monkeypat
 
     manifest = listing.list_scans([str(tmp_path)])
     monkeypatch.setattr(os, "fstat", failing)
-    rows = isolated.preprocess(manifest)
+    rows = preprocessing.preprocess(manifest)
     assert rows["status"].to_pylist() == ["ok", "missing", "ok"]
     assert rows["reason"][1].as_py() == "could not be read: Input/output error"
 
@@ -242,5 +242,5 @@ def test_no_format_decodes_a_page_above_the_limit(kind: str) -> None:
 
 def test_a_picture_that_is_right_is_read_right(tmp_path: Path) -> None:
     write_scan(tmp_path / "7.png", 7)
-    [row] = isolated.preprocess(listing.list_scans([str(tmp_path)])).to_pylist()
+    [row] = preprocessing.preprocess(listing.list_scans([str(tmp_path)])).to_pylist()
     assert row["picture"] == picture_of(7).tobytes()

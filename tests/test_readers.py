@@ -28,7 +28,7 @@ from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
 from mnist_batch.models.answers import Model
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.reports import counting
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import publishing, series
@@ -71,7 +71,7 @@ def publish(out: Path, run_id: str, night: datetime.date) -> Run:
     frozen(run, scans.cut(attach_labels(listing.list_scans([str(source)]), parse_labels("parent")), 3))
     receipts = []
     for shard in range(2):
-        rows = answers.answer(isolated.preprocess(run.shard(shard), shard), Model(three, "feedbeef"))
+        rows = answers.answer(preprocessing.preprocess(run.shard(shard), shard), Model(three, "feedbeef"))
         receipts.append(write_part(run, rows))
         gathered.add(rows)
     of_report = {

@@ -10,7 +10,7 @@ import pyarrow as pa
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError
 from mnist_batch.models.answers import Model, ModelSpec, answer
-from mnist_batch.reading import isolated
+from mnist_batch.reading import isolated, preprocessing
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
@@ -25,7 +25,7 @@ class Preprocess:
     Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last.
     """
 
-    def __init__(self, run: Run, limits: isolated.Limits | None = None) -> None:
+    def __init__(self, run: Run, limits: preprocessing.Limits | None = None) -> None:
         self.run = run
         self.pool = ThreadPoolExecutor(READERS)
         self.idle: LifoQueue[isolated.Reader] = (
@@ -50,7 +50,7 @@ class Preprocess:
                     note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
                     beat=lambda row: self.run.beat(shard, first + row),
                 )
-                return isolated.shifted(pages, first)
+                return preprocessing.shifted(pages, first)
             finally:
                 self.idle.put(reader)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
 from mnist_batch.pipeline.pools import Pools
-from mnist_batch.reading import isolated
+from mnist_batch.reading import isolated, preprocessing
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Settings:
         0.05, "publish nothing if more than this share of the rows could not be read", metavar="SHARE"
     )
     scan_timeout_seconds: float = described(
-        isolated.Limits.scan_timeout_seconds,
+        preprocessing.Limits.scan_timeout_seconds,
         f"seconds to read and decode it, which is tried {isolated.TRIES} times",
         metavar="SECONDS",
     )
@@ -34,7 +34,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"--max-unreadable is {self.max_unreadable}; it has to be a share, from 0 to 1")
-        isolated.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
+        preprocessing.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
         needed = isolated.TRIES * self.scan_timeout_seconds
         if not needed < self.no_progress_timeout_seconds < 2**31:
             raise InputError(

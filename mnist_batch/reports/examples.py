@@ -87,7 +87,7 @@ def as_png(picture: bytes | None) -> bytes | None:
     return images.encode(np.frombuffer(picture, np.uint8).reshape(normalising.SIDE, normalising.SIDE))
 
 
-def read_again(rows: pa.Table, limits: isolated.Limits) -> pa.Table:
+def read_again(rows: pa.Table, limits: preprocessing.Limits) -> pa.Table:
     """Read the scans of the examples without a picture again, if they still are what was scored, and add pictures."""
     lacking = rows.filter(rows["picture"].is_null())
     try:
@@ -103,7 +103,7 @@ def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in (*tables.KEY, "content"))
 
 
-def pages_again(rows: pa.Table, limits: isolated.Limits, shown_side: int = 0) -> Iterator[dict[str, Any]]:
+def pages_again(rows: pa.Table, limits: preprocessing.Limits, shown_side: int = 0) -> Iterator[dict[str, Any]]:
     """Read the scans of these rows again, and yield the page of each row whose scan still is what was scored.
 
     They are read as a run reads them, in a process of its own and within the limits of that run. Raises InputError or

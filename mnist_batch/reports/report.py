@@ -9,7 +9,7 @@ import pyarrow as pa
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.reports import counting, examples, plots, sample_error, sampling
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
@@ -35,7 +35,7 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
     }
     pictures = _pictures(counts, staged, published)
     doubtful = shown.doubtful if totals.accepted is None else shown.review
-    limits = isolated.Limits(published.limits.max_bytes, published.limits.max_pixels)
+    limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
     seen = examples.read_again(pa.concat_tables([shown.mistakes, doubtful, shown.refused]), limits)
     page = plots.page(
         out=run.out,

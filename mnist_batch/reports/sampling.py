@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scans, user_tables
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.reports import examples, plots
 from mnist_batch.runs import parts, publishing
 from mnist_batch.runs.run import Run, digest
@@ -115,7 +115,7 @@ def stage(run: Run, published: Published, sample: Sample) -> tuple[File, ...]:
     The scans are read again within the limits of the run; where one is gone or has changed, the page says so. Raises
     InputError or StorageError if a store does not answer.
     """
-    limits = isolated.Limits(published.limits.max_bytes, published.limits.max_pixels)
+    limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
     pages = {
         examples.key_of(page): (page["shown"], examples.as_png(page["picture"]))
         for page in examples.pages_again(sample.rows, limits, SIDE)

@@ -15,7 +15,7 @@ from mnist_batch.intake.labels import LabelFile, Labels, attach_labels, parse_la
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.runs import series
 from mnist_batch.schemas.facts import LimitFacts, ModelFacts
 from mnist_batch.schemas.likeness_facts import Profile
@@ -97,7 +97,7 @@ class Command:
         left_out=f"{scans.SHARD_SIZE} (more above {scans.SHARD_SIZE * scans.MAX_SHARDS:,} scans)",
         metavar="N",
     )
-    limits: isolated.Limits = field(default_factory=isolated.Limits)
+    limits: preprocessing.Limits = field(default_factory=preprocessing.Limits)
 
     def __post_init__(self) -> None:
         if self.sources and self.manifest is not None:

@@ -13,7 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import with_page_labels
 from mnist_batch.pixels import normalising
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.runs import parts, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
@@ -137,7 +137,7 @@ def command(
         target_error=facts.target_error,
         trust_anyway=facts.trust_anyway,
         shard_size=shard_size,
-        limits=isolated.Limits(**limits),
+        limits=preprocessing.Limits(**limits),
         keep_images=facts.keep_images,
         run_date=run.run_date,
         run_id=run_id,

@@ -18,7 +18,7 @@ from mnist_batch.learning import recipe
 from mnist_batch.models import ladder
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
-from mnist_batch.reading.isolated import Limits
+from mnist_batch.reading.preprocessing import Limits
 from mnist_batch.runs.command import Command
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

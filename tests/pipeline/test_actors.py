@@ -73,7 +73,7 @@ def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypa
     assert sorted(run.fatal(0)) == poison
     assert [row for row, status in enumerate(rows["status"].to_pylist()) if status == "crashed"] == poison
     others = [row for row in range(30) if row not in poison]
-    assert rows.take(others).equals(isolated.preprocess(manifest).take(others))
+    assert rows.take(others).equals(preprocessing.preprocess(manifest).take(others))
     for row in poison:
         (tmp_path / f"points/read {row:03}.png").unlink()
     assert actor(shard).equals(rows)  # as they are noted, they are not read again
@@ -86,7 +86,7 @@ def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -
         cell[20:90, left : left + 30] = 40
         (tmp_path / f"{name}.png").write_bytes(images.encode(cell))
     sure = np.eye(10, dtype=np.float32)[[1, 1]]
-    rows = answers.answer(isolated.preprocess(listed(tmp_path)), Model(lambda _: sure, "m"), threshold=0.5)
+    rows = answers.answer(preprocessing.preprocess(listed(tmp_path)), Model(lambda _: sure, "m"), threshold=0.5)
     assert rows["confidence"].to_pylist() == [1.0, 1.0]
     assert dict(zip(rows["scan"].to_pylist(), rows["decision"].to_pylist(), strict=True)) == {
         "neighbour.png": "review",
@@ -102,7 +102,7 @@ def test_a_page_that_reads_in_two_ways_is_answered_and_for_review(tmp_path: Path
     plain[20:90, 40:70] = 40
     for name, page in (("a", seven), ("b", plain)):
         (tmp_path / f"{name}.png").write_bytes(images.encode(page))
-    pages = isolated.preprocess(listed(tmp_path))
+    pages = preprocessing.preprocess(listed(tmp_path))
     assert [len(others) for others in pages["others"].to_pylist()] == [1, 0]
     with closing(isolated.Reader()) as reader:
         assert reader.read(listed(tmp_path)).equals(pages)
@@ -120,7 +120,7 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
     (tmp_path / "3/c.png").write_bytes(b"")
     manifest = attach_labels(listed(tmp_path), parse_labels("parent"))
     model = bundle.open_bundle(ruler)
-    rows = actors.Classify(RUN, ModelSpec(ruler)).answered(isolated.preprocess(manifest))
+    rows = actors.Classify(RUN, ModelSpec(ruler)).answered(preprocessing.preprocess(manifest))
     assert rows.column_names == ["shard", *(name for name in rows.column_names if name != "shard")]
     assert set(tables.PREDICTIONS.names) < set(rows.column_names)
     assert "picture" not in rows.column_names
@@ -138,7 +138,7 @@ def test_classify_answers_what_the_model_says_and_keeps_the_rest_of_the_row(tmp_
 def test_why_an_answer_is_never_accepted_is_its_reason_with_a_rule_and_without(tmp_path: Path) -> None:
     for number in range(4):
         write_scan(tmp_path / f"in/{number}.png", 7)
-    pages = isolated.preprocess(listed(tmp_path / "in"))
+    pages = preprocessing.preprocess(listed(tmp_path / "in"))
     at = pages.schema.get_field_index("stray")
     pages = pages.set_column(at, pages.schema.field(at), pa.array([False, True, False, False]))
     outputs = np.zeros((4, 12), np.float32)
@@ -156,7 +156,7 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
     for number, confidence in enumerate((0.5, 0.7, 0.9)):
         write_scan(tmp_path / "in" / f"{number}.png", 7, confidence)
     (tmp_path / "in/3.png").write_bytes(b"")
-    pages = isolated.preprocess(listed(tmp_path / "in"))
+    pages = preprocessing.preprocess(listed(tmp_path / "in"))
     rows = actors.Classify(RUN, ModelSpec(ruler)).answered(pages)
     middle = rows["confidence"][1].as_py()
     assert rows["decision"].to_pylist() == [None, None, None, "review"]
@@ -175,7 +175,7 @@ def test_sure_answers_are_accepted_and_the_rest_is_for_review(tmp_path: Path, ru
 def test_confidence_has_the_temperature_of_the_bundle(tmp_path: Path, ruler: str) -> None:
     write_scan(tmp_path / "in/a.png", 7, confidence=0.9)
     warm = calibrated(ruler, tmp_path / "warm", temperature=2.0)
-    pages = isolated.preprocess(listed(tmp_path / "in"))
+    pages = preprocessing.preprocess(listed(tmp_path / "in"))
     cold, tempered = (
         actors.Classify(RUN, ModelSpec(model)).answered(pages)["confidence"][0].as_py() for model in (ruler, warm)
     )
@@ -191,7 +191,7 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
         tmp_path / "in/c.tif", save_all=True, append_images=[Image.fromarray(np.zeros((40, 30), np.uint8))]
     )
     (tmp_path / "in/d.png").write_bytes(b"")
-    seen = isolated.preprocess(listed(tmp_path / "in"))
+    seen = preprocessing.preprocess(listed(tmp_path / "in"))
     rows = actors.Classify(RUN, ModelSpec(ruler), keep_images=True).answered(seen)
     assert rows["status"].to_pylist() == ["ok", "ok", "ok", "blank", "empty"]
     for row in rows.to_pylist():
@@ -216,7 +216,7 @@ def test_every_row_that_is_read_tells_what_was_done_to_its_page(tmp_path: Path, 
 def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: str) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     actor = actors.Classify(RUN, ModelSpec(ruler))
-    rows = actor.answered(isolated.preprocess(listed(tmp_path)))
+    rows = actor.answered(preprocessing.preprocess(listed(tmp_path)))
     assert rows.select(["digit", "confidence", "probabilities"]).to_pylist() == [
         {"digit": None, "confidence": None, "probabilities": None}
     ]
@@ -226,7 +226,7 @@ def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, 
     write_scan(tmp_path / "a.png", 1)
     actor = actors.Classify(RUN, ModelSpec(ruler, "another digest"))
     with pytest.raises(InputError, match="changed while the run was starting"):
-        actor(isolated.preprocess(listed(tmp_path)))
+        actor(preprocessing.preprocess(listed(tmp_path)))
 
 
 def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
     outputs = np.full((4, 12), 0.001, np.float32)
     outputs[[0, 1, 2, 3], [3, 10, 11, 7]] = 0.9
     outputs[3, 10] = 0.6  # surer of a 7 than that it is no digit, but not sure enough to accept it
-    rows = answers.answer(isolated.preprocess(listed(tmp_path)), Model(lambda _: outputs, "m"), threshold=0.5)
+    rows = answers.answer(preprocessing.preprocess(listed(tmp_path)), Model(lambda _: outputs, "m"), threshold=0.5)
     assert rows["status"].to_pylist() == ["ok", "not_a_digit", "several", "ok"]
     assert rows["digit"].to_pylist() == [3, None, None, 7]
     assert rows["decision"].to_pylist() == ["accept", "review", "review", "review"]

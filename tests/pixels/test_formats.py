@@ -10,7 +10,7 @@ import pytest
 
 from mnist_batch.intake import listing
 from mnist_batch.pixels import normalising
-from mnist_batch.reading import isolated
+from mnist_batch.reading import isolated, preprocessing
 from tests.support import formats
 from tests.support.formats import drawing, tiff_pages
 from tests.support.formats.drawing import Kind, Row
@@ -33,7 +33,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
 @pytest.fixture(scope="module")
 def read(scans: pa.Table) -> Rows:
     """The rows of every file, read in this process."""
-    return by_scan(isolated.preprocess(scans))
+    return by_scan(preprocessing.preprocess(scans))
 
 
 def file_name(kind: str) -> str:

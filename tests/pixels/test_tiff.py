@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from mnist_batch.intake import listing
 from mnist_batch.pixels import tiff, tiff_pages
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images
 from tests.support.pictures import drawing, encoded
 from tests.support.ruler import picture_of
 
@@ -290,7 +290,7 @@ def test_a_page_that_cannot_be_read_is_a_row_and_its_neighbours_are_read(tmp_pat
     assert np.array_equal(third, INK)
     assert str(fourth).startswith("undecodable: page 4: a TIFF with 32-bit floating-point samples")
     (tmp_path / "mixed.tif").write_bytes(MIXED)
-    rows = isolated.preprocess(listing.list_scans([str(tmp_path)]))
+    rows = preprocessing.preprocess(listing.list_scans([str(tmp_path)]))
     assert rows["page"].to_pylist() == [0, 1, 2, 3]
     assert rows["status"].to_pylist() == ["ok", "undecodable", "ok", "undecodable"]
     assert len(set(rows["content"].to_pylist())) == 1

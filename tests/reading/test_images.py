@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mnist_batch.intake import listing
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images
 from tests.support import ROOT
 from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, drawing, encoded, heic, png_header
 from tests.support.ruler import write_scan
@@ -441,5 +441,7 @@ except error as refused:
 def test_reading_in_the_same_process_keeps_the_limit_on_pixels(tmp_path: Path) -> None:
     write_scan(tmp_path / "a.png", 3)
     manifest = listing.list_scans([str(tmp_path)])
-    assert isolated.preprocess(manifest)["status"].to_pylist() == ["ok"]
-    assert isolated.preprocess(manifest, limits=isolated.Limits(max_pixels=10))["status"].to_pylist() == ["too_large"]
+    assert preprocessing.preprocess(manifest)["status"].to_pylist() == ["ok"]
+    assert preprocessing.preprocess(manifest, limits=preprocessing.Limits(max_pixels=10))["status"].to_pylist() == [
+        "too_large"
+    ]

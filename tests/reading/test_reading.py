@@ -41,7 +41,7 @@ def test_the_process_reads_what_this_one_would(tmp_path: Path, reader: isolated.
     (tmp_path / "in/1/broken.png").write_bytes(b"x")
     manifest = attach_labels(listed(tmp_path / "in"), parse_labels("parent"))
     rows = reader.read(manifest, shard=7)
-    assert rows.equals(isolated.preprocess(manifest, shard=7))
+    assert rows.equals(preprocessing.preprocess(manifest, shard=7))
     assert len(rows) == 601
 
 
@@ -84,7 +84,7 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
 def test_a_scan_without_end_is_ended_by_its_limit(tmp_path: Path, reader: isolated.Reader) -> None:
     write_scan(tmp_path / "in/only.png", 1)  # alone: a limit this short may end any scan on a machine that stands still
     (tmp_path / "points/read only.png").write_text("loop always")
-    reader.limits = isolated.Limits(scan_timeout_seconds=0.25)
+    reader.limits = preprocessing.Limits(scan_timeout_seconds=0.25)
     [row] = reader.read(listed(tmp_path / "in")).to_pylist()
     assert (row["status"], row["reason"]) == ("timeout", "not read and decoded in 0.25 seconds, three times")
 
@@ -96,7 +96,7 @@ def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: isolated.
     (tmp_path / "points/read 2.png").write_text("kill")
     rows = reader.read(manifest)
     assert not (tmp_path / "points/read 2.png").exists()
-    assert rows.equals(isolated.preprocess(manifest))
+    assert rows.equals(preprocessing.preprocess(manifest))
 
 
 def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
     finally:
         reader.close()
     assert beats == [0, 1, 2, 3, 4]
-    assert rows.equals(isolated.preprocess(listed(tmp_path)))
+    assert rows.equals(preprocessing.preprocess(listed(tmp_path)))
 
 
 def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path, reader: isolated.Reader) -> None:
@@ -122,7 +122,9 @@ def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path,
     write_scan(tmp_path / "in/4.png", 4)
     reader.shown_side = 100
     rows = reader.read(listed(tmp_path / "in"), fatal={3: (Status.CRASHED, "as before")})
-    assert rows.drop_columns(["shown"]).slice(0, 3).equals(isolated.preprocess(listed(tmp_path / "in").slice(0, 3)))
+    assert (
+        rows.drop_columns(["shown"]).slice(0, 3).equals(preprocessing.preprocess(listed(tmp_path / "in").slice(0, 3)))
+    )
     reduced, small, blank, killed = rows["shown"].to_pylist()
     [page] = images.decode(reduced)
     assert page.shape == (100, 30)
@@ -153,15 +155,15 @@ def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: P
         with pytest.raises(StorageError, match="No space left"):
             reader.read(listed(tmp_path), beat=full_disk)
         last = listed(tmp_path).slice(4)
-        assert reader.read(last).equals(isolated.preprocess(last))
+        assert reader.read(last).equals(preprocessing.preprocess(last))
     finally:
         reader.close()
 
 
 def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3 * isolated.READ_AHEAD):
+    for number in range(3 * preprocessing.READ_AHEAD):
         write_scan(tmp_path / f"{number:03}.png", number % 10)
-    together = threading.Barrier(isolated.READ_AHEAD)  # each read waits until so many are on their way
+    together = threading.Barrier(preprocessing.READ_AHEAD)  # each read waits until so many are on their way
     read_scan = images.read_scan
 
     def slow(*scan: Any) -> bytes:
@@ -169,16 +171,16 @@ def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monk
         return read_scan(*scan)
 
     remote, local = (listing.list_scans([f"{scheme}{tmp_path}"]) for scheme in ("fsspec+file://", ""))
-    expected = isolated.preprocess(local)
+    expected = preprocessing.preprocess(local)
     monkeypatch.setattr(images, "read_scan", slow)
-    found = isolated.preprocess(remote)
+    found = preprocessing.preprocess(remote)
     assert found.drop_columns(["source"]).equals(expected.drop_columns(["source"]))
 
 
 def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
     write_scan(tmp_path / "in/a.png", 1)
     Image.new("L", (101, 100)).save(tmp_path / "in/b.png")
-    small = isolated.Reader(isolated.Limits(max_pixels=10_000, max_bytes=2_000))
+    small = isolated.Reader(preprocessing.Limits(max_pixels=10_000, max_bytes=2_000))
     (tmp_path / "in/c.png").write_bytes(b"\x89PNG" + bytes(2_000))
     try:
         rows = small.read(listed(tmp_path / "in")).to_pylist()
@@ -192,7 +194,7 @@ def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 2**64])
 def test_a_limit_is_above_0_and_a_number(name: str, value: float) -> None:
     with pytest.raises(InputError, match="it has to be above 0 and below"):
-        isolated.Limits(**{name: value})
+        preprocessing.Limits(**{name: value})
 
 
 def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
@@ -213,7 +215,7 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
                 poison.unlink(missing_ok=True)  # it was something else that killed the process
 
     monkeypatch.setattr(reader, "_ask", unlucky)
-    assert reader.read(manifest).equals(isolated.preprocess(manifest))
+    assert reader.read(manifest).equals(preprocessing.preprocess(manifest))
 
 
 def test_a_reader_that_cannot_start_is_no_fault_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,10 +236,10 @@ def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: is
 def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         write_scan(tmp_path / f"{number}.png", number)
-    pages = isolated.images.pages
+    pages = preprocessing.images.pages
     odd = (tmp_path / "1.png").read_bytes()
-    monkeypatch.setattr(isolated.images, "pages", lambda data, most: 1 / 0 if data == odd else pages(data, most))
-    rows = isolated.preprocess(listed(tmp_path))
+    monkeypatch.setattr(preprocessing.images, "pages", lambda data, most: 1 / 0 if data == odd else pages(data, most))
+    rows = preprocessing.preprocess(listed(tmp_path))
     assert rows["status"].to_pylist() == ["ok", "crashed", "ok"]
     assert rows["reason"][1].as_py() == "ZeroDivisionError: division by zero"
 
@@ -245,10 +247,10 @@ def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkey
 def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_path: Path) -> None:
     for number, digit in enumerate([3, 1, 4, 1, 5]):
         write_scan(tmp_path / f"{number}.png", digit)
-    clean = isolated.preprocess(listed(tmp_path))
+    clean = preprocessing.preprocess(listed(tmp_path))
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "3.png").write_bytes(b"not an image at all")
-    rows = isolated.preprocess(listed(tmp_path), shard=7)
+    rows = preprocessing.preprocess(listed(tmp_path), shard=7)
     assert rows.schema.equals(tables.PREPROCESSED)
     assert rows["shard"].to_pylist() == [7] * 5
     assert rows["scan"].to_pylist() == [f"{number}.png" for number in range(5)]
@@ -266,7 +268,7 @@ def test_a_scan_that_vanished_or_changed_since_it_was_listed_says_so(tmp_path: P
     (tmp_path / "0.png").unlink()
     os.utime(tmp_path / "1.png", ns=(1, 1))
     (tmp_path / "2.png").write_bytes(b"longer than it was")
-    rows = isolated.preprocess(manifest)
+    rows = preprocessing.preprocess(manifest)
     assert rows["status"].to_pylist() == ["missing", "changed", "changed", "ok"]
     assert "modification time was" in rows["reason"][1].as_py()
     assert "size was" in rows["reason"][2].as_py()
@@ -276,7 +278,7 @@ def test_every_page_of_a_tiff_is_a_row_with_its_number(tmp_path: Path) -> None:
     first, *others = [Image.fromarray(picture_of(digit)) for digit in (2, 7, 1)]
     first.save(tmp_path / "form.tif", save_all=True, append_images=others)
     write_scan(tmp_path / "x.png", 9)
-    rows = isolated.preprocess(listed(tmp_path))
+    rows = preprocessing.preprocess(listed(tmp_path))
     assert list(zip(rows["scan"].to_pylist(), rows["page"].to_pylist(), strict=True)) == [
         ("form.tif", 0),
         ("form.tif", 1),

@@ -14,7 +14,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.reports import report
 from mnist_batch.runs import opening, parts, series, verifying
 from mnist_batch.runs.command import Command
@@ -35,7 +35,7 @@ def published(folder: Path, model: str, **options: Any) -> Run:
     with opening.open_run(asked) as run:
         classify = actors.Classify(run, ModelSpec(model))
         for shard in range(3):
-            write_part(run, classify.answered(isolated.preprocess(run.shard(shard), shard)))
+            write_part(run, classify.answered(preprocessing.preprocess(run.shard(shard), shard)))
         scoring.score(run)
         return run
 

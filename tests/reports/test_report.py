@@ -14,7 +14,7 @@ from jobs import score
 from mnist_batch.intake import listing
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images
 from mnist_batch.reports import examples, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs.run import Run
@@ -94,14 +94,16 @@ def test_a_report_made_again_reads_the_scans_within_the_limits_of_the_run(ruler:
         scan.truncate(images.MAX_BYTES + 1)
     os.rename(write_scan(folder / "plain.png", 3), os.fsencode(folder) + b"/latin-\xe9.png")
     write_scan(folder / "changed.png", 3)
-    rows = isolated.preprocess(listing.list_scans([str(folder)]), limits=isolated.Limits(2 * images.MAX_BYTES))
+    rows = preprocessing.preprocess(
+        listing.list_scans([str(folder)]), limits=preprocessing.Limits(2 * images.MAX_BYTES)
+    )
     kept = examples.Examples()
     kept.add(actors.Classify(Run(out, "a", "2026-11-21"), ModelSpec(ruler)).answered(rows))
     write_scan(folder / "changed.png", 4)
     assert kept.doubtful["picture"].null_count == 3
-    seen = examples.read_again(kept.doubtful, isolated.Limits(2 * images.MAX_BYTES))
+    seen = examples.read_again(kept.doubtful, preprocessing.Limits(2 * images.MAX_BYTES))
     pictures = {row["scan"]: row["picture"] for row in seen.to_pylist()}
     assert pictures.pop("changed.png") is None
     assert pictures == dict.fromkeys(["large.png", "latin-\\xe9.png"], images.encode(picture_of(3)))
-    small = examples.read_again(kept.doubtful, isolated.Limits())
+    small = examples.read_again(kept.doubtful, preprocessing.Limits())
     assert small["picture"].null_count == 2  # above the limit of bytes

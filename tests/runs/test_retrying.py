@@ -19,7 +19,7 @@ from jobs import list as list_job
 from jobs import score, verify
 from mnist_batch import scoring
 from mnist_batch.models import bundle
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images
 from mnist_batch.runs import series
 from tests.support import ROOT
 from tests.support.ruler import picture_of, write_scan
@@ -142,7 +142,7 @@ def test_a_name_that_is_not_utf_8_is_found_again(
         raise images.Unreadable("timeout", "too slow")
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolated.images, "read_scan", slow)
+        patch.setattr(preprocessing.images, "read_scan", slow)
         assert ran(capsys, score, tmp_path / "in", "--model", ruler, *out, "--run-id", "night")[0] == 0
     assert ran(capsys, score, "--retry", "night", *out)[0] == 0
     found = [

@@ -14,7 +14,7 @@ from mnist_batch.errors import BooksError, Locked
 from mnist_batch.intake import listing, scans
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
-from mnist_batch.reading import isolated
+from mnist_batch.reading import preprocessing
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts, publishing, verifying
 from mnist_batch.runs.run import Run
@@ -41,7 +41,7 @@ def audited(run: Run) -> list[Receipt]:
 
 
 def answered(run: Run, ruler: str, shard: int) -> pa.Table:
-    rows = isolated.preprocess(run.shard(shard), shard)
+    rows = preprocessing.preprocess(run.shard(shard), shard)
     return actors.Classify(run, ModelSpec(ruler)).answered(rows)
 
 

@@ -22,7 +22,7 @@ from mnist_batch.learning.recipe import Data
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.pixels import decoding
-from mnist_batch.reading import isolated
+from mnist_batch.reading import isolated, preprocessing
 from mnist_batch.runs import discarding, opening, publishing, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run, parquet
@@ -170,7 +170,7 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     assert store.seen == [f"PUT /{store.bucket}/out/_staging/night/beats/0-1"]
     classify = actors.Classify(run, ModelSpec(ruler))
     for shard in range(3):
-        classify(isolated.preprocess(run.shard(shard), shard))
+        classify(preprocessing.preprocess(run.shard(shard), shard))
     assert run.opened
     files = publishing.files_of(run, auditing.audit(run, run.opened)[0])
     publishing.publish(run)
@@ -186,7 +186,7 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
 
 
 def test_many_scans_are_read_ahead_within_the_readers_memory(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
-    manifest = listing.list_scans([put_scans(store, 2 * isolated.READ_AHEAD)])
+    manifest = listing.list_scans([put_scans(store, 2 * preprocessing.READ_AHEAD)])
     reader = isolated.Reader()
     try:
         rows = reader.read(manifest)
@@ -205,19 +205,21 @@ def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, mon
     most = max(manifest["size"].to_pylist())
     monkeypatch.setattr(isolated, "AHEAD_BYTES", 2 * most)
     asked: list[bytes] = []
-    read_scan = isolated.images.read_scan
+    read_scan = preprocessing.images.read_scan
     monkeypatch.setattr(
-        isolated.images, "read_scan", lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest)
+        preprocessing.images,
+        "read_scan",
+        lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest),
     )
     ahead: list[int] = []
-    rows = isolated.preprocess(manifest, next_scan=lambda row: ahead.append(len(asked) - row))
+    rows = preprocessing.preprocess(manifest, next_scan=lambda row: ahead.append(len(asked) - row))
     assert rows["status"].to_pylist() == ["ok"] * 6
     assert max(ahead) <= 4
 
 
 def test_waiting_for_a_store_is_no_time_of_a_scans(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
     manifest = listing.list_scans([put_scans(store, 3)])
-    reader = isolated.Reader(isolated.Limits(scan_timeout_seconds=3))
+    reader = isolated.Reader(preprocessing.Limits(scan_timeout_seconds=3))
     try:
         assert reader.read(manifest)["status"].to_pylist() == ["ok"] * 3
         store.delay_seconds = 1.6  # of each of two requests
@@ -232,11 +234,11 @@ def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, mo
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     store.fault = lambda method, path: 503 if method == "GET" and "0002.png" in path else None
     with pytest.raises(StorageError, match=r"0002\.png: the store kept failing"):
-        isolated.preprocess(manifest)
+        preprocessing.preprocess(manifest)
     store.fault = lambda method, path: 403 if method == "HEAD" and "0002.png" in path else None
     store.send("DELETE", f"/{store.bucket}/scans/0/0000.png")
     store.send("PUT", f"/{store.bucket}/scans/1/0001.png", b"longer than it was")
-    rows = isolated.preprocess(manifest)
+    rows = preprocessing.preprocess(manifest)
     assert rows["status"].to_pylist() == ["missing", "changed", "missing", "ok"]
     assert rows["reason"][0].as_py() == "No such file or directory"
     assert "the store does not allow this access" in rows["reason"][2].as_py()
@@ -396,7 +398,7 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
 
     def overtaken(run: Run, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
         classify = actors.Classify(run, ModelSpec(ruler, opened.model.digest))
-        rows = isolated.preprocess(run.shard(0), 0)
+        rows = preprocessing.preprocess(run.shard(0), 0)
         other = Run(run.out, run.run_id, run.run_date).begin_attempt()
         if cleared:
             other.clear_staging()

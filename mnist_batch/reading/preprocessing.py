@@ -1,0 +1,201 @@
+"""From listed scans to the pictures that the model sees: one row per page. No Ray in here.
+
+scan -> bytes -> pages -> readings of the ink of each -> pictures
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mnist_batch import failpoints
+from mnist_batch.described import described, flag
+from mnist_batch.errors import InputError, JobError
+from mnist_batch.pixels import normalising
+from mnist_batch.reading import images
+from mnist_batch.schemas import tables
+from mnist_batch.statuses import MEANINGS, Status
+from mnist_batch.store import locations
+
+READ_AHEAD = 32  # requests in flight: a remote store is slow to answer each, but answers many at once
+AHEAD_BYTES = 256 * 1024**2  # a part of ``isolated.MEMORY_BYTES``, most of which is for decoding
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits for one scan: bytes of its file, pixels of a page, seconds to read and decode it.
+
+    Raises InputError for a value that is not above 0 and below 2**31.
+    """
+
+    max_bytes: int = described(images.MAX_BYTES, "bytes of its file", metavar="N")
+    max_pixels: int = described(images.MAX_PIXELS, "pixels of a page", metavar="N")
+    scan_timeout_seconds: float = 20
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 < value < 2**31:
+                raise InputError(f"{flag(name)} is {value}; it has to be above 0 and below {2**31:,}")
+
+
+class Page(NamedTuple):
+    """A page that was read: columns of ``tables.PREPROCESSED``, and ``shown``. ``row`` is that of its scan."""
+
+    row: int
+    page: int
+    status: Status
+    reason: str | None
+    picture: bytes
+    others: list[bytes]
+    normalisation: dict[str, Any] | None
+    stray: bool
+    content: bytes | None
+    shown: bytes | None = None
+    form: str | None = None
+    field: str | None = None
+    position: int | None = None
+    cell: dict[str, Any] | None = None
+    registration: dict[str, Any] | None = None
+
+
+def unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> Page:
+    return Page(row, page, status, reason, bytes(tables.IMAGE_BYTES), [], None, False, content)
+
+
+def preprocess(
+    manifest: pa.Table,
+    shard: int = 0,
+    limits: Limits | None = None,
+    next_scan: Callable[[int], object] = lambda _: None,
+    waiting: Callable[[], object] = lambda: None,
+    shown_side: int = 0,
+) -> pa.Table:
+    """Read, decode and normalise every scan of a manifest in this process, with the result of ``Reader.read``.
+
+    A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is called with
+    the row of each scan before it is read, or, at a store, once its bytes have arrived. ``waiting`` is called before
+    the process waits for these bytes. Raises InputError or StorageError if a store does not answer.
+    """
+    limits = limits or Limits()
+    pages: list[Page] = []
+    listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
+    for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes, waiting)):
+        next_scan(row)
+        content = None
+        try:
+            failpoints.reach("read", path)
+            data = read()
+            content = images.content_digest(data)
+            readers = images.pages(data, limits.max_pixels)
+        except JobError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
+            pages.append(unread(row, 0, *_status_and_reason(error), content))
+            continue
+        pages += (_page(row, number, read_page, content, shown_side) for number, read_page in enumerate(readers))
+    return table(manifest, shard, pages, bool(shown_side))
+
+
+def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes, shown_side: int) -> Page:
+    """Decode and normalise a page; one that cannot be read does not affect the others."""
+    try:
+        grey = read_page()
+        seen, *others = normalising.examine_all(grey)
+        shown = images.shown(grey, shown_side) if shown_side else None
+    except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
+        return unread(row, page, *_status_and_reason(error), content)
+    status, reason = (Status.OK, None) if seen.picture.any() else (Status.BLANK, MEANINGS[Status.BLANK])
+    picture, others_seen = seen.picture.tobytes(), [other.picture.tobytes() for other in others]
+    return Page(row, page, status, reason, picture, others_seen, normalisation_of(seen), seen.stray, content, shown)
+
+
+def _status_and_reason(error: Exception) -> tuple[Status, str]:
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, images.Unreadable):
+        return error.status, str(error.reason)
+    return Status.CRASHED, f"{type(error).__name__}: {error}"[:200]
+
+
+def _read_ahead(
+    scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int, waiting: Callable[[], object]
+) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
+    """Each scan's path and a function that returns its bytes; the bytes of a scan at a store have arrived by then.
+
+    At a store the next ``READ_AHEAD`` scans are requested ahead, as long as they are no more than ``AHEAD_BYTES``.
+    """
+    requested: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
+    ahead = 0
+
+    def first() -> tuple[bytes, Callable[[], bytes]]:
+        nonlocal ahead
+        path, read, size = requested.popleft()
+        ahead -= size
+        if isinstance(read, Future):
+            if not read.done():
+                waiting()
+                wait([read])
+            return path, read.result
+        return path, read
+
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for source, path, size, modified_ns in scans:
+            read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
+            room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
+            requested.append((path, pool.submit(read) if remote else read, room))
+            ahead += room
+            while len(requested) > READ_AHEAD or ahead > AHEAD_BYTES:
+                yield first()
+        while requested:
+            yield first()
+
+
+def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
+    """How a page was normalised, as ``tables.NORMALISATION``; None for a blank page."""
+    if seen.box is None or seen.shift is None:
+        return None
+    x, y, width, height = seen.box
+    return {
+        "polarity": seen.polarity,
+        "threshold": seen.threshold,
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "scale": seen.scale,
+        "shift_across": seen.shift[0],
+        "shift_down": seen.shift[1],
+        "touching_border": seen.touching_border,
+    }
+
+
+def table(manifest: pa.Table, shard: int, pages: list[Page], with_shown: bool) -> pa.Table:
+    """The pages with the manifest's columns of their scans, as ``tables.PREPROCESSED``, and ``shown`` if asked for."""
+    columns = dict(zip(Page._fields, zip(*pages, strict=True) if pages else ([],) * len(Page._fields), strict=True))
+    scans = manifest.take(pa.array(columns["row"], pa.int64()))
+    carried = {name: scans[name].combine_chunks() for name in ("scan", "source")}
+    carried["label"] = _labels(scans, columns["page"])
+    shown = pa.array(columns.pop("shown"), pa.binary())
+    rows = tables.table(tables.PREPROCESSED, {**columns, **carried, "shard": np.full(len(scans), shard, np.int32)})
+    return rows.append_column("shown", shown) if with_shown else rows
+
+
+def _labels(scans: pa.Table, pages: Sequence[int]) -> pa.Array:
+    """The label of each page of ``pages``, whose scans are the rows of ``scans``: its own, or that of its scan."""
+    if scans["page_labels"].null_count == len(scans):
+        return scans["label"].combine_chunks()
+    rows = zip(pages, scans["label"].to_pylist(), scans["page_labels"].to_pylist(), strict=True)
+    labels = [label if own is None else own[page] if page < len(own) else None for page, label, own in rows]
+    return pa.array(labels, pa.int8())
+
+
+def shifted(pages: pa.Table, first: int) -> pa.Table:
+    """The pages of a slice of a shard with rows counted in the shard; the slice begins at row ``first``."""
+    at = pages.schema.get_field_index("row")
+    return pages.set_column(at, pages.schema.field(at), pc.add(pages["row"], pa.scalar(first, pa.int32())))
