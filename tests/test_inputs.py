@@ -17,7 +17,7 @@ from PIL import Image
 
 from mnist_batch import scoring, statuses
 from mnist_batch.intake import listing
-from mnist_batch.reading import images
+from mnist_batch.reading import images, preprocessing
 from tests.support import ROOT
 from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
 from tests.support.ruler import picture_of, write_scan

@@ -26,6 +26,7 @@ import pyarrow as pa
 from PIL import Image
 
 from mnist_batch.errors import InputError, JobError, StorageError
+from mnist_batch.reading import preprocessing
 from mnist_batch.statuses import Status
 from mnist_batch.wording import seconds
 

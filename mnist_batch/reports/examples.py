@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake import listing
 from mnist_batch.pixels import normalising
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import READ, REFUSALS, Status
 

@@ -21,7 +21,7 @@ from mnist_batch.models import answers, bundle
 from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pipeline import actors
 from mnist_batch.pixels import normalising
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.support.ruler import calibrated, picture_of, write_scan

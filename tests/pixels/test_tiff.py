@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from mnist_batch.intake import listing
 from mnist_batch.pixels import tiff, tiff_pages
-from mnist_batch.reading import images
+from mnist_batch.reading import images, preprocessing
 from tests.support.pictures import drawing, encoded
 from tests.support.ruler import picture_of
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mnist_batch.intake import listing
-from mnist_batch.reading import images
+from mnist_batch.reading import images, preprocessing
 from tests.support import ROOT
 from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, drawing, encoded, heic, png_header
 from tests.support.ruler import write_scan

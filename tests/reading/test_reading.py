@@ -15,7 +15,7 @@ from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.intake import listing
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
-from mnist_batch.reading import images, isolated
+from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import Status
 from tests.support.ruler import picture_of, write_scan

@@ -14,7 +14,7 @@ from jobs import score
 from mnist_batch.intake import listing
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
-from mnist_batch.reading import images
+from mnist_batch.reading import images, preprocessing
 from mnist_batch.reports import examples, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs.run import Run

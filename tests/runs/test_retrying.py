@@ -19,7 +19,7 @@ from jobs import list as list_job
 from jobs import score, verify
 from mnist_batch import scoring
 from mnist_batch.models import bundle
-from mnist_batch.reading import images
+from mnist_batch.reading import images, preprocessing
 from mnist_batch.runs import series
 from tests.support import ROOT
 from tests.support.ruler import picture_of, write_scan
