@@ -373,7 +373,8 @@ def test_a_damaged_file_decodes_or_says_why_and_never_does_anything_else(whole: 
     except images.Unreadable as error:
         assert error.status in ("not_an_image", "undecodable", "too_large")
     else:
-        assert all(page.dtype == np.uint8 and page.ndim == 2 and page.size for page in pages)
+        # damaged colours may look like two inks, which a page of two planes holds
+        assert all(page.dtype == np.uint8 and page.shape[2:] in ((), (2,)) and page.size for page in pages)
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
