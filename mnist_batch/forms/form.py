@@ -4,11 +4,24 @@ A form is a directory with ``form.json`` and a picture of each page. Coordinates
 upper left corner is (0, 0).
 """
 
+import json
+import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from mnist_batch.forms import json_values
+from mnist_batch.forms.json_values import Value
+from mnist_batch.wording import counted
 
 FORMAT = 1
 FILE = "form.json"
+SIDES = ("left", "right", "either")
+CHECKS = ("luhn", "mod10_ean", "mod11_weights", "iso7064_mod97_10", "verhoeff", "damm")
+MOST_PAGES, MOST_FIELDS, MOST_CELLS = 1_000, 10_000, 100  # of a form, and of a field
+LONGEST_SIDE = 100_000  # pixels
+MARK_IDS = 1_000
+MOST_SHARED = 0.5  # of a cell; neighbours share their border, and a cell that was copied shares everything
 
 
 class Box(NamedTuple):
@@ -90,3 +103,185 @@ class Form:
     def fields_of(self, page: int) -> tuple[Field, ...]:
         """The fields on a page, counted from 0."""
         return tuple(field for field in self.fields if field.page == page)
+
+
+def parse(content: bytes, where: str) -> Form:
+    """The form that a ``form.json`` describes; ``where`` names the file in messages.
+
+    Raises InputError, which names the place in the file, the rule, the value and what to do, for whatever is wrong.
+    """
+    top = json_values.read(content, where)
+    format_ = top.any_members().get("format")
+    if format_ and isinstance(format_.said, int) and format_.said > FORMAT:
+        newer = f"the file has {format_.said}, and this version reads {FORMAT}: it needs a newer version of mnist_batch"
+        raise format_.refused(newer)
+    said = top.members(("format", "name", "pages", "fields"), ("version", "rules"))
+    said["format"].whole(FORMAT, FORMAT)
+    pages = tuple(map(_page, said["pages"].items("pages", most=MOST_PAGES)))
+    images = [value.any_members()["image"] for value in said["pages"].items("pages")]
+    _once(images, [page.image for page in pages], "give each page a picture of its own")
+    values = said["fields"].items("fields", most=MOST_FIELDS)
+    fields = tuple(_field(value, pages) for value in values)
+    _once([value.any_members()["name"] for value in values], [field.name for field in fields], "rename one of them")
+    return Form(
+        name=said["name"].name(),
+        version=said["version"].name() if "version" in said else None,
+        pages=pages,
+        fields=fields,
+        rules=tuple(rule.text() for rule in said["rules"].items("rules", least=0)) if "rules" in said else (),
+    )
+
+
+def _once(values: list[Value], names: list[str], remedy: str) -> None:
+    first: dict[str, Value] = {}
+    for name, value in zip(names, values, strict=True):
+        if name in first:
+            raise value.refused(f"{json_values.shown(name)} is also {first[name].place}; {remedy}")
+        first[name] = value
+
+
+def _page(value: Value) -> FormPage:
+    said = value.members(("image", "width", "height"), ("dots_per_inch", "marks"))
+    image = said["image"].name()
+    if image in (".", "..", FILE) or re.search(r"[/\\]", image):
+        raise said["image"].wrong("the name of a picture in the directory of the form, without a folder")
+    width, height = (said[side].whole(1, LONGEST_SIDE) for side in ("width", "height"))
+    marks = [_mark(mark, width, height) for mark in said["marks"].items("marks", least=0)] if "marks" in said else []
+    for number, mark in enumerate(marks):
+        if mark.id in [other.id for other in marks[:number]]:
+            raise said["marks"].refused(f"two marks have the id {mark.id}; each mark of a page has an id of its own")
+    resolution = said["dots_per_inch"].number(10, 10_000) if "dots_per_inch" in said else None
+    return FormPage(image, width, height, resolution, tuple(marks))
+
+
+def _mark(value: Value, width: int, height: int) -> Mark:
+    said = value.members(("id", "corners"))
+    corners = [corner.items("numbers, [x, y]", 2, 2) for corner in said["corners"].items("corners", 4, 4)]
+    points = tuple((x.number(0, width), y.number(0, height)) for x, y in corners)
+    for at in range(4):
+        (ax, ay), (bx, by), (cx, cy) = (points[(at + step) % 4] for step in range(3))
+        if (bx - ax) * (cy - by) - (by - ay) * (cx - bx) <= 0:
+            raise said["corners"].wrong("four corners clockwise, beginning with the mark's own upper left")
+    return Mark(said["id"].whole(0, MARK_IDS - 1), points)
+
+
+def _field(value: Value, pages: tuple[FormPage, ...]) -> Field:
+    said = value.members(("name", "page", "cells"), ("digits", "required", "check"))
+    name = said["name"].name()
+    said = {key: Value(part.said, part.file, part.place, name) for key, part in said.items()}
+    page = said["page"].whole(1, len(pages), f"the form has {counted(len(pages), 'page')}, counted from 1")
+    cells = _cells(said["cells"], pages[page - 1], page)
+    return Field(
+        name=name,
+        page=page - 1,
+        cells=cells,
+        digits=_digits(said["digits"], len(cells)) if "digits" in said else Digits(1, len(cells)),
+        required=said["required"].yes_or_no() if "required" in said else False,
+        check=_check(said["check"]) if "check" in said else None,
+    )
+
+
+def _cells(value: Value, page: FormPage, number: int) -> tuple[Box, ...]:
+    values = value.items("cells", most=MOST_CELLS)
+    cells = []
+    for said in values:
+        x, y, width, height = said.items("numbers, [x, y, width, height]", 4, 4)
+        box = Box(*(part.number(0, LONGEST_SIDE) for part in (x, y, width, height)))
+        if not (box.width and box.height):
+            raise said.wrong("a width and a height above 0")
+        if box.x + box.width > page.width or box.y + box.height > page.height:
+            size = f"{page.width:,} x {page.height:,} pixels"
+            raise said.refused(
+                f"{json_values.shown(said.said)} reaches beyond page {number}, which is {size}; "
+                "a cell is [x, y, width, height] in pixels of the page's picture"
+            )
+        cells.append(box)
+    for (at, cell), (other_at, other) in combinations(enumerate(cells), 2):
+        if _shared(cell, other) > MOST_SHARED * min(cell.width * cell.height, other.width * other.height):
+            raise values[other_at].refused(
+                f"{json_values.shown(values[other_at].said)} covers more than half of {values[at].place}, "
+                f"{json_values.shown(values[at].said)}; each cell has a place of its own"
+            )
+    return tuple(cells)
+
+
+def _shared(one: Box, other: Box) -> float:
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    return max(width, 0) * max(height, 0)
+
+
+def _digits(value: Value, cells: int) -> Digits:
+    has = f"the field has {counted(cells, 'cell')}"
+    if not isinstance(value.said, dict):
+        exactly = value.whole(1, cells, has)
+        return Digits(exactly, exactly)
+    said = value.members((), ("least", "most", "from"))
+    most = said["most"].whole(1, cells, has) if "most" in said else cells
+    least = 1
+    if "least" in said:
+        least = said["least"].whole(1, most, f"most is {most}; a field that is not required may be empty in any case")
+    return Digits(least, most, said["from"].one_of(SIDES, "a side") if "from" in said else "either")
+
+
+def _check(value: Value) -> Check:
+    if not isinstance(value.said, dict):
+        return _weighed(value, value.one_of(CHECKS, "the name of a check"), ())
+    said = value.members(("name",), ("weights",))
+    name = said["name"].one_of(CHECKS, "the name of a check")
+    weights = said["weights"].items("weights", most=MOST_CELLS) if "weights" in said else []
+    return _weighed(value, name, tuple(weight.whole(0, 1_000) for weight in weights))
+
+
+def _weighed(value: Value, name: str, weights: tuple[int, ...]) -> Check:
+    if name == "mod11_weights" and not weights:
+        raise value.wrong('weights, as in {"name": "mod11_weights", "weights": [2, 3, 4]}')
+    if name != "mod11_weights" and weights:
+        raise value.refused(f"{name} has no weights; leave them out")
+    return Check(name, weights)
+
+
+def as_json(form: Form) -> bytes:
+    """A form as the bytes of its ``form.json``, which ``parse`` reads back equal."""
+    said: dict[str, Any] = {"format": FORMAT, "name": form.name}
+    if form.version is not None:
+        said["version"] = form.version
+    said["pages"] = [_page_said(page) for page in form.pages]
+    said["fields"] = [_field_said(field) for field in form.fields]
+    if form.rules:
+        said["rules"] = form.rules
+    text = json.dumps(said, indent=2, ensure_ascii=False)
+    # A cell stands on one line. No text of JSON holds a line break, so that only lists of numbers are found here.
+    text = re.sub(r"\[\n\s+([-+.,\deE\s]+?)\n\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    return text.encode() + b"\n"
+
+
+def _page_said(page: FormPage) -> dict[str, Any]:
+    said: dict[str, Any] = {"image": page.image, "width": page.width, "height": page.height}
+    if page.dots_per_inch is not None:
+        said["dots_per_inch"] = _number(page.dots_per_inch)
+    if page.marks:
+        said["marks"] = [
+            {"id": mark.id, "corners": [list(map(_number, corner)) for corner in mark.corners]} for mark in page.marks
+        ]
+    return said
+
+
+def _field_said(field: Field) -> dict[str, Any]:
+    digits = field.digits
+    said: dict[str, Any] = {
+        "name": field.name,
+        "page": field.page + 1,
+        "cells": [list(map(_number, cell)) for cell in field.cells],
+        "digits": {"least": digits.least, "most": digits.most, "from": digits.written_from},
+    }
+    if field.required:
+        said["required"] = True
+    if field.check is not None:
+        weights = list(field.check.weights)
+        said["check"] = {"name": field.check.name, "weights": weights} if weights else field.check.name
+    return said
+
+
+def _number(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
