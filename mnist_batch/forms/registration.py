@@ -45,9 +45,10 @@ class Registration:
     """The verdict on a page, with a sentence why; the rest is only known of a page that is like a form.
 
     ``form`` is the form's name, ``version`` its version and ``page`` its page, counted from 0. ``matrix``, float64
-    (3, 3), maps pixels of the form's picture to pixels of the page. ``turn`` is by how many degrees clockwise the page lies turned: 0, 90, 180 or
-    270. ``residual`` is in pixels of the form's picture; ``printed`` is the share of what is printed on the form that
-    was found where it belongs; ``inliers`` are the points that agree. ``fields`` are by the name of the field.
+    (3, 3), maps pixels of the form's picture to pixels of the page. ``turn`` is by how many degrees clockwise the page
+    lies turned: 0, 90, 180 or 270. ``residual`` is in pixels of the form's picture; ``printed`` is the share of what is
+    printed on the form that was found where it belongs; ``inliers`` are the points that agree. ``fields`` are by the
+    name of the field.
     """
 
     verdict: Verdict
