@@ -268,13 +268,16 @@ def _page_said(page: FormPage) -> dict[str, Any]:
 
 
 def _field_said(field: Field) -> dict[str, Any]:
-    digits = field.digits
     said: dict[str, Any] = {
         "name": field.name,
         "page": field.page + 1,
         "cells": [list(map(_number, cell)) for cell in field.cells],
-        "digits": {"least": digits.least, "most": digits.most, "from": digits.written_from},
     }
+    digits = field.digits
+    if digits == Digits(digits.most, digits.most):
+        said["digits"] = digits.most
+    elif digits != Digits(1, len(field.cells)):
+        said["digits"] = {"least": digits.least, "most": digits.most, "from": digits.written_from}
     if field.required:
         said["required"] = True
     if field.check is not None:

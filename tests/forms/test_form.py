@@ -27,6 +27,7 @@ from mnist_batch.forms.form import (
     as_json,
     parse,
 )
+from tests.support import ROOT
 
 SCHEMA = json.loads((Path(forms.__file__).parent.parent / "data/form.schema.json").read_text())
 VALID = Draft202012Validator(SCHEMA)
@@ -291,6 +292,37 @@ def test_a_cell_is_written_on_one_line_and_texts_stay_as_they_are() -> None:
     lines = as_json(form).decode().splitlines()
     assert "        [10, 20, 30, 40]," in lines
     assert '    "[ 1, 2 ]"' in lines
+
+
+def test_the_example_in_the_documentation_is_a_form() -> None:
+    page = (ROOT / "docs/forms.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    form = parse(example.encode(), "form.json")
+    VALID.validate(json.loads(example))
+    assert form.fields[0].check == Check("luhn")
+    assert form.fields[1].digits == Digits(1, 3, "right")
+    assert form.fields[3].page == 1
+    assert form.rules == ("voters = women + men",)
+
+
+def test_the_documentation_names_every_key_and_check() -> None:
+    page = (ROOT / "docs/forms.md").read_text()
+    keys = {
+        *SCHEMA["properties"],
+        *(key for part in SCHEMA["$defs"].values() for key in part.get("properties", {})),
+        *CHECKS,
+    }
+    assert {key for key in keys if f"`{key}`" not in page and f'"{key}"' not in page} == set()
+
+
+def test_the_messages_in_the_documentation_are_the_real_ones() -> None:
+    page = (ROOT / "docs/forms.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    said = json.loads(example)
+    short, misspelt = deepcopy(said), {**said, "feilds": []}
+    short["fields"][3]["cells"][2].pop()
+    for mistake in (short, misspelt):
+        assert f"    --form turnout/form.json{refusal(mistake)}\n" in page
 
 
 def test_the_schema_is_a_schema() -> None:
