@@ -1,0 +1,123 @@
+"""The benchmark's pages are as their seed says, and their cells lie where the truth has them."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import form_disturbing as steps
+from benchmarks import form_pages
+from benchmarks.form_disturbing import Sheet
+from benchmarks.form_filling import Page, luhn
+from benchmarks.form_pages import FORMS, KINDS, disturbed, filled, form, page_of, write_stack
+from benchmarks.handwriting import Digits
+from mnist_batch.learning import digits
+
+WRITTEN = Digits(*(array[:300] for array in digits.mnist("test")))
+MOVES: dict[str, tuple[Callable[[Sheet], None], ...]] = {
+    "laid": (steps.laid,),
+    "finer": (steps.laid, partial(steps.scanned_at, dots_per_inch=300)),
+    "coarser": (partial(steps.scanned_at, dots_per_inch=150), steps.laid),
+    "quarter turn": (partial(steps.turned, degrees=90),),
+    "three quarters": (steps.laid, partial(steps.turned, degrees=270)),
+    "cut": (partial(steps.cut, share=0.67),),
+    "stretched": (steps.stretched, steps.laid),
+    "photographed": (steps.photographed,),
+    "faxed": (partial(steps.faxed, rows=196),),
+    "rows lost": (steps.lines_lost, steps.laid),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_dot_is_found_where_the_truth_has_the_corner(name: str) -> None:
+    cells = dict(list(form("boxes").corners(0).items())[::7])
+    picture = np.full((2339, 1654), 255, np.uint8)
+    for corners in cells.values():
+        cv2.circle(picture, tuple(int(each) for each in corners[2]), 9, 0, -1)
+    page = disturbed(Page(picture, "boxes", 0, {}, cells), MOVES[name], np.random.default_rng(7))
+    edges, seen = np.array(page.picture.shape[1::-1]) - 12, 0
+    for cell, corners in page.corners.items():
+        at = corners[2]
+        if (at < 12).any() or (at > edges).any():
+            continue
+        x, y = np.round(at).astype(int)
+        dark = 255.0 - page.picture[y - 11 : y + 12, x - 11 : x + 12]
+        dark[dark < 0.55 * dark.max()] = 0  # the shadow of a hand
+        rows, columns = np.mgrid[-11:12, -11:12]
+        found = np.array([(dark * columns).sum(), (dark * rows).sum()]) / dark.sum() + (x, y)
+        assert np.linalg.norm(found - at) < 1
+        assert page.at(cells[cell])[2] == pytest.approx(at)
+        seen += 1
+    assert seen > 5
+
+
+@pytest.mark.parametrize("kind", ["moderate", "photo", "fax 204x98, pixels not square"])
+def test_a_page_depends_on_its_seed_and_number_alone(kind: str) -> None:
+    first, again, other = (page_of(form("combs"), 0, kind, WRITTEN, 3, number) for number in (1, 1, 2))
+    assert np.array_equal(first.picture, again.picture)
+    assert first.truth == again.truth
+    assert not np.array_equal(first.picture[:900, :900], other.picture[:900, :900])
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_is_written_is_what_the_truth_says(name: str) -> None:
+    drawing, random = form(name, 1), np.random.default_rng(1)
+    page = filled(drawing, 0, WRITTEN, random)
+    assert page.ink is not None
+    empty = np.where(page.ink > 128, 0, 1)
+    for each in drawing.fields(0):
+        labels = page.truth[each["name"]].labels
+        assert len(labels) == len(each["cells"])
+        for label, (x, y, wide, high) in zip(labels, each["cells"], strict=True):
+            middle = empty[y + 6 : y + high - 6, x + 6 : x + wide - 6]
+            assert middle.all() or label != "blank" or middle.mean() > 0.8  # a neighbour reaches in
+            assert not middle.all() or label == "blank"
+    if name == "boxes":
+        number = {field: int(written.value or 0) for field, written in page.truth.items()}
+        assert number["valid"] == number["list_a"] + number["list_b"] + number["list_c"] > 0
+        assert luhn(page.truth["account"].value or "1")
+
+
+def test_siblings_share_their_looks_and_differ_where_they_must() -> None:
+    cells = {name: {each["name"]: each["cells"] for each in form(name).fields(0)} for name in
+             ("boxes", "other_version", "other_language")}  # fmt: skip
+    assert cells["other_language"] == cells["boxes"]
+    assert set(cells["other_version"]) - set(cells["boxes"]) == {"proxies"}
+    assert cells["other_version"]["cards"] == cells["boxes"]["cards"]
+    lower = cells["other_version"]["ballots"][0][1] - cells["boxes"]["ballots"][0][1]
+    assert lower > 50
+
+
+def test_cells_that_a_black_rectangle_covers_are_hidden() -> None:
+    page = page_of(form("dense"), 0, "a black rectangle", WRITTEN, 0, 0)
+    assert 5 < len(page.hidden) < 150
+    for cell, corners in page.corners.items():
+        (x, y), (right, low) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+        assert cell in page.hidden or (page.picture[y:low, x:right] < 30).mean() < 0.5  # the frame, a digit, and ink
+
+
+def test_a_stack_holds_every_page_with_its_resolution(tmp_path: Path) -> None:
+    drawing, file = form("boxes"), tmp_path / "stack.tif"
+    pages = [page_of(drawing, 0, kind, WRITTEN, 0, 0) for kind in ("fax 204x98, pixels not square", "scan 150 dpi")]
+    write_stack(pages, file)
+    with Image.open(file) as stack:
+        for at, page in enumerate(pages):
+            stack.seek(at)
+            assert stack.info["dpi"] == page.dots_per_inch
+            assert np.array_equal(np.asarray(stack.convert("L")), page.picture)
+
+
+def test_every_kind_is_rendered_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small: list[Any] = []
+    monkeypatch.setattr(form_pages, "mnist_digits", lambda: WRITTEN)
+    monkeypatch.setattr(form_pages, "page_of", lambda *its: small.append(its[2]) or Page(
+        np.full((40, 30), 255, np.uint8), "boxes", 0, {}, {}, kind=its[2]))  # fmt: skip
+    form_pages.main(["--out", str(tmp_path), "--kinds", "all", "--pages", str(len(KINDS))])
+    assert small == list(KINDS)
+    assert {"boxes", "truth.csv", "contact.png"} < {path.name for path in tmp_path.iterdir()}
+    assert len(list(tmp_path.glob("0*.*"))) == len(KINDS)
