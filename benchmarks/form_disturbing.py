@@ -197,9 +197,11 @@ def stretched(sheet: Sheet, most: float = 10.0) -> None:
     y, x = np.mgrid[0 : high + 31 : 16, 0 : wide + 31 : 16].astype(np.float32)
     coarse = np.dstack(away(x, y)).astype(np.float32)
     fine = cv2.warpAffine(coarse, np.array([[16, 0, 0], [0, 16, 0]], np.float32), (wide, high))
-    x, y = np.meshgrid(np.arange(wide, dtype=np.float32), np.arange(high, dtype=np.float32))
-    x, y = x + fine[..., 0], y + fine[..., 1]
-    seen = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(sheet.lid,) * 3)
+    fine[..., 0] += np.arange(wide, dtype=np.float32)
+    fine[..., 1] += np.arange(high, dtype=np.float32)[:, None]
+    seen = cv2.remap(
+        picture, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(sheet.lid,) * 3
+    )
     sheet.become(np.asarray(seen), moved)
 
 

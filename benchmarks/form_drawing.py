@@ -196,7 +196,10 @@ COUNTS = (
     _row("list_b", 5, digits=_number(5)),
     _row("list_c", 4, digits=_number(4)),
 )
-ACCOUNT = (_row("account", 12, digits=12, check="luhn"), _row("reference", 10, True, digits=10, check="mod97"))
+ACCOUNT = (
+    _row("account", 12, digits=12, check="luhn"),
+    _row("reference", 10, True, digits=10, check="iso7064_mod97_10"),
+)
 HOURS = (_row("officers", 1), _row("hours", 3, True), _row("minutes", 2))
 RULES = ("valid = list_a + list_b + list_c", "ballots = valid + spoilt + empty")
 
@@ -294,7 +297,7 @@ def _dense(random: Random) -> Print:
     return page
 
 
-def _json(name: str, version: str, pages: Sequence[Print], rules: Sequence[str] = ()) -> FormDrawing:
+def _json(name: str, version: str | None, pages: Sequence[Print], rules: Sequence[str] = ()) -> FormDrawing:
     described = [
         {"image": f"page-{at + 1}.png", "width": WIDTH, "height": HEIGHT, "dots_per_inch": DOTS_PER_INCH}
         for at in range(len(pages))
@@ -358,9 +361,9 @@ SIBLINGS: dict[str, Callable[[Random], FormDrawing]] = {
     "other_language": lambda random: _json("boxes_german", "2026", [_turnout(random, "boxes", GERMAN)], RULES),
 }  # fmt: skip
 STRANGERS: dict[str, Callable[[Random], FormDrawing]] = {
-    "letter": lambda random: _json("letter", "", [_letter(random)]),
-    "invoice": lambda random: _json("invoice", "", [_invoice(random)]),
-    "timetable": lambda random: _json("timetable", "", [_timetable(random)]),
+    "letter": lambda random: _json("letter", None, [_letter(random)]),
+    "invoice": lambda random: _json("invoice", None, [_invoice(random)]),
+    "timetable": lambda random: _json("timetable", None, [_timetable(random)]),
 }
 
 

@@ -89,7 +89,8 @@ class Manner:
     """How somebody writes: the share of cells that are written over their frame, and of fields and cells that are odd.
 
     ``unused`` is how often the cells that a number leaves free are crossed through; ``strangers`` is how many
-    scribbles, signatures, stamps and ticks there are elsewhere, some of them ``over_cells``.
+    scribbles, signatures, stamps and ticks there are elsewhere, some of them ``over_cells``. Pages are ``in_colour`` if
+    the form is, or this says so; then the pen may be blue.
     """
 
     over_frame: float = 0.05
@@ -98,6 +99,7 @@ class Manner:
     unused: float = 0.15
     strangers: tuple[int, int] = (1, 4)
     over_cells: bool = False
+    in_colour: bool = False
 
 
 class Hand:
@@ -107,6 +109,7 @@ class Hand:
         self.random, self.digits, self.manner = random, digits, manner
         self.cover: Cover = np.zeros(shape, np.float32)
         self.pen = random.uniform(15, 105)
+        self.blue = random.uniform(50, 110) if random.random() < 0.6 else 0.0  # levels more in a blue pen's blue
         self.size, self.slant = random.uniform(0.62, 0.9), random.uniform(-0.12, 0.3)
         self.weight = random.uniform(-0.22, 0.2)
         self.width = random.uniform(3, 5)
@@ -201,10 +204,10 @@ def values(form_json: Mapping[str, Any], random: Random, empty: float) -> dict[s
 
 
 def checked(number: str, check: str | None) -> str:
-    """A number whose last digits are made to keep a check: ``luhn`` or ``mod97``."""
+    """A number whose last digits are made to keep a check: ``luhn`` or ``iso7064_mod97_10``."""
     if check == "luhn":
         return next(it for it in (number[:-1] + str(last) for last in range(10)) if luhn(it))
-    if check == "mod97":
+    if check == "iso7064_mod97_10":
         return next(it for it in (f"{number[:-2]}{last:02}" for last in range(100)) if int(it) % 97 == 1)
     return number
 
@@ -219,11 +222,13 @@ def filled(form: FormDrawing, page: int, digits: Digits, random: Random, manner:
     """A page of a form, counted from 0, as somebody filled it in."""
     manner = manner or Manner()
     print_ = form.pictures[page]
+    if manner.in_colour and print_.ndim == 2:
+        print_ = cv2.cvtColor(print_, cv2.COLOR_GRAY2BGR)
     hand = Hand(random, digits, print_.shape[:2], manner)
     numbers = values(form.form_json, random, manner.empty)
     truth = {each["name"]: _field(hand, each, numbers[each["name"]]) for each in form.fields(page)}
     ink = np.asarray((hand.cover * 255).round(), np.uint8)
-    levels = inked(print_, hand.cover, hand.pen)
+    levels = inked(print_, hand)
     levels = with_strangers(levels, form, page, random, manner)
     corners = form.corners(page)
     return Page(np.asarray(levels.round(), np.uint8), form.name, page, truth, corners, ink=ink)
@@ -250,11 +255,13 @@ def _field(hand: Hand, described: Mapping[str, Any], number: str) -> Written:
     return Written(tuple(labels))
 
 
-def inked(levels: NDArray[Any], cover: Cover, pen: float) -> Cover:
-    """Paper with ink of a grey on it: float32 of the same shape."""
+def inked(levels: NDArray[Any], hand: Hand) -> Cover:
+    """Paper with somebody's ink on it: float32 of the same shape."""
     paper = levels.astype(np.float32)
-    cover = cover if paper.ndim == 2 else cover[..., None]
-    return np.asarray(np.minimum(paper, paper + cover * (pen - paper)), np.float32)
+    if paper.ndim == 2:
+        return np.minimum(paper, paper + hand.cover * (np.float32(hand.pen) - paper))
+    pen = np.array([hand.pen + hand.blue, hand.pen + 0.2 * hand.blue, hand.pen], np.float32)
+    return np.minimum(paper, paper + hand.cover[..., None] * (pen - paper))
 
 
 def with_strangers(levels: Cover, form: FormDrawing, page: int, random: Random, manner: Manner) -> Cover:
@@ -270,7 +277,8 @@ def with_strangers(levels: Cover, form: FormDrawing, page: int, random: Random, 
                 boxes[:, 1] > y + high + 12) | (boxes[:, 1] + boxes[:, 3] < y - 12)  # fmt: skip
             if manner.over_cells or apart.all():
                 draw.draw(hand, x, y)
-                levels = inked(levels, hand.cover, random.uniform(20, 150) if draw.size == STAMP else hand.pen)
+                hand.pen = random.uniform(20, 150) if draw.size == STAMP else hand.pen
+                levels = inked(levels, hand)
                 break
     return levels
 

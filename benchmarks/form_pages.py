@@ -11,6 +11,7 @@ import csv
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ KINDS: dict[str, tuple[Step, ...]] = {
         (steps.laid, {"skew": 2.5, "scale": (0.96, 1.03), "shift": 0.02}), _some_resolution,
         (steps.stretched, {"most": 4}), steps.noisy, steps.compressed),
     **{f"scan {dots} dpi": _scan(dots) for dots in (100, 150, 200, 300, 600)},
+    "scan in colour": _scan(200),
     "turned 90": _turn(90),
     "turned 180": _turn(180),
     "turned 270": _turn(270),
@@ -103,6 +105,7 @@ def page_of(
     drawing: FormDrawing, page: int, kind: str, digits: Digits, seed: int, number: int, manner: Manner | None = None
 ) -> Page:
     """The page of a number in a measurement with a seed: what it is depends on these arguments alone."""
+    manner = replace(manner or Manner(), in_colour="colour" in kind)
     random = np.random.default_rng([seed, number, page, zlib.crc32(f"{drawing.name} {kind}".encode())])
     return disturbed(filled(drawing, page, digits, random, manner), kind, random)
 

@@ -14,8 +14,20 @@ from benchmarks import form_disturbing as steps
 from benchmarks import form_pages
 from benchmarks.form_disturbing import Sheet
 from benchmarks.form_filling import Page, luhn
-from benchmarks.form_pages import FORMS, KINDS, disturbed, filled, form, page_of, write_stack
+from benchmarks.form_pages import (
+    FORMS,
+    KINDS,
+    SIBLINGS,
+    Manner,
+    disturbed,
+    filled,
+    form,
+    page_of,
+    write_form,
+    write_stack,
+)
 from benchmarks.handwriting import Digits
+from mnist_batch.forms.opening import open_form
 from mnist_batch.learning import digits
 
 WRITTEN = Digits(*(array[:300] for array in digits.mnist("test")))
@@ -67,7 +79,7 @@ def test_a_page_depends_on_its_seed_and_number_alone(kind: str) -> None:
 @pytest.mark.parametrize("name", FORMS)
 def test_what_is_written_is_what_the_truth_says(name: str) -> None:
     drawing, random = form(name, 1), np.random.default_rng(1)
-    page = filled(drawing, 0, WRITTEN, random)
+    page = filled(drawing, 0, WRITTEN, random, Manner(empty=0, struck=0))
     assert page.ink is not None
     empty = np.where(page.ink > 128, 0, 1)
     for each in drawing.fields(0):
@@ -80,7 +92,15 @@ def test_what_is_written_is_what_the_truth_says(name: str) -> None:
     if name == "boxes":
         number = {field: int(written.value or 0) for field, written in page.truth.items()}
         assert number["valid"] == number["list_a"] + number["list_b"] + number["list_c"] > 0
-        assert luhn(page.truth["account"].value or "1")
+        assert luhn(page.truth["account"].value or "")
+
+
+@pytest.mark.parametrize("name", [*FORMS, *SIBLINGS])
+def test_a_form_is_one_that_the_product_can_open(name: str, tmp_path: Path) -> None:
+    write_form(form(name), tmp_path)
+    opened = open_form(str(tmp_path))
+    assert opened.form.name == form(name).name
+    assert {field.name for field in opened.form.fields_of(0)} == {each["name"] for each in form(name).fields(0)}
 
 
 def test_siblings_share_their_looks_and_differ_where_they_must() -> None:
