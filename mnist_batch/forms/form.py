@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from mnist_batch.forms import json_values
+from mnist_batch.forms import checks, json_values
+from mnist_batch.forms.checks import Check
 from mnist_batch.forms.json_values import Value
 from mnist_batch.wording import counted
 
 FORMAT = 1
 FILE = "form.json"
 SIDES = ("left", "right", "either")
-CHECKS = ("luhn", "mod10_ean", "mod11_weights", "iso7064_mod97_10", "verhoeff", "damm")
 MOST_PAGES, MOST_FIELDS, MOST_CELLS = 1_000, 10_000, 100  # of a form, and of a field
 LONGEST_SIDE = 100_000  # pixels
 MARK_IDS = 1_000
@@ -65,14 +65,6 @@ class Digits:
     least: int
     most: int
     written_from: str = "either"
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check digit that the number in a field has: the name of its rule, and the rule's weights if it has any."""
-
-    name: str
-    weights: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,13 +163,14 @@ def _field(value: Value, pages: tuple[FormPage, ...]) -> Field:
     said = {key: Value(part.said, part.file, part.place, name) for key, part in said.items()}
     page = said["page"].whole(1, len(pages), f"the form has {counted(len(pages), 'page')}, counted from 1")
     cells = _cells(said["cells"], pages[page - 1], page)
+    digits = _digits(said["digits"], len(cells)) if "digits" in said else Digits(1, len(cells))
     return Field(
         name=name,
         page=page - 1,
         cells=cells,
-        digits=_digits(said["digits"], len(cells)) if "digits" in said else Digits(1, len(cells)),
+        digits=digits,
         required=said["required"].yes_or_no() if "required" in said else False,
-        check=_check(said["check"]) if "check" in said else None,
+        check=_check(said["check"], digits.most) if "check" in said else None,
     )
 
 
@@ -224,20 +217,26 @@ def _digits(value: Value, cells: int) -> Digits:
     return Digits(least, most, said["from"].one_of(SIDES, "a side") if "from" in said else "either")
 
 
-def _check(value: Value) -> Check:
+def _check(value: Value, digits: int) -> Check:
+    """The check of a field whose number has at most so many digits."""
     if not isinstance(value.said, dict):
-        return _weighed(value, value.one_of(CHECKS, "the name of a check"), ())
+        return _weighed(value, value.one_of(checks.NAMES, "the name of a check"), (), digits)
     said = value.members(("name",), ("weights",))
-    name = said["name"].one_of(CHECKS, "the name of a check")
+    name = said["name"].one_of(checks.NAMES, "the name of a check")
     weights = said["weights"].items("weights", most=MOST_CELLS) if "weights" in said else []
-    return _weighed(value, name, tuple(weight.whole(0, 1_000) for weight in weights))
+    return _weighed(value, name, tuple(weight.whole(0, 1_000) for weight in weights), digits)
 
 
-def _weighed(value: Value, name: str, weights: tuple[int, ...]) -> Check:
-    if name == "mod11_weights" and not weights:
-        raise value.wrong('weights, as in {"name": "mod11_weights", "weights": [2, 3, 4]}')
-    if name != "mod11_weights" and weights:
+def _weighed(value: Value, name: str, weights: tuple[int, ...], digits: int) -> Check:
+    if name == checks.WEIGHTED and not weights:
+        raise value.wrong('weights, as in {"name": "mod11_weights", "weights": [4, 3, 2, 1]}')
+    if name != checks.WEIGHTED and weights:
         raise value.refused(f"{name} has no weights; leave them out")
+    if weights and len(weights) < digits:
+        raise value.refused(
+            f"{counted(len(weights), 'weight')} for a number of {counted(digits, 'digit')}; give a weight for each "
+            "digit in writing order, the check digit's among them"
+        )
     return Check(name, weights)
 
 

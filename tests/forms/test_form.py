@@ -13,12 +13,12 @@ from jsonschema import Draft202012Validator
 
 from mnist_batch import forms
 from mnist_batch.errors import InputError
+from mnist_batch.forms import checks
+from mnist_batch.forms.checks import Check
 from mnist_batch.forms.form import (
-    CHECKS,
     MARK_IDS,
     SIDES,
     Box,
-    Check,
     Digits,
     Field,
     Form,
@@ -171,6 +171,11 @@ SENSE = {
     "pictures": ("pages", LEAST["pages"] * 2, ': pages[1].image: "page-1.png" is also pages[0].image'),
     "no weights": ("fields[0].check", "mod11_weights", 'expected weights, as in {"name": "mod11_weights", "weights"'),
     "whose": ("fields[0].check", {"name": "luhn", "weights": [2]}, "luhn has no weights; leave them out"),
+    "too few weights": (
+        "fields[0].check",
+        {"name": "mod11_weights", "weights": [1]},
+        'fields[0].check (of "ballots"): 1 weight for a number of 2 digits; give a weight for each digit',
+    ),
     "control": ("fields[0].name", "a\nb", 'without control characters and without blanks at its ends, got "a\\nb"'),
     "surrogate": ("name", "\ud800", "without control characters and without blanks at its ends"),
     "itself": ("pages[0].image", "form.json", "expected the name of a picture in the directory of the form"),
@@ -260,8 +265,8 @@ def any_field(draw: st.DrawFn, pages: int) -> Field:
     cells = tuple(Box(x + at * width, y, width, height) for at in range(number))
     least = draw(st.integers(1, number))
     digits = Digits(least, draw(st.integers(least, number)), draw(st.sampled_from(SIDES)))
-    name = draw(st.none() | st.sampled_from(CHECKS))
-    weights = tuple(draw(st.lists(st.integers(0, 10), min_size=1))) if name == "mod11_weights" else ()
+    name = draw(st.none() | st.sampled_from(checks.NAMES))
+    weights = tuple(draw(st.lists(st.integers(0, 10), min_size=digits.most))) if name == "mod11_weights" else ()
     check = Check(name, weights) if name else None
     return Field(draw(NAMES), draw(st.integers(0, pages - 1)), cells, digits, draw(st.booleans()), check)
 
@@ -310,7 +315,7 @@ def test_the_documentation_names_every_key_and_check() -> None:
     keys = {
         *SCHEMA["properties"],
         *(key for part in SCHEMA["$defs"].values() for key in part.get("properties", {})),
-        *CHECKS,
+        *checks.NAMES,
     }
     assert {key for key in keys if f"`{key}`" not in page and f'"{key}"' not in page} == set()
 
@@ -330,5 +335,5 @@ def test_the_schema_is_a_schema() -> None:
 
 
 def test_the_schema_knows_the_words_of_the_parser() -> None:
-    assert tuple(SCHEMA["$defs"]["check_name"]["enum"]) == CHECKS
+    assert tuple(SCHEMA["$defs"]["check_name"]["enum"]) == checks.NAMES
     assert tuple(SCHEMA["$defs"]["digits"]["properties"]["from"]["enum"]) == SIDES
