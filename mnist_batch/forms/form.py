@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from mnist_batch.forms import checks, json_values
+from mnist_batch.errors import InputError
+from mnist_batch.forms import checks, json_values, rules
 from mnist_batch.forms.checks import Check
 from mnist_batch.forms.json_values import Value
 from mnist_batch.wording import counted
@@ -18,7 +19,8 @@ from mnist_batch.wording import counted
 FORMAT = 1
 FILE = "form.json"
 SIDES = ("left", "right", "either")
-MOST_PAGES, MOST_FIELDS, MOST_CELLS = 1_000, 10_000, 100  # of a form, and of a field
+MOST_PAGES, MOST_FIELDS, MOST_RULES = 1_000, 10_000, 1_000  # of a form
+MOST_CELLS = 100  # of a field
 LONGEST_SIDE = 100_000  # pixels
 MARK_IDS = 1_000
 MOST_SHARED = 0.5  # of a cell; neighbours share their border, and a cell that was copied shares everything
@@ -120,8 +122,20 @@ def parse(content: bytes, where: str) -> Form:
         version=said["version"].name() if "version" in said else None,
         pages=pages,
         fields=fields,
-        rules=tuple(rule.text() for rule in said["rules"].items("rules", least=0)) if "rules" in said else (),
+        rules=_rules(said["rules"], [field.name for field in fields]) if "rules" in said else (),
     )
+
+
+def _rules(value: Value, names: list[str]) -> tuple[str, ...]:
+    """The rules of a form whose fields have these names."""
+    texts = []
+    for said in value.items("rules", least=0, most=MOST_RULES):
+        text = said.text()
+        try:
+            texts.append(rules.parse(text, names).text)
+        except InputError as error:
+            raise said.refused(str(error)) from None
+    return tuple(texts)
 
 
 def _once(values: list[Value], names: list[str], remedy: str) -> None:

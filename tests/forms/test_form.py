@@ -171,6 +171,11 @@ SENSE = {
     "pictures": ("pages", LEAST["pages"] * 2, ': pages[1].image: "page-1.png" is also pages[0].image'),
     "no weights": ("fields[0].check", "mod11_weights", 'expected weights, as in {"name": "mod11_weights", "weights"'),
     "whose": ("fields[0].check", {"name": "luhn", "weights": [2]}, "luhn has no weights; leave them out"),
+    "rule": (
+        "rules",
+        ["ballots < 90", "balots < 90"],
+        ": rules[1]: 'balots < 90', character 1: there is no field 'balots'; is it meant to be 'ballots'?",
+    ),
     "too few weights": (
         "fields[0].check",
         {"name": "mod11_weights", "weights": [1]},
@@ -253,7 +258,8 @@ def any_form(draw: st.DrawFn) -> Form:
     resolution = st.none() | st.floats(10, 10_000)
     pages = [FormPage(name, WIDTH, HEIGHT, draw(resolution), tuple(draw(marks))) for name in images]
     fields = draw(st.lists(any_field(len(pages)), min_size=1, max_size=4, unique_by=lambda field: field.name))
-    rules = draw(st.lists(NAMES, max_size=2))
+    named = [f'"{field.name}" >= 0' for field in fields if '"' not in field.name]
+    rules = draw(st.lists(st.sampled_from(named), max_size=2)) if named else []
     return Form(draw(NAMES), draw(st.none() | NAMES), tuple(pages), tuple(fields), tuple(rules))
 
 
@@ -293,10 +299,10 @@ def test_whatever_stands_somewhere_is_read_or_refused_with_a_sentence(value: Any
 
 
 def test_a_cell_is_written_on_one_line_and_texts_stay_as_they_are() -> None:
-    form = parse(json.dumps(changed("rules", ["[ 1, 2 ]"])).encode(), "form.json")
+    form = parse(json.dumps(changed("name", "[ 1, 2 ]")).encode(), "form.json")
     lines = as_json(form).decode().splitlines()
     assert "        [10, 20, 30, 40]," in lines
-    assert '    "[ 1, 2 ]"' in lines
+    assert '  "name": "[ 1, 2 ]",' in lines
 
 
 def test_the_example_in_the_documentation_is_a_form() -> None:
