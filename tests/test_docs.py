@@ -24,7 +24,7 @@ README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JOBS = {
     name: import_module(f"jobs.{name}")
-    for name in ["score", "report", "export", "list", "verify", "discard", "inspect", "train"]
+    for name in ["score", "report", "review", "export", "list", "verify", "discard", "inspect", "train"]
 }
 
 

@@ -156,6 +156,14 @@ def _percent(share: float, _: int) -> str:
     return f"{100 * share:.4g}"
 
 
+def review_page(*, run: Published, pack: Mapping[str, Any], waiting: int, unread: int, gone: Mapping[str, str]) -> str:
+    """``review.html``: the items of ``pack``, which a person decides one by one.
+
+    ``waiting`` items are for review in all, ``unread`` cannot be shown, and ``gone`` says of scans why they are not.
+    """
+    return _template("review.html.j2").render(run=run, pack=pack, waiting=waiting, unread=unread, gone=gone)
+
+
 @cache
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(

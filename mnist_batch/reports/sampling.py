@@ -8,7 +8,9 @@ import hashlib
 import io
 import json
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,26 +76,33 @@ def draw(run: Run, published: Published, size: int) -> Sample:
     The digest is of the run as well, so each run has an order of its own, and every accepted answer has the same chance
     to be among the first. Raises InputError if none was accepted.
     """
-    of_run = hashlib.blake2b(json.dumps([published.run_id, published.fingerprint]).encode(), digest_size=RANK_BYTES)
-    schema = tables.EXAMPLES.append(pa.field("rank", pa.binary(RANK_BYTES)))
-    kept, accepted, paged = schema.empty_table(), 0, False
+    kept, accepted, paged = ranked(published, tables.EXAMPLES.empty_table(), []), 0, False
     for part in parts.read_parts(run, COLUMNS):
         rows = part.filter(pc.equal(part["decision"].cast(pa.string()), "accept").fill_null(False))
         accepted += len(rows)
         paged = paged or bool(pc.any(pc.greater(rows["page"], 0)).as_py())
-        ranks = pa.array([_rank(of_run, key) for key in scans.keys(rows)], pa.binary(RANK_BYTES))
-        ranked = examples.as_examples(rows, rows["image"]).append_column(schema.field("rank"), ranks)
-        both = pa.concat_tables([kept, ranked])
-        kept = both.take(pc.sort_indices(both, [("rank", "ascending")])[:size])
+        kept = lowest(kept, ranked(published, examples.as_examples(rows, rows["image"]), scans.keys(rows)), size)
     if not accepted:
         raise InputError(f"--audit: run {run.run_id} has accepted no answer, so there is none to draw")
     return Sample(kept.drop_columns(["rank"]), accepted, paged)
 
 
-def _rank(of_run: "hashlib.blake2b", key: tuple[str, str, int]) -> bytes:
-    rank = of_run.copy()
-    rank.update(json.dumps(key).encode())
-    return rank.digest()
+def ranked(published: Published, rows: pa.Table, keys: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Rows of a run with one more column, ``rank``: a digest of the run and of the key of each row."""
+    of_run = hashlib.blake2b(json.dumps([published.run_id, published.fingerprint]).encode(), digest_size=RANK_BYTES)
+
+    def rank(key: tuple[Any, ...]) -> bytes:
+        digest_ = of_run.copy()
+        digest_.update(json.dumps(key).encode())
+        return digest_.digest()
+
+    return rows.append_column(pa.field("rank", pa.binary(RANK_BYTES)), pa.array(map(rank, keys), pa.binary(RANK_BYTES)))
+
+
+def lowest(kept: pa.Table, rows: pa.Table, size: int) -> pa.Table:
+    """The ``size`` rows of two tables with the lowest ranks, in their order."""
+    both = pa.concat_tables([kept, rows])
+    return both.take(pc.sort_indices(both, [("rank", "ascending")])[:size])
 
 
 def sheet(run: Run, sample: Sample) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs import calibrate, demo, discard, export, flags, inspect, report, score, session, train, verify
+from jobs import calibrate, demo, discard, export, flags, inspect, report, review, score, session, train, verify
 from jobs import list as list_job
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
@@ -31,6 +31,7 @@ OWN: dict[Any, set[str]] = {
     score: {"--retry", "--dry-run", "--out", "--address"},
     report: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--audit", "--audit-labels"},
     calibrate: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--model", "--by", "--to"},
+    review: {"--out", "--run", "--merge", "--to", "--most", "--audit", "--people", "--overlap"},
     verify: {"--out", "--run"},
     inspect: {"SCAN", "--page", "--out", "--model"},
     list_job: {"--out", "--last"},
