@@ -1,7 +1,8 @@
 """Pages as scanners, copiers, fax machines and phones deliver them, with every cell's corners followed exactly.
 
 A disturbance is a chain of steps on a ``Sheet``. Steps that move the page are gathered into one map, so that the
-picture is resampled as seldom as can be. Points are OpenCV's: a whole number is the middle of a pixel.
+picture is resampled as seldom as can be. The upper left corner of a picture is (0, 0); only maps between steps count as
+OpenCV does, for which a whole number is the middle of a pixel.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.form_drawing import DOTS_PER_INCH
 from benchmarks.form_filling import Cell, Page, Points
+from benchmarks.form_printing import DOTS_PER_INCH
 from benchmarks.handwriting import Cover, Grey, Random, grainy
 
 Map = Callable[[Points], Points]
@@ -73,9 +74,7 @@ class Sheet:
         picture, done = self.levels(), tuple(self.done)
         corners = {cell: self.at(corners) for cell, corners in self.page.corners.items()}
         high, wide = picture.shape[:2]
-        beyond = {
-            cell for cell, at in corners.items() if (at < -0.5).any() or (at > np.array([wide, high]) - 0.5).any()
-        }
+        beyond = {cell for cell, at in corners.items() if (at < 0).any() or (at > (wide, high)).any()}
         return replace(
             self.page, picture=picture, corners=corners, kind=kind, turn=self.turn, dots_per_inch=self.dots_per_inch,
             hidden=frozenset(self.hidden | beyond), at=lambda points: follow(done, points), ink=None,
@@ -84,9 +83,10 @@ class Sheet:
 
 def follow(maps: Sequence[Map], points: Points) -> Points:
     """Points after one map and another."""
+    points = points - 0.5
     for moved in maps:
         points = moved(points)
-    return points
+    return points + 0.5
 
 
 def projected(matrix: Matrix, points: Points) -> Points:

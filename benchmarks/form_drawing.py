@@ -1,26 +1,24 @@
 """Printed forms whose every box is known, their siblings, and pages that are none of them.
 
 A form is drawn at 200 dots per inch on A4. A seed gives each form its own sizes and wording; siblings that have the
-same seed differ in what makes them siblings only. Coordinates are OpenCV's: a whole number is the middle of a pixel.
+same seed differ in what makes them siblings only. The upper left corner of a picture is (0, 0).
 """
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.form_words import ENGLISH, GERMAN, Words
+from benchmarks import form_words as words_of
+from benchmarks.form_printing import DOTS_PER_INCH, HEIGHT, WIDTH, Look, Print, font
+from benchmarks.form_words import Words
 from benchmarks.handwriting import Grey, Random
 
-DOTS_PER_INCH = 200
-WIDTH, HEIGHT = 1654, 2339
 LEFT, RIGHT = 130, 1524  # of what is printed
-COLOURED_INK = (238, 188, 150)  # drops out in the red of a scanner
 
 
 @dataclass(frozen=True)
@@ -48,124 +46,6 @@ class FormDrawing:
         }
 
 
-class Print:
-    """A page being printed: text, rules and cells, and the fields on it so far."""
-
-    def __init__(self, number: int = 0, colour: bool = False) -> None:
-        self.number = number
-        self.image = Image.new("RGB" if colour else "L", (WIDTH, HEIGHT), "white")
-        self.draw = ImageDraw.Draw(self.image)
-        self.fields: list[dict[str, Any]] = []
-
-    def text(self, at: tuple[float, float], words: str, size: int = 26, bold: bool = False, anchor: str = "la") -> None:
-        """Print words; ``anchor`` is Pillow's."""
-        self.draw.text(at, words, "#101010", font(size), anchor, stroke_width=0.6 if bold else 0)
-
-    def paragraph(self, at: tuple[int, int], width: int, words: str, size: int = 24) -> int:
-        """Print words as lines of at most ``width``, and say where the next line would be."""
-        line, y = "", at[1]
-        for word in words.split():
-            longer = f"{line} {word}".strip()
-            if line and font(size).getlength(longer) > width:
-                self.text((at[0], y), line, size)
-                line, y = word, y + round(1.35 * size)
-            else:
-                line = longer
-        self.text((at[0], y), line, size)
-        return y + round(1.35 * size)
-
-    def box(self, box: Sequence[float], width: int = 2, fill: Any = None, outline: Any = "#101010") -> None:
-        """Print a box whose line has its middle at the box's edges."""
-        x, y, wide, high = box
-        half = (width - 1) // 2
-        outer = (x - half, y - half, x + wide + width - 1 - half, y + high + width - 1 - half)
-        self.draw.rectangle(outer, fill, outline if width else None, width)
-
-    def rule(self, start: tuple[float, float], end: tuple[float, float], width: int = 2) -> None:
-        """Print a line."""
-        self.draw.line((start, end), "#101010", width)
-
-    def field(self, name: str, cells: Sequence[Sequence[int]], style: str, width: int = 2, **facts: Any) -> None:
-        """Print the cells of a field and note it; ``style`` is one of ``STYLES``."""
-        STYLES[style](self, cells, width)
-        self.fields.append({"name": name, "page": self.number + 1, "cells": [list(cell) for cell in cells], **facts})
-
-    def picture(self) -> Grey:
-        """The page: uint8 (H, W), or (H, W, 3) as BGR."""
-        return np.ascontiguousarray(np.asarray(self.image)[..., ::-1] if self.image.mode == "RGB" else self.image)
-
-
-@cache
-def font(size: int) -> Any:
-    """Pillow's own font, in pixels."""
-    return ImageFont.load_default(size)
-
-
-def _frames(page: Print, cells: Sequence[Sequence[int]], width: int) -> None:
-    for cell in cells:
-        page.box(cell, width)
-
-
-def _comb(page: Print, cells: Sequence[Sequence[int]], width: int) -> None:
-    x, y, _, high = cells[0]
-    page.box((x, y, cells[-1][0] + cells[-1][2] - x, high), width)
-    for left, *_ in cells[1:]:
-        page.rule((left, y + high), (left, y + 0.62 * high), width)
-
-
-def _lines(page: Print, cells: Sequence[Sequence[int]], width: int) -> None:
-    x, y, _, high = cells[0]
-    end = cells[-1][0] + cells[-1][2]
-    page.rule((x, y + high), (end, y + high), width)
-    for left in [*(cell[0] for cell in cells), end]:
-        page.rule((left, y + high), (left, y + 0.75 * high), width)
-
-
-def _tinted(page: Print, cells: Sequence[Sequence[int]], _: int) -> None:
-    colour = COLOURED_INK if page.image.mode == "RGB" else 214
-    x, y, _, high = cells[0]
-    page.box((x - 8, y - 8, cells[-1][0] + cells[-1][2] - x + 16, high + 16), 0, colour)
-    for left, top, wide, tall in cells:
-        page.box((left + 3, top + 3, wide - 6, tall - 6), 0, "white")
-
-
-STYLES: dict[str, Callable[[Print, Sequence[Sequence[int]], int], None]] = {
-    "boxes": _frames,
-    "comb": _comb,
-    "lines": _lines,
-    "tinted": _tinted,
-}
-
-
-@dataclass(frozen=True)
-class Look:
-    """How the cells of a form look, in pixels; ``gap`` is between the cells that stand apart."""
-
-    style: str
-    wide: int
-    high: int
-    pitch: int
-    gap: int
-    line: int
-
-    @classmethod
-    def of(cls, random: Random, style: str) -> "Look":
-        """Sizes as a seed gives them."""
-        wide, high = int(random.integers(46, 60)), int(random.integers(60, 74))
-        return cls(style, wide, high, high + int(random.integers(20, 28)), int(random.integers(8, 16)),
-                   int(random.integers(2, 4)))  # fmt: skip
-
-    def cells(self, x: int, y: int, count: int, apart: bool = False, groups: Sequence[int] = ()) -> list[list[int]]:
-        """The boxes of a field from its upper left; after each of the first ``groups`` of cells is a wider gap."""
-        gap = self.gap if apart and self.style in ("boxes", "tinted") else 0
-        ends, cells = set(np.cumsum(groups).tolist()), []
-        for at in range(count):
-            x += 24 if at in ends else 0
-            cells.append([x, y, self.wide, self.high])
-            x += self.wide + gap
-        return cells
-
-
 @dataclass(frozen=True)
 class Row:
     """A field to print: how many cells, whether they stand apart, and what ``form.json`` says of it."""
@@ -184,24 +64,86 @@ def _number(most: int) -> dict[str, Any]:
     return {"least": 1, "most": most, "from": "right"}
 
 
-STATION = (_row("station", 6, digits=6, required=True), _row("district", 3, True), _row("date", 8, True, digits=8))
+def _amounts(*names: str, most: int = 5, apart: bool = False) -> tuple[Row, ...]:
+    return tuple(_row(name, most, apart, digits=_number(most)) for name in names)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a form is made of: its words, the rows of each section, where cells begin, the style of its cells, rules."""
+
+    words: Words
+    sections: tuple[tuple[Row, ...], ...]
+    indent: int
+    style: str
+    rules: tuple[str, ...] = ()
+
+
 COUNTS = (
-    _row("registered", 5, digits=_number(5)),
-    _row("cards", 5, digits=_number(5)),
+    *_amounts("registered", "cards"),
     _row("ballots", 5, True, digits=_number(5), required=True),
-    _row("spoilt", 4, digits=_number(4)),
-    _row("empty", 4, digits=_number(4)),
+    *_amounts("spoilt", "empty", most=4),
     _row("valid", 5, True, digits=_number(5), required=True),
-    _row("list_a", 5, digits=_number(5)),
-    _row("list_b", 5, digits=_number(5)),
-    _row("list_c", 4, digits=_number(4)),
+    *_amounts("list_a", "list_b"),
+    *_amounts("list_c", most=4),
 )
-ACCOUNT = (
-    _row("account", 12, digits=12, check="luhn"),
-    _row("reference", 10, True, digits=10, check="iso7064_mod97_10"),
+TURNOUT = Design(
+    words_of.TURNOUT,
+    (
+        (_row("station", 6, digits=6, required=True), _row("district", 3, True), _row("date", 8, True, digits=8)),
+        COUNTS,
+        (
+            _row("account", 12, digits=12, check="luhn"),
+            _row("reference", 10, True, digits=10, check="iso7064_mod97_10"),
+        ),
+    ),
+    700,
+    "boxes",
+    ("valid = list_a + list_b + list_c", "ballots = valid + spoilt + empty"),
 )
-HOURS = (_row("officers", 1), _row("hours", 3, True), _row("minutes", 2))
-RULES = ("valid = list_a + list_b + list_c", "ballots = valid + spoilt + empty")
+CLAIM = Design(
+    words_of.CLAIM,
+    (
+        (_row("staff", 8, digits=8, check="luhn"), _row("bank", 12)),
+        (_row("date", 8, digits=8), *_amounts("distance", most=4), _row("nights", 1)),
+        (*_amounts("fares", "meals", "lodging", "parking"), *_amounts("total", most=6)),
+    ),
+    560,
+    "comb",
+    ("total = fares + meals + lodging + parking",),
+)
+STOCK = Design(
+    words_of.STOCK,
+    (
+        (_row("depot", 4, digits=4, required=True), _row("aisle", 2), _row("bay", 3)),
+        _amounts("bolts", "nuts", "washers", "screws", "hinges", "handles", "springs"),
+        _amounts("sum", most=7),
+    ),
+    850,
+    "lines",
+    ("sum = bolts + nuts + washers + screws + hinges + handles + springs",),
+)
+ORDER = Design(
+    words_of.ORDER,
+    (
+        (_row("customer", 9, digits=9, check="iso7064_mod97_10"),),
+        tuple(_row(f"part_{number}", 7, number % 2 == 0, digits=7) for number in range(1, 8)),
+        (_row("date", 8, True, digits=8), *_amounts("pieces", most=3)),
+    ),
+    480,
+    "tinted",
+)
+METERS = Design(
+    words_of.METERS,
+    (
+        (_row("household", 10, digits=10, check="luhn"), _row("reader", 4, True)),
+        _amounts("power_by_day", "power_by_night", "gas", "heat", "water", "garden_water", most=7, apart=True),
+        _amounts("kitchen_cold", "kitchen_hot", "bath_cold", "bath_hot", most=6),
+        (_row("persons", 1), _row("rooms", 2, True), _row("telephone", 11)),
+    ),
+    640,
+    "boxes",
+)
 
 
 def _heading(page: Print, random: Random, words: Words, edition: str) -> int:
@@ -222,7 +164,7 @@ def _section(page: Print, y: int, title: str) -> int:
     return y + 54
 
 
-def _rows(page: Print, y: int, rows: Sequence[Row], look: Look, words: Words, indent: int = 700) -> int:
+def _rows(page: Print, y: int, rows: Sequence[Row], look: Look, words: Words, indent: int) -> int:
     """Print fields below each other, each label with dots that lead to its cells."""
     for row in rows:
         groups = (2, 2) if row.name == "date" else ()
@@ -251,31 +193,29 @@ def _foot(page: Print, random: Random, words: Words, y: int) -> None:
     page.paragraph((LEFT, bottom - 44), RIGHT - LEFT, " ".join(small), 18)
 
 
-def _turnout(
-    random: Random, style: str, words: Words = ENGLISH, edition: str = "2026", inserted: bool = False
+def _page(
+    random: Random, design: Design, parts: Sequence[int], number: int = 0, edition: str = "2026", colour: bool = False
 ) -> Print:
-    """A return on one page, in a style of cell; ``inserted``: with one field more, below which all lies lower."""
-    page, look = Print(colour=style == "tinted" and bool(random.integers(2))), Look.of(random, style)
+    """A page with some of a design's sections."""
+    page, look, words = Print(number, colour), Look.of(random, design.style), design.words
     y = _heading(page, random, words, edition)
-    counts = (*COUNTS[:2], _row("proxies", 4, digits=_number(4)), *COUNTS[2:]) if inserted else COUNTS
-    for title, rows in zip(words.sections, (STATION, counts, ACCOUNT), strict=False):
-        y = _rows(page, _section(page, y, title), rows, look, words)
+    for part in parts:
+        y = _rows(page, _section(page, y, words.sections[part]), design.sections[part], look, words, design.indent)
+    if sum(len(design.sections[part]) for part in parts) < 8:
+        y = page.paragraph((LEFT, y + 20), RIGHT - LEFT, " ".join(words.sentences))
     _foot(page, random, words, y)
     return page
 
 
-def _two_pages(random: Random) -> list[Print]:
-    """The return on two pages."""
-    look, pages = Look.of(random, "boxes"), [Print(0), Print(1)]
-    for page, parts in zip(pages, ((0, 1), (2, 3)), strict=True):
-        y = _heading(page, random, ENGLISH, f"2026, page {page.number + 1} of 2")
-        for part in parts:
-            rows = (STATION, COUNTS, ACCOUNT, HOURS)[part]
-            y = _rows(page, _section(page, y, ENGLISH.sections[part]), rows, look, ENGLISH)
-        if page.number == 1:
-            y = page.paragraph((LEFT, y + 20), RIGHT - LEFT, " ".join(ENGLISH.sentences))
-        _foot(page, random, ENGLISH, y)
-    return pages
+def _of(name: str, random: Random, design: Design, edition: str = "2026", colour: bool = False) -> FormDrawing:
+    """A form of one page."""
+    page = _page(random, design, range(len(design.sections)), edition=edition, colour=colour)
+    return _json(name, edition, [page], design.rules)
+
+
+def _two_pages(random: Random) -> FormDrawing:
+    pages = [_page(random, METERS, parts, at, f"2026, page {at + 1} of 2") for at, parts in enumerate(((0, 1), (2, 3)))]
+    return _json("two_page", "2026", pages)
 
 
 def _dense(random: Random) -> Print:
@@ -297,6 +237,12 @@ def _dense(random: Random) -> Print:
     return page
 
 
+def _later(random: Random) -> Random:
+    """The generator after a draw, so that all it decides differs."""
+    random.random()
+    return random
+
+
 def _json(name: str, version: str | None, pages: Sequence[Print], rules: Sequence[str] = ()) -> FormDrawing:
     described = [
         {"image": f"page-{at + 1}.png", "width": WIDTH, "height": HEIGHT, "dots_per_inch": DOTS_PER_INCH}
@@ -313,8 +259,8 @@ def _letter(random: Random) -> Print:
     for line in ("14 Quay Street", "Old Town", "2 March 2026"):
         page.text((LEFT, 220 + 40 * ("14 Quay Street", "Old Town", "2 March 2026").index(line)), line, 28)
     for _ in range(int(random.integers(3, 6))):
-        chosen = random.permutation(len(ENGLISH.sentences))[:4]
-        y = page.paragraph((LEFT, y), RIGHT - LEFT, " ".join(ENGLISH.sentences[at] for at in chosen), 28) + 30
+        chosen = random.permutation(len(words_of.CLAIM.sentences))[:4]
+        y = page.paragraph((LEFT, y), RIGHT - LEFT, " ".join(words_of.CLAIM.sentences[at] for at in chosen), 28) + 30
     page.text((LEFT, y + 60), "Yours faithfully", 28)
     return page
 
@@ -325,7 +271,7 @@ def _invoice(random: Random) -> Print:
     page.paragraph((LEFT, 260), 600, "Market Hall Ltd. 3 Bridge Road. Bank account 0049 2231 7780.", 28)
     for _ in range(int(random.integers(8, 16))):
         page.rule((LEFT, y), (RIGHT, y), 2)
-        page.text((LEFT + 10, y + 14), ENGLISH.sentences[int(random.integers(10))][:44], 26)
+        page.text((LEFT + 10, y + 14), words_of.ORDER.sentences[int(random.integers(6))][:44], 26)
         page.text((RIGHT - 10, y + 14), f"{random.uniform(1, 999):.2f}", 26, anchor="ra")
         y += 60
     for x in (LEFT, RIGHT - 240, RIGHT):
@@ -348,18 +294,22 @@ def _timetable(random: Random) -> Print:
 
 
 FORMS: dict[str, Callable[[Random], FormDrawing]] = {
-    "boxes": lambda random: _json("boxes", "2026", [_turnout(random, "boxes")], RULES),
-    "combs": lambda random: _json("combs", "2026", [_turnout(random, "comb")], RULES),
-    "two_page": lambda random: _json("two_page", "2026", _two_pages(random), RULES),
-    "lines": lambda random: _json("lines", "2026", [_turnout(random, "lines")], RULES),
+    "boxes": lambda random: _of("boxes", random, TURNOUT),
+    "combs": lambda random: _of("combs", random, CLAIM),
+    "two_page": _two_pages,
+    "lines": lambda random: _of("lines", random, STOCK),
     "dense": lambda random: _json("dense", "2026", [_dense(random)]),
-    "coloured": lambda random: _json("coloured", "2026", [_turnout(random, "tinted")], RULES),
+    "coloured": lambda random: _of("coloured", random, ORDER, colour=bool(random.integers(2))),
 }
+# Of boxes: a field is inserted in another version, so that those below lie lower; the edition in German has the same
+# boxes; a variant has the same words, but cells of another size and style.
+INSERTED = (*COUNTS[:2], _row("proxies", 4, digits=_number(4)), *COUNTS[2:])
+SECTIONS = (TURNOUT.sections[0], INSERTED, TURNOUT.sections[2])
 SIBLINGS: dict[str, Callable[[Random], FormDrawing]] = {
-    "other_version": lambda random: _json(
-        "boxes", "2027", [_turnout(random, "boxes", edition="2027", inserted=True)], RULES),
-    "other_language": lambda random: _json("boxes_german", "2026", [_turnout(random, "boxes", GERMAN)], RULES),
-}  # fmt: skip
+    "other_version": lambda random: _of("boxes", random, replace(TURNOUT, sections=SECTIONS), "2027"),
+    "other_language": lambda random: _of("boxes_german", random, replace(TURNOUT, words=words_of.TURNOUT_IN_GERMAN)),
+    "variant": lambda random: _of("boxes_variant", _later(random), replace(TURNOUT, style="comb", indent=690)),
+}
 STRANGERS: dict[str, Callable[[Random], FormDrawing]] = {
     "letter": lambda random: _json("letter", None, [_letter(random)]),
     "invoice": lambda random: _json("invoice", None, [_invoice(random)]),

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from benchmarks.form_drawing import DOTS_PER_INCH, FormDrawing, font
+from benchmarks.form_drawing import FormDrawing
+from benchmarks.form_printing import DOTS_PER_INCH, font
 from benchmarks.handwriting import Cover, Digits, Grey, Random, enlarged, loop
 from mnist_batch.learning import digits as mnist
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -124,12 +124,8 @@ def write_stack(pages: Sequence[Page], path: Path) -> None:
     The resolution is in the file, of each axis in TIFF.
     """
     if path.suffix in (".tif", ".tiff"):
-        with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as file:
-            for page in pages:
-                how = ("1", "group4") if page.is_bilevel else (None, "tiff_deflate")
-                image = Image.fromarray(_rgb(page.picture)).convert(how[0])
-                image.save(file, "TIFF", compression=how[1], dpi=page.dots_per_inch)
-                file.newFrame()
+        with path.open("w+b") as file:
+            write_tiff(pages, file)
         return
     images = [Image.fromarray(_rgb(page.picture)) for page in pages]
     if path.suffix == ".pdf":
@@ -138,6 +134,16 @@ def write_stack(pages: Sequence[Page], path: Path) -> None:
         images[0].save(path, dpi=pages[0].dots_per_inch)
     else:
         raise ValueError(f"{path} cannot hold {len(images)} pages; name a file ending in .tif or .pdf.")
+
+
+def write_tiff(pages: Sequence[Page], file: BinaryIO) -> None:
+    """Write pages into a TIFF that is open for reading and writing."""
+    with TiffImagePlugin.AppendingTiffWriter(file, new=True) as tiff:
+        for page in pages:
+            how = ("1", "group4") if page.is_bilevel else (None, "tiff_deflate")
+            image = Image.fromarray(_rgb(page.picture)).convert(how[0])
+            image.save(tiff, "TIFF", compression=how[1], dpi=page.dots_per_inch)
+            tiff.newFrame()
 
 
 def _rgb(picture: Grey) -> Grey:

@@ -1,11 +1,11 @@
-"""What is printed on the benchmark's forms, in English and in German."""
+"""What is printed on the benchmark's forms: each has words of its own, and one of them is in German, too."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a language: of titles, of the labels beside fields by the field's name, and whole sentences."""
+    """The words of a form: titles, the labels beside fields by the field's name, and whole sentences."""
 
     title: str
     edition: str
@@ -20,7 +20,7 @@ class Words:
         return self.labels.get(name, name.replace("_", " ").capitalize())
 
 
-ENGLISH = Words(
+TURNOUT = Words(
     "Return of the polling station",
     "Form T-14, edition {}",
     ("A  Station", "B  Turnout and count", "C  Account and reference", "D  Hours worked"),
@@ -60,7 +60,77 @@ ENGLISH = Words(
     "Place, date and signature of the presiding officer",
 )
 
-GERMAN = Words(
+CLAIM = Words(
+    "Claim for expenses on journeys",
+    "Staff office S-7, edition {}",
+    ("Person", "Journey", "Amounts in whole coins"),
+    {"staff": "Staff number", "bank": "Account to pay to", "distance": "Distance by own car, kilometres"},
+    (
+        "Claims are paid with the wages of the month after next, if they arrive by the fifth.",
+        "Fares are refunded against tickets, which are to be pinned to the back of the claim.",
+        "Meals are refunded from the sixth hour of absence, lodging for at most nine nights.",
+        "Distances are taken from the table of places that hangs in every office.",
+        "Whoever drives a car of the company claims no distance, but states it all the same.",
+        "A journey that was called off is claimed with the letter that called it off.",
+        "Keep a copy; a claim that went astray can be made once more within the quarter.",
+    ),
+    "Checked by",
+    "Signature of the traveller",
+)
+
+STOCK = Words(
+    "Stocktaking list",
+    "Warehouse W-2, edition {}",
+    ("Place", "Articles counted", "Sum of the list"),
+    {"depot": "Depot", "aisle": "Aisle", "bay": "Bay", "sum": "Sum of all articles on this list"},
+    (
+        "Two people count each aisle, one who calls out and one who writes.",
+        "Write numbers from the right; an article that is not there is a zero.",
+        "Broken and returned goods are counted on the yellow list, never here.",
+        "Full pallets count as the number that is printed on their slip.",
+        "Lists are handed in at the gate before the shift ends, used or not.",
+        "Bays that were closed during the count are crossed through.",
+    ),
+    "Gate",
+    "Names of both who counted",
+)
+
+ORDER = Words(
+    "Order of spare parts",
+    "Catalogue K-90, edition {}",
+    ("Customer", "Parts by number", "Delivery"),
+    {"customer": "Your customer number", "day": "Day on which we may deliver", "pieces": "Pieces in all"},
+    (
+        "Part numbers have seven figures; you find them on the plate beside the motor.",
+        "Orders of more than thirty pieces are delivered free of carriage.",
+        "Parts can be sent back within two weeks in their own packing.",
+        "Without another wish we deliver on the next working day but one.",
+        "Prices are those of the list in force on the day on which the order arrives.",
+        "Please order oil and coolant on the green order, as they travel on another lorry.",
+    ),
+    "Stamp of the branch",
+    "Date and signature of the customer",
+)
+
+METERS = Words(
+    "Readings of meters",
+    "Works M-31, edition {}",
+    ("Household", "Meters in the cellar", "Meters in the flat", "Persons and rooms"),
+    {"household": "Number of the household", "reader": "Number of the reader", "telephone": "Telephone by day"},
+    (
+        "Read all meters on the same day, and write the whole units only.",
+        "Black figures count; the red ones behind the comma are left out.",
+        "If a meter was changed, state the reading of the old one on the back.",
+        "Readings that we do not have by the end of the month are estimated.",
+        "The number of the household is printed on your last bill, upper right.",
+        "Water for gardens has a meter of its own, which is read in autumn.",
+        "Tell us by telephone if a seal is broken; do not mend it yourself.",
+    ),
+    "For the works",
+    "Signature of the tenant",
+)
+
+TURNOUT_IN_GERMAN = Words(
     "Niederschrift des Wahllokals",
     "Vordruck T-14, Ausgabe {}",
     ("A  Wahllokal", "B  Beteiligung und Ergebnis", "C  Konto und Zeichen", "D  Arbeitszeit"),

@@ -51,10 +51,14 @@ def test_a_dot_is_found_where_the_truth_has_the_corner(name: str) -> None:
     picture = np.full((2339, 1654), 255, np.uint8)
     for corners in cells.values():
         cv2.circle(picture, tuple(int(each) for each in corners[2]), 9, 0, -1)
-    page = disturbed(Page(picture, "boxes", 0, {}, cells), MOVES[name], np.random.default_rng(7))
+    page = disturbed(
+        Page(picture, "boxes", 0, {}, {cell: at + 0.5 for cell, at in cells.items()}),
+        MOVES[name],
+        np.random.default_rng(7),
+    )
     edges, seen = np.array(page.picture.shape[1::-1]) - 12, 0
     for cell, corners in page.corners.items():
-        at = corners[2]
+        at = corners[2] - 0.5  # where the middles of pixels are whole numbers, as in the arrays
         if (at < 12).any() or (at > edges).any():
             continue
         x, y = np.round(at).astype(int)
@@ -63,7 +67,7 @@ def test_a_dot_is_found_where_the_truth_has_the_corner(name: str) -> None:
         rows, columns = np.mgrid[-11:12, -11:12]
         found = np.array([(dark * columns).sum(), (dark * rows).sum()]) / dark.sum() + (x, y)
         assert np.linalg.norm(found - at) < 1
-        assert page.at(cells[cell])[2] == pytest.approx(at)
+        assert page.at(cells[cell] + 0.5)[2] == pytest.approx(corners[2])
         seen += 1
     assert seen > 5
 
