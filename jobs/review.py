@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mnist_batch.wording import counted
+
 from . import flags, session
 
 DESCRIPTION = """\
@@ -33,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     what = arguments.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
     what.add_argument("--merge", nargs="+", metavar="FILE", help="join these corrections.csv of several people to one")
-    arguments.add_argument(
-        "--to", required=True, metavar="FOLDER", help="the folder to write, which has to be new; with --merge a file"
-    )
+    to = arguments.add_mutually_exclusive_group(required=True)
+    to.add_argument("--to", metavar="FOLDER", help="the folder to write, which has to be new; with --merge a file")
+    to.add_argument("--to-label-studio", metavar="FILE", help="write tasks for Label Studio instead, as JSON")
     arguments.add_argument(
         "--most", type=int, default=2_000, metavar="N", help="items at most, drawn at random; 2000 if left out"
     )
@@ -49,36 +51,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--overlap", type=int, default=0, metavar="N", help="items that each of them decides; none if left out"
     )
     given = arguments.parse_args(argv)
+    if given.merge and not given.to:
+        arguments.error("--merge writes a file; give it with --to")
     return session.run(lambda: _merged(given.merge, given.to) if given.merge else _written(given))
 
 
 def _written(given: argparse.Namespace) -> Mapping[str, Any]:
-    from mnist_batch.reports import review_pack, reviewing
+    from mnist_batch.reports import label_studio, review_pack, reviewing
     from mnist_batch.runs import series
 
-    review_pack.check(given.to, given.people, given.overlap)
+    if given.to_label_studio:
+        label_studio.check(given.to_label_studio)
+    else:
+        review_pack.check(given.to, given.people, given.overlap)
     run, published = series.published_run(given.out, given.run)
     chosen = reviewing.choose(run, published, given.most, given.audit)
-    pack = review_pack.write(run, published, chosen, given.to, given.people, given.overlap)
     for sentence in reviewing.sentences(published, chosen):
         print(sentence)
-    for page, size in zip(pack.pages, pack.sizes, strict=True):
-        print(f"{size:,} to decide: {page}")
-    for scan, reason in pack.not_shown.items():
+    if given.to_label_studio:
+        tasks, not_shown = label_studio.write(published, chosen, given.to_label_studio)
+        print(f"{counted(tasks, 'task')}: {given.to_label_studio}")
+        files = {"tasks": given.to_label_studio}
+    else:
+        pack = review_pack.write(run, published, chosen, given.to, given.people, given.overlap)
+        not_shown, files = pack.not_shown, {"pages": [str(page) for page in pack.pages]}
+        for page, size in zip(pack.pages, pack.sizes, strict=True):
+            print(f"{size:,} to decide: {page}")
+    for scan, reason in not_shown.items():
         print(f"not shown: {scan}: {reason}")
     return {
         "run_id": run.run_id,
         "items": sum(not item.drawn for item in chosen.items),
         "drawn": sum(item.drawn for item in chosen.items),
         "for_review": chosen.waiting,
-        "not_shown": chosen.unread + len(pack.not_shown),
-        "pages": [str(page) for page in pack.pages],
+        "not_shown": chosen.unread + len(not_shown),
+        **files,
     }
 
 
 def _merged(files: Sequence[str], to: str) -> Mapping[str, Any]:
     from mnist_batch.reports import merging
-    from mnist_batch.wording import counted
 
     merged = merging.merge(files, to)
     print(f"{counted(merged.rows, 'row')}: {to}")

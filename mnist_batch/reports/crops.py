@@ -24,7 +24,7 @@ class Crop:
 
 def whole(page: Grey) -> Crop:
     """A page as it is, reduced to ``LONGEST`` pixels."""
-    return Crop(_reduced(page))
+    return Crop(reduced(page))
 
 
 def around(page: Grey, cells: Sequence[Sequence[float]]) -> Crop:
@@ -44,11 +44,12 @@ def around(page: Grey, cells: Sequence[Sequence[float]]) -> Crop:
     picture = np.asarray(cv2.warpAffine(page, matrix, (width, tall), borderValue=255), np.uint8)
     least, most = (turned.min(1) - low) / size, (turned.max(1) - low) / size
     boxes = np.hstack([least, most - least]).clip(0, 1).round(4).tolist()
-    return Crop(_reduced(picture), tuple((left, top, wide, high) for left, top, wide, high in boxes))
+    return Crop(reduced(picture), tuple((left, top, wide, high) for left, top, wide, high in boxes))
 
 
-def _reduced(page: Grey) -> Grey:
-    scale = LONGEST / max(page.shape)
+def reduced(page: Grey, longest: int = LONGEST) -> Grey:
+    """A picture whose longer side has at most so many pixels."""
+    scale = longest / max(page.shape)
     if scale >= 1:
         return page
     size = (max(1, round(page.shape[1] * scale)), max(1, round(page.shape[0] * scale)))

@@ -31,7 +31,7 @@ OWN: dict[Any, set[str]] = {
     score: {"--retry", "--dry-run", "--out", "--address"},
     report: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--audit", "--audit-labels"},
     calibrate: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--model", "--by", "--to"},
-    review: {"--out", "--run", "--merge", "--to", "--most", "--audit", "--people", "--overlap"},
+    review: {"--out", "--run", "--merge", "--to", "--to-label-studio", "--most", "--audit", "--people", "--overlap"},
     verify: {"--out", "--run"},
     inspect: {"SCAN", "--page", "--out", "--model"},
     list_job: {"--out", "--last"},

@@ -1,5 +1,6 @@
 """What is for review is worked through in a browser, and what was decided goes back to the run."""
 
+import base64
 import csv
 import json
 import re
@@ -11,6 +12,8 @@ import pytest
 
 from jobs import report, review, score
 from mnist_batch.reading import images
+from mnist_batch.reports import crops, label_studio, reviewing
+from tests.support import field_run, run_facts
 from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
 
@@ -200,3 +203,82 @@ def test_what_cannot_be_joined_is_a_mistake(tmp_path: Path, capsys: Capture, row
     assert not (tmp_path / "all.csv").exists()
     code, _, summary = merged(capsys, good, good)
     assert (code, good.read_text()) == (2, "scan,label\nb.png,7\n")
+
+
+def tasks_of(capsys: Capture, out: Path) -> list[dict[str, Any]]:
+    file = out.parent / "tasks.json"
+    code, _, summary = ran(capsys, review, "--out", out, "--run", "night", "--to-label-studio", file, "--audit", 1)
+    assert (code, summary["tasks"]) == (0, str(file))
+    tasks: list[dict[str, Any]] = json.loads(file.read_text())
+    assert len(tasks) == summary["items"] + summary["drawn"]
+    assert ran(capsys, review, "--out", out, "--run", "night", "--to-label-studio", file)[0] == 2  # it is there
+    return tasks
+
+
+def exported(tasks: list[dict[str, Any]], path: Path) -> Path:
+    """What Label Studio exports as CSV if everybody takes its predictions: the data of each task, and the results.
+
+    As in the function convert_to_csv of its converter: a result of one choice or one text stands there as it is.
+    """
+    rows = []
+    for number, task in enumerate(tasks, 1):
+        for prediction in task.get("predictions", []):
+            (result,) = prediction["result"]
+            ((said,),) = result["value"].values()
+            rows.append({**task["data"], "id": number, "annotator": 1, result["from_name"]: said, "lead_time": 1.5})
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_tasks_for_label_studio_have_predictions_and_their_export_is_a_label_file(out: Path, capsys: Capture) -> None:
+    tasks = tasks_of(capsys, out)
+    for task in tasks[:-1]:
+        assert base64.b64decode(task["data"]["image"].removeprefix("data:image/jpeg;base64,"))[:2] == b"\xff\xd8"
+        (prediction,) = task["predictions"]
+        assert prediction["model_version"]
+        digit = FOR_REVIEW[task["data"]["scan"]]
+        assert prediction["result"] == [
+            {
+                "from_name": "label",
+                "to_name": "image",
+                "type": "choices",
+                "value": {"choices": ["none" if digit is None else str(digit)]},
+            }
+        ]
+        assert ("score" in prediction) == (digit is not None)
+    assert "predictions" not in tasks[-1]  # the accepted answer is read blind
+    labels = exported(tasks, out.parent / "export.csv")
+    code, _, summary = ran(capsys, report, "--out", out, "--run", "night", "--labels", labels)
+    assert (code, summary["labelled"]) == (0, 9)
+
+
+def test_tasks_of_fields_are_texts(tmp_path: Path, capsys: Capture) -> None:
+    field_run.written(tmp_path)
+    results = {
+        (task["data"]["scan"], task["data"]["field"]): task["predictions"][0]["result"][0]
+        for task in tasks_of(capsys, tmp_path / "out")
+        if "predictions" in task
+    }
+    assert len(results) == 5  # one has no value, and one is read blind
+    assert results["0.png", "ballots"] == {
+        "from_name": "value",
+        "to_name": "image",
+        "type": "textarea",
+        "value": {"text": ["123"]},
+    }
+
+
+@pytest.mark.parametrize("shape", [(900, 900), (40, 900), (28, 28)])
+def test_a_picture_of_a_task_fits_into_a_column_of_a_csv_file(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    item = reviewing.Item("/in", "a.png", 0, None, b"")
+    task = label_studio._task(run_facts.published(), item, crops.Crop(noise))
+    assert len(task["data"]["image"]) < csv.field_size_limit()
+
+
+def test_joined_corrections_need_a_file_to_go_to(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        review.main(["--merge", "a.csv", "--to-label-studio", "b.json"])
