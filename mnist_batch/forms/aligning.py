@@ -1,0 +1,141 @@
+"""From a rough map of a form to an exact one: patches of its print are looked for where the map has them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms import patches
+from mnist_batch.forms.frames import darkness_of
+from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped, moving, scaling, seen_from, shrunk
+from mnist_batch.forms.patches import Found
+from mnist_batch.forms.references import Reference
+from mnist_batch.pixels.opencv import cv2
+
+# First some patches are looked for in so many pixels around, to make the map better, then all a little around.
+FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
+MOST_PASSES = 8
+WELL = 0.8  # of the patches; a map that finds as many is right
+SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
+FAR = 6.0  # pixels beside the common map: farther off, the paper is not stretched, but something else was found
+FEWEST = 4  # patches; with fewer a map is moved, not stretched
+# A homography is taken if it makes the shifts that are left this much smaller, and from so many patches.
+SMALLER, MANY = 0.7, 12
+NEIGHBOURS = 7  # patches around a place that say how the paper lies there
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """A page laid onto a reference. ``matrix`` maps the reference's picture to the page.
+
+    ``seen`` is the page as it lies on the reference's picture, and ``dark`` its darkness. ``sought`` are the patches
+    that lie on the page, and how they lie beside the map; ``is_found`` says which of them were found. ``gain`` is how
+    dark print is on the page, beside the reference's.
+    """
+
+    matrix: Matrix
+    seen: Grey
+    dark: NDArray[np.float32]
+    sought: Found
+    is_found: NDArray[np.bool_]
+    gain: float
+
+    @property
+    def printed(self) -> float:
+        """The share of the patches that were found, of those where nothing is written if there are some."""
+        clear = self.sought.clear
+        return float(self.is_found[clear].mean() if int(clear.sum()) >= FEWEST else self.is_found.mean())
+
+    @property
+    def residual(self) -> float:
+        """The median distance of patches from where the map has them, in pixels of the reference's picture."""
+        return float(np.median(np.hypot(*self.sought.shifts[self.is_found].T))) if self.is_found.any() else 0.0
+
+    def shift_near(self, place: NDArray[np.float64]) -> tuple[float, float] | None:
+        """How the print around a place lies beside the map; None if most of it was not found."""
+        nearest = np.argsort(np.hypot(*(self.sought.middles - place).T), kind="stable")
+        nearest = nearest[self.is_found[nearest] | self.sought.clear[nearest]][:NEIGHBOURS]
+        found = nearest[self.is_found[nearest]]
+        if 2 * len(found) < len(nearest):
+            return None
+        across, down = np.median(self.sought.shifts[found], axis=0)
+        return float(across), float(down)
+
+
+def align(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
+    """Make exact a rough map from a reference's picture to a page; None if the print is not found around it."""
+    source, to_source = _source(reference, page, matrix)
+    seen = seen_from(source, to_source @ matrix, reference.picture.shape)
+    # A map that is right for a part of the page grows from there.
+    for number in range(MOST_PASSES):
+        reach, every = (FIRST_REACH, FIRST_EVERY) if number == 0 else (REACH, 1)
+        sought = reference.patches[::every]
+        found = patches.find(sought, seen, reach, patches.on_page(sought, matrix, page.shape))
+        alike = found.alike >= patches.ALIKE
+        better = _fitted(found.only(alike))
+        if better is None:
+            return None
+        if every == 1 and np.abs(mapped(better, found.middles) - found.middles).max() < SAME:
+            break
+        matrix = matrix @ better
+        seen = seen_from(source, to_source @ matrix, reference.picture.shape)
+        found = found.laid(inverse(better))
+    true = alike & (np.hypot(*found.shifts.T) <= FAR)
+    dark = darkness_of(seen)
+    return Aligned(matrix, seen, dark, found, true, _gain(reference, dark))
+
+
+def _source(reference: Reference, page: Grey, matrix: Matrix) -> tuple[Grey, Matrix]:
+    """The page at about the size of the reference's picture, and the map from the page to it."""
+    height, width = reference.picture.shape
+    x, y = width / 2, height / 2
+    origin, across, down = mapped(matrix, [[x, y], [x + 1, y], [x, y + 1]])
+    size = float(np.sqrt(np.hypot(*(across - origin)) * np.hypot(*(down - origin))))
+    times = max(1, int(size + 0.1))
+    source = shrunk(page, times)
+    # Every pixel of the page must count where one of the picture takes the place of two.
+    return cv2.GaussianBlur(source, (3, 3), 0) if size / times > 1.25 else source, scaling(1 / times, 1 / times)
+
+
+def _fitted(found: Found) -> Matrix | None:
+    """The map from where patches should be to where most of them are."""
+    here, there = found.middles, found.places
+    if len(here) < 2:
+        return None
+    if len(here) < FEWEST:
+        return moving(*np.median(there - here, axis=0))
+    affine = _affine(here, there)
+    if affine is None:
+        return None
+    off = np.hypot(*(mapped(affine, here) - there).T)
+    near = off <= FAR
+    if int(near.sum()) >= MANY:
+        homography, _ = cv2.findHomography(here[near], there[near], 0)
+        if homography is not None:
+            less = np.hypot(*(mapped(homography, here[near]) - there[near]).T)
+            if np.median(less) < SMALLER * np.median(off[near]) - 0.1:
+                return np.asarray(homography, np.float64)
+    return affine
+
+
+def _affine(here: NDArray[np.float64], there: NDArray[np.float64]) -> Matrix | None:
+    cv2.setRNGSeed(0)
+    rough, _ = cv2.estimateAffine2D(here, there, method=cv2.USAC_MAGSAC, ransacReprojThreshold=2.5, maxIters=1000)
+    if rough is None:
+        return None
+    matrix = np.vstack([rough, [0.0, 0.0, 1.0]])
+    for _ in range(4):
+        off = np.hypot(*(mapped(matrix, here) - there).T)
+        weights = (off <= 2 * FAR) / (1 + (off / 1.5) ** 2)
+        if np.count_nonzero(weights) < FEWEST:
+            return None
+        matrix = fitted(here, there, weights)
+    return matrix
+
+
+def _gain(reference: Reference, dark: NDArray[np.float32]) -> float:
+    """How dark print is on a page beside how dark it is on the form."""
+    rows, columns, theirs = reference.print
+    if not len(rows):
+        return 1.0
+    return float(np.percentile(cv2.dilate(dark, np.ones((3, 3), np.uint8))[rows, columns], 70)) / theirs

@@ -1,0 +1,70 @@
+"""ArUco marks in the corners of a page: their numbers say which page it is, their corners how it lies."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms.form import MARK_IDS, Mark
+from mnist_batch.forms.geometry import Grey
+from mnist_batch.pixels.opencv import cv2
+
+CELLS = 6  # of a mark along a side: a pattern of 4x4 and its black border
+QUIET = 1.0  # cells of white paper around a mark, without which it is not found
+SIDE, MARGIN = 8.0, 10.0  # millimetres: of a mark, and from the edges of its page
+
+# A smaller dictionary has the same first marks as a larger one, and they are told apart with more certainty.
+_DICTIONARIES = (
+    (50, cv2.aruco.DICT_4X4_50),
+    (100, cv2.aruco.DICT_4X4_100),
+    (250, cv2.aruco.DICT_4X4_250),
+    (MARK_IDS, cv2.aruco.DICT_4X4_1000),
+)
+
+
+def corner_marks(width: int, height: int, dots_per_inch: float, first: int = 0) -> tuple[Mark, ...]:
+    """Four marks for the corners of a page of this size in pixels, clockwise, with ids that begin with ``first``."""
+    side, margin = SIDE * dots_per_inch / 25.4, MARGIN * dots_per_inch / 25.4
+    left, top, right, foot = margin, margin, width - margin - side, height - margin - side
+    corners = ((left, top), (right, top), (right, foot), (left, foot))
+    return tuple(
+        Mark(first + number, ((x, y), (x + side, y), (x + side, y + side), (x, y + side)))
+        for number, (x, y) in enumerate(corners)
+    )
+
+
+def draw(picture: Grey, marks: Iterable[Mark]) -> Grey:
+    """The picture, uint8 (H, W), with marks drawn on it, white around them."""
+    drawn = picture.copy()
+    for mark in marks:
+        pattern = cv2.aruco.generateImageMarker(_dictionary(mark.id + 1), mark.id, CELLS)
+        quiet = np.pad(pattern, 1, constant_values=255)
+        corners = np.array(mark.corners, np.float32)
+        square = np.array([[1, 1], [1 + CELLS, 1], [1 + CELLS, 1 + CELLS], [1, 1 + CELLS]], np.float32) - 0.5
+        matrix = cv2.getPerspectiveTransform(square, corners - 0.5)
+        size = drawn.shape[::-1]
+        cover = cv2.warpPerspective(np.full_like(quiet, 255), matrix, size, flags=cv2.INTER_NEAREST)
+        laid = cv2.warpPerspective(quiet, matrix, size, flags=cv2.INTER_NEAREST, borderValue=255)
+        drawn[cover > 0] = laid[cover > 0]
+    return drawn
+
+
+def find(page: Grey, most: int = MARK_IDS) -> Mapping[int, NDArray[np.float64]]:
+    """The corners, float64 (4, 2), of the marks on a page by id; of those with ids below ``most``.
+
+    A mark that is there twice is left out.
+    """
+    detector = cv2.aruco.ArucoDetector(_dictionary(most))
+    corners, ids, _ = detector.detectMarkers(page)
+    if ids is None:
+        return {}
+    names = [int(name) for name in np.asarray(ids).ravel()]
+    return {
+        name: np.asarray(corner, np.float64).reshape(4, 2) + 0.5
+        for name, corner in zip(names, corners, strict=True)
+        if names.count(name) == 1 and name < most
+    }
+
+
+def _dictionary(count: int) -> cv2.aruco.Dictionary:
+    return cv2.aruco.getPredefinedDictionary(next(kind for size, kind in _DICTIONARIES if count <= size))

@@ -1,0 +1,54 @@
+"""Where each field of a form lies on a page: its own frame is looked for around where the page's map has it."""
+
+import numpy as np
+
+from mnist_batch.forms import frames
+from mnist_batch.forms.aligning import Aligned
+from mnist_batch.forms.form import Field
+from mnist_batch.forms.geometry import Matrix, corners_of, mapped, moving
+from mnist_batch.forms.references import Reference
+from mnist_batch.forms.registration import FieldPlace, FieldVerdict
+
+OUTSIDE = 0.1  # of a cell's side that may lie beyond the edge of the page
+
+
+def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int, ...]) -> FieldPlace:
+    """Where a field lies on a page of this shape."""
+    whole = aligned.matrix @ reference.matrix
+    if _is_cut_off(field, whole, page):
+        return FieldPlace(FieldVerdict.CUT_OFF, whole, frame=0.0)
+    boxes = np.concatenate([corners_of(*cell) for cell in field.cells])
+    middle = mapped(reference.matrix, [(boxes.min(axis=0) + boxes.max(axis=0)) / 2])[0]
+    prior = aligned.shift_near(middle)
+    if prior is None:
+        return FieldPlace(FieldVerdict.SHIFTED, whole, frame=0.0)
+    frame = reference.frames.get(field.name)
+    if frame is None:
+        return FieldPlace(FieldVerdict.PLACED, _moved(prior, reference, aligned), _in_form(prior, reference))
+    reach = int(np.ceil(frames.REACH * reference.pixels_per_millimetre))
+    sought = frames.seek(frame, aligned.dark, aligned.gain, prior, reach)
+    if not sought.is_found:
+        return FieldPlace(FieldVerdict.SHIFTED, whole, frame=sought.share)
+    return FieldPlace(
+        FieldVerdict.PLACED, _moved(sought.shift, reference, aligned), _in_form(sought.shift, reference), sought.share
+    )
+
+
+def _moved(shift: tuple[float, float], reference: Reference, aligned: Aligned) -> Matrix:
+    """The map of the form's picture to the page, for what lies moved by a shift on the reference's picture."""
+    return np.asarray(aligned.matrix @ moving(*shift) @ reference.matrix)
+
+
+def _in_form(shift: tuple[float, float], reference: Reference) -> tuple[float, float]:
+    """A shift in pixels of the form's picture."""
+    return shift[0] / float(reference.matrix[0, 0]), shift[1] / float(reference.matrix[1, 1])
+
+
+def _is_cut_off(field: Field, matrix: Matrix, page: tuple[int, ...]) -> bool:
+    for x, y, width, height in field.cells:
+        least = 1 - 2 * OUTSIDE
+        within = corners_of(x + OUTSIDE * width, y + OUTSIDE * height, least * width, least * height)
+        across, down = mapped(matrix, within).T
+        if across.min() < 0 or down.min() < 0 or across.max() > page[1] or down.max() > page[0]:
+            return True
+    return False

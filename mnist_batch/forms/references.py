@@ -1,0 +1,132 @@
+"""A page of a form, prepared once per process: what is printed on it, and what of that pages are compared with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms import features, frames, patches
+from mnist_batch.forms.features import Features
+from mnist_batch.forms.form import Field, Mark
+from mnist_batch.forms.frames import Frame, darkness_of
+from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped, resized, scaling, shrunk
+from mnist_batch.forms.patches import Patch
+
+if TYPE_CHECKING:
+    from mnist_batch.forms.opening import OpenForm
+
+AREA = 970_000  # pixels of the pictures that are compared: those of an A4 page at 100 dots per inch
+LONG_SIDE = 297.0  # millimetres of a page whose resolution is not known
+INSET = 0.14  # of a cell's sides; within, there is writing, and nothing printed
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A page of a form. ``picture`` is what is printed on it, at the size at which pages are compared with it.
+
+    ``width`` and ``height`` are those of the form's own picture, and ``matrix`` maps its pixels to those of
+    ``picture``, of which ``pixels_per_millimetre`` make a millimetre on paper. ``written`` is set where cells are.
+    ``frames`` has the printed frames of the fields by name; a field without one is not in it.
+    """
+
+    form: str
+    version: str | None
+    page: int
+    digest: str
+    width: int
+    height: int
+    matrix: Matrix
+    pixels_per_millimetre: float
+    picture: Grey
+    written: Grey
+    fields: tuple[Field, ...]
+    marks: tuple[Mark, ...]
+    features: Features
+    patches: tuple[Patch, ...]
+    frames: Mapping[str, Frame]
+
+    @classmethod
+    def of(cls, form: "OpenForm", page: int) -> "Reference":
+        """Prepare a page of a form, counted from 0."""
+        facts, fields, full = form.form.pages[page], form.form.fields_of(page), form.pictures[page]
+        small, matrix = at_size(full, AREA)
+        dots = facts.dots_per_inch or max(full.shape) / LONG_SIDE * 25.4
+        boxes = {field.name: [mapped(matrix, corners_of(*cell)) for cell in field.cells] for field in fields}
+        picture, written = _printed(small, [box for of_field in boxes.values() for box in of_field])
+        millimetre = dots / 25.4 * matrix[0, 0]
+        frames = {name: Frame.of(picture, of_field, millimetre) for name, of_field in boxes.items()}
+        return cls(
+            form=form.form.name,
+            version=form.form.version,
+            page=page,
+            digest=form.digest,
+            width=full.shape[1],
+            height=full.shape[0],
+            matrix=matrix,
+            pixels_per_millimetre=millimetre,
+            picture=picture,
+            written=written,
+            fields=fields,
+            marks=facts.marks,
+            features=_features(picture, written, features.binary),
+            patches=patches.of(picture, written),
+            frames={name: frame for name, frame in frames.items() if frame is not None},
+        )
+
+    @cached_property
+    def print(self) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
+        """Rows and columns of a sample of the darkest print, and its median darkness."""
+        dark = self.darkness
+        inked = dark[dark > frames.FAINTEST]
+        if not inked.size:
+            return np.zeros(0, np.intp), np.zeros(0, np.intp), 1.0
+        rows, columns = np.nonzero(dark >= 0.6 * np.percentile(inked, 90))
+        every = max(1, len(rows) // 4000)
+        rows, columns = rows[::every], columns[::every]
+        return rows, columns, float(np.median(dark[rows, columns]))
+
+    @cached_property
+    def darkness(self) -> NDArray[np.float32]:
+        """How much darker than its paper the print is."""
+        return darkness_of(self.picture)
+
+    @cached_property
+    def fine_features(self) -> Features:
+        """Features for pages on which the others are not found; they take long, and few pages need them."""
+        return _features(self.picture, self.written, features.fine)
+
+
+def _features(picture: Grey, written: Grey, kind: Callable[[Grey], Features]) -> Features:
+    """The features of what is printed; where cells are, those of a form that is filled in are of its writer."""
+    small, to_small = at_size(picture, features.AREA)
+    return features.without(features.moved(kind(small), inverse(to_small)), written)
+
+
+def at_size(picture: Grey, area: float, down: float = 1.0, largest: float = 1.0) -> tuple[Grey, Matrix]:
+    """A picture made so small (or at most so many times larger) that it has an area in pixels, and the map to it.
+
+    ``down`` is how many times farther apart its rows shall be than its columns.
+    """
+    size = min(largest, float(np.sqrt(area / (picture.size * down))))
+    times = max(1, int(1 / (size * max(down, 1.0)) + 0.05))
+    small = shrunk(picture, times)
+    resized_, matrix = resized(small, size * times, size * times * down)
+    return resized_, matrix @ scaling(1 / times, 1 / times)
+
+
+def _printed(small: Grey, boxes: list[NDArray[np.float64]]) -> tuple[Grey, Grey]:
+    """The picture without what is written in its cells, and where cells are."""
+    picture, written = small.copy(), np.zeros_like(small)
+    for box in boxes:
+        (left, top), (right, foot) = box[0], box[2]
+        across, down = INSET * (right - left) + 1, INSET * (foot - top) + 1
+        rows = slice(max(0, round(top + down)), max(0, round(foot - down)))
+        columns = slice(max(0, round(left + across)), max(0, round(right - across)))
+        inside = picture[rows, columns]
+        if inside.size:
+            written[rows, columns] = 255
+            inside[:] = np.percentile(inside, 85)
+    return picture, written

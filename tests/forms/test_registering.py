@@ -1,0 +1,149 @@
+"""A page is registered to the form that it is of, where it lies, or to none; and each field where its frame is."""
+
+import json
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.form_drawing import FormDrawing, form
+from benchmarks.form_filling import Page, mnist_digits
+from benchmarks.form_pages import page_of
+from mnist_batch.forms.form import parse
+from mnist_batch.forms.geometry import corners_of, mapped
+from mnist_batch.forms.opening import OpenForm
+from mnist_batch.forms.references import Reference
+from mnist_batch.forms.registering import register
+from mnist_batch.forms.registration import FieldVerdict, Registration, Verdict
+
+KINDS = (
+    "clean",
+    "moderate",
+    "scan 100 dpi",
+    "scan 300 dpi",
+    "turned 90",
+    "turned 180",
+    "turned 270",
+    "skew to 10 degrees",
+    "scale 0.7 to 1.4",
+    "a third cut off",
+    "uneven feed",
+    "1 bit 200 dpi",
+    "photocopy",
+    "fax 204x196, pixels not square",
+    "fax 204x98",
+    "pen and stamps over print",
+)
+OFF = 4.0  # pixels at 150 dots per inch, that a cell may lie off
+
+
+def grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+@cache
+def references(name: str) -> tuple[Reference, ...]:
+    drawing = form(name)
+    opened = parse(json.dumps(drawing.form_json).encode(), name)
+    pictures = tuple(grey(picture) for picture in drawing.pictures)
+    open_form = OpenForm(opened, f"digest of {name}", name, pictures)
+    return tuple(Reference.of(open_form, page) for page in range(len(pictures)))
+
+
+def page(name: str, kind: str, number: int = 0, of: int = 0) -> Page:
+    return page_of(form(name), of, kind, mnist_digits(), 5, number)
+
+
+def registered(page: Page, *names: str) -> Registration:
+    return register(grey(page.picture), [each for name in names for each in references(name)])
+
+
+def off(drawing: FormDrawing, page: Page, registration: Registration) -> list[float]:
+    """How far the corners of the placed cells are from where they are, in pixels at 150 dots per inch."""
+    distances = []
+    for name, place in registration.fields.items():
+        for (field, position), (x, y, width, height) in cells(drawing, page.page).items():
+            if field == name and place.verdict is FieldVerdict.PLACED:
+                truth = page.corners[field, position]
+                size = np.sqrt(cv2.contourArea(truth.astype(np.float32)) / (width * height))
+                there = mapped(place.matrix, corners_of(x, y, width, height))
+                distances.append(float(np.hypot(*(there - truth).T).max() / size * 0.75))
+    return distances
+
+
+def cells(drawing: FormDrawing, page: int) -> dict[tuple[str, int], list[float]]:
+    return {(field["name"], at): cell for field in drawing.fields(page) for at, cell in enumerate(field["cells"])}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_is_registered_and_its_cells_are_where_they_are(kind: str) -> None:
+    spoiled = page("boxes", kind)
+    registration = registered(spoiled, "boxes")
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert (registration.form, registration.version, registration.page) == ("boxes", "2026", 0)
+    assert registration.turn == spoiled.turn
+    assert max(off(form("boxes"), spoiled, registration)) < OFF
+    kept = [name for name in registration.fields if all(cell[0] != name for cell in spoiled.hidden)]
+    placed = [name for name in kept if registration.fields[name].verdict is FieldVerdict.PLACED]
+    assert len(placed) >= 0.9 * len(kept) > 0
+
+
+def test_the_pages_of_a_form_are_told_apart() -> None:
+    for number in (0, 1):
+        registration = registered(page("two_page", "moderate", of=number), "two_page", "boxes")
+        assert (registration.form, registration.page) == ("two_page", number)
+
+
+@pytest.mark.parametrize("name", ["letter", "invoice", "timetable"])
+def test_a_stranger_is_of_no_form(name: str) -> None:
+    registration = registered(page(name, "moderate"), "boxes", "two_page")
+    assert registration.verdict is Verdict.UNKNOWN_FORM
+    assert registration.fields == {}
+    assert registration.reason
+
+
+def test_a_field_off_the_page_is_cut_off_and_the_others_are_placed() -> None:
+    drawing, whole = form("boxes"), page("boxes", "clean")
+    cut = whole.picture[: int(whole.corners["list_a", 0][:, 1].mean())]
+    registration = register(cut, references("boxes"))
+    assert registration.verdict is Verdict.REGISTERED
+    for field in drawing.fields(0):
+        lowest = max(whole.corners[field["name"], at][:, 1].max() for at in range(len(field["cells"])))
+        expected = FieldVerdict.PLACED if lowest < len(cut) else FieldVerdict.CUT_OFF
+        assert registration.fields[field["name"]].verdict is expected, field["name"]
+
+
+@pytest.mark.parametrize("kind", ["moderate", "fax 204x98"])
+def test_the_same_page_has_the_same_registration_again(kind: str) -> None:
+    spoiled = page("boxes", kind)
+    first, again = registered(spoiled, "boxes"), registered(spoiled, "boxes")
+    assert first.matrix is not None
+    assert again.matrix is not None
+    assert np.array_equal(first.matrix, again.matrix)
+    assert all(np.array_equal(place.matrix, again.fields[name].matrix) for name, place in first.fields.items())
+
+
+STRANGE = {
+    "one pixel": np.zeros((1, 1), np.uint8),
+    "all black": np.zeros((1200, 900), np.uint8),
+    "all white": np.full((1200, 900), 255, np.uint8),
+    "noise": np.random.default_rng(0).integers(0, 256, (1200, 900)).astype(np.uint8),
+    "a line of pixels": np.full((3, 20_000), 255, np.uint8),
+    "very wide": np.tile(np.arange(256, dtype=np.uint8), (300, 80)),
+    "chequered": np.kron(np.indices((60, 45)).sum(axis=0) % 2 * 255, np.ones((20, 20))).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_page_is_of_no_form(name: str) -> None:
+    registration = register(STRANGE[name], references("boxes"))
+    assert registration.verdict in (Verdict.UNKNOWN_FORM, Verdict.BLANK_PAGE)
+    assert registration.reason
+    assert registration.matrix is None
+
+
+def test_a_back_through_which_the_front_shows_is_blank() -> None:
+    for number in range(3):
+        assert registered(page("boxes", "blank back", number), "boxes").verdict is Verdict.BLANK_PAGE
