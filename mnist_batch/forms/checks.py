@@ -76,6 +76,12 @@ def by_chance(check: Check) -> float:
     return 1 / _rule(check).checksums
 
 
+def unfound(check: Check) -> float:
+    """The share of wrong numbers that are taken to pass: all of them where a digit has no weight in its check."""
+    counted = all(weight % WEIGHTED_MODULUS for weight in check.weights)
+    return by_chance(check) if counted else 1.0
+
+
 class Automaton(NamedTuple):
     """A check of numbers with a certain length, digit by digit: from the left, or else from the right.
 
