@@ -301,10 +301,10 @@ def mistakes(reader: Reader, pictures: Grey, labels: NDArray[np.int8]) -> Grey:
     answers = reader.read(pictures)
     confidence = np.where(answers.doubted, 0, answers.confidence)
     wrong = np.flatnonzero((answers.digit != labels) & (confidence > 0))
-    tiles, known = [], digits.wrongly_labelled(digits.mnist("train"))
+    tiles, known = [], digits.wrongly_labelled(digits.contents(pictures), labels)
     for at in wrong[np.argsort(-confidence[wrong])][: 2 * MISTAKES_A_ROW]:
         surer = 100 * float((confidence > confidence[at]).mean())
-        said = " wrong" if pictures[at].tobytes() in known else ""
+        said = " wrong" if known[at] else ""
         tiles.append(_tile((pictures[at],), f"{labels[at]}{said}", f"read {answers.digit[at]}", f"{surer:.1f}%"))
     return _rows(tiles, MISTAKES_A_ROW)
 

@@ -19,7 +19,7 @@ shipped bundle, and show the reports.
 
 All files go below --folder. You may run it again."""
 
-TARGET_ERROR = "0.005"
+TARGET_ERROR = "0.001"
 BOXES_PER_FORM = 10
 FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp", ".png")
 

@@ -82,7 +82,7 @@ def train(
         members = []
         for given in assignment.assign(recipe, dealt, start, settings):
             members.append(_train_net(given, dealt, settings, filesystem, f"{storage}/seed-{given.recipe.seed}"))
-        trained = Export(recipe, members, dealt.facts, dealt.scans, start, settings)
+        trained = Export(recipe, members, dealt.facts, dealt.scans, dealt.wrongly_labelled, start, settings)
         files = _export_on_ray(trained, dealt.validation.values())
         failpoints.reach("exported")
         published = _publish(files, out)
@@ -261,12 +261,16 @@ def _report(rank: int, metrics: Mapping[str, Any], save: Callable[[Path], None])
 
 @dataclass(frozen=True)
 class Export:
-    """What the task at the end is given: the trained nets, and the facts of the training for model.json."""
+    """What the task at the end is given: the trained nets, and the facts of the training for model.json.
+
+    ``wrongly_labelled`` are the images, as bytes, whose label is known to be wrong.
+    """
 
     recipe: Recipe
     members: Sequence[nets.Member]
     facts: DatasetFacts
     scans: Mapping[str, OwnScans]
+    wrongly_labelled: frozenset[bytes]
     start: fine_tuning.Start | None
     settings: Settings
 
@@ -281,9 +285,8 @@ def export(given: Export, *validation: pa.Table) -> dict[str, bytes]:
     begun_from = nets.number_layers(given.members, given.start)
     trained = nets.rebuild(given.members)
     model = trained[0] if len(trained) == 1 else ladder.average(trained)
-    locations = [one.location for one in given.facts.data]
-    wrong = digits.wrongly_labelled(digits.mnist("train")) if digits.EMBEDDED in locations else frozenset()
-    evaluation = evaluating.evaluate(model, trained, digits.arrays(validation), locations, wrong, begun_from)
+    held_out = digits.arrays(validation)
+    evaluation = evaluating.evaluate(model, trained, held_out, given.facts.data, given.wrongly_labelled, begun_from)
     weights = exporting.weights_digest(model)
     info = model_json.content(given.recipe, given.facts, given.scans, evaluation, model.count_params(), weights)
     return exporting.bundle_files(model, given.members, info)

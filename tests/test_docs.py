@@ -51,7 +51,6 @@ def test_the_readmes_commands_and_reads_work(
     write_scan(tmp_path / "digit.png", 4)
     mnist = digits.mnist  # of which a tenth is enough for commands to work
     monkeypatch.setattr(digits, "mnist", lambda split: digits.Digits(*(array[::10] for array in mnist(split))))
-    monkeypatch.setattr(digits, "wrongly_labelled", lambda _: frozenset())  # whose indices are in the whole of it
     (tmp_path / "truth.csv").write_text("scan,label\n3/scan-0003.png,3\n4/scan-0004.png,none\n")
     commands = [line for line in blocks("") if line.startswith("python -m jobs.")]
     assert {line.split()[2].removeprefix("jobs.") for line in commands} == set(JOBS)

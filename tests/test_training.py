@@ -832,7 +832,7 @@ def test_the_commands_for_scans_beside_mnist_work_and_are_recorded(
     assert sum(one.correct or 0 for one in by_data.values()) == made.validation.correct
     assert made.calibration
     sets = {each.name: (each.digits, each.wrongly_labelled) for each in made.calibration.sets}
-    assert sets[own.location] == (own.held_out, 0)
+    assert sets["1 writer of kensanata/numbers"] == (own.held_out, 0)
     assert sum(sets[digits.EMBEDDED]) == 1_000
     assert json.loads(said.out.splitlines()[-1])["validation_accuracies"].keys() == by_data.keys()
     assert f"numbers.parquet {100 * by_data[own.location].accuracy:.2f} % of {own.held_out}" in said.out.splitlines()[0]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mnist_batch.models import answers
+from mnist_batch.reading.images import content_digest
 from mnist_batch.schemas import tables
 
 EMBEDDED = "embedded MNIST"
@@ -65,14 +66,25 @@ def mnist(split: str) -> Digits:
         return Digits(arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int8))
 
 
-def wrongly_labelled(train: Digits) -> frozenset[bytes]:
-    """The images of MNIST's training digits, as ``mnist`` gives them, whose label was found to be wrong, as bytes.
+def contents(images: NDArray[np.uint8]) -> list[bytes]:
+    """The BLAKE2b-128 of each image's pixels: what identifies a digit of MNIST, as a file's bytes do any other."""
+    return [content_digest(image.tobytes()) for image in images]
 
-    ``data/wrong_labels.csv`` lists their indices in MNIST, with the label and what a person reads; docs/accuracy.md
-    says how they were found. They are learned from all the same, and left out where an error is certified.
+
+def wrongly_labelled(contents: Sequence[bytes], labels: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which of N labels were found to be wrong, bool (N,), by the BLAKE2b-128 of the bytes of each picture.
+
+    ``data/wrong_labels.csv`` lists them, each with what is to be read; docs/accuracy.md says how they were found. They
+    are learned from all the same, and left out where an error is certified. A label that was put right counts.
     """
-    listed = resources.files("mnist_batch").joinpath("data/wrong_labels.csv").read_text()
-    return frozenset(train.images[int(row["index"])].tobytes() for row in csv.DictReader(listed.splitlines()))
+    listed = wrong_labels()
+    return np.array([known in listed for known in zip(contents, labels.tolist(), strict=True)], bool)
+
+
+def wrong_labels() -> set[tuple[bytes, int]]:
+    """The pictures of ``data/wrong_labels.csv``, by the BLAKE2b-128 of their bytes, each with its wrong label."""
+    file = resources.files("mnist_batch").joinpath("data/wrong_labels.csv").read_text()
+    return {(bytes.fromhex(row["content"]), int(row["label"])) for row in csv.DictReader(file.splitlines())}
 
 
 def table(mixture: Mixture) -> pa.Table:

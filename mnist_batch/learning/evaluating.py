@@ -14,8 +14,9 @@ from mnist_batch.models import calibrating, likeness
 from mnist_batch.models.answers import answers_of
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.models.ladder import Model
-from mnist_batch.schemas.bundle_facts import Calibration, MnistTest, Validation
+from mnist_batch.schemas.bundle_facts import Calibration, DataFacts, MnistTest, Validation
 from mnist_batch.schemas.tables import CLASSES
+from mnist_batch.wording import counted
 
 
 @dataclass(frozen=True)
@@ -31,38 +32,37 @@ def evaluate(
     model: Model,
     nets: Sequence[Model],
     held_out: Mixture,
-    locations: Sequence[str],
+    data: Sequence[DataFacts],
     wrongly_labelled: Collection[bytes],
     begun_from: Sequence[Model] = (),
 ) -> Evaluation:
     """Evaluate a model that averages ``nets``, or is the only one, on digits that were held out.
 
-    ``locations`` name the data sets of ``held_out``. Calibration leaves out images, as bytes, whose label is known to
-    be wrong: they certify no error. ``begun_from`` are the nets that a fine-tuning began with.
+    ``data`` are the data sets of ``held_out``, by number. Calibration leaves out images, as bytes, whose label is known
+    to be wrong: they certify no error. ``begun_from`` are the nets that a fine-tuning began with.
     """
     images, labels = held_out.digits
     outputs = outputs_of(model, images)
     before = np.mean([outputs_of(net, images) for net in begun_from], axis=0) if begun_from else None
     by_data = {
-        location: _validation(outputs, before, held_out, held_out.data == number)
-        for number, location in enumerate(locations)
+        one.location: _validation(outputs, before, held_out, held_out.data == number) for number, one in enumerate(data)
     }
     [validation, *others] = by_data.values()
     if others:
         whole = held_out._replace(writers=np.full(len(labels), digits.UNKNOWN, np.int16))
         validation = replace(_validation(outputs, before, whole, np.full(len(labels), True)), by_data=by_data)
     wrong = np.array([image.tobytes() in wrongly_labelled for image in images])
-    calibration = _calibration(held_out, outputs, wrong, locations)
+    calibration = _calibration(held_out, outputs, wrong, names_of(data))
     return Evaluation(validation, calibration, _test(nets, calibration.temperature))
 
 
 def _calibration(
-    held_out: Mixture, outputs: NDArray[Any], wrong: NDArray[np.bool_], locations: Sequence[str]
+    held_out: Mixture, outputs: NDArray[Any], wrong: NDArray[np.bool_], names: Sequence[str]
 ) -> Calibration:
     """The calibration by the held-out digits of each data set, a set of their own, without those labelled ``wrong``."""
     images, labels = held_out.digits
-    rows = {location: held_out.data == number for number, location in enumerate(locations)}
-    samples = {location: Sample.of(outputs[of & ~wrong], labels[of & ~wrong]) for location, of in rows.items()}
+    rows = {name: held_out.data == number for number, name in enumerate(names)}
+    samples = {name: Sample.of(outputs[of & ~wrong], labels[of & ~wrong]) for name, of in rows.items()}
     calibration = calibrating.calibrate(samples)
     sets = []
     for each in calibration.sets:
@@ -71,6 +71,20 @@ def _calibration(
         left_out = int((rows[each.name] & wrong).sum())
         sets.append(replace(each, wrongly_labelled=left_out, profile=likeness.profile_of(images[of], answers)))
     return replace(calibration, sets=tuple(sets), made=datetime.date.today().isoformat())
+
+
+def names_of(data: Sequence[DataFacts]) -> list[str]:
+    """What a calibration calls the data sets: the writers held out and the source of each, as far as they are known.
+
+    Their locations if two would have the same name.
+    """
+    names = [_name(one) for one in data]
+    return names if len({*names}) == len(names) else [one.location for one in data]
+
+
+def _name(data: DataFacts) -> str:
+    source = data.source or data.location
+    return f"{counted(data.held_out_writers, 'writer')} of {source}" if data.held_out_writers else source
 
 
 def _validation(

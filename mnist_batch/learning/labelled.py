@@ -36,7 +36,8 @@ class Labelled:
     """The digits of a ``--data``; ``held_out``, bool (N,), says which of them are held out.
 
     ``writers``, int16 (N,), are the numbers of their writers, ``digits.UNKNOWN`` where they are not known. ``facts``
-    and ``scans`` are what model.json records of them, ``scans`` None for MNIST.
+    and ``scans`` are what model.json records of them, ``scans`` None for MNIST. ``wrongly_labelled`` are the images, as
+    bytes, whose label is known to be wrong.
     """
 
     digits: Digits
@@ -44,6 +45,7 @@ class Labelled:
     writers: NDArray[np.int16]
     facts: DataFacts
     scans: OwnScans | None = None
+    wrongly_labelled: frozenset[bytes] = frozenset()
 
 
 def read_all(listed: Sequence[Listed], most_held_out: int) -> list[Labelled]:
@@ -75,7 +77,10 @@ def mnist(listed: Listed, most_held_out: int, known: Collection[bytes] = frozens
     in_order = digits.arrays(ray.get(shuffled.to_arrow_refs())).digits
     held_out = np.arange(len(table)) < min(most_held_out, len(table) // 6)
     facts = _facts(listed, in_order, held_out, [], digits.EMBEDDED)
-    return Labelled(in_order, held_out, np.full(len(table), digits.UNKNOWN, np.int16), facts)
+    unknown = np.full(len(table), digits.UNKNOWN, np.int16)
+    return Labelled(
+        in_order, held_out, unknown, facts, wrongly_labelled=_wrong(in_order, digits.contents(in_order.images))
+    )
 
 
 def read(listed: Listed, most_held_out: int, known: Collection[bytes] = frozenset()) -> Labelled:
@@ -105,7 +110,7 @@ class ReadScans:
         self.reader = isolated.Reader()
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
-        """One row a page: columns scan, page, label, status, picture, writer and part of ``tables.PREPROCESSED``."""
+        """One row a page: the columns that ``sort_out`` needs."""
         return _with_writers(self.reader.read(manifest), manifest)
 
 
@@ -129,7 +134,7 @@ class ReadPictures(ReadScans):
 
 
 def _with_writers(pages: pa.Table, given: pa.Table) -> pa.Table:
-    found = pages.select(["scan", "page", "label", "status", "picture"])
+    found = pages.select(["scan", "page", "label", "status", "content", "picture"])
     of_pages = given.take(pages["row"])
     for name in ("writer", "part"):
         known = name in given.column_names
@@ -138,7 +143,10 @@ def _with_writers(pages: pa.Table, given: pa.Table) -> pa.Table:
 
 
 def sort_out(pages: pa.Table, listed: Listed, most_held_out: int, known: Collection[bytes] = frozenset()) -> Labelled:
-    """Decide which of the pages that an actor read are learned from and held out; none whose picture is ``known``."""
+    """Decide which of the pages that an actor read are learned from and held out; none whose picture is ``known``.
+
+    ``pages`` has columns scan, label, status, content and picture of ``tables.PREPROCESSED``, and writer and part.
+    """
     ok = pc.equal(pages["status"], Status.OK)
     unread, usable = pages.filter(pc.invert(ok)), pages.filter(ok).combine_chunks()
     images, labels = answers.images_of(usable), usable["label"].to_numpy()
@@ -162,7 +170,13 @@ def sort_out(pages: pa.Table, listed: Listed, most_held_out: int, known: Collect
         )
     numbers = np.unique(writers, return_inverse=True)[1] if writers else np.full(len(kept), digits.UNKNOWN)
     facts = _facts(listed, found, held_out, writers, listed.data.location)
-    return Labelled(found, held_out, numbers.astype(np.int16), facts, own)
+    wrong = _wrong(found, usable["content"].take(kept).to_pylist())
+    return Labelled(found, held_out, numbers.astype(np.int16), facts, own, wrong)
+
+
+def _wrong(found: Digits, contents: Sequence[bytes]) -> frozenset[bytes]:
+    wrong = found.take(digits.wrongly_labelled(contents, found.labels))
+    return frozenset(image.tobytes() for image in wrong.images)
 
 
 def _held_out(

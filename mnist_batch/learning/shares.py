@@ -21,7 +21,7 @@ class Shares:
 
     ``weights`` are those of the data sets, by number; digits of MNIST that a fine-tuning rehearses are one more.
     ``sizes`` counts the digits that a lesson draws from each training share. ``scans`` is what model.json records of a
-    user's own scans.
+    user's own scans. ``wrongly_labelled`` are the images, as bytes, whose label is known to be wrong.
     """
 
     training: dict[str, Any]
@@ -30,6 +30,7 @@ class Shares:
     sizes: list[int]
     facts: DatasetFacts
     scans: Mapping[str, OwnScans] = field(default_factory=dict)
+    wrongly_labelled: frozenset[bytes] = frozenset()
 
 
 def deal(data: Sequence[Labelled], start: fine_tuning.Start | None, workers: int) -> Shares:
@@ -57,6 +58,7 @@ def deal(data: Sequence[Labelled], start: fine_tuning.Start | None, workers: int
         [lessons.drawn_size(part.data, weights) for part in parts],
         facts,
         {one.facts.location: one.scans for one in data if one.scans},
+        frozenset[bytes]().union(*(one.wrongly_labelled for one in data)),
     )
 
 

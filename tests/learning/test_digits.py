@@ -27,15 +27,29 @@ def test_the_embedded_mnist_is_whole(split: str, count: int, of_seven: int) -> N
 
 
 def test_labels_are_wrong_that_no_reading_upholds_and_most_are_sure_about() -> None:
-    images, labels = digits.mnist("train")
     wrong = {}
     with (Path(accuracy.__file__).parent / "readings.csv").open() as file:
         for row in csv.DictReader(file):
-            index, label, readings = int(row.pop("index")), row.pop("label"), [text.split() for text in row.values()]
-            assert int(label) == labels[index]
-            read = {digit for digit, _ in readings}
-            if len(read) == 1 and label not in read and [how for _, how in readings].count("sure") >= 3:
-                wrong[index] = (label, *read)
+            data, content, label, *readings = row.values()
+            said = [text.split() for text in readings]
+            read = {digit for digit, _ in said}
+            if len(read) == 1 and label not in read and [how for _, how in said].count("sure") >= 3:
+                wrong[content] = (data, label, *read)
     with resources.files("mnist_batch").joinpath("data/wrong_labels.csv").open() as file:
-        assert {int(row["index"]): (row["label"], row["read"]) for row in csv.DictReader(file)} == wrong
-    assert digits.wrongly_labelled(digits.mnist("train")) == {images[index].tobytes() for index in wrong}
+        listed = {row["content"]: (row["data"], row["label"], row["read"]) for row in csv.DictReader(file)}
+    assert listed == wrong
+    assert {data for data, *_ in listed.values()} == {digits.EMBEDDED, "kensanata/numbers"}
+    assert digits.wrong_labels() == {(bytes.fromhex(content), int(label)) for content, (_, label, _) in listed.items()}
+
+
+def test_the_wrong_labels_of_mnist_are_found_by_their_pictures_and_count_once_put_right() -> None:
+    images, labels = digits.mnist("train")
+    with resources.files("mnist_batch").joinpath("data/wrong_labels.csv").open() as file:
+        listed = {row["content"]: row for row in csv.DictReader(file) if row["data"] == digits.EMBEDDED}
+    contents = digits.contents(images)
+    found = np.flatnonzero(digits.wrongly_labelled(contents, labels))
+    assert {contents[at].hex() for at in found} == listed.keys()
+    assert [str(labels[at]) for at in found] == [listed[contents[at].hex()]["label"] for at in found]
+    right = labels.copy()
+    right[found] = [int(listed[contents[at].hex()]["read"]) for at in found]
+    assert not digits.wrongly_labelled(contents, right).any()

@@ -63,6 +63,7 @@ def pages(*rows: tuple[str, int, str, int]) -> pa.Table:
             "label": pa.array(labels, pa.int8()),
             "status": list(statuses),
             "picture": pa.array([picture_of(look).tobytes() for look in looks], pa.binary(784)),
+            "content": pa.array([bytes([look]) for look in looks], pa.binary()),
             **dict.fromkeys(("writer", "part"), pa.nulls(len(rows), pa.string())),
         }
     )

@@ -132,6 +132,7 @@ def sorted_out(tmp_path: Path, **columns: Any) -> labelled.Labelled:
         {
             **{name: listed.scans[name] for name in ("scan", "label", "writer", "part")},
             "status": ["ok"] * 4,
+            "content": pa.array([bytes([look]) for look in range(4)], pa.binary()),
             "picture": pa.array([picture.tobytes() for picture in PICTURES], pa.binary(784)),
         }
     )
