@@ -1,0 +1,128 @@
+"""Find the printed boxes of a page: closed ones, the cells of combs and of baselines with ticks, and tinted ones.
+
+All works at 200 dots per inch, where a millimetre has about eight pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms.form import Box
+from mnist_batch.pixels.opencv import cv2
+
+Grey = NDArray[np.uint8]
+Mask = NDArray[np.uint8]
+
+DOTS_PER_INCH = 200
+MILLIMETRE = DOTS_PER_INCH / 25.4
+LEAST_WIDTH, MOST_WIDTH = 2.8 * MILLIMETRE, 16 * MILLIMETRE
+LEAST_HEIGHT, MOST_HEIGHT = 3.4 * MILLIMETRE, 18 * MILLIMETRE
+SHAPE = (0.45, 1.35)  # width by height of a cell for one digit
+STRAIGHT = 0.6  # of each side of a box; those of letters are bent
+SHORTEST_LINE = round(2.3 * MILLIMETRE)
+SHORTEST_TICK, THICKEST_TICK = round(0.7 * MILLIMETRE), round(1.1 * MILLIMETRE)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What is printed on a page, each uint8 (H, W) of 0 and 1: all that is dark, tints, and lines across and down."""
+
+    dark: Mask
+    tint: Mask
+    across: Mask
+    down: Mask
+
+    @classmethod
+    def of(cls, page: Grey) -> "Masks":
+        """The masks of a page at 200 dots per inch, paper light."""
+        strength = cv2.subtract(_paper(page), page)
+        noise = 1.5 * float(np.median(cv2.absdiff(page[:, 1:], page[:, :-1])))
+        local = cv2.morphologyEx(page, cv2.MORPH_BLACKHAT, np.ones((13, 13), np.uint8))
+        dark = ((local > max(34.0, 5 * noise)) | (strength > 120)).astype(np.uint8)
+        smooth = cv2.medianBlur(strength, 5)
+        tint = (cv2.blur(smooth, (3, 3)) > max(14.0, 2 * noise)).astype(np.uint8)
+        across, down = _lines(dark), cv2.transpose(_lines(cv2.transpose(dark)))
+        return cls(dark, cv2.morphologyEx(tint, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), across, down)
+
+
+def _paper(page: Grey) -> Grey:
+    """How light the paper is at each pixel: that of the lightest nearby, over more than tints are wide."""
+    small = cv2.resize(page, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+    small = cv2.morphologyEx(cv2.medianBlur(small, 3), cv2.MORPH_CLOSE, np.ones((25, 25), np.uint8))
+    paper: Grey = cv2.resize(cv2.blur(small, (9, 9)), page.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return paper
+
+
+def _lines(dark: Mask) -> Mask:
+    """Straight ink along rows, skewed by a pixel or two at most, with its small gaps closed."""
+    thick = cv2.dilate(dark, np.ones((3, 1), np.uint8))
+    closed = cv2.morphologyEx(thick, cv2.MORPH_CLOSE, np.ones((1, 5), np.uint8))
+    lines: Mask = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((1, SHORTEST_LINE), np.uint8))
+    return lines
+
+
+def closed(masks: Masks) -> list[Box]:
+    """Boxes that print encloses, by lines or by a tint, and tinted boxes on plain paper; of every width."""
+    lines = masks.across | masks.down
+    drawn = _rectangles(1 - lines)
+    white = _rectangles(1 - (lines | masks.tint))
+    # Wide ones are headings.
+    tinted = [box for box in _rectangles(masks.tint) if is_cell(box) and _is_light(box, masks)]
+    found = [*drawn, *white, *tinted]
+    return _without_copies(sorted(found, key=lambda box: (not is_cell(box), box.width * box.height)))
+
+
+def is_cell(box: Box) -> bool:
+    """Whether a box has the shape of a cell for one digit."""
+    return SHAPE[0] * box.height <= box.width <= SHAPE[1] * box.height
+
+
+def inside(box: Box) -> tuple[int, int, int, int]:
+    """The left, top, right and foot of what lies inside the lines around a box, which has its edges in their middle."""
+    return round(box.x) + 3, round(box.y) + 3, round(box.x + box.width) - 3, round(box.y + box.height) - 3
+
+
+def _rectangles(mask: Mask) -> list[Box]:
+    """The connected pieces of a mask that are upright rectangles, up to where the print around them has its middle."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    found = []
+    for label, (x, y, width, height, area) in enumerate(stats.tolist()):
+        if not label or width < LEAST_WIDTH - 4 or not LEAST_HEIGHT - 4 <= height <= MOST_HEIGHT:
+            continue
+        if area < 0.6 * width * height or width > 0.9 * mask.shape[1]:
+            continue
+        if _is_straight(labels[y : y + height, x : x + width] == label):
+            found.append(Box(max(x - 2, 0), max(y - 2, 0), width + 4, height + 4))
+    return found
+
+
+def _is_straight(piece: NDArray[np.bool_]) -> bool:
+    """Whether a piece reaches each side of its bounding box along most of that side."""
+    for side in (piece, piece[::-1], piece.T, piece.T[::-1]):
+        near = side[: 2 + side.shape[0] // 25].any(axis=0)
+        if near.mean() < STRAIGHT:
+            return False
+    return True
+
+
+def _is_light(box: Box, masks: Masks) -> bool:
+    left, top, right, foot = inside(box)
+    return bool(masks.dark[top:foot, left:right].mean() < 0.4)
+
+
+def _without_copies(boxes: Sequence[Box]) -> list[Box]:
+    """The boxes without those that mostly cover one before them."""
+    kept: list[Box] = []
+    for box in boxes:
+        if not any(overlap(box, other) > 0.5 for other in kept):
+            kept.append(box)
+    return kept
+
+
+def overlap(one: Box, other: Box) -> float:
+    """The share of the smaller of two boxes that lies in the other."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    return max(width, 0) * max(height, 0) / min(one.width * one.height, other.width * other.height)
