@@ -20,9 +20,9 @@ MILLIMETRE = DOTS_PER_INCH / 25.4
 LEAST_WIDTH, MOST_WIDTH = 2.8 * MILLIMETRE, 16 * MILLIMETRE
 LEAST_HEIGHT, MOST_HEIGHT = 3.4 * MILLIMETRE, 18 * MILLIMETRE
 SHAPE = (0.45, 1.35)  # width by height of a cell for one digit
+THICKEST = 0.18  # of the line around a box, by its shorter side
 STRAIGHT = 0.6  # of each side of a box; those of letters are bent
 SHORTEST_LINE = round(2.3 * MILLIMETRE)
-SHORTEST_TICK, THICKEST_TICK = round(0.7 * MILLIMETRE), round(1.1 * MILLIMETRE)
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,11 @@ def _lines(dark: Mask) -> Mask:
 def closed(masks: Masks) -> list[Box]:
     """Boxes that print encloses, by lines or by a tint, and tinted boxes on plain paper; of every width."""
     lines = masks.across | masks.down
-    drawn = _rectangles(1 - lines)
-    white = _rectangles(1 - (lines | masks.tint))
+    enclosed = [*_rectangles(1 - lines), *_rectangles(1 - (lines | masks.tint))]
+    boxes = [box for box in enclosed if not _is_letter(box, masks.dark)]
     # Wide ones are headings.
     tinted = [box for box in _rectangles(masks.tint) if is_cell(box) and _is_light(box, masks)]
-    found = [*drawn, *white, *tinted]
-    return _without_copies(sorted(found, key=lambda box: (not is_cell(box), box.width * box.height)))
+    return _without_copies(sorted([*boxes, *tinted], key=lambda box: (not is_cell(box), box.width * box.height)))
 
 
 def is_cell(box: Box) -> bool:
@@ -105,6 +104,17 @@ def _is_straight(piece: NDArray[np.bool_]) -> bool:
         if near.mean() < STRAIGHT:
             return False
     return True
+
+
+def _is_letter(box: Box, dark: Mask) -> bool:
+    """Whether the stroke around a box is too thick for a line on most of its sides, as that of a printed D is."""
+    thick = 0
+    for mask, (x, y, width, height) in ((dark, box), (dark.T, Box(box.y, box.x, box.height, box.width))):
+        rows = mask[round(y + 0.3 * height) : round(y + 0.7 * height)]
+        for start in (x - 0.25 * width, x + width - 4):
+            beside = rows[:, max(round(start), 0) : max(round(start + 0.25 * width + 4), 1)]
+            thick += bool(beside.sum() > THICKEST * min(width, height) * len(rows))
+    return thick >= 3
 
 
 def _is_light(box: Box, masks: Masks) -> bool:

@@ -1,17 +1,17 @@
 """Find the cells that ticks divide: those of combs, one frame with ticks between, and of baselines with ticks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms import boxes
-from mnist_batch.forms.boxes import (
-    LEAST_HEIGHT, LEAST_WIDTH, MILLIMETRE, MOST_HEIGHT, MOST_WIDTH, SHAPE, SHORTEST_TICK, THICKEST_TICK, Mask, Masks,
-)  # fmt: skip
+from mnist_batch.forms.boxes import LEAST_HEIGHT, LEAST_WIDTH, MILLIMETRE, MOST_HEIGHT, MOST_WIDTH, SHAPE, Mask, Masks
 from mnist_batch.forms.form import Box
 from mnist_batch.pixels.opencv import cv2
 
+SHORTEST, THICKEST = 0.7 * MILLIMETRE, 1.1 * MILLIMETRE  # of a tick
 OPEN_SHAPE = 0.8  # width by height of a cell that is open above
 THICKEST_LINE = round(1.5 * MILLIMETRE)
 _EVEN = (0.65, 1.6)  # a cell's width by that of its neighbours; people leave a gap between groups of digits
@@ -23,12 +23,12 @@ def divided(box: Box, masks: Masks) -> list[Box]:
     """The cells of a closed box by the ticks that rise from its foot or hang from its top; none if it has no ticks."""
     left, top, right, foot = boxes.inside(box)
     inside = masks.dark[top:foot, left:right]
-    rising, hanging = (_ticks(part, SHORTEST_TICK) for part in (inside[::-1], inside))
+    rising, hanging = (_ticks(part, SHORTEST) for part in (inside[::-1], inside))
     ends = 0.0, float(right - left)
     for places in (rising, hanging, _upright(inside)):
         borders = _borders(places, ends, len(inside))
         if borders is not None:
-            return [Box(left + x, box.y, x_to - x, box.height) for x, x_to in zip(borders, borders[1:], strict=False)]
+            return [Box(left + x, box.y, x_to - x, box.height) for x, x_to in pairwise(borders)]
     return []
 
 
@@ -38,13 +38,18 @@ def open_cells(masks: Masks, closed: Sequence[Box]) -> list[Box]:
     _, _, stats, _ = cv2.connectedComponentsWithStats(masks.across, connectivity=8)
     for x, y, width, height, _ in stats[1:].tolist():
         line = Box(x, y, width, height)
-        if height > THICKEST_LINE or width < 2 * LEAST_WIDTH or y < LEAST_HEIGHT or any(_is_side(line, box) for box in closed):
+        if (
+            height > THICKEST_LINE
+            or width < 2 * LEAST_WIDTH
+            or y < LEAST_HEIGHT
+            or any(_is_side(line, box) for box in closed)
+        ):
             continue
         reach = min(y, round(MOST_HEIGHT))
         left, right = max(x - 3, 0), min(x + width + 3, masks.dark.shape[1])
         # The lines of the mask are thicker by a pixel on each side.
         above = masks.dark[y + 1 - reach : y + 1, left:right][::-1]
-        places = _ticks(above, SHORTEST_TICK)
+        places = _ticks(above, SHORTEST)
         if len(places) < 3 or not _is_ruled(masks.dark, line):
             continue
         widths = np.diff(places)
@@ -54,15 +59,15 @@ def open_cells(masks: Masks, closed: Sequence[Box]) -> list[Box]:
         if even and whole and LEAST_WIDTH <= spacing <= MOST_WIDTH:
             high = min(spacing / OPEN_SHAPE, _free(masks, left + places[0], left + places[-1], y, reach))
             foot = y + height / 2
-            found += [Box(left + at, foot - high, to - at, high) for at, to in zip(places, places[1:], strict=False)]
+            found += [Box(left + at, foot - high, to - at, high) for at, to in pairwise(places)]
     return found
 
 
-def _ticks(rows: Mask, least: int) -> Places:
+def _ticks(rows: Mask, least: float) -> Places:
     """Where thin upright strokes of the same length begin in the first row, which lies at the line they rise from."""
     tall = np.cumprod(cv2.dilate(rows, np.ones((2, 1), np.uint8)), axis=0).sum(axis=0)
     starts, ends = _runs(tall >= least)
-    thin = ends - starts <= THICKEST_TICK
+    thin = ends - starts <= THICKEST
     starts, ends = starts[thin], ends[thin]
     if not len(starts):
         return np.zeros(0)
@@ -77,7 +82,7 @@ def _upright(inside: Mask) -> Places:
     """Where upright lines of dots or dashes run through a box."""
     shares = inside.mean(axis=0)
     starts, ends = _runs(shares >= 0.3)
-    thin = ends - starts <= THICKEST_TICK
+    thin = ends - starts <= THICKEST
     return np.asarray((starts[thin] + ends[thin] - 1) / 2, np.float64)
 
 
@@ -101,10 +106,10 @@ def _borders(places: Places, ends: tuple[float, float], height: int) -> Places |
     spacing = float(np.median(widths))
     even = (widths > _EVEN[0] * spacing).all() and (widths < _EVEN[1] * spacing).all()
     if not even:
-        borders = _evenly(inner, ends, height)
-        if borders is None:
+        evenly = _evenly(inner, ends, height)
+        if evenly is None:
             return None
-        spacing = float(borders[1] - borders[0])
+        borders, spacing = evenly, float(evenly[1] - evenly[0])
     fits = spacing >= LEAST_WIDTH and SHAPE[0] <= spacing / height <= SHAPE[1]
     return borders if fits else None
 

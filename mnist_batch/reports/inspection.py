@@ -1,8 +1,8 @@
 """How one page is read, as a picture: where its ink is, what of it is the digit, and what the model sees."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,44 @@ from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
+T = TypeVar("T")
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
 
 
 def page_of(scan: str, number: int) -> Grey:
     """A page of an image file, by path or URI; InputError if there is none."""
+    _, pages = file_of(scan)
+    if not 0 <= number < len(pages):
+        raise InputError(f"--page is {number}; {scan!r} has {counted(len(pages), 'page')}, counted from 0")
+    return read(pages[number], scan)
+
+
+def file_of(scan: str, argument: str = "SCAN") -> tuple[bytes, list[Callable[[], Grey]]]:
+    """The content of an image file, by path or URI, and a function that reads each page of it.
+
+    Raises InputError, which names the argument, if it is no image file.
+    """
     filesystem, path = locations.resolve(scan)
     if locations.is_folder(filesystem, path):
-        raise InputError(f"SCAN {scan!r} is a folder; give one image file")
-    found = listing.list_scans([scan], "SCAN").to_pylist()
+        raise InputError(f"{argument} {scan!r} is a folder; give one image file")
+    found = listing.list_scans([scan], argument).to_pylist()
     if not found:
-        raise InputError(f"SCAN {scan!r} has a name that only files created by desktops have; give an image file")
+        raise InputError(f"{argument} {scan!r} has a name that only files created by desktops have; give an image file")
+    return read(lambda: _opened(images.read_scan(found[0]["source"], found[0]["path"])), scan, argument)
+
+
+def _opened(content: bytes) -> tuple[bytes, list[Callable[[], Grey]]]:
+    return content, images.pages(content)
+
+
+def read(reader: Callable[[], T], scan: str, argument: str = "SCAN") -> T:
+    """What a reader of a file returns; InputError, which names the argument, if it cannot be read."""
     try:
-        pages = images.pages(images.read_scan(found[0]["source"], found[0]["path"]))
-        if not 0 <= number < len(pages):
-            raise InputError(f"--page is {number}; {scan!r} has {counted(len(pages), 'page')}, counted from 0")
-        return pages[number]()
+        return reader()
     except images.Unreadable as error:
-        raise InputError(f"SCAN {scan!r} cannot be read: {error.status} ({error.reason}); give an image file") from None
+        raise InputError(
+            f"{argument} {scan!r} cannot be read: {error.status} ({error.reason}); give an image file"
+        ) from None
 
 
 def answer(readings: Sequence[Grey], model: str) -> tuple[Status, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs import calibrate, demo, discard, export, flags, inspect, report, review, score, session, train, verify
+from jobs import calibrate, demo, discard, export, flags, form, inspect, report, review, score, session, train, verify
 from jobs import list as list_job
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
@@ -34,6 +34,7 @@ OWN: dict[Any, set[str]] = {
     review: {"--out", "--run", "--merge", "--to", "--to-label-studio", "--most", "--audit", "--people", "--overlap"},
     verify: {"--out", "--run"},
     inspect: {"SCAN", "--page", "--out", "--model"},
+    form: {"PAGE", "--out", "--name", "--dots-per-inch", "--replace"},
     list_job: {"--out", "--last"},
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows"},

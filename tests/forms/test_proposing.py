@@ -1,0 +1,102 @@
+"""Boxes are found on blank pages of any resolution, and what is none is not taken for one."""
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import form_pages
+from mnist_batch.forms import proposing, straightening
+from mnist_batch.forms.form import Box
+from mnist_batch.forms.proposing import Proposal, Reason
+
+Cell = tuple[float, float, float, float]
+
+
+def blank(name: str, dots_per_inch: float = 200, page: int = 0, skew: float = 0, bilevel: bool = False) -> np.ndarray:
+    picture = form_pages.form(name).pictures[page]
+    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    factor, (height, width) = dots_per_inch / 200, grey.shape
+    grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    if skew:
+        height, width = grey.shape
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -skew, 1)
+        grey = cv2.warpAffine(grey, matrix, (width, height), borderValue=255)
+    return (grey > 180).astype(np.uint8) * 255 if bilevel else grey
+
+
+def fields_of(name: str, dots_per_inch: float = 200, page: int = 0) -> list[list[Box]]:
+    fields = form_pages.form(name).fields(page)
+    return [[Box(*(part * dots_per_inch / 200 for part in cell)) for cell in field["cells"]] for field in fields]
+
+
+def shared(one: Box, other: Box) -> float:
+    """The area of two boxes together, as the share that both have."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    both = max(width, 0) * max(height, 0)
+    return both / (one.width * one.height + other.width * other.height - both)
+
+
+def found(proposal: Proposal, fields: list[list[Box]], least: float = 0.65) -> tuple[int, int]:
+    """How many true cells were found, and how many cells are none."""
+    cells = [cell for field in proposal.fields for cell in field]
+    true = [cell for field in fields for cell in field]
+    hits = {at for cell in true for at, other in enumerate(cells) if shared(cell, other) >= least}
+    return sum(any(shared(cell, other) >= least for other in cells) for cell in true), len(cells) - len(hits)
+
+
+@pytest.mark.parametrize(
+    ("name", "dots_per_inch", "skew", "bilevel"),
+    [
+        ("boxes", 75, 0, False),
+        ("boxes", 600, 0, True),
+        ("combs", 150, -0.8, True),
+        ("lines", 200, 1.9, False),
+        ("dense", 100, 0, True),
+        ("coloured", 300, 1.2, False),
+    ],
+)
+def test_each_cell_of_a_blank_form_is_found_and_nothing_else(
+    name: str, dots_per_inch: float, skew: float, bilevel: bool
+) -> None:
+    fields = fields_of(name, dots_per_inch)
+    proposal = proposing.propose(blank(name, dots_per_inch, 0, skew, bilevel), dots_per_inch)
+    assert proposal.skew == pytest.approx(skew, abs=0.04)
+    hits, false = found(proposal, fields)
+    assert hits >= 0.95 * sum(map(len, fields))
+    assert false == 0
+    assert len(proposal.fields) == len(fields)  # in the same order, from top to bottom
+    assert sum(len(one) == len(other) for one, other in zip(proposal.fields, fields, strict=True)) >= 0.95 * len(fields)
+
+
+@pytest.mark.parametrize("name", ["letter", "invoice", "timetable"])
+def test_a_page_without_boxes_for_digits_has_no_fields(name: str) -> None:
+    assert proposing.propose(blank(name, 150), 150).fields == ()
+
+
+def test_what_is_left_out_is_said_with_its_reason() -> None:
+    page = np.full((1000, 1654), 255, np.uint8)
+    for at in range(4):
+        cv2.rectangle(page, (200 + 50 * at, 200), (250 + 50 * at, 265), 0, 2)  # a field
+        cv2.rectangle(page, (200, 400 + 60 * at), (230, 430 + 60 * at), 0, 2)  # a column of boxes to tick
+    cv2.rectangle(page, (600, 400), (1000, 460), 0, 2)
+    for at, letter in enumerate("OD0B"):
+        cv2.putText(page, letter, (200 + 130 * at, 900), cv2.FONT_HERSHEY_SIMPLEX, 4, 0, 14)  # a logo
+    proposal = proposing.propose(page, 200)
+    assert [len(field) for field in proposal.fields] == [4]
+    reasons = [each.reason for each in proposal.left_out]
+    assert sorted(reasons) == sorted([Reason.SMALL] * 4 + [Reason.WIDE])
+
+
+def test_a_page_of_unknown_resolution_is_as_wide_as_a4() -> None:
+    page = blank("two_page", 110, 1)
+    sizes = [len(field) for field in fields_of("two_page", 110, 1)]
+    assert [len(field) for field in proposing.propose(page).fields] == sizes
+
+
+@pytest.mark.parametrize("picture", [np.full((800, 600), 255, np.uint8), np.zeros((40, 9), np.uint8)])
+def test_an_empty_page_has_neither_skew_nor_fields(picture: np.ndarray) -> None:
+    assert straightening.skew_of(picture) == 0
+    proposal = proposing.propose(picture, 100)
+    assert (proposal.fields, proposal.left_out) == ((), ())
+    assert (proposal.picture == picture).all()
