@@ -17,6 +17,7 @@ from benchmarks import form_words as words_of
 from benchmarks.form_printing import DOTS_PER_INCH, HEIGHT, WIDTH, Look, Print, font
 from benchmarks.form_words import Words
 from benchmarks.handwriting import Grey, Random
+from mnist_batch.forms import marks
 
 LEFT, RIGHT = 130, 1524  # of what is printed
 
@@ -237,6 +238,19 @@ def _dense(random: Random) -> Print:
     return page
 
 
+def _marked(random: Random) -> FormDrawing:
+    """A form with next to nothing on it but marks in its corners."""
+    page, look = Print(), Look.of(random, "boxes")
+    page.text((LEFT, 260), words_of.METERS.title, 40, bold=True)
+    _rows(page, 400, (*METERS.sections[0], *METERS.sections[3]), look, words_of.METERS, 640)
+    drawing = _json("marked", "2026", [page])
+    printed = marks.corner_marks(WIDTH, HEIGHT, DOTS_PER_INCH, 4 * int(random.integers(10)))
+    drawing.form_json["pages"][0]["marks"] = [
+        {"id": mark.id, "corners": list(map(list, mark.corners))} for mark in printed
+    ]
+    return replace(drawing, pictures=(marks.draw(drawing.pictures[0], printed),))
+
+
 def _later(random: Random) -> Random:
     """The generator after a draw, so that all it decides differs."""
     random.random()
@@ -299,6 +313,7 @@ FORMS: dict[str, Callable[[Random], FormDrawing]] = {
     "two_page": _two_pages,
     "lines": lambda random: _of("lines", random, STOCK),
     "dense": lambda random: _json("dense", "2026", [_dense(random)]),
+    "marked": _marked,
     "coloured": lambda random: _of("coloured", random, ORDER, colour=bool(random.integers(2))),
 }
 # Of boxes: a field is inserted in another version, so that those below lie lower; the edition in German has the same
