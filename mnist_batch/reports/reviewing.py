@@ -22,6 +22,9 @@ from mnist_batch.wording import counted
 NOTHING = "none"  # as in a label file: no valid digit, or an empty field
 OF_SCANS = [*tables.KEY, "status", "reason", "digit", "confidence", "probabilities", "decision", "content"]
 OF_CELLS = [*tables.KEY, "field", "position", "cell", "content"]
+OF_FIELDS = [*tables.KEY, "form", "field", "status", "reason", "value", "confidence", "decision", "check"]
+OF_FIELDS += ["rules_failed", "alternative", "alternative_confidence"]
+FILED = ("registered", Status.BLANK_PAGE)  # of the statuses of a page with forms: nothing of it is left to look at
 SHOWN = (Status.OK, Status.BLANK, *REFUSALS, Status.CROSSED)  # of the statuses of a scan: there is something to see
 MOST = 20_000
 
@@ -81,7 +84,7 @@ class Chosen:
     """Items in the order in which they are shown.
 
     ``waiting`` is how many are for review and can be shown, ``accepted`` how many were accepted, and ``unread`` how
-    many rows are for review and cannot be shown, since they could not be read.
+    many pages cannot be shown, since they could not be read or are of none of the forms.
     """
 
     items: tuple[Item, ...]
@@ -104,7 +107,7 @@ def choose(run: Run, published: Published, most: int, audit: int = 0) -> Chosen:
     of_fields = locations.is_folder(run.filesystem, run.table_folder("fields"))
     rows = _fields(run) if of_fields else _scans(run)
     review, drawn = _Lowest(published, most, of_fields), _Lowest(published, audit, of_fields)
-    unread = 0
+    unread = _unfiled(run) if of_fields else 0
     for part, shown in rows:
         decisions = part["decision"].cast(pa.string())
         for_review = pc.equal(decisions, "review").fill_null(False)
@@ -147,11 +150,22 @@ def _scans(run: Run) -> Rows:
 
 
 def _fields(run: Run) -> Rows:
-    folder = run.table_folder("fields")
+    for part in _parts_of(run, "fields", OF_FIELDS):
+        yield part, pa.chunked_array([pa.array([True] * len(part), pa.bool_())])
+
+
+def _parts_of(run: Run, table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    folder = run.table_folder(table)
     for name in locations.names(run.filesystem, folder):
         if name.endswith(PARQUET):
-            part = _plain(locations.read_table(run.filesystem, f"{folder}/{name}", tables.FIELDS.names))
-            yield part, pa.chunked_array([pa.array([True] * len(part), pa.bool_())])
+            yield _plain(locations.read_table(run.filesystem, f"{folder}/{name}", columns))
+
+
+def _unfiled(run: Run) -> int:
+    """How many pages could not be read, or are of none of the forms."""
+    filed = pa.array(FILED, pa.string())
+    statuses = (part["status"] for part in _parts_of(run, "pages", ["status"]))
+    return sum(len(each) - pc.sum(pc.is_in(each, filed)).as_py() for each in statuses if len(each))
 
 
 def _plain(rows: pa.Table) -> pa.Table:
@@ -216,5 +230,5 @@ def sentences(published: Published, chosen: Chosen) -> list[str]:
     if published.threshold is None:
         said.append("the run was scored without --target-error, so that only what has no answer is for review")
     if chosen.unread:
-        said.append(f"{counted(chosen.unread, 'row')} could not be read and cannot be shown; see report.html")
+        said.append(f"{counted(chosen.unread, 'page')} cannot be shown: not readable, or of no form that was given")
     return said

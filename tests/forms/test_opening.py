@@ -167,3 +167,7 @@ def test_a_mistake_in_form_json_names_the_flag_and_the_file(tmp_path: Path) -> N
     (folder / "form.json").write_text(json.dumps({"format": 1}))
     with pytest.raises(InputError, match=re.escape(f"--with {folder}/form.json: 'name' is missing")):
         open_form(str(folder), "--with")
+
+
+def test_the_digest_tells_where_a_file_ends() -> None:
+    assert opening._digest([b"ab", b"c"]) != opening._digest([b"a", b"bc"])

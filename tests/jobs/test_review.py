@@ -12,7 +12,7 @@ import pytest
 
 from jobs import report, review, score
 from mnist_batch.reading import images
-from mnist_batch.reports import crops, label_studio, reviewing
+from mnist_batch.reports import crops, examples, label_studio, reviewing
 from tests.support import field_run, run_facts
 from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
@@ -53,7 +53,7 @@ def test_a_folder_has_each_item_for_review_once_with_its_picture(out: Path, caps
     assert code == 0
     assert summary["pages"] == [str(page)]
     assert (summary["items"], summary["for_review"], summary["not_shown"]) == (10, 10, 1)
-    assert "1 row could not be read and cannot be shown" in printed
+    assert "1 page cannot be shown: not readable" in printed
     items = pack_of(page)["items"]
     assert {item["row"]["scan"]: item["suggestion"] for item in items} == {
         scan: "none" if digit is None else str(digit) for scan, digit in FOR_REVIEW.items()
@@ -115,7 +115,13 @@ def test_fewer_items_are_always_among_more(out: Path, capsys: Capture) -> None:
         (out.parent / "review").rename(out.parent / f"review-{most}")
 
 
-def test_accepted_answers_are_shown_without_help(out: Path, capsys: Capture) -> None:
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports that read no scan again."""
+    monkeypatch.setattr(examples, "pages_again", lambda *_: iter(()))
+
+
+def test_accepted_answers_are_shown_without_help(unread: None, out: Path, capsys: Capture) -> None:
     _, _, summary = wrote(capsys, out, "--audit", 5)
     assert (summary["items"], summary["drawn"]) == (10, 5)
     items = pack_of(out.parent / "review/review.html")["items"]

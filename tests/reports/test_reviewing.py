@@ -36,7 +36,7 @@ def test_fields_come_by_form_and_field_the_same_readings_together_and_the_surest
         ("3.png", "spoilt"),  # 7, the surer
         ("1.png", "spoilt"),
     ]
-    assert (chosen.waiting, chosen.accepted, chosen.unread) == (6, 2, 0)
+    assert (chosen.waiting, chosen.accepted, chosen.unread) == (6, 2, 3)  # a blank page is no loss
     items = {(item.scan, item.field): item for item in chosen.items}
     first = items["0.png", "ballots"]
     assert first.readings == (("123", 0.5), ("723", pytest.approx(0.3)))
@@ -71,9 +71,9 @@ def test_fewer_are_among_more_and_accepted_ones_come_last_and_blind(night: tuple
 def test_a_run_without_a_rule_has_accepted_nothing(night: tuple[Run, Published]) -> None:
     with pytest.raises(InputError, match="was scored without --target-error, so it has no accepted answers"):
         choose(night[0], run_facts.published(run_id="night"), most=1, audit=1)
-    assert (
-        "the run was scored without --target-error"
-        in reviewing.sentences(run_facts.published(), choose(*night, most=10))[-1]
+    assert any(
+        sentence.startswith("the run was scored without --target-error")
+        for sentence in reviewing.sentences(run_facts.published(), choose(*night, most=10))
     )
 
 

@@ -79,4 +79,7 @@ def written(tmp_path: Path) -> tuple[Run, Published]:
     ]
     for rows in (first, second):
         write_table(run, "fields", tables.FIELDS, rows, source)
+    statuses = ["registered"] * 4 + ["unknown_form", "not_registered", "blank_page", "undecodable"]
+    pages = [{"scan": f"{number}.png", "status": status} for number, status in enumerate(statuses)]
+    write_table(run, "pages", tables.PAGES, pages, source)
     return run, run_facts.commit(run, threshold=0.9, target_error=0.005)
