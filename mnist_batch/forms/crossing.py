@@ -1,0 +1,73 @@
+"""Tell a stroke or an X through an empty cell from a digit."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BENT = 0.06  # of a stroke's length that it may bend beside its thickness
+THICK = 0.12  # of a stroke's length that it may be thick
+THICK_X = 0.16  # of the shorter side of an X
+ACROSS = 0.66  # of a cell's width and height that a diagonal stroke or an X covers at least
+THROUGH = 0.85  # of a cell's width that a level stroke covers at least
+FLAT = 0.3  # of its width that a level stroke is high at most
+ON_DIAGONALS = 0.95  # of an X lies on the diagonals of its box
+BESIDE = 0.11  # of an X's sides that its ink lies beside its diagonals, at half of its strokes' thickness more
+OUTER, MIDDLE = 0.2, 0.12  # of an X's side: in its outer part no ink is nearer to the middle
+
+Places = NDArray[np.int64]
+
+
+class Extent(NamedTuple):
+    """The size of a cell, in pixels."""
+
+    width: float
+    height: float
+
+
+class Crossing(NamedTuple):
+    """Whether a cell is crossed; ``doubtful`` is a stroke that may as well be a slanted 1."""
+
+    certain: bool
+    doubtful: bool = False
+
+
+def crossing(x: Places, y: Places, cell: Extent) -> Crossing:
+    """Whether the ink at these pixels is a stroke or an X through a cell of this size."""
+    wide, high = float(np.ptp(x)) + 1, float(np.ptp(y)) + 1
+    if wide >= THROUGH * cell.width and high <= FLAT * wide:
+        return Crossing(True)
+    if wide < ACROSS * cell.width or high < ACROSS * cell.height:
+        return Crossing(False)
+    if _is_straight(x, y):
+        rises = float(((x - x.mean()) * (y - y.mean())).sum()) < 0
+        return Crossing(not rises, rises)
+    return Crossing(_is_an_x(x, y, wide, high))
+
+
+def _is_straight(x: Places, y: Places) -> bool:
+    points = np.stack([x, y], 1).astype(np.float64)
+    points -= points.mean(axis=0)
+    _, directions = np.linalg.eigh(points.T @ points)
+    length = float(np.ptp(points @ directions[:, 1]))
+    thickness = len(x) / max(length, 1.0)
+    bent = float(np.ptp(points @ directions[:, 0])) - thickness
+    return thickness <= THICK * length and bent <= BENT * length
+
+
+def _is_an_x(x: Places, y: Places, wide: float, high: float) -> bool:
+    thickness = len(x) / (2 * float(np.hypot(wide, high)))
+    if thickness > THICK_X * min(wide, high):
+        return False
+    across, down = (x - x.min() + 0.5) / wide, (y - y.min() + 0.5) / high
+    reach = 2 * BESIDE + 0.5 * thickness / min(wide, high)
+    on_diagonals = (abs(across - down) < reach) | (abs(across + down - 1) < reach)
+    sides = ((across, down), (across, 1 - down), (down, across), (down, 1 - across))
+    return bool(on_diagonals.mean() >= ON_DIAGONALS) and all(_has_two_ends(along, depth) for along, depth in sides)
+
+
+def _has_two_ends(along: NDArray[np.float64], depth: NDArray[np.float64]) -> bool:
+    """Whether ink lies at both ends of a side, and none in its middle."""
+    near = along[depth < OUTER]
+    middle = np.abs(near - 0.5) < MIDDLE
+    return bool((near < 0.5 - MIDDLE).any() and (near > 0.5 + MIDDLE).any() and middle.mean() <= 0.05)

@@ -1,0 +1,267 @@
+"""Cells cut from pages whose every cell is known."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mnist_batch.forms.cutting import Cut, cut
+from mnist_batch.forms.form import Box, Digits, Field
+from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
+from mnist_batch.forms.strips import Strip, strips_of
+from mnist_batch.pixels import normalising
+from mnist_batch.statuses import MEANINGS, Status
+
+Grey = NDArray[np.uint8]
+
+WIDE, HIGH, COUNT = 50, 66, 5
+SHEET = (640, 420)
+STYLES = ("boxes", "apart", "comb", "baseline", "dotted", "pale", "tinted", "hints", "none")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    fields: tuple[Field, ...]
+    strips: tuple[Strip, ...]
+
+
+def form(style: str) -> tuple[Grey, tuple[Field, ...]]:
+    """A form of two fields below each other, and its picture at 200 dots per inch."""
+    picture = np.full((SHEET[1], SHEET[0]), 255, np.uint8)
+    fields = []
+    cv2.putText(picture, "Votes cast", (20, 60), cv2.FONT_HERSHEY_SIMPLEX, 1, 20, 2)
+    for name, top in (("upper", 100), ("lower", 200)):
+        gap = 12 if style in ("apart", "tinted") else 0
+        cells = tuple(Box(250 + at * (WIDE + gap), top, WIDE, HIGH) for at in range(COUNT))
+        draw(picture, cells, style)
+        fields.append(Field(name, 0, cells, Digits(1, COUNT)))
+    return picture, tuple(fields)
+
+
+def draw(picture: Grey, cells: tuple[Box, ...], style: str) -> None:
+    ends = (int(cells[0].x), int(cells[-1].x + WIDE))
+    top, foot = int(cells[0].y), int(cells[0].y + HIGH)
+    if style == "tinted":
+        picture[top - 8 : foot + 8, ends[0] - 8 : ends[1] + 8] = 205
+    for cell in cells:
+        x = int(cell.x)
+        if style in ("boxes", "apart", "pale", "hints"):
+            cv2.rectangle(picture, (x, top), (x + WIDE, foot), 190 if style == "pale" else 20, 2)
+        if style == "tinted":
+            picture[top + 3 : foot - 3, x + 3 : x + WIDE - 3] = 255
+        if style == "hints":
+            cv2.putText(picture, "D", (x + 18, foot - 20), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 200, 2)
+        if style == "comb":
+            cv2.line(picture, (x, foot), (x, foot - 22), 20, 2)
+    if style in ("comb", "baseline"):
+        cv2.line(picture, (ends[0], foot), (ends[1], foot), 20, 2)
+    if style == "comb":
+        cv2.line(picture, (ends[1], foot), (ends[1], foot - 22), 20, 2)
+    if style == "dotted":
+        for x in range(ends[0], ends[1], 6):
+            cv2.circle(picture, (x, foot), 1, 20, -1)
+
+
+def prepared(style: str) -> tuple[Grey, Prepared]:
+    picture, fields = form(style)
+    return picture, Prepared(fields, strips_of(picture, fields))
+
+
+def on_white(reference: Prepared) -> Prepared:
+    """The same fields where nothing is printed."""
+    return Prepared(reference.fields, strips_of(np.full(SHEET[::-1], 255, np.uint8), reference.fields))
+
+
+def seven(page: Grey, cell: Box, level: int = 40, thick: int = 4, off: tuple[int, int] = (0, 0)) -> None:
+    """Write a 7 into a cell, or beside it."""
+    x, y = int(cell.x) + off[0], int(cell.y) + off[1]
+    cv2.polylines(
+        page, [np.array([(x + 12, y + 14), (x + 38, y + 14), (x + 22, y + 52)])], False, level, thick, cv2.LINE_AA
+    )
+
+
+SCANS = [(dots, bits) for dots in (100, 200, 300, 600) for bits in (8, 1)]
+
+
+def scanned(page: Grey, dots_per_inch: int, bits: int = 8) -> tuple[Grey, Registration]:
+    """A page as a scanner sees it, a little turned, and where the form lies on it."""
+    factor = dots_per_inch / 200
+    cos, sin = factor * np.cos(0.012), factor * np.sin(0.012)
+    matrix = np.array([[cos, -sin, 9 * factor], [sin, cos, 5 * factor], [0, 0, 1]])
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    between = np.linalg.inv(half) @ matrix @ half
+    size = round(680 * factor), round(460 * factor)
+    if factor < 1:
+        page = cv2.GaussianBlur(page, (0, 0), 0.45 / factor)
+    seen = cv2.warpAffine(page, between[:2], size, flags=cv2.INTER_LINEAR, borderValue=255)
+    noise = np.random.default_rng(5).normal(0, 4, seen.shape)
+    seen = (seen * 0.96 + noise).clip(0, 255).astype(np.uint8)
+    if bits == 1:
+        seen = np.where(seen > 170, 255, 0).astype(np.uint8)
+    return seen, registered(matrix)
+
+
+def registered(matrix: NDArray[np.float64], **verdicts: FieldVerdict) -> Registration:
+    places = {name: FieldPlace(verdicts.get(name, FieldVerdict.PLACED), matrix) for name in ("upper", "lower")}
+    return Registration(Verdict.REGISTERED, matrix=matrix, fields=places)
+
+
+def by_cell(cuts: list[Cut]) -> dict[tuple[str, int], Cut]:
+    return {(each.field, each.position): each for each in cuts}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(("dots", "bits"), SCANS)
+def test_every_cell_of_a_blank_form_is_blank(style: str, dots: int, bits: int) -> None:
+    picture, reference = prepared(style)
+    cuts = cut(*scanned(picture, dots, bits), reference)
+    assert [each.status for each in cuts] == [Status.BLANK] * 2 * COUNT
+    assert all(each.reason == MEANINGS[Status.BLANK] and not each.pictures for each in cuts)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(("dots", "bits"), SCANS)
+def test_a_digit_comes_out_as_if_it_were_written_on_white_paper(style: str, dots: int, bits: int) -> None:
+    picture, reference = prepared(style)
+    white = np.full_like(picture, 255)
+    for page in (picture, white):
+        for field in reference.fields:
+            seven(page, field.cells[1])
+            seven(page, field.cells[3], off=(4, 6))
+    found = by_cell(cut(*scanned(picture, dots, bits), reference))
+    wanted = by_cell(cut(*scanned(white, dots, bits), on_white(reference)))
+    for cell, each in found.items():
+        assert each.status == wanted[cell].status == (Status.OK if cell[1] in (1, 3) else Status.BLANK)
+        if each.pictures:
+            ours, theirs = (normalising.normalise(one.pictures[0]).astype(float) for one in (each, wanted[cell]))
+            assert np.abs(ours - theirs).mean() < 6
+
+
+def test_every_cell_comes_out_once_in_the_forms_order() -> None:
+    picture, reference = prepared("boxes")
+    for verdicts in ({}, {"upper": FieldVerdict.SHIFTED}, {"lower": FieldVerdict.CUT_OFF}):
+        page, registration = scanned(picture, 200)
+        cuts = cut(page, registered(registration.matrix, **verdicts), reference)
+        assert [(each.field, each.position) for each in cuts] == [
+            (name, at) for name in ("upper", "lower") for at in range(COUNT)
+        ]
+        for name, verdict in verdicts.items():
+            statuses = {each.status for each in cuts if each.field == name}
+            assert statuses == {Status(verdict.value)}
+
+
+def test_a_cell_does_not_depend_on_what_stands_in_other_fields() -> None:
+    picture, reference = prepared("boxes")
+    seven(picture, reference.fields[0].cells[2])
+    other = picture.copy()
+    for at in range(COUNT):
+        seven(other, reference.fields[1].cells[at], thick=6, off=(0, -20))
+    (alone, registration), (together, _) = scanned(picture, 200), scanned(other, 200)
+    first, second = (cut(page, registration, reference)[:COUNT] for page in (alone, together))
+    assert [each.status for each in first] == [each.status for each in second]
+    assert first[2].status == Status.OK
+    assert np.array_equal(first[2].pictures[0], second[2].pictures[0])
+
+
+@pytest.mark.parametrize("off", [(0, 24), (0, -24), (18, 0), (-18, 0)])
+def test_a_digit_that_leaves_its_cell_keeps_its_strokes(off: tuple[int, int]) -> None:
+    picture, reference = prepared("boxes")
+    white = np.full_like(picture, 255)
+    for page in (picture, white):
+        seven(page, reference.fields[0].cells[2], thick=5, off=off)
+    found = cut(*scanned(picture, 200), reference)
+    wanted = cut(*scanned(white, 200), on_white(reference))
+    assert [each.status for each in found[:COUNT]] == [each.status for each in wanted[:COUNT]]
+    [ours], [theirs] = ([each for each in some if each.status == Status.OK] for some in (found, wanted))
+    assert ours.position == theirs.position == 2
+    pair = [normalising.normalise(one.pictures[0]).astype(float) for one in (ours, theirs)]
+    assert np.abs(pair[0] - pair[1]).mean() < 12
+
+
+def test_a_faint_digit_is_read_and_what_shows_through_is_not() -> None:
+    picture, reference = prepared("boxes")
+    cells = reference.fields[0].cells
+    for at in (0, 1):
+        seven(picture, cells[at], level=30)
+    seven(picture, cells[2], level=150)
+    seven(picture, cells[4], level=225)
+    statuses = [each.status for each in cut(*scanned(picture, 200), reference)[:COUNT]]
+    assert statuses == [Status.OK, Status.OK, Status.OK, Status.BLANK, Status.BLANK]
+
+
+def test_strokes_through_empty_cells_are_crossed() -> None:
+    picture, reference = prepared("boxes")
+    for at, strokes in enumerate((["\\"], ["\\", "/"], ["-"])):
+        x, y = int(reference.fields[0].cells[at].x), int(reference.fields[0].cells[at].y)
+        ends = {"\\": ((6, 8), (44, 58)), "/": ((6, 58), (44, 8)), "-": ((2, 32), (48, 35))}
+        for stroke in strokes:
+            (a, b), (c, d) = ends[stroke]
+            cv2.line(picture, (x + a, y + b), (x + c, y + d), 40, 4, cv2.LINE_AA)
+    statuses = [each.status for each in cut(*scanned(picture, 200), reference)[:COUNT]]
+    assert statuses == [Status.CROSSED] * 3 + [Status.BLANK] * 2
+
+
+def test_a_rising_stroke_may_be_a_1_and_is_doubted() -> None:
+    picture, reference = prepared("boxes")
+    cell = reference.fields[0].cells[0]
+    x, y = int(cell.x), int(cell.y)
+    cv2.line(picture, (x + 6, y + 58), (x + 44, y + 8), 40, 4, cv2.LINE_AA)
+    first = cut(*scanned(picture, 200), reference)[0]
+    assert first.status == Status.OK
+    assert len(first.pictures) == 2
+    assert not normalising.normalise(first.pictures[1]).any()
+
+
+STRANGE = {
+    "zero": np.zeros((3, 3)),
+    "nan": np.full((3, 3), np.nan),
+    "tiny": np.diag([0.05, 0.05, 1.0]),
+    "huge": np.diag([500.0, 500.0, 1.0]),
+    "far off": np.array([[1, 0, 1e5], [0, 1, -1e5], [0, 0, 1.0]]),
+    "mirrored": np.diag([-1.0, 1, 1]),
+    "through infinity": np.array([[1, 0, 0], [0, 1, 0], [-1 / 300, 0, 1.0]]),
+    "flat": np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("shape", [(460, 680), (1, 1), (3, 700)])
+def test_a_strange_matrix_never_raises(name: str, shape: tuple[int, int]) -> None:
+    picture, reference = prepared("boxes")
+    page = np.resize(picture, shape)
+    cuts = cut(page, registered(STRANGE[name]), reference)
+    assert len(cuts) == 2 * COUNT
+    if name not in ("tiny", "huge", "flat"):
+        assert {each.status for each in cuts} == {Status.CUT_OFF}
+    assert cut(page, replace(registered(STRANGE[name]), fields={}), reference)
+
+
+def test_a_page_without_a_place_for_a_field_uses_that_of_the_page() -> None:
+    picture, reference = prepared("boxes")
+    seven(picture, reference.fields[0].cells[0])
+    page, registration = scanned(picture, 200)
+    cuts = cut(page, replace(registration, fields={}), reference)
+    assert [each.status for each in cuts[:2]] == [Status.OK, Status.BLANK]
+
+
+def test_the_pens_plane_is_read_unless_the_writing_is_on_the_other() -> None:
+    picture, reference = prepared("boxes")
+    plain, registration = scanned(picture, 200)
+    seven(picture, reference.fields[0].cells[0])
+    written, _ = scanned(picture, 200)
+    for planes in ((written, written), (plain, written)):
+        cuts = cut(np.dstack(planes), registration, reference)
+        assert [each.status for each in cuts[:2]] == [Status.OK, Status.BLANK]
+
+
+def test_writing_on_the_forms_own_picture_is_not_taken_for_print() -> None:
+    blank, reference = prepared("boxes")
+    filled = blank.copy()
+    for cell in reference.fields[0].cells:
+        seven(filled, cell, thick=5)
+    of_filled = Prepared(reference.fields, strips_of(filled, reference.fields))
+    cuts = cut(*scanned(filled, 200), of_filled)
+    assert [each.status for each in cuts[:COUNT]] == [Status.OK] * COUNT
+    assert [each.status for each in cut(*scanned(blank, 200), of_filled)] == [Status.BLANK] * 2 * COUNT
