@@ -12,8 +12,9 @@ from mnist_batch.pixels.opencv import cv2
 from mnist_batch.statuses import Status
 
 SPLIT = 0.28  # of a piece's mass in a second cell, from which it is of two digits
-HIGH = 0.4  # of a cell's height that such a piece reaches over in both
+HIGH = 0.5  # of a cell's height that such a piece reaches over in both
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
+BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: of the remains of print beside it
 SPECK = 0.09  # of a cell's height; a smaller piece of ink is no part of a digit, unless it is large beside the others
 SMALLEST = 0.18  # of a cell's height; ink that is smaller, in both directions, is no digit
 PALE = 0.25  # of the page's pen; weaker ink shows through from the back
@@ -64,7 +65,7 @@ def pieces_of(writing: Writing, pen: float) -> list[Piece]:
 def _owned(writing: Writing, mask: Grey) -> _Ink:
     """The ink with the cell that each pixel belongs to; -1 for none."""
     strip, cells = writing.strip, len(writing.strip.positions)
-    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     places = np.flatnonzero(mask)
     label = labels.ravel()[places].astype(np.int64)
     nearest = strip.owners.ravel()[places].astype(np.int64)
@@ -72,7 +73,10 @@ def _owned(writing: Writing, mask: Grey) -> _Ink:
     mass = np.bincount(label * (cells + 1) + nearest, minlength=count * (cells + 1)).reshape(count, cells + 1)
     total = np.maximum(mass.sum(axis=1), 1)
     inside = np.bincount(label, strip.near.ravel()[places], count) / total
-    owner = np.where((mass.argmax(axis=1) == cells) | (inside < INSIDE), -1, mass.argmax(axis=1))
+    beside_print = np.bincount(label, strip.classes.ravel()[places] > 0, count) / total
+    thickness = stats[:, cv2.CC_STAT_AREA] / stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
+    remains = (beside_print >= BESIDE) & (thickness <= THIN)
+    owner = np.where((mass.argmax(axis=1) == cells) | (inside < INSIDE) | remains, -1, mass.argmax(axis=1))
     owner_of = owner[label]
     y, x = np.divmod(places, mask.shape[1])
     if cells > 1:

@@ -14,6 +14,7 @@ from mnist_batch.forms.form import Field, Mark
 from mnist_batch.forms.frames import Frame, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped, resized, scaling, shrunk
 from mnist_batch.forms.patches import Patch
+from mnist_batch.forms.strips import Strip, strips_of
 
 if TYPE_CHECKING:
     from mnist_batch.forms.opening import OpenForm
@@ -29,7 +30,8 @@ class Reference:
 
     ``width`` and ``height`` are those of the form's own picture, and ``matrix`` maps its pixels to those of
     ``picture``, of which ``pixels_per_millimetre`` make a millimetre on paper. ``written`` is set where cells are.
-    ``frames`` has the printed frames of the fields by name; a field without one is not in it.
+    ``frames`` has the printed frames of the fields by name; a field without one is not in it. ``strips`` are the fields
+    as their cells are cut.
     """
 
     form: str
@@ -47,6 +49,7 @@ class Reference:
     features: Features
     patches: tuple[Patch, ...]
     frames: Mapping[str, Frame]
+    strips: tuple[Strip, ...]
 
     @classmethod
     def of(cls, form: "OpenForm", page: int) -> "Reference":
@@ -74,6 +77,7 @@ class Reference:
             features=_features(picture, written, features.binary),
             patches=patches.of(picture, written),
             frames={name: frame for name, frame in frames.items() if frame is not None},
+            strips=strips_of(full, fields),
         )
 
     @cached_property
