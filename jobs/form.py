@@ -44,9 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="the resolution of the pages; what their files say if left out, else that of pages as wide as A4",
     )
+    arguments.add_argument(
+        "--omrchecker",
+        metavar="FILE",
+        help="take the fields from this template.json of OMRChecker, whose blocks of digits are on the page",
+    )
     arguments.add_argument("--replace", action="store_true", help="replace a form that is in the directory")
     given = arguments.parse_args(argv)
-    return session.run(lambda: _make(given))
+    return session.run(lambda: _import(given) if given.omrchecker else _make(given))
 
 
 def _resolution(given: str) -> float:
@@ -91,6 +96,33 @@ def _make(given: argparse.Namespace) -> Mapping[str, Any]:
         "skew_degrees": [proposal.skew for proposal in proposals],
         "previews": previews,
     }
+
+
+def _import(given: argparse.Namespace) -> Mapping[str, Any]:
+    """Make a form of the template of OMRChecker and the one page that it is of."""
+    from mnist_batch.forms import making, omrchecker, opening, proposing
+    from mnist_batch.forms.form import FormPage
+    from mnist_batch.reports import inspection
+    from mnist_batch.store import locations
+
+    content, readers = inspection.file_of(given.pages[0], "PAGE")
+    if len(given.pages) > 1 or len(readers) > 1:
+        raise InputError("PAGE: a template of OMRChecker is of one page; give the picture of this page")
+    page = inspection.read(readers[0], given.pages[0], "PAGE")
+    grey = page if page.ndim == 2 else page[:, :, -1]
+    dots = given.dots_per_inch or next(iter(making.resolutions(content)), None)
+    location = locations.absolute(given.out)
+    name = given.name or location.rpartition("/")[2]
+    of_page = FormPage("page-1.png", grey.shape[1], grey.shape[0], dots)
+    imported = omrchecker.open_template(given.omrchecker, name, of_page)
+    for remark in imported.remarks:
+        print(remark)
+    proposal = proposing.Proposal(grey, 0.0, (), ())
+    previews = making.write(location, imported.form, [proposal], given.replace)
+    opening.open_form(location, "--out")
+    print(f"look at {previews[0]}, then move the cells in form.json to where people write")
+    fields = imported.form.fields
+    return {"form": location, "fields": len(fields), "cells": sum(len(field.cells) for field in fields)}
 
 
 def _tell(number: int, proposal: "Proposal") -> None:

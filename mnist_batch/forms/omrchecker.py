@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import floor
 
+from mnist_batch.errors import InputError
 from mnist_batch.forms import json_values
 from mnist_batch.forms.form import LONGEST_SIDE, MOST_FIELDS, Box, Digits, Field, Form, FormPage, as_json, parse
 from mnist_batch.forms.json_values import Value
+from mnist_batch.store import locations
 
 _DIGITS = [str(digit) for digit in range(10)]
 _TYPES = {"QTYPE_INT": (_DIGITS, "vertical"), "QTYPE_INT_FROM_1": ([*_DIGITS[1:], "0"], "vertical")}
@@ -26,6 +28,14 @@ class Imported:
 
     form: Form
     remarks: tuple[str, ...]
+
+
+def open_template(location: str, name: str, page: FormPage, flag: str = "--omrchecker") -> Imported:
+    """``from_template`` of a file, by path or URI; raises InputError, naming the flag, if there is none."""
+    filesystem, path = locations.resolve(location)
+    if not locations.info(filesystem, path).is_file:
+        raise InputError(f"{flag} {location}: there is no such file; give the template.json of OMRChecker")
+    return from_template(locations.read(filesystem, path), f"{flag} {location}", name, page)
 
 
 def from_template(content: bytes, where: str, name: str, page: FormPage) -> Imported:

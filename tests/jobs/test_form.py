@@ -87,3 +87,38 @@ def test_mistakes_are_exit_2_and_a_sentence(tmp_path: Path, capsys: Capture) -> 
     assert not (tmp_path / "form").exists()
     with pytest.raises(SystemExit, match="2"):
         form.main([str(tmp_path / "white.png"), "--out", "x", "--dots-per-inch", "none"])
+
+
+TEMPLATE = {
+    "pageDimensions": [1000, 800],
+    "bubbleDimensions": [20, 20],
+    "preProcessors": [],
+    "customLabels": {"Roll": ["roll1..3"]},
+    "fieldBlocks": {
+        "Roll": {
+            "fieldType": "QTYPE_INT",
+            "fieldLabels": ["roll1..3"],
+            "bubblesGap": 30,
+            "labelsGap": 40,
+            "origin": [100, 50],
+        }
+    },
+}
+
+
+def test_a_template_of_omrchecker_names_the_fields(tmp_path: Path, capsys: Capture) -> None:
+    Image.fromarray(np.full((1600, 2000), 255, np.uint8)).save(tmp_path / "sheet.png")
+    template = tmp_path / "template.json"
+    template.write_text(json.dumps(TEMPLATE))
+    arguments = [tmp_path / "sheet.png", "--omrchecker", template, "--out", tmp_path / "sheet"]
+    code, printed, summary = made(capsys, *arguments)
+    assert (code, summary["fields"], summary["cells"]) == (0, 1, 3)
+    assert "a cell is the whole column of bubbles of a digit" in printed
+    opened = opening.open_form(str(tmp_path / "sheet")).form
+    assert [(field.name, tuple(field.cells[0])) for field in opened.fields] == [("Roll", (200, 100, 40, 580))]
+    assert (tmp_path / "sheet/preview.png").exists()
+    for path, message in ((tmp_path / "none.json", "there is no such file"), (tmp_path, "there is no such file")):
+        code, _, summary = made(capsys, *arguments[:2], path, *arguments[3:])
+        assert (code, f"--omrchecker {path}: {message}" in summary["error"]) == (2, True)
+    code, _, summary = made(capsys, tmp_path / "sheet.png", *arguments)
+    assert (code, "a template of OMRChecker is of one page" in summary["error"]) == (2, True)
