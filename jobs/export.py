@@ -9,6 +9,7 @@ DESCRIPTION = """\
 Export the rows of a published run as CSV, for spreadsheets.
 
   python -m jobs.export --out out --run 2026-11-21-1a2b3c4d --rows review --csv review.csv
+  python -m jobs.export --out out --run 2026-11-21-1a2b3c4d --table pages --csv pages.csv
 
 The CSV file leaves out the pictures, the ten probabilities and the column normalisation; see the Parquet files.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
@@ -26,6 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="all",
         help="review: the decision is review; mistakes: the answer differs from the label; unread: could not be read",
     )
+    arguments.add_argument(
+        "--table",
+        choices=("predictions", "fields", "pages"),
+        help="which table; fields if left out and the run has forms, else predictions",
+    )
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
@@ -34,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnist_batch.wording import counted
 
         run, published = series.published_run(given.out, given.run)
-        written = spreadsheet.write(run, published, given.csv, given.rows)
+        written = spreadsheet.write(run, published, given.csv, given.rows, given.table)
         print(f"{counted(written, 'row')}: {given.csv}")
         return {"run_id": run.run_id, "rows": written, "csv": given.csv}
 

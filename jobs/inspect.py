@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> Mapping[str, Any]:
         from mnist_batch.models import bundle
         from mnist_batch.pixels import ink, normalising
-        from mnist_batch.reading import preprocessing
+        from mnist_batch.reading.readings import normalisation_of
         from mnist_batch.reports import inspection
 
         page = inspection.page_of(given.scan, given.page)
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("two inks of unlike colour: what the pen wrote is the likelier reading")
         if others:
             print(f"readings of the ink: {len(readings)}; shown is the likeliest, and the answer weighs them all")
-        if (done := preprocessing.normalisation_of(seen)) is not None:
+        if (done := normalisation_of(seen)) is not None:
             summary["normalisation"] = done
         if status != Status.OK:
             print(f"{status}: {MEANINGS[status]}")

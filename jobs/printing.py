@@ -11,7 +11,7 @@ from mnist_batch.reports import promise, unlike
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Published, Totals
+from mnist_batch.schemas.facts import FieldTotals, Published, Totals
 from mnist_batch.statuses import READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
@@ -39,7 +39,8 @@ def run_text(run: Run, published: Published) -> str:
         ]
     page = run.location(f"{run.folder}/report.html")
     said = [*promise.sentences(published), unlike.sentence(published), unlike.pale_sentence(published)]
-    return "\n".join([*filter(None, [*pieces, totals_text(totals), *said]), f"report: {page}"])
+    fields = fields_text(published.field_totals) if published.field_totals else None
+    return "\n".join([*filter(None, [*pieces, totals_text(totals), fields, *said]), f"report: {page}"])
 
 
 def answers_text(run: Run, most: int = FEW) -> str:
@@ -83,6 +84,28 @@ def per_class_text(run: Run) -> str:
 
     rows = [{name: shown(name, value) for name, value in row.items()} for row in table.to_pylist()]
     return pd.DataFrame(rows).to_string(index=False)
+
+
+def fields_text(totals: FieldTotals) -> str:
+    """The totals of the pages and fields of a run with forms, in one line."""
+    registered = ", ".join(f"{count:,} of form {form}" for form, count in totals.by_form.items())
+    others = ", ".join(f"{count:,} {name}" for name, count in totals.pages.items() if name != "registered")
+    text = f"{counted(sum(totals.pages.values()), 'page')}: {', '.join(filter(None, [registered, others]))}"
+    text += f"; {counted(totals.fields, 'field')}"
+    if totals.accuracy is not None:
+        text += f", {totals.correct:,} of {totals.labelled:,} with a label right ({100 * totals.accuracy:.2f} %)"
+    if totals.accepted is not None:
+        text += f"; {totals.accepted:,} accepted, {totals.review:,} for review"
+    if totals.accepted_errors is not None:
+        text += f"; of {totals.accepted_labelled:,} accepted with a label, {totals.accepted_errors:,} wrong"
+    return text
+
+
+def fields(totals: FieldTotals) -> dict[str, Any]:
+    """What the last line says of pages and fields: those of each status, and as far as it is known what is right."""
+    names = ("fields", "labelled", "correct", "accepted", "review", "accepted_labelled", "accepted_errors")
+    known = {name: value for name in names if (value := getattr(totals, name)) is not None}
+    return {"pages": totals.pages, **known}
 
 
 def decisions(totals: Totals) -> dict[str, int]:

@@ -20,13 +20,14 @@ Score scanned digits and publish predictions and reports as Parquet.
 
   python -m jobs.score forms/ --labels parent --out out
   python -m jobs.score digit.png --model models/hidden --out out
+  python -m jobs.score pages/ --form forms/turnout --out out
   python -m jobs.score --retry 2026-11-21-1a2b3c4d --out out
 
 The same command again finishes a run that was interrupted, and does nothing after one that succeeded.
 Exit codes: 0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 the rows are not the
 scans listed or an internal fault, 75 another process is at work on the run."""
 
-SCANS = ("sources", "manifest", "include", "exclude", "labels", "ignore_unlisted_labels", "require_scans")
+SCANS = ("sources", "manifest", "include", "exclude", "form", "labels", "ignore_unlisted_labels", "require_scans")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +99,7 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
         "scans": published.scans,
         **{name: getattr(totals, name) for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
         **printing.decisions(totals),
+        **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
         **({"unlike": published.likeness.unlike} if published.likeness else {}),
         "predictions": run.location(run.table_folder("predictions")),
         "report": run.location(f"{run.folder}/report.html"),

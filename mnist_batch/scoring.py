@@ -72,6 +72,8 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
 
     published = _facts(opened, settings, gathered.totals(), publishing.files_of(run, receipts))
     published = replace(published, profile=gathered.profile, likeness=judgement.likeness)
+    if opened.forms:
+        published = replace(published, field_totals=gathered.fields.totals())
     if judgement.paler_than is not None:
         pale = gathered.contrasts.paler(judgement.paler_than)
         published = replace(published, paler_than=judgement.paler_than, pale=pale)
@@ -137,7 +139,7 @@ def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Rec
                 log.warning("processes of the run died; it continues with the remaining shards (%s)", first)
                 continue
         elif not shards:
-            parts.write_empty_part(run, Aggregates.of_run(opened.threshold).table())
+            parts.write_empty_part(run, Aggregates.of_run(opened.threshold).table(), bool(opened.forms))
         audited, gathered = auditing.audit(run, opened)
         if audited:
             _warn_of_unplaced(audited)
@@ -182,7 +184,7 @@ def run_pipeline(
         numbers = ray.data.from_items([{"shard": number} for number in pending], override_num_blocks=len(pending))
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_kwargs={"run": run, "limits": limits},
+            fn_constructor_kwargs={"run": run, "limits": limits, "forms": opened.forms},
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
@@ -194,6 +196,7 @@ def run_pipeline(
                 "threshold": opened.threshold,
                 "keep_images": opened.keep_images,
                 "by_source": opened.by_source,
+                "with_forms": bool(opened.forms),
             },
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
             **gpus,

@@ -73,15 +73,18 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from mnist_batch import scoring
     from mnist_batch.models.answers import ModelSpec
     from mnist_batch.pipeline import actors
-    from mnist_batch.reading import preprocessing
+    from mnist_batch.reading import form_pages, preprocessing
     from mnist_batch.schemas.facts import Opened, Receipt
 
     def in_process(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
         limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
         spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
-        classify = actors.Classify(run, spec, opened.threshold, by_source=opened.by_source)
+        with_forms = bool(opened.forms)
+        classify = actors.Classify(run, spec, opened.threshold, by_source=opened.by_source, with_forms=with_forms)
+        references = form_pages.prepare(opened.forms)
         for number in pending:
-            [receipt] = classify(preprocessing.preprocess(run.shard(number), number, limits)).to_pylist()
+            pages = preprocessing.preprocess(run.shard(number), number, limits, references=references)
+            [receipt] = classify(pages).to_pylist()
             yield Receipt(**receipt)
 
     monkeypatch.setattr(scoring, "run_pipeline", in_process)

@@ -157,7 +157,13 @@ def test_the_tree_on_paper_is_the_tree() -> None:
 
 def test_every_column_and_status_is_described() -> None:
     page = (ROOT / "docs/tables.md").read_text()
-    for schema in (tables.RUN, tables.PREDICTIONS, *tables.REPORT.values()):
+    for schema in (
+        tables.RUN,
+        tables.PREDICTIONS,
+        *tables.REPORT.values(),
+        *tables.BESIDE.values(),
+        *tables.REPORT_OF_FORMS.values(),
+    ):
         for field in schema:
             assert (
                 f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |".replace(
@@ -165,7 +171,7 @@ def test_every_column_and_status_is_described() -> None:
                 )
                 in page
             ), field.name
-    for field in tables.NORMALISATION:
+    for field in (*tables.NORMALISATION, *tables.CELL):
         assert f"| `{field.name}` | {field.type} | {field.metadata[b'description'].decode()} |" in page
     for status, meaning in statuses.MEANINGS.items():
         assert f"| `{status}` | {meaning} |" in page

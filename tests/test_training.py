@@ -231,6 +231,7 @@ def test_any_number_of_workers_learns_as_well(
     assert other.facts.training.data == made.facts.training.data
 
 
+@pytest.mark.slow
 def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in_float32(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
 ) -> None:
@@ -494,6 +495,7 @@ SMALL = ["--model", "linear", "--epochs", "1", "--workers", "1"]
 DRIVER = "import sys; from jobs import train; sys.exit(train.main(sys.argv[1:]) or 9 * ('tensorflow' in sys.modules))"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_training_that_ended_before_its_bundle_was_there_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -273,8 +273,9 @@ def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
 
 def _table(*columns: Sequence[object]) -> pa.Table:
     names = ("source", "scan", "path", "size", "modified_ns", "label")
-    of_pages = pa.nulls(len(columns[0]), tables.MANIFEST.field("page_labels").type)
-    return tables.table(tables.MANIFEST, {**dict(zip(names, columns, strict=True)), "page_labels": of_pages})
+    later = ("page_labels", "field_values")  # what a label file may say
+    unknown = {name: pa.nulls(len(columns[0]), tables.MANIFEST.field(name).type) for name in later}
+    return tables.table(tables.MANIFEST, {**dict(zip(names, columns, strict=True)), **unknown})
 
 
 def _filed(parts: Iterable[pa.Table]) -> pa.Table:

@@ -13,6 +13,7 @@ from mnist_batch.schemas import tables
 from mnist_batch.store import locations
 
 SHARD_SIZE = 5_000
+PAGES_IN_A_SHARD = 100  # scans in a shard of forms, each of which may be a file of many pages
 MAX_SHARDS = 2_000  # so that analysts do not meet a million small files
 CHUNK = 50_000  # scans held as Python objects at once
 
@@ -64,9 +65,10 @@ def digest(manifest: pa.Table) -> str:
     """The digest of a listing, 32 hex digits: of the names, sizes, times and labels of all scans, in order."""
     total = hashlib.blake2b(digest_size=16)
     for batch in manifest.to_batches(max_chunksize=CHUNK):  # in pandas a batch takes many times its size
-        of_scans = batch.drop_columns(["page_labels"]).to_pandas()
+        lists = ("page_labels", "field_values")
+        of_scans = batch.drop_columns([*lists]).to_pandas()
         total.update(pd.util.hash_pandas_object(of_scans, index=False, categorize=False).to_numpy().tobytes())
-        of_pages = batch["page_labels"]
-        if of_pages.null_count < len(of_pages):
-            total.update(json.dumps(of_pages.to_pylist()).encode())
+        for name in lists:
+            if batch[name].null_count < len(batch):
+                total.update(json.dumps(batch[name].to_pylist()).encode())
     return total.hexdigest()

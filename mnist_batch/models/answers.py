@@ -38,13 +38,15 @@ class Answers:
     """The answers of a model to N pictures.
 
     ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
-    ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``doubted``, bool (N,): answered, and never
-    accepted; ``map`` makes confidences of the probabilities.
+    ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``refusal_share``, float (N,): how likely it is no
+    digit or several; ``doubted``, bool (N,): answered, and never accepted; ``map`` makes confidences of the
+    probabilities.
     """
 
     blank: NDArray[np.bool_]
     refusal: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    refusal_share: NDArray[Any]
     doubted: NDArray[np.bool_]
     map: Beta | None = None
 
@@ -131,6 +133,7 @@ def answers_of(
         blank=np.asarray(~pictures.any(axis=(1, 2))),
         refusal=refusals_of(outputs),
         probabilities=calibrating.tempered(outputs, temperature),
+        refusal_share=calibrating.refusal_shares(outputs),
         doubted=calibrating.doubted(outputs),
         map=map,
     )
@@ -165,8 +168,9 @@ def answer(
 
     Answers whose confidence is at least ``threshold`` are accepted; if it is None, answers have no decision. Sources in
     ``by_source`` have thresholds of their own, None where nothing is accepted. Rows without an answer are for review,
-    and ``reason`` says why an answer is never accepted. Two further columns say which answers a rule may accept
-    (``clear``), and which are ``doubted``.
+    and ``reason`` says why an answer is never accepted. Further columns say which answers a rule may accept
+    (``clear``), which are ``doubted``, and of every picture that was shown to the model what it gave the ten digits
+    (``shares``) and all else (``refusal_share``).
     """
     read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
@@ -185,25 +189,30 @@ def answer(
     clear, doubted = np.zeros((2, count), np.bool_)
     doubted[read] = scored & answers.doubted
     clear[read] = scored & ~answers.doubted & ~stray
-    rows, probabilities = read[scored], answers.probabilities[scored]
-    ends = np.arange(len(rows) + 1, dtype=np.int32) * tables.CLASSES
-    kind = tables.PREDICTIONS.field("probabilities").type
+    rows = read[scored]
     columns = {
         "digit": _spread(pa.array(answers.digit[scored], pa.int8()), rows, count),
         "confidence": _spread(pa.array(answers.confidence[scored], pa.float32()), rows, count),
-        "probabilities": _spread(
-            pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float32()), type=kind), rows, count
-        ),
+        "probabilities": _spread(_lists(answers.probabilities[scored]), rows, count),
         "decision": pa.array(decisions, pa.string()),
         "model": pa.array([model.digest] * count, pa.string()),
         "clear": pa.array(clear),
         "doubted": pa.array(doubted),
+        "shares": _spread(_lists(answers.probabilities), read, count),
+        "refusal_share": _spread(pa.array(answers.refusal_share, pa.float32()), read, count),
         "image": _spread(_as_png(pictures, keep_images), read, count),
     }
     table = batch.drop_columns(["picture", "others", "stray"])
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
+
+
+def _lists(probabilities: NDArray[np.float32]) -> pa.Array:
+    """Probabilities (N, 10) as a column of lists."""
+    ends = np.arange(len(probabilities) + 1, dtype=np.int32) * tables.CLASSES
+    kind = tables.PREDICTIONS.field("probabilities").type
+    return pa.ListArray.from_arrays(ends, pa.array(probabilities.ravel(), pa.float32()), type=kind)
 
 
 def _thresholds(sources: pa.ChunkedArray, threshold: float, by_source: Mapping[str, float | None]) -> NDArray[Any]:

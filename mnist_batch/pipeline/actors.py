@@ -1,6 +1,6 @@
 """The two actors that a scan passes through: small classes around array functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from queue import LifoQueue
@@ -10,10 +10,12 @@ import pyarrow as pa
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError
 from mnist_batch.models.answers import Model, ModelSpec, answer
+from mnist_batch.pipeline import form_tables
 from mnist_batch.reading import isolated, preprocessing
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import FormFacts
 
 READERS = 2  # reading processes of an actor; by default there is such an actor for every two CPUs
 CHUNK = 256  # scans that a reader gets at a time
@@ -25,14 +27,14 @@ class Preprocess:
     Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last.
     """
 
-    def __init__(self, run: Run, limits: preprocessing.Limits | None = None) -> None:
+    def __init__(self, run: Run, limits: preprocessing.Limits | None = None, forms: Sequence[FormFacts] = ()) -> None:
         self.run = run
         self.pool = ThreadPoolExecutor(READERS)
         self.idle: LifoQueue[isolated.Reader] = (
             LifoQueue()
         )  # last in, first out: a reader that already has its process is taken first
         for _ in range(READERS):
-            self.idle.put(isolated.Reader(limits))
+            self.idle.put(isolated.Reader(limits, forms=forms))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """``batch`` has one row with one column, ``shard``."""
@@ -61,7 +63,8 @@ class Classify:
     """The rows of a shard (``tables.PREPROCESSED``) in; they are answered and written as its part; its receipt out.
 
     Answers at least as sure as ``threshold``, or as that of their source ``by_source``, are accepted; with
-    ``keep_images`` the column ``image`` has the pictures.
+    ``keep_images`` the column ``image`` has the pictures. ``with_forms`` the run has forms: the rows are their cells,
+    and what is accepted are the numbers in their fields.
     A bad bundle is reported by the first call: Ray turns an exception in a constructor into a dead actor and loses the
     message.
     """
@@ -73,7 +76,10 @@ class Classify:
         threshold: float | None = None,
         keep_images: bool = False,
         by_source: Mapping[str, float | None] | None = None,
+        with_forms: bool = False,
     ) -> None:
+        self.forms = run.forms if with_forms else []
+        self.accepts = None if threshold is None else form_tables.surer_than(threshold)
         self.run, self.threshold, self.keep_images, self.by_source = run, threshold, keep_images, by_source
         self.model: Model | InputError
         try:
@@ -84,8 +90,13 @@ class Classify:
     def __call__(self, batch: pa.Table) -> pa.Table:
         # Writing tasks of their own would make Ray start a process every few seconds.
         rows, gathered = self.answered(batch), Aggregates.of_run(self.threshold)
+        beside, unplaced = dict[str, pa.Table](), 0
+        if self.forms:
+            manifest = self.run.shard(batch["shard"][0].as_py())
+            rows, beside, unplaced = form_tables.tabulate(rows, manifest, self.forms, self.accepts)
         gathered.add(rows, batch["picture"])
-        receipt = parts.write_part(self.run, rows, gathered.table())
+        gathered.add_beside(beside)
+        receipt = parts.write_part(self.run, rows, gathered.table(), beside, unplaced)
         failpoints.reach("part written")
         return pa.Table.from_pylist([asdict(receipt)])
 

@@ -44,9 +44,16 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
             log.warning("%s: not what was written; it is scored again", name)
             locations.delete_file(run.filesystem, paths[name])
             continue
+        if differing := parts.beside_differs(run, written[0]):
+            log.warning("%s: not what was written; its shard is scored again", differing)
+            locations.delete_file(run.filesystem, paths[name])
+            continue
         receipts.append(written[0])
         kept.append(written[1])
-        if written[0].labelled:
+        if written[0].labelled and opened.forms:
+            fields = parts.beside_path(run, "fields", name)
+            gathered.add_field_labels(locations.read_table(run.filesystem, fields))
+        elif written[0].labelled:
             gathered.add_labels(pq.read_table(pa.BufferReader(content), columns=tables.LABELS.names))
         if len(kept) == AT_ONCE:
             gathered.merge(kept)
@@ -66,7 +73,7 @@ def _adopted(run: Run, opened: Opened, shard: int, path: str, content: bytes) ->
     """
     if path.startswith(run.staging):
         return None
-    rows = pq.read_table(pa.BufferReader(content), columns=tables.SHOWN)
+    rows = parts.completed(pq.ParquetFile(pa.BufferReader(content)).read(columns=tables.SHOWN), tables.SHOWN)
     came = list(dict.fromkeys(scans.identities(rows)))
     if came != (scans.identities(run.shard(shard)) if opened.shard_sizes else []):
         return None

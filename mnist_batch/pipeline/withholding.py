@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from mnist_batch import failpoints
 from mnist_batch.models import answers, likeness
+from mnist_batch.pipeline import form_tables
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run, digest, part_name
@@ -78,13 +79,22 @@ def rewrite(
     for name, which, said in (("decision", pc.or_(pale, others), "review"), ("reason", pale, answers.PALE)):
         changed = pc.if_else(which, said, rows[name].cast(pa.string()))
         rows = rows.set_column(rows.schema.get_field_index(name), name, changed)
+    beside = {
+        table: locations.read_table(run.filesystem, parts.beside_path(run, table, part_name(receipt.shard)))
+        for table in receipt.beside or ()
+    }
+    if beside:
+        every = _all_withheld(opened, judgement)
+        rows, beside = form_tables.withheld(rows, beside, pale.to_pylist(), every, answers.PALE)
     before, gathered = Aggregates.of_run(opened.threshold), Aggregates.of_run(opened.threshold)
     before.merge([kept])
     gathered.add(rows)
+    gathered.add_beside(beside)
     gathered.profile = before.profile
     table = gathered.table()
     shard, unplaced = receipt.shard, receipt.unplaced_labels
-    return parts.write_rows(run, shard, receipt.scans, rows, table, unplaced, scored=digest(content)), table
+    written = parts.write_rows(run, shard, receipt.scans, rows, table, unplaced, digest(content), beside)
+    return written, table
 
 
 def _withheld(rows: pa.Table, opened: Opened, judgement: Judgement) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:

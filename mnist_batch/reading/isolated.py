@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -26,7 +26,9 @@ import pyarrow as pa
 from PIL import Image
 
 from mnist_batch.errors import InputError, JobError, StorageError
-from mnist_batch.reading import preprocessing
+from mnist_batch.forms.references import Reference
+from mnist_batch.reading import form_pages, preprocessing
+from mnist_batch.schemas.facts import FormFacts
 from mnist_batch.statuses import Status
 from mnist_batch.wording import seconds
 
@@ -49,13 +51,19 @@ class Reader:
     """Reads scans in a process of its own, which is started when needed and again after a scan killed it.
 
     During a long read the process gives a sign of life every ``beat_seconds``, between two scans. With ``shown_side``
-    its rows have one more column, ``shown``: the page for people to see, as ``images.shown`` makes it.
+    its rows have one more column, ``shown``: the page or cell for people to see, as ``images.shown`` makes it. With
+    ``forms`` each page is compared with these, and has a row for each cell.
     """
 
     def __init__(
-        self, limits: preprocessing.Limits | None = None, beat_seconds: float = 5, shown_side: int = 0
+        self,
+        limits: preprocessing.Limits | None = None,
+        beat_seconds: float = 5,
+        shown_side: int = 0,
+        forms: Sequence[FormFacts] = (),
     ) -> None:
-        self.limits, self.beat_seconds, self.shown_side = limits or preprocessing.Limits(), beat_seconds, shown_side
+        self.limits, self.forms = limits or preprocessing.Limits(), forms
+        self.beat_seconds, self.shown_side = beat_seconds, shown_side
         self.process: subprocess.Popen[bytes] | None = None
 
     def read(
@@ -129,6 +137,7 @@ class Reader:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         settings = [json.dumps(asdict(self.limits)), str(self.beat_seconds), str(self.shown_side)]
+        settings.append(json.dumps([asdict(form) for form in self.forms]))
         self.process = subprocess.Popen(  # noqa: S603 - this Python, this module
             [sys.executable, "-P", "-m", "mnist_batch.reading.isolated", str(theirs.fileno()), *settings],
             pass_fds=[theirs.fileno()],
@@ -187,7 +196,13 @@ def _unpacked(content: bytes) -> pa.Table:
     return pa.ipc.open_stream(content).read_all()
 
 
-def serve(connection: Connection, limits: preprocessing.Limits, beat_seconds: float, shown_side: int) -> None:
+def serve(
+    connection: Connection,
+    limits: preprocessing.Limits,
+    beat_seconds: float,
+    shown_side: int,
+    forms: Sequence[FormFacts],
+) -> None:
     """Run the process: receive scans and send back their rows, until the other end is closed.
 
     If a scan takes longer than its limit, the kernel ends the process, whatever the decoder is doing.
@@ -209,6 +224,7 @@ def serve(connection: Connection, limits: preprocessing.Limits, beat_seconds: fl
     def waiting() -> None:  # the wait for a store does not count towards a scan's limit
         signal.setitimer(signal.ITIMER_REAL, 0)
 
+    references: list[Reference] | None = None
     connection.send_bytes(b"ready")
     while True:
         try:
@@ -216,7 +232,10 @@ def serve(connection: Connection, limits: preprocessing.Limits, beat_seconds: fl
         except EOFError:
             return
         try:
-            answer = _packed(preprocessing.preprocess(_unpacked(scans), shard, limits, next_scan, waiting, shown_side))
+            if references is None:  # here, so that a form that has changed is told
+                references = form_pages.prepare(forms)
+            rows = preprocessing.preprocess(_unpacked(scans), shard, limits, next_scan, waiting, references, shown_side)
+            answer = _packed(rows)
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except (InputError, StorageError) as error:
@@ -232,4 +251,5 @@ if __name__ == "__main__":
         preprocessing.Limits(**json.loads(sys.argv[2])),
         float(sys.argv[3]),
         int(sys.argv[4]),
+        [FormFacts(**form) for form in json.loads(sys.argv[5])],
     )

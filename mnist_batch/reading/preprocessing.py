@@ -3,8 +3,9 @@
 scan -> bytes -> pages -> readings of the ink of each -> pictures
 """
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,10 +18,10 @@ import pyarrow.compute as pc
 from mnist_batch import failpoints
 from mnist_batch.described import described, flag
 from mnist_batch.errors import InputError, JobError
-from mnist_batch.pixels import normalising
-from mnist_batch.reading import images
+from mnist_batch.forms.references import Reference
+from mnist_batch.reading import form_pages, images, readings
 from mnist_batch.schemas import tables
-from mnist_batch.statuses import MEANINGS, Status
+from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
 READ_AHEAD = 32  # requests in flight: a remote store is slow to answer each, but answers many at once
@@ -45,27 +46,28 @@ class Limits:
 
 
 class Page(NamedTuple):
-    """A page that was read: columns of ``tables.PREPROCESSED``, and ``shown``. ``row`` is that of its scan."""
+    """A page or cell that was read: columns of ``tables.PREPROCESSED``, and ``shown``. ``row`` is that of its scan."""
 
     row: int
     page: int
     status: Status
     reason: str | None
-    picture: bytes
-    others: list[bytes]
-    normalisation: dict[str, Any] | None
-    stray: bool
     content: bytes | None
+    picture: bytes = bytes(tables.IMAGE_BYTES)
+    others: Sequence[bytes] = ()
+    normalisation: Mapping[str, Any] | None = None
+    stray: bool = False
     shown: bytes | None = None
     form: str | None = None
     field: str | None = None
     position: int | None = None
-    cell: dict[str, Any] | None = None
-    registration: dict[str, Any] | None = None
+    cell: Mapping[str, Any] | None = None
+    registration: Mapping[str, Any] | None = None
 
 
 def unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> Page:
-    return Page(row, page, status, reason, bytes(tables.IMAGE_BYTES), [], None, False, content)
+    """The row of a page, or of a scan, that could not be read."""
+    return Page(row, page, status, reason, content)
 
 
 def preprocess(
@@ -74,11 +76,13 @@ def preprocess(
     limits: Limits | None = None,
     next_scan: Callable[[int], object] = lambda _: None,
     waiting: Callable[[], object] = lambda: None,
+    references: Sequence[Reference] = (),
     shown_side: int = 0,
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest in this process, with the result of ``Reader.read``.
 
-    A scan that cannot be read is one row with its status and reason and an empty picture. ``next_scan`` is called with
+    With ``references`` each page is compared with these forms, and has a row for each cell. A scan that cannot be read
+    is one row with its status and reason and an empty picture. ``next_scan`` is called with
     the row of each scan before it is read, or, at a store, once its bytes have arrived. ``waiting`` is called before
     the process waits for these bytes. Raises InputError or StorageError if a store does not answer.
     """
@@ -98,21 +102,29 @@ def preprocess(
         except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
             pages.append(unread(row, 0, *_status_and_reason(error), content))
             continue
-        pages += (_page(row, number, read_page, content, shown_side) for number, read_page in enumerate(readers))
+        for number, read_page in enumerate(readers):
+            pages += _page(row, number, read_page, content, references, shown_side)
     return table(manifest, shard, pages, bool(shown_side))
 
 
-def _page(row: int, page: int, read_page: Callable[[], images.Grey], content: bytes, shown_side: int) -> Page:
-    """Decode and normalise a page; one that cannot be read does not affect the others."""
+def _page(
+    row: int,
+    page: int,
+    read_page: Callable[[], images.Grey],
+    content: bytes,
+    references: Sequence[Reference],
+    shown_side: int,
+) -> list[Page]:
+    """Decode a page and normalise what is on it; one that cannot be read does not affect the others."""
     try:
-        grey = read_page()
-        seen, *others = normalising.examine_all(grey)
-        shown = images.shown(grey, shown_side) if shown_side else None
+        started, grey = time.perf_counter(), read_page()
+        if references:
+            rows = form_pages.cells(grey, references, started, shown_side)
+        else:
+            rows = [readings.row_of([grey], shown_side)]
     except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
-        return unread(row, page, *_status_and_reason(error), content)
-    status, reason = (Status.OK, None) if seen.picture.any() else (Status.BLANK, MEANINGS[Status.BLANK])
-    picture, others_seen = seen.picture.tobytes(), [other.picture.tobytes() for other in others]
-    return Page(row, page, status, reason, picture, others_seen, normalisation_of(seen), seen.stray, content, shown)
+        return [unread(row, page, *_status_and_reason(error), content)]
+    return [Page(row=row, page=page, content=content, **each) for each in rows]
 
 
 def _status_and_reason(error: Exception) -> tuple[Status, str]:
@@ -154,25 +166,6 @@ def _read_ahead(
                 yield first()
         while requested:
             yield first()
-
-
-def normalisation_of(seen: normalising.Normalised) -> dict[str, Any] | None:
-    """How a page was normalised, as ``tables.NORMALISATION``; None for a blank page."""
-    if seen.box is None or seen.shift is None:
-        return None
-    x, y, width, height = seen.box
-    return {
-        "polarity": seen.polarity,
-        "threshold": seen.threshold,
-        "x": x,
-        "y": y,
-        "width": width,
-        "height": height,
-        "scale": seen.scale,
-        "shift_across": seen.shift[0],
-        "shift_down": seen.shift[1],
-        "touching_border": seen.touching_border,
-    }
 
 
 def table(manifest: pa.Table, shard: int, pages: list[Page], with_shown: bool) -> pa.Table:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 from mnist_batch.models import answers, likeness
 from mnist_batch.reports.counting import Confidences, Contrasts, Counts
 from mnist_batch.reports.examples import Examples
+from mnist_batch.reports.field_counting import FieldCounts
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
 from mnist_batch.schemas.likeness_facts import Profile
@@ -22,7 +23,8 @@ COUNTS = b"mnist_batch.counts"  # in the metadata of the examples that ``Aggrega
 class Aggregates:
     """Sums over the rows of a run or of a part, and the rows that a report shows.
 
-    ``labels`` are tables of ``tables.LABELS``, one a part. ``profile`` is of the rows whose pictures were there.
+    ``labels`` are tables of ``tables.LABELS``, one a part, and ``field_labels`` are tables of ``tables.FIELD_LABELS``.
+    ``profile`` is of the rows whose pictures were there.
     """
 
     counts: Counts
@@ -31,11 +33,13 @@ class Aggregates:
     examples: Examples = field(default_factory=Examples)
     labels: list[pa.Table] = field(default_factory=lambda: [tables.LABELS.empty_table()])
     profile: Profile = likeness.EMPTY
+    fields: FieldCounts = field(default_factory=FieldCounts)
+    field_labels: list[pa.Table] = field(default_factory=lambda: [tables.FIELD_LABELS.empty_table()])
 
     @classmethod
     def of_run(cls, threshold: float | None) -> "Aggregates":
         """Empty aggregates for a run with this threshold; None is a run without a rule."""
-        return cls(Counts(ruled=threshold is not None))
+        return cls(Counts(ruled=threshold is not None), fields=FieldCounts(ruled=threshold is not None))
 
     def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
         """Add rows of predictions, with the columns ``tables.SHOWN``; those that an actor scored have all columns.
@@ -51,6 +55,19 @@ class Aggregates:
         if pictures is not None:
             seen = answers.images_of(pa.table({"picture": pictures}))
             self.profile = likeness.merged([self.profile, likeness.profile_of_rows(rows, seen)])
+
+    def add_beside(self, beside: Mapping[str, pa.Table]) -> None:
+        """Count the fields and pages of a run with forms, ``tables.BESIDE``."""
+        if beside:
+            self.fields.add_fields(beside["fields"])
+            self.fields.add_pages(beside["pages"])
+            self.add_field_labels(beside["fields"])
+
+    def add_field_labels(self, fields: pa.Table) -> None:
+        """Keep the labels of the rows of ``fields`` that have one."""
+        known = fields.filter(fields["label"].is_valid()).rename_columns({"value": "read", "label": "value"})
+        columns = {name: known[name] for name in tables.FIELD_LABELS.names}
+        self.field_labels.append(tables.table(tables.FIELD_LABELS, columns))
 
     def add_labels(self, rows: pa.Table) -> None:
         """Keep the labels of the rows that have one; the columns are those of ``tables.LABELS``."""
@@ -71,6 +88,7 @@ class Aggregates:
             "by_contrast": contrasts.by_contrast.tolist(),
             "clear_by_contrast": contrasts.clear_by_contrast.tolist(),
             "profile": asdict(self.profile),
+            "fields": self.fields.as_json(),
         }
         return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})
 
@@ -79,6 +97,7 @@ class Aggregates:
         every = [json.loads(each.schema.metadata[COUNTS]) for each in kept]
         self.profile = likeness.merged([self.profile, *(Profile(**numbers["profile"]) for numbers in every)])
         for numbers in every:
+            self.fields.merge(numbers["fields"])
             for of in (self.counts, self.confidences, self.contrasts):
                 for name in of.__dataclass_fields__:
                     if name in numbers:

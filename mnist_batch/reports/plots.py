@@ -199,10 +199,12 @@ def page(
     refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
     error_text: str | None,
+    field_report: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """``report.html`` of a run in ``out``: one self-contained page that opens without a network.
 
-    ``error_text`` says what a labelled sample of the accepted answers has shown.
+    ``error_text`` says what a labelled sample of the accepted answers has shown; ``field_report`` are the rows of that
+    table.
     """
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
     return _template("report.html.j2").render(
@@ -222,6 +224,8 @@ def page(
         refused=refused,
         unreadable=unreadable,
         error_text=error_text,
+        fields=run.field_totals,
+        field_report=field_report,
         meanings=MEANINGS,
         read=READ,
         classes=CLASSES,

@@ -10,7 +10,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
 from mnist_batch.reading import preprocessing
-from mnist_batch.reports import counting, examples, plots, sample_error, sampling
+from mnist_batch.reports import counting, examples, field_labels, plots, sample_error, sampling
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
 from mnist_batch.runs import parts, publishing, series, verifying
@@ -33,10 +33,13 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         "risk_coverage": confidences.risk_coverage(),
         "labels": pa.concat_tables(gathered.labels),
     }
+    if published.forms:
+        of_fields = {"field_report": gathered.fields.report(), "field_labels": pa.concat_tables(gathered.field_labels)}
+        staged |= {**of_fields, "labels": tables.LABELS.empty_table()}  # those of cells are made of those of fields
     pictures = _pictures(counts, staged, published)
     doubtful = shown.doubtful if totals.accepted is None else shown.review
     limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
-    seen = examples.read_again(pa.concat_tables([shown.mistakes, doubtful, shown.refused]), limits)
+    seen = examples.read_again(pa.concat_tables([shown.mistakes, doubtful, shown.refused]), limits, published.forms)
     page = plots.page(
         out=run.out,
         run=published,
@@ -47,9 +50,16 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         refused=seen.slice(len(shown.mistakes) + len(doubtful)).to_pylist(),
         unreadable=shown.unreadable.to_pylist(),
         error_text=sample_error.text(published),
+        field_report=gathered.fields.most_trouble(),
     )
     return publishing.stage_report(
-        run, staged, {"confusion.png": pictures["heatmap"], "report.html": page.encode("utf-8", "backslashreplace")}
+        run,
+        staged,
+        {
+            "confusion.png": pictures["heatmap"],
+            "report.html": page.encode("utf-8", "backslashreplace"),
+            **run.form_files,
+        },
     )
 
 
@@ -105,10 +115,14 @@ def _rebuilt(
     run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool, sample: int | None
 ) -> Published:
     longest = None if sample is None else sampling.draw_longest(run, published, sample)
-    labels, truth = chosen_labels(run, published, labels, ignore_unlisted_labels)
     gathered = Aggregates.of_run(published.threshold)
-    for part in parts.read_parts(run, tables.SHOWN):
-        gathered.add(part if truth is None else relabel(part, truth))
+    if published.forms:
+        labels = field_labels.gather(gathered, run, published, labels, ignore_unlisted_labels)
+        published = replace(published, field_totals=gathered.fields.totals())
+    else:
+        labels, truth = chosen_labels(run, published, labels, ignore_unlisted_labels)
+        for part in parts.read_parts(run, tables.SHOWN):
+            gathered.add(part if truth is None else relabel(part, truth))
     published = replace(published, report_labels=labels, totals=gathered.totals())
     of_sample = sampling.kept(published)
     if longest is not None:

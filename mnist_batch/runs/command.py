@@ -10,14 +10,15 @@ import pyarrow as pa
 
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
-from mnist_batch.intake import listing, scans, selecting
-from mnist_batch.intake.labels import LabelFile, Labels, attach_labels, parse_labels
+from mnist_batch.forms import opening
+from mnist_batch.intake import field_values, listing, scans, selecting
+from mnist_batch.intake.labels import LabelFile, Labels, ParentLabels, attach_labels, parse_labels
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import preprocessing
 from mnist_batch.runs import series
-from mnist_batch.schemas.facts import LimitFacts, ModelFacts
+from mnist_batch.schemas.facts import FormFacts, LimitFacts, ModelFacts
 from mnist_batch.schemas.likeness_facts import Profile
 from mnist_batch.store import locations
 
@@ -46,11 +47,16 @@ class Command:
     exclude: Sequence[str] = described(
         (), "leave out files that match, by the same rules; may be given again", metavar="PATTERN"
     )
+    form: Sequence[str] = described(
+        (),
+        "read whole pages of this form: a folder with form.json, or a folder of such folders; may be given again",
+        metavar="FORM",
+    )
     labels: str = described(
         "none",
         "the true digits: none (not known), parent (the name of the folder that a scan is in), or a CSV or Parquet "
         "file with columns scan,label, and page if the pages of a TIFF have their own; a label is 0 to 9, or none "
-        "where no valid digit is written",
+        "where no valid digit is written; with --form a file with columns scan,page,field,value",
         metavar="HOW",
     )
     ignore_unlisted_labels: bool = described(
@@ -94,7 +100,8 @@ class Command:
     shard_size: int | None = described(
         None,
         "scans in a shard",
-        left_out=f"{scans.SHARD_SIZE} (more above {scans.SHARD_SIZE * scans.MAX_SHARDS:,} scans)",
+        left_out=f"{scans.SHARD_SIZE} (more above {scans.SHARD_SIZE * scans.MAX_SHARDS:,} scans), or with --form "
+        f"{scans.PAGES_IN_A_SHARD},",
         metavar="N",
     )
     limits: preprocessing.Limits = field(default_factory=preprocessing.Limits)
@@ -119,6 +126,11 @@ class Command:
         for root in self.roots:
             if f"{locations.absolute(self.out)}/".startswith(root.rstrip("/") + "/"):
                 raise InputError(f"--out {self.out!r} is at or below {root!r}, whose files are scans; put it elsewhere")
+        if self.form and isinstance(self.truth, ParentLabels):
+            raise InputError(
+                "--labels parent: with --form the truth is that of the fields; give a file with columns "
+                "scan,page,field,value, or leave --labels out"
+            )
         for root in self.roots:
             locations.reach("--manifest" if self.manifest else "SCANS", root)
         series.check_new_id(self.first)  # this checks the patterns, the labels, the model and the rule, too
@@ -157,6 +169,16 @@ class Command:
         return opened
 
     @cached_property
+    def opened_forms(self) -> Sequence[opening.OpenForm]:
+        """The forms, read and checked."""
+        return opening.open_forms(self.form) if self.form else []
+
+    @property
+    def scans_in_a_shard(self) -> int | None:
+        """How many scans are cut into a shard; fewer where each is a page, or a file of pages, with many cells."""
+        return self.shard_size or (scans.PAGES_IN_A_SHARD if self.form else None)
+
+    @cached_property
     def rule(self) -> Mapping[str, Any]:
         """What turns the model's outputs into confidences, and decides which answers are accepted."""
         return calibrating.rule(self.bundle.facts.calibration, self.target_error, self.bundle.location)
@@ -182,6 +204,7 @@ class Command:
                 **self._rule_as_json,
                 **self._patterns,
                 **self._trust,
+                **({"forms": sorted(form.digest for form in self.opened_forms)} if self.form else {}),
                 "keep_images": self.keep_images,  # it changes no answer, but it changes what is published
             }
         )
@@ -228,7 +251,12 @@ class Command:
             self._say_nothing_is_there(tally)
         for pattern in self.selection.unmatched(tally):
             log.warning("%s matches nothing", pattern)
-        return attach_labels(found, self.truth, self.ignore_unlisted_labels), dict(tally.left_out)
+        if self.form and isinstance(self.truth, LabelFile):
+            forms = [each.form for each in self.opened_forms]
+            labelled = field_values.attach(found, self.truth.location, forms, self.ignore_unlisted_labels)
+        else:
+            labelled = attach_labels(found, self.truth, self.ignore_unlisted_labels)
+        return labelled, dict(tally.left_out)
 
     def _say_nothing_is_there(self, tally: selecting.Tally) -> None:
         nothing = f"there is nothing to score in {', '.join(self.roots)}"
@@ -259,6 +287,9 @@ class Command:
                 self.bundle.digest,
                 self.bundle.facts.architecture,
                 self.bundle.facts.test.accuracy,
+            ),
+            "forms": tuple(
+                FormFacts(each.location, each.form.name, each.form.version, each.digest) for each in self.opened_forms
             ),
             "include": tuple(self.selection.include),
             "exclude": tuple(self.selection.exclude),

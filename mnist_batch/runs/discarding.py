@@ -74,5 +74,6 @@ def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[
 
 
 def _tables() -> Iterator[str]:
-    yield from tables.REPORT
+    yield from (*tables.REPORT, *tables.REPORT_OF_FORMS)
+    yield from tables.BESIDE
     yield "predictions"  # last, as it is first when a run is published

@@ -90,7 +90,7 @@ def _find(command: Command) -> series.Found:
 
 def _freeze(run: Run, listed: pa.Table, command: Command, of_listing: Mapping[str, Any]) -> None:
     """Freeze what was listed as the manifest of a run; ``of_listing`` are the facts of the listing."""
-    shards = scans.cut(listed, command.shard_size)
+    shards = scans.cut(listed, command.scans_in_a_shard)
     opened = Opened(
         run_id=run.run_id,
         run_date=run.run_date,
@@ -103,7 +103,7 @@ def _freeze(run: Run, listed: pa.Table, command: Command, of_listing: Mapping[st
     )
     series.check_place(run, opened.listing, len(shards))
     try:
-        run.freeze(shards, opened)
+        run.freeze(shards, opened, [each.form for each in command.opened_forms])
     except StorageError as error:
         if getattr(error.__cause__, "errno", None) in (None, errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise

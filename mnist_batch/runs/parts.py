@@ -1,6 +1,7 @@
 """The parts of a run and their receipts: written, found, read, deleted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from mnist_batch import failpoints
 from mnist_batch.errors import BooksError, StorageError
 from mnist_batch.runs.run import PARQUET, Run, digest, parquet, part_name
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Receipt, as_json, from_json
+from mnist_batch.schemas.facts import PartFile, Receipt, as_json, from_json
 from mnist_batch.statuses import PASSING, READ
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
@@ -31,16 +32,40 @@ def part_paths(run: Run) -> dict[str, str]:
     }
 
 
+def beside_path(run: Run, table: str, name: str) -> str:
+    """The path of a part's file of another table, ``tables.BESIDE``: staged, or already moved."""
+    staged, published = f"{run.staging}/beside/{table}/{name}", f"{run.table_folder(table)}/{name}{PARQUET}"
+    # A process that was killed while it published may have left the staged file with its final ending.
+    return next((path for path in (staged, staged + PARQUET) if locations.exists(run.filesystem, path)), published)
+
+
+def beside_differs(run: Run, receipt: Receipt) -> str | None:
+    """The path of the first file beside a part that is not what its writer wrote; None if all are."""
+    for table, written in (receipt.beside or {}).items():
+        path = beside_path(run, table, part_name(receipt.shard))
+        content = locations.read_if_there(run.filesystem, path)
+        if content is None or digest(content) != written.blake2b:
+            return path
+    return None
+
+
 def pending(run: Run, shards: int) -> list[int]:
     """The numbers of the shards that have no part yet."""
     there = part_paths(run)
     return [number for number in range(shards) if part_name(number) not in there]
 
 
-def write_part(run: Run, rows: pa.Table, gathered: pa.Table) -> Receipt:
+def write_part(
+    run: Run,
+    rows: pa.Table,
+    gathered: pa.Table,
+    beside: Mapping[str, pa.Table] = MappingProxyType({}),
+    unplaced_values: int = 0,
+) -> Receipt:
     """Write the answers of one whole shard as its part, which appears whole or not at all.
 
-    ``rows`` are those of Classify, ``gathered`` is what a report needs of them (``Aggregates.table``). Raises
+    ``rows`` are those of Classify, ``gathered`` is what a report needs of them (``Aggregates.table``), and ``beside``
+    are the rows of ``tables.BESIDE``; ``unplaced_values`` of its true numbers belong to no field. Raises
     BooksError unless the rows are the scans of exactly one shard of the frozen manifest, each once and in its order.
     """
     run.check_attempt()
@@ -55,13 +80,15 @@ def write_part(run: Run, rows: pa.Table, gathered: pa.Table) -> Receipt:
     if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
         raise BooksError(f"shard {shards[0]}: {counted(len(came), 'scan')} came back for {len(listed):,} listed")
     unplaced = _unplaced(manifest["page_labels"], np.bincount(numbers), rows["status"].take(first_pages))
-    return write_rows(run, shards[0], len(listed), rows, gathered, unplaced)
+    unplaced += unplaced_values
+    return write_rows(run, shards[0], len(listed), rows, gathered, unplaced, beside=beside)
 
 
-def write_empty_part(run: Run, gathered: pa.Table) -> None:
+def write_empty_part(run: Run, gathered: pa.Table, with_forms: bool = False) -> None:
     """Write the one part of a run that found no scan: no rows, and every column with its type."""
     if not part_paths(run):
-        write_rows(run, 0, 0, tables.PREDICTIONS.empty_table(), gathered)
+        beside = {name: schema.empty_table() for name, schema in tables.BESIDE.items()} if with_forms else {}
+        write_rows(run, 0, 0, tables.PREDICTIONS.empty_table(), gathered, beside=beside)
 
 
 def write_rows(
@@ -72,17 +99,32 @@ def write_rows(
     gathered: pa.Table,
     unplaced_labels: int = 0,
     scored: str | None = None,
+    beside: Mapping[str, pa.Table] = MappingProxyType({}),
 ) -> Receipt:
     """Write the rows of a shard of so many ``scans`` as its part, and its receipt, unchecked.
 
-    ``scored`` is the digest of the part that this one replaces, if its answers are withheld.
+    ``scored`` is the digest of the part that this one replaces, if its answers are withheld. ``beside`` are the rows of
+    its other tables; their files are there before the part is.
     """
     typed = tables.table(tables.PREDICTIONS, {name: rows[name] for name in tables.PREDICTIONS.names})
     content = run.parquet(typed, {LISTING: run.listing})
     # The receipt comes first: a part without one, or one that differs, is scored again.
-    receipt = write_receipt(run, shard, scans, rows, content, gathered, unplaced_labels, scored)
+    others = {
+        name: (
+            each,
+            run.parquet(
+                tables.table(tables.BESIDE[name], {column: each[column] for column in tables.BESIDE[name].names})
+            ),
+        )
+        for name, each in beside.items()
+    }
+    written = {name: PartFile(len(each), len(file), digest(file)) for name, (each, file) in others.items()} or None
+    receipt = write_receipt(run, shard, scans, rows, content, gathered, unplaced_labels, scored, written)
     if scored:
         failpoints.reach("receipt of withheld")
+    for name, (_, file) in others.items():
+        path = f"{run.staging}/beside/{name}/{part_name(shard)}"
+        locations.write_whole(run.filesystem, path, file, run.check_attempt)
     path = f"{run.staging}/parts/{part_name(shard)}"
     locations.write_whole(run.filesystem, path, content, run.check_attempt)
     return receipt
@@ -97,12 +139,22 @@ def write_receipt(
     gathered: pa.Table,
     unplaced_labels: int = 0,
     scored: str | None = None,
+    beside: dict[str, PartFile] | None = None,
 ) -> Receipt:
     """Write the receipt of a part: the digest of its file, ``content``, and what was ``gathered`` of its rows."""
     read = pc.sum(pc.is_in(rows["status"].cast(pa.string()), pa.array(READ))).as_py() or 0
     labelled = len(rows) - rows["label"].null_count
     receipt = Receipt(
-        shard, scans, len(rows), len(rows) - read, labelled, unplaced_labels, len(content), digest(content), scored
+        shard,
+        scans,
+        len(rows),
+        len(rows) - read,
+        labelled,
+        unplaced_labels,
+        len(content),
+        digest(content),
+        scored,
+        beside,
     )
     gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
     locations.write_whole(run.filesystem, f"{run.staging}/receipts/{part_name(shard)}", parquet(gathered))
@@ -147,9 +199,18 @@ def discard_passing(run: Run) -> None:
 
 
 def read_parts(run: Run, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Read these columns of each part, in order."""
+    """Read these columns of each part, in order; one that its version did not have is null."""
     for _, path in sorted(part_paths(run).items()):
-        yield locations.read_table(run.filesystem, path, columns)
+        yield completed(locations.read_table(run.filesystem, path, columns), columns)
+
+
+def completed(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """These columns of rows of predictions; those that the version which wrote them did not have are null."""
+    for name in columns:
+        if name not in rows.column_names:
+            field = tables.PREDICTIONS.field(name)
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows.select(list(columns))
 
 
 def _unplaced(page_labels: pa.ChunkedArray, pages: NDArray[np.int64], statuses: pa.ChunkedArray) -> int:

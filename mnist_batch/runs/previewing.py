@@ -32,7 +32,7 @@ def preview(command: Command) -> dict[str, Any]:
             "shards_done": done,
         }
     listed, left_out = command.listed()
-    shards = len(scans.cut(listed, command.shard_size))
+    shards = len(scans.cut(listed, command.scans_in_a_shard))
     listing = scans.digest(listed)
     if known is None or known.listing != listing:
         would = "begin"

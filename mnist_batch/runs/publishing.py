@@ -7,7 +7,7 @@ import pyarrow as pa
 from mnist_batch import failpoints
 from mnist_batch.runs.run import PARQUET, Run, digest, part_name
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import File, Receipt
+from mnist_batch.schemas.facts import File, PartFile, Receipt
 from mnist_batch.store import locations
 
 
@@ -29,11 +29,14 @@ def stage_report(run: Run, tables_of_report: Mapping[str, pa.Table], pages: Mapp
 
 def files_of(run: Run, receipts: Iterable[Receipt]) -> tuple[File, ...]:
     """The published parts as run.json lists them: with the digests of their writers."""
-    folder = run.table_folder("predictions").removeprefix(f"{run.root}/")
-    return tuple(
-        File(f"{folder}/{part_name(receipt.shard)}{PARQUET}", receipt.bytes, receipt.blake2b, receipt.rows)
-        for receipt in receipts
-    )
+    files = []
+    for receipt in receipts:
+        name = f"{part_name(receipt.shard)}{PARQUET}"
+        of_tables = {"predictions": PartFile(receipt.rows, receipt.bytes, receipt.blake2b), **(receipt.beside or {})}
+        for table, written in of_tables.items():
+            folder = run.table_folder(table).removeprefix(f"{run.root}/")
+            files.append(File(f"{folder}/{name}", written.bytes, written.blake2b, written.rows))
+    return tuple(files)
 
 
 def _file(run: Run, path: str, content: bytes | pa.Buffer, rows: int | None = None) -> File:
@@ -42,9 +45,11 @@ def _file(run: Run, path: str, content: bytes | pa.Buffer, rows: int | None = No
 
 def publish(run: Run) -> None:
     """Move the parts, then the report, to where they are read; called again after a kill, it finishes."""
+    for table in tables.BESIDE:
+        locations.move_folder(run.filesystem, f"{run.staging}/beside/{table}", run.table_folder(table), PARQUET)
     locations.move_folder(run.filesystem, f"{run.staging}/parts", run.table_folder("predictions"), PARQUET)
     failpoints.reach("predictions published")
-    for table in tables.REPORT:
+    for table in (*tables.REPORT, *tables.REPORT_OF_FORMS):
         report = f"{run.table_folder(table)}/report{PARQUET}"
         locations.move_file(run.filesystem, f"{run.staging}/{table}/report", report)
     for name in locations.names(run.filesystem, f"{run.staging}/pages"):

@@ -43,6 +43,12 @@ class Retry(Command):
                     f"--retry {self.retried.run_id}: the calibration of the model at {location} has changed, {name} is "
                     f"{value} and was {recorded}; restore it, or score all scans again without --retry"
                 )
+        forms = {each.digest for each in self.retried_facts.forms}
+        if changed := [each.location for each in self.opened_forms if each.digest not in forms]:
+            raise InputError(
+                f"--retry {self.retried.run_id}: the form at {changed[0]} is not the one of that run; restore it, or "
+                "score all scans again without --retry"
+            )
         super().__post_init__()
 
     @cached_property
@@ -86,6 +92,8 @@ class Retry(Command):
         """These scans as they are now, with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
         sources, names = [source for source, _ in self.failed], [scan for _, scan in self.failed]
         paths = [listing.path_of_named(*key) for key in self.failed]
+        if self.form:  # the labels are those of fields, which a page that failed has none of
+            return listing.examined(sources, names, paths, [None] * len(paths)), {}
         by_page = self.retried_facts.labels_by_page
         of_scans = [None if by_page else of_rows[0] for of_rows in self.failed.values()]
         manifest = listing.examined(sources, names, paths, of_scans)
@@ -133,6 +141,7 @@ def command(
         model=model or facts.model.location,
         out=out,
         sources=facts.sources,
+        form=[each.location for each in facts.forms],
         engine=facts.engine,
         target_error=facts.target_error,
         trust_anyway=facts.trust_anyway,

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mnist_batch.errors import Locked
+from mnist_batch.forms.form import Form, parse
+from mnist_batch.forms.form import as_json as form_json
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Published, Totals, as_json
@@ -22,6 +25,7 @@ from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
+FORM_FILE = re.compile(r"form-[0-9]{3,}\.json")
 PARQUET = ".parquet"  # of published files only, so that OUT/**/*.parquet matches nothing that is staged
 
 
@@ -100,12 +104,28 @@ class Run:
         """The command that discards this run."""
         return f"python -m mnist_batch discard --out {shlex.quote(self.out)} --run {self.run_id}"
 
-    def freeze(self, shards: Sequence[pa.Table], opened: Opened) -> None:
-        """Write the manifest, one file per shard, and then ``opened.json``: from here on the run resumes."""
+    @property
+    def form_files(self) -> dict[str, bytes]:
+        """The form.json of each form of the run, by the name that the file has beside run.json."""
+        for folder in (f"{self.staging}/forms", self.folder):
+            names = [name for name in locations.names(self.filesystem, folder) if FORM_FILE.fullmatch(name)]
+            if names:
+                return {name: locations.read(self.filesystem, f"{folder}/{name}") for name in sorted(names)}
+        return {}
+
+    @property
+    def forms(self) -> list[Form]:
+        """The forms of the run as they were when it was opened."""
+        return [parse(content, self.location(f"{self.folder}/{name}")) for name, content in self.form_files.items()]
+
+    def freeze(self, shards: Sequence[pa.Table], opened: Opened, forms: Sequence[Form] = ()) -> None:
+        """Write the manifest, one file per shard, the forms, then ``opened.json``: from here on the run resumes."""
         self.clear_staging()
         for number, shard in enumerate(shards):
             path = f"{self.staging}/manifest/{part_name(number)}"
             locations.write_whole(self.filesystem, path, parquet(shard))
+        for number, form in enumerate(forms):
+            locations.write_whole(self.filesystem, f"{self.staging}/forms/form-{number:03d}.json", form_json(form))
         locations.write_whole(self.filesystem, f"{self.staging}/opened.json", as_json(opened))
 
     def shard(self, number: int) -> pa.Table:

@@ -14,7 +14,7 @@ from mnist_batch.wording import counted
 
 def check_predictions(run: Run, files: Sequence[File]) -> None:
     """Raise BooksError unless the published parts are, byte for byte, the ``files`` that run.json lists."""
-    if faults := _compared(run, files, [run.table_folder("predictions")]):
+    if faults := _compared(run, files, _folders_of_parts(run)):
         raise BooksError(
             f"run {run.run_id}: {faults[0]}; restore it from a backup, or withdraw the run ({run.discarding}) and "
             "score it again"
@@ -59,8 +59,9 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
 
 
 def _verified(run: Run, published: Published) -> Verified:
-    faults = _compared(run, published.files, [run.table_folder("predictions")])
-    rows, total = sum(file.rows or 0 for file in published.files), published.totals.rows
+    faults = _compared(run, published.files, _folders_of_parts(run))
+    parts = [file for file in published.files if file.path.startswith("predictions/")]
+    rows, total = sum(file.rows or 0 for file in parts), published.totals.rows
     if rows != total:
         faults.append(f"{run.folder}/run.json: its files have {counted(rows, 'row')}, its totals {total:,}")
     report = published.report_files
@@ -108,8 +109,12 @@ def _unpublished(out: str) -> Iterator[tuple[str, list[str]]]:
             yield run_id, [f"{folder}: predictions without a run.json; their run is not published"]
 
 
+def _folders_of_parts(run: Run) -> list[str]:
+    return [run.table_folder(table) for table in ("predictions", *tables.BESIDE)]
+
+
 def _report_folders(run: Run) -> list[str]:
-    return [run.table_folder(table) for table in tables.REPORT]
+    return [run.table_folder(table) for table in (*tables.REPORT, *tables.REPORT_OF_FORMS)]
 
 
 def _paths(run: Run, folder: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from mnist_batch.schemas.likeness_facts import Judgement, Likeness, Profile
 from mnist_batch.statuses import Status
 
-FORMAT = 3
+FORMAT = 4
 
 Facts = TypeVar("Facts")
 
@@ -25,6 +25,16 @@ class ModelFacts:
     digest: str
     architecture: str
     test_accuracy: float
+
+
+@dataclass(frozen=True)
+class FormFacts:
+    """A form of a run: where its directory is, its name and version, and the digest of its files."""
+
+    location: str
+    name: str
+    version: str | None
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class RunFacts:
     where nothing is accepted. ``calibration`` is what the rule rests on. ``left_out`` is how many files are no scans,
     by why. ``retries`` names the run whose scans are scored again, ``refused_before`` runs of the same command that
     were not published. With ``trust_anyway`` answers are accepted even if the scans are unlike those of the
-    calibration.
+    calibration. ``forms`` are those that its pages may be of; without any, each page holds one digit.
     """
 
     run_id: str
@@ -89,6 +99,7 @@ class RunFacts:
     keep_images: bool
     limits: LimitFacts
     model: ModelFacts
+    forms: tuple[FormFacts, ...] = ()
     scans: int
     opened_at: str
     listing_seconds: float
@@ -143,6 +154,27 @@ class Totals:
     accepted_labelled: int | None
     accepted_errors: int | None
     expected_calibration_error: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldTotals:
+    """The totals of the pages and fields of a run with forms; what is unknown without labels or without a rule is None.
+
+    ``pages`` counts them by status, ``by_form`` the registered ones by form. ``fields`` counts the fields of these, and
+    ``statuses`` the same by status. ``labelled`` and ``correct`` are of fields with a label.
+    """
+
+    pages: dict[str, int]
+    by_form: dict[str, int]
+    fields: int
+    statuses: dict[str, int]
+    labelled: int
+    correct: int | None
+    accuracy: float | None
+    accepted: int | None
+    review: int | None
+    accepted_labelled: int | None
+    accepted_errors: int | None
 
 
 @dataclass(frozen=True)
@@ -212,6 +244,16 @@ class Published(RunFacts):
     likeness: Likeness | None = None
     paler_than: int | None = None
     pale: int | None = None
+    field_totals: FieldTotals | None = None
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """A file beside a part, with its rows of another table: how many, its bytes and its BLAKE2b-128 in hex."""
+
+    rows: int
+    bytes: int
+    blake2b: str
 
 
 @dataclass(frozen=True)
@@ -221,7 +263,7 @@ class Receipt:
     ``scans`` are those of its shard and ``rows`` their pages; of these ``unreadable`` could not be read and
     ``labelled`` have a label. ``unplaced_labels`` are labels of pages that their scan does not have. ``bytes`` and
     ``blake2b``, a BLAKE2b-128 in hex, are those of its file. ``scored`` is the digest of the file before its answers
-    were withheld.
+    were withheld. ``beside`` are the files of the shard's other tables, by table.
     """
 
     shard: int
@@ -233,6 +275,7 @@ class Receipt:
     bytes: int
     blake2b: str
     scored: str | None = None
+    beside: dict[str, PartFile] | None = None
 
 
 def as_json(facts: Any) -> bytes:
@@ -279,7 +322,7 @@ def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
         return said
     if issubclass(kind, Opened):
         raise OlderFormat("another version began this run, and this one cannot finish it; nothing of it is published")
-    if written == 2:  # what was added since is unknown of such a run, and None
+    if written in (2, 3):  # what was added since is unknown of such a run, and None
         return {**said, "format": FORMAT}
     said = {"schema_version": 1, "preprocessing": None, "report_files": None, **said, "format": FORMAT}
     totals = said.get("totals")

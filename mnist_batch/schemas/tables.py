@@ -73,6 +73,9 @@ OF_CELL = (
     _field("cell", CELL, "where the cell lies on the page; null where it is no cell, or lies off the page"),
 )
 
+# The true number in a field of a scan. A page that is null is every page; an empty value is an empty field.
+FIELD_VALUE = pa.struct([pa.field("page", pa.int16()), pa.field("field", pa.string()), pa.field("value", pa.string())])
+
 MANIFEST = pa.schema(
     [
         _field("source", pa.string(), "the root this scan was listed under", nullable=False),
@@ -86,11 +89,17 @@ MANIFEST = pa.schema(
             pa.list_(pa.field("element", pa.int8())),
             "the labels of its pages, in their order, where they have their own; null: all have label",
         ),
+        _field(
+            "field_values",
+            pa.list_(pa.field("element", FIELD_VALUE)),
+            "the true numbers in the fields of its pages, where a label file gives them; else null",
+        ),
     ]
 )
 
 # How a page was registered, as it travels with the rows of its cells; the columns of ``PAGES``.
 OF_PAGE = (
+    _field("version", pa.string(), "the version of the form; null where it has none"),
     _field("form_page", pa.int16(), "the page of the form, from 0; null where the page is of none of the forms"),
     _field("turn", pa.int16(), "by how many degrees clockwise the page lies turned: 0, 90, 180 or 270"),
     _field("residual", pa.float32(), "pixels of the form's picture by which its points miss their places, in the mean"),
@@ -221,7 +230,7 @@ PAGES = pa.schema(
 
 # The columns of predictions that a report counts, and those that it shows.
 COUNTED = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status"]
-SHOWN = [*COUNTED, "reason", "content"]
+SHOWN = [*COUNTED, "reason", "content", "form", "field", "position"]
 # Rows that a report shows: their kind, and the picture that the model saw.
 EXAMPLES = pa.schema(
     [
@@ -302,6 +311,36 @@ LABELS = pa.schema(
     ]
 )
 
+FIELD_REPORT = pa.schema(
+    [
+        _field("form", pa.string(), "the form", nullable=False),
+        _field("field", pa.string(), "the field of the form", nullable=False),
+        _field("fields", pa.int64(), "its rows in fields: one for each page that is of the form", nullable=False),
+        _field("read", pa.int64(), "of fields, those with a value, or rightly empty", nullable=False),
+        _field("labelled", pa.int64(), "of fields, those with a label; null in a run without labels"),
+        _field("correct", pa.int64(), "of labelled, those whose value is the label; null without labels"),
+        _field("accuracy", pa.float64(), "correct / labelled; null where labelled is 0"),
+        _field("accuracy_low", pa.float64(), "lower end of accuracy's 95 % Wilson interval"),
+        _field("accuracy_high", pa.float64(), "upper end of accuracy's 95 % Wilson interval"),
+        _field("accepted", pa.int64(), "of fields, those accepted; of the labelled, where any are; null: no rule"),
+        _field("accepted_errors", pa.int64(), "of accepted, those whose value is not the label; null without labels"),
+        _field("error", pa.float64(), "accepted_errors / accepted; null where accepted is 0 or without labels"),
+        _field("error_low", pa.float64(), "lower end of error's 95 % Wilson interval"),
+        _field("error_high", pa.float64(), "upper end of error's 95 % Wilson interval"),
+        _field("checks_failed", pa.int64(), "of fields, those whose check digit or a rule failed", nullable=False),
+    ]
+)
+
+FIELD_LABELS = pa.schema(
+    [
+        _field("scan", pa.string(), "path of the file below its source, as in predictions", nullable=False),
+        _field("source", TEXT, "the root this scan was listed under", nullable=False),
+        _field("page", pa.int16(), "page of the scan, from 0", nullable=False),
+        _field("field", TEXT, "the field of the form that the page is of", nullable=False),
+        _field("value", pa.string(), "the true number; empty text where the field is empty", nullable=False),
+    ]
+)
+
 # The report tables of a run, one file each.
 REPORT: Mapping[str, pa.Schema] = {
     "per_class": PER_CLASS,
@@ -310,6 +349,9 @@ REPORT: Mapping[str, pa.Schema] = {
     "risk_coverage": RISK_COVERAGE,
     "labels": LABELS,
 }
+# What a run with forms has besides: tables in one part per shard, beside predictions, and further report tables.
+BESIDE: Mapping[str, pa.Schema] = {"fields": FIELDS, "pages": PAGES}
+REPORT_OF_FORMS: Mapping[str, pa.Schema] = {"field_report": FIELD_REPORT, "field_labels": FIELD_LABELS}
 
 
 def published(schema: pa.Schema) -> pa.Schema:

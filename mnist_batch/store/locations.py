@@ -202,8 +202,16 @@ def read_if_there(filesystem: fs.FileSystem, path: str) -> bytes | None:
 
 
 def read_table(filesystem: fs.FileSystem, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The columns of a Parquet file with these names, or all if None, with the types they have in the file."""
-    return ask(filesystem, path, lambda: pq.read_table(path, columns=columns, filesystem=filesystem, partitioning=None))
+    """The columns of a Parquet file with these names, or all if None, with the types they have in the file.
+
+    A column that the file does not have is left out.
+    """
+
+    def read() -> pa.Table:
+        with pq.ParquetFile(path, filesystem=filesystem) as file:
+            return file.read(columns=columns)
+
+    return ask(filesystem, path, read)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ OWN: dict[Any, set[str]] = {
     form: {"PAGE", "--out", "--name", "--dots-per-inch", "--omrchecker", "--replace"},
     list_job: {"--out", "--last"},
     discard: {"--out", "--run", "--dry-run"},
-    export: {"--out", "--run", "--csv", "--rows"},
+    export: {"--out", "--run", "--csv", "--rows", "--table"},
     demo: {"--folder", "--scans", "--epochs"},
     train: {"--out", "--data", "--weight", "--from", "--address"},
 }

@@ -31,8 +31,7 @@ def test_what_is_gathered_in_parts_is_what_is_gathered_at_once(
             sure if digit is not None else None,
             accept,
             status,
-            None,
-            None,
+            *[None] * 5,
         ]
         for name, value in zip(tables.SHOWN, values, strict=True):
             columns[name].append(value)

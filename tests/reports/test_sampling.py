@@ -108,7 +108,7 @@ def test_the_sheet_has_what_a_label_file_needs_and_no_answer(tmp_path: Path) -> 
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports that read no scan again, for tests that look at no picture."""
-    monkeypatch.setattr(examples, "pages_again", lambda *_: iter(()))
+    monkeypatch.setattr(examples, "pages_again", lambda *_, **__: iter(()))
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
     assert len(published) == 3 + len(tables.REPORT)
     for path in published:
         part = pq.read_table(path, partitioning=None)
-        assert part.schema.metadata[b"mnist_batch.schema"] == b"2"
+        assert part.schema.metadata[b"mnist_batch.schema"] == str(tables.VERSION).encode()
         assert part.schema.names[:2] == ["night", "run"]
     rows = pq.read_table(run.table_folder("predictions"), partitioning=None)
     assert set(rows["night"].to_pylist()) == {datetime.date(2026, 11, 21)}

@@ -203,7 +203,7 @@ def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, mon
         write_scan(tmp_path / f"{number}.png", number)
     manifest = listing.list_scans([f"fsspec+file://{tmp_path}"])
     most = max(manifest["size"].to_pylist())
-    monkeypatch.setattr(isolated, "AHEAD_BYTES", 2 * most)
+    monkeypatch.setattr(preprocessing, "AHEAD_BYTES", 2 * most)
     asked: list[bytes] = []
     read_scan = preprocessing.images.read_scan
     monkeypatch.setattr(

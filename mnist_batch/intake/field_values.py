@@ -1,0 +1,101 @@
+"""The true numbers in the fields of forms, as a label file gives them; each goes to its scan by key."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+import pyarrow as pa
+
+from mnist_batch.errors import InputError
+from mnist_batch.forms.form import Field, Form
+from mnist_batch.intake import scan_names, user_tables
+from mnist_batch.intake.scans import identities
+from mnist_batch.schemas import tables
+from mnist_batch.wording import counted
+
+EMPTY = "none"  # the value of a field in which nothing is written
+COLUMNS = ("scan", "field", "value")
+
+Truth = Mapping[tuple[str, str], Sequence[tuple[int | None, str, str]]]  # by source and scan: page, field, value
+
+
+def attach(manifest: pa.Table, location: str, forms: Sequence[Form], ignore_unlisted: bool = False) -> pa.Table:
+    """The manifest with its column ``field_values`` filled from the label file; InputError as ``read``."""
+    listed = identities(manifest)
+    truth = read(listed, location, forms, ignore_unlisted)
+    kind = tables.MANIFEST.field("field_values").type
+    values = [
+        [{"page": page, "field": field, "value": value} for page, field, value in truth[key]] if key in truth else None
+        for key in listed
+    ]
+    at = manifest.schema.get_field_index("field_values")
+    return manifest.set_column(at, tables.MANIFEST.field("field_values"), pa.array(values, kind))
+
+
+def read(
+    scans: Collection[tuple[str, str]], location: str, forms: Sequence[Form], ignore_unlisted: bool = False
+) -> Truth:
+    """The true numbers of a CSV or Parquet file with the columns ``scan, field, value`` and perhaps ``page, source``.
+
+    A value has digits only; ``none`` says that the field is empty, and no value that it is not known. Without a page it
+    is that of every page that has the field. Raises InputError, naming the line, for a scan that is not listed, a field
+    that no form has, a value that does not fit its field, or a second value for the same.
+    """
+    of_name = defaultdict(list)
+    for form in forms:
+        for each in form.fields:
+            of_name[each.name].append(each)
+    named, found = scan_names.ScanNames(scans), dict[tuple[str, str, int | None, str], str]()
+    for rows in user_tables.read("--labels", location, [*COLUMNS], ["source", "page"]):
+        sources = rows.columns.get("source", [None] * len(rows.numbers))
+        columns = (rows.texts("scan"), sources, rows.pages(), rows.texts("field"), rows.columns["value"])
+        for at, (name, source, page, field, written) in enumerate(zip(*columns, strict=True)):
+            scan = named.scan_of(rows.where(at), name, source)
+            if scan is None:
+                if not ignore_unlisted:
+                    raise InputError(
+                        f"{rows.where(at)}: no scan {name!r} is listed; give its path below its source. With "
+                        "--ignore-unlisted-labels such rows are ignored"
+                    )
+                continue
+            if field not in of_name:
+                raise InputError(f"{rows.where(at)}: no form has a field {field!r}; there are {', '.join(of_name)}")
+            value = value_of(rows.where(at), of_name[field], written)
+            if value is not None and found.setdefault((*scan, page, field), value) != value:
+                raise InputError(f"{rows.where(at)}: field {field!r} of {name!r} has two values; keep one row")
+    named.check()
+    if not found and not ignore_unlisted:
+        raise InputError(f"--labels {location}: no row has a value; fill in the column, or leave the argument out")
+    truth: dict[tuple[str, str], list[tuple[int | None, str, str]]] = defaultdict(list)
+    for (source, scan_name, page, field), value in found.items():
+        truth[source, scan_name].append((page, field, value))
+    return truth
+
+
+def value_of(where: str, fields: Sequence[Field], written: object) -> str | None:
+    """A value of a table as the digits of a field; empty text for an empty field, None where it is not known.
+
+    A field of a fixed number of digits gets the leading zeros back that a spreadsheet took. ``fields`` are those of
+    this name on the forms. Raises InputError, beginning with ``where``, for anything else.
+    """
+    text = "" if written is None else str(written).strip().strip("'")
+    if text.lower() in user_tables.UNKNOWN:
+        return None
+    if text.lower() == EMPTY:
+        return ""
+    text = re.sub(r"[.,]0+$", "", re.sub(r"[  _]", "", text))  # as spreadsheets write numbers
+    most = max(field.digits.most for field in fields)
+    if not re.fullmatch("[0-9]+", text) or len(text) > most:
+        raise InputError(
+            f"{where}: value is {written!r}; the field {fields[0].name!r} has at most {counted(most, 'digit')}: give "
+            f"its digits, {EMPTY} where it is empty, or nothing where that is not known"
+        )
+    fixed = {field.digits.least for field in fields if field.digits.least == field.digits.most}
+    return text.zfill(min(fixed)) if fixed else text
+
+
+def value_at(values: Sequence[Mapping[str, object]] | None, page: int, field: str) -> str | None:
+    """The true number of a field on a page of a scan, from its ``field_values``; None where it is not known."""
+    own = {value["page"]: value["value"] for value in values or () if value["field"] == field}
+    found = own.get(page, own.get(None))
+    return None if found is None else str(found)

@@ -1,0 +1,198 @@
+"""The tables ``fields`` and ``pages`` of a shard, from the answers to its cells: the numbers in the fields of forms."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mnist_batch.forms import truth, values
+from mnist_batch.forms.form import Field, Form
+from mnist_batch.intake import field_values
+from mnist_batch.schemas import tables
+from mnist_batch.statuses import REFUSALS, Status
+
+Accepts = Callable[[Field, values.FieldValue], bool]
+Row = dict[str, Any]
+OF_ROWS = ("row", "source", "scan", "page", "status", "reason", "content", "form", "field", "registration")
+OF_ANSWERS = ("status", "doubted", "shares", "refusal_share")
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The rows of a page, from ``first`` to ``last``, of the answers of a shard; ``of`` are the facts of its first."""
+
+    first: int
+    last: int
+    of: Row
+
+    @property
+    def registration(self) -> Mapping[str, Any]:
+        return self.of["registration"] or {}
+
+    @property
+    def key(self) -> Row:
+        return {name: self.of[name] for name in tables.KEY}
+
+
+def tabulate(
+    rows: pa.Table, manifest: pa.Table, forms: Sequence[Form], accepts: Accepts | None
+) -> tuple[pa.Table, dict[str, pa.Table], int]:
+    """Read the fields of the pages of a shard from its answered ``rows``, which have the columns of ``answers.answer``.
+
+    ``manifest`` has the scans of the shard with their ``field_values``; ``accepts`` says which values are accepted;
+    without a rule it is None. Returns the rows with the labels and decisions of their fields, the tables
+    ``tables.BESIDE`` by name, and how many true numbers belong to no field of any page.
+    """
+    said = [each or [] for each in manifest["field_values"].to_pylist()]
+    names, answers = rows["field"].to_pylist(), rows.select(OF_ANSWERS).to_pylist()
+    labels, decisions = rows["label"].to_pylist(), rows["decision"].to_pylist()
+    of_name = {(form.name, form.version): form for form in forms}
+    pages, fields = list(_pages(rows)), list[Row]()
+    used = set()
+    for copy in _copies(pages):
+        form = of_name[copy[0].of["form"], copy[0].registration["version"]]
+        places = [(page, field, span) for page in copy for field, span in _spans(page, form, names)]
+        cells = [(field, [_answer(each) for each in answers[span]]) for _, field, span in places]
+        for (page, field, span), value in zip(places, values.values_of_copy(form, cells), strict=True):
+            label = field_values.value_at(said[page.of["row"]], page.of["page"], field.name)
+            used |= {(page.of["row"], field.name, number) for number in (page.of["page"], None)}
+            decision = None if accepts is None else "accept" if accepts(field, value) else "review"
+            named = {"form": form.name, "field": field.name, "label": label, "decision": decision}
+            fields.append(page.key | named | asdict(value))
+            decisions[span] = [decision if each["status"] == Status.OK else "review" for each in answers[span]]
+            if label is not None:
+                labels[span] = truth.cell_labels(field, label)
+    rows = _with(_with(rows, "label", labels), "decision", decisions)
+    beside = {
+        "fields": _table(tables.FIELDS, fields),
+        "pages": _table(tables.PAGES, _page_rows(pages, rows, fields, accepts is not None)),
+    }
+    unplaced = sum((row, each["field"], each["page"]) not in used for row, own in enumerate(said) for each in own)
+    return rows, beside, unplaced
+
+
+def surer_than(threshold: float) -> Accepts:
+    """Accepts values that are at least so sure and that nothing speaks against."""
+    return lambda _, value: value.clear and (value.confidence or 0) >= threshold
+
+
+def withheld(
+    rows: pa.Table, beside: Mapping[str, pa.Table], pale: Sequence[bool], every: bool, reason: str
+) -> tuple[pa.Table, dict[str, pa.Table]]:
+    """The rows and tables of a shard in which fields with a ``pale`` cell, or all of them, are left for review.
+
+    ``rows`` are predictions, ``pale`` says which of them are; ``reason`` is why.
+    """
+    of_cells = list(zip(*(rows[name].to_pylist() for name in (*tables.KEY, "field")), strict=True))
+    fields, pages = beside["fields"], beside["pages"]
+    of_fields = list(zip(*(fields[name].to_pylist() for name in (*tables.KEY, "field")), strict=True))
+    found = {cell for cell, is_pale in zip(of_cells, pale, strict=True) if is_pale}
+    decisions, reasons = fields["decision"].to_pylist(), fields["reason"].to_pylist()
+    for at, key in enumerate(of_fields):
+        decisions[at] = "review" if every or key in found else decisions[at]
+        reasons[at] = reasons[at] or (reason if key in found else None)
+    accepted = Counter(key[:-1] for key, decision in zip(of_fields, decisions, strict=True) if decision == "accept")
+    of_pages = zip(*(pages[name].to_pylist() for name in tables.KEY), strict=True)
+    fields = _with(_with(fields, "decision", decisions), "reason", reasons)
+    pages = _with(pages, "fields_accepted", [accepted[key] for key in of_pages])
+    kept = {key for key, decision in zip(of_fields, decisions, strict=True) if decision == "accept"}
+    before = rows["decision"].to_pylist()
+    of_rows = [old if cell in kept else "review" for cell, old in zip(of_cells, before, strict=True)]
+    return _with(rows, "decision", of_rows), {"fields": fields, "pages": pages}
+
+
+def _pages(rows: pa.Table) -> Iterator[_Page]:
+    number, page = (rows[name].to_numpy() for name in ("row", "page"))
+    firsts = np.flatnonzero(np.diff(number, prepend=-1) | np.diff(page, prepend=-1)).tolist()
+    heads = rows.select(OF_ROWS).take(firsts).to_pylist()
+    for first, last, head in zip(firsts, [*firsts[1:], len(rows)], heads, strict=True):
+        yield _Page(first, last, head)
+
+
+def _copies(pages: Sequence[_Page]) -> Iterator[list[_Page]]:
+    """The registered pages in filled-in copies of their forms: pages of one scan up to the next of the same number."""
+    copy: list[_Page] = []
+    for page in (page for page in pages if page.of["form"] is not None):
+        if copy and not _belongs(page, copy):
+            yield copy
+            copy = []
+        copy.append(page)
+    if copy:
+        yield copy
+
+
+def _belongs(page: _Page, copy: Sequence[_Page]) -> bool:
+    first, numbers = copy[0], {each.registration["form_page"] for each in copy}
+    same = all(page.of[name] == first.of[name] for name in ("row", "form"))
+    alike = page.registration["version"] == first.registration["version"]
+    return same and alike and page.registration["form_page"] not in numbers
+
+
+def _spans(page: _Page, form: Form, names: Sequence[str]) -> Iterator[tuple[Field, slice]]:
+    """The fields of a page, each with the rows of its cells."""
+    of_name = {field.name: field for field in form.fields}
+    at = page.first
+    for name, cells in groupby(names[page.first : page.last]):
+        end = at + len(list(cells))
+        yield of_name[name], slice(at, end)
+        at = end
+
+
+def _answer(row: Row) -> values.CellAnswer:
+    if row["shares"] is None:
+        return values.CellAnswer(Status(row["status"]), None, False)
+    refused = row["refusal_share"]
+    refusals = [refused * (row["status"] == status) for status in REFUSALS]
+    if not any(refusals):
+        refusals[0] = refused
+    probabilities = np.array([*((1 - refused) * np.array(row["shares"])), *refusals])
+    return values.CellAnswer(Status(row["status"]), probabilities, bool(row["doubted"]))
+
+
+def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ruled: bool) -> list[Row]:
+    statuses = rows["status"].to_pylist()
+    of_pages, accepted = Counter[Any](), Counter[Any]()
+    for field in fields:
+        key = tuple(field[name] for name in tables.KEY)
+        of_pages[key] += 1
+        accepted[key] += field["decision"] == "accept"
+    found = []
+    for page in pages:
+        cells = statuses[page.first : page.last] if page.of["form"] is not None else []
+        counts = Counter(cells)
+        key = tuple(page.key.values())
+        registration = dict(page.registration)
+        status, reason = registration.pop("status", None), registration.pop("reason", None)
+        unread = page.of["form"] is None and page.of["registration"] is None
+        found.append(
+            {
+                **page.key,
+                **{item.name: registration.get(item.name) for item in tables.OF_PAGE},
+                "status": page.of["status"] if unread else status,
+                "reason": page.of["reason"] if unread else reason,
+                "form": page.of["form"],
+                "cells": len(cells),
+                "answered": counts[Status.OK],
+                "blank": counts[Status.BLANK],
+                "crossed": counts[Status.CROSSED],
+                "refused": sum(counts[each] for each in REFUSALS),
+                "unreadable": counts[Status.CUT_OFF] + counts[Status.SHIFTED],
+                "fields": of_pages[key],
+                "fields_accepted": accepted[key] if ruled else None,
+                "content": page.of["content"],
+            }
+        )
+    return found
+
+
+def _table(schema: pa.Schema, rows: Sequence[Row]) -> pa.Table:
+    return tables.table(schema, {name: [row[name] for row in rows] for name in schema.names})
+
+
+def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    at = rows.schema.get_field_index(name)
+    return rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))

@@ -1,0 +1,102 @@
+"""The rows of a published run with forms for a new report: with their own labels of fields, or with later ones."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from mnist_batch.errors import InputError
+from mnist_batch.forms import truth
+from mnist_batch.forms.form import Field
+from mnist_batch.intake import field_values, scans
+from mnist_batch.intake.labels import LabelFile, parse_labels
+from mnist_batch.reports.aggregates import Aggregates
+from mnist_batch.runs import parts
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import Published
+from mnist_batch.store import locations
+
+Values = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]  # by source and scan: page, field and value
+
+
+def gather(
+    gathered: Aggregates, run: Run, published: Published, labels: str | None, ignore_unlisted: bool
+) -> str | None:
+    """Add the rows of a run with forms to ``gathered``, with the labels of a file, and return where these came from.
+
+    ``labels`` is as for ``report.rebuild``. Raises InputError for labels that do not fit the forms or the scans.
+    """
+    labels, values = _chosen(run, published, labels, ignore_unlisted)
+    for rows, beside in _parts(run, values, tables.SHOWN):
+        gathered.add(rows)
+        gathered.add_beside(beside)
+    return labels
+
+
+def read_tables(run: Run, published: Published, columns: Sequence[str]) -> Iterator[Mapping[str, pa.Table]]:
+    """The tables of each part of a run with forms by their names, with the labels of the last report.
+
+    ``columns`` are those of predictions.
+    """
+    _, values = _chosen(run, published, None, False)
+    for rows, beside in _parts(run, values, columns):
+        yield {"predictions": rows, **beside}
+
+
+def _parts(run: Run, values: Values | None, columns: Sequence[str]) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
+    fields_by_name = {(form.name, field.name): field for form in run.forms for field in form.fields}
+    for name, path in sorted(parts.part_paths(run).items()):
+        rows = parts.completed(locations.read_table(run.filesystem, path, columns), columns)
+        beside = {
+            table: locations.read_table(run.filesystem, parts.beside_path(run, table, name)) for table in tables.BESIDE
+        }
+        if values is not None:
+            beside["fields"] = _labelled(beside["fields"], values)
+            rows = _with_cells(rows, beside["fields"], fields_by_name)
+        yield rows, beside
+
+
+def _chosen(
+    run: Run, published: Published, labels: str | None, ignore_unlisted: bool
+) -> tuple[str | None, Values | None]:
+    if labels == "none" or (labels is None and published.report_labels is None):
+        return None, None
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    if labels is None:
+        kept = locations.read_table(run.filesystem, f"{run.table_folder('field_labels')}/report.parquet")
+        for row in kept.to_pylist():
+            found[row["source"], row["scan"]].append(row)
+        return published.report_labels, found
+    if not isinstance(parse_labels(labels), LabelFile):
+        raise InputError(
+            f"--labels {labels}: run {run.run_id} has forms; give a file with columns scan,page,field,value"
+        )
+    listed = {key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part)}
+    given = field_values.read(listed, labels, run.forms, ignore_unlisted)
+    return labels, {
+        key: [{"page": page, "field": field, "value": value} for page, field, value in values]
+        for key, values in given.items()
+    }
+
+
+def _labelled(fields: pa.Table, values: Values) -> pa.Table:
+    keys = zip(*(fields[name].to_pylist() for name in (*tables.KEY, "field")), strict=True)
+    found = [field_values.value_at(values.get((source, scan)), page, field) for source, scan, page, field in keys]
+    return fields.set_column(fields.schema.get_field_index("label"), "label", pa.array(found, pa.string()))
+
+
+def _with_cells(rows: pa.Table, fields: pa.Table, by_name: Mapping[tuple[str, str], Field]) -> pa.Table:
+    """The rows of cells with the labels that follow from those of their fields."""
+    key = (*tables.KEY, "form", "field")
+    names = zip(*(fields[name].to_pylist() for name in (*key, "label")), strict=True)
+    cells = {
+        of: iter(truth.cell_labels(by_name[of[-2:]], label))
+        for *of_list, label in names
+        if label is not None
+        for of in [tuple(of_list)]
+    }
+    of_rows = zip(*(rows[name].to_pylist() for name in key), strict=True)
+    labels = [next(cells[of]) if of in cells else None for of in of_rows]
+    return rows.set_column(rows.schema.get_field_index("label"), "label", pa.array(labels, pa.int8()))

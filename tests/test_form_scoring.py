@@ -1,0 +1,138 @@
+"""Pages of forms through the whole line: every page in, every cell and every field exactly once."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import report, score
+from mnist_batch import scoring
+from mnist_batch.forms import opening as forms
+from mnist_batch.pipeline import auditing
+from mnist_batch.runs import verifying
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Opened
+from tests.support import stacks
+from tests.support.running import ran
+
+Capture = pytest.CaptureFixture[str]
+KINDS = ("clean", "turned 180", "scan 150 dpi")
+SETTINGS = ("--target-error", "0.01", "--trust-anyway", "--run-date", "2026-11-21", "--run-id", "night")
+
+
+def table(out: Path, name: str) -> pa.Table:
+    rows = pq.read_table(out / name / "run_date=2026-11-21/run_id=night", partitioning=None)
+    plain = pa.schema(
+        [pa.field(each.name, pa.string()) if pa.types.is_dictionary(each.type) else each for each in rows.schema]
+    )
+    order = [(key, "ascending") for key in ("scan", "page", "field", "position") if key in rows.column_names]
+    return rows.cast(plain).sort_by(order)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Three pages of a form, a blank one, a stranger and a file that is none; the form; the truth of the fields."""
+    folder = tmp_path_factory.mktemp("stack")
+    form, truth, _ = stacks.stack(folder, KINDS)
+    stacks.blank(folder / "pages/blank.png")
+    stacks.stack(stranger := tmp_path_factory.mktemp("stranger"), ["clean"], "dense")
+    (stranger / "pages/0000.png").rename(folder / "pages/stranger.png")
+    (folder / "pages/text.png").write_bytes(b"no picture at all")
+    return folder / "pages", form, truth
+
+
+def test_every_page_is_a_row_and_every_cell_of_a_form_is_one(
+    stack: tuple[Path, Path, Path], without_ray: None, tmp_path: Path, capsys: Capture
+) -> None:
+    pages, location, truth = stack
+    out = ["--out", tmp_path / "out", "--max-unreadable", 0.5, *SETTINGS]
+    code, printed, last = ran(capsys, score, pages, "--form", location, "--labels", truth, *out)
+    assert code == 0
+    assert "6 pages: 3 of form boxes, 1 blank_page, 1 unknown_form, 1 not_an_image; 42 fields" in printed
+    form = forms.open_form(str(location)).form
+    cells = {(field.name, position) for field in form.fields for position in range(len(field.cells))}
+    predictions, fields, of_pages = (table(tmp_path / "out", name) for name in ("predictions", "fields", "pages"))
+    rows = Counter((row["scan"], row["field"], row["position"]) for row in predictions.to_pylist())
+    others = {"blank.png": "blank_page", "stranger.png": "unknown_form", "text.png": "not_an_image"}
+    assert rows == Counter([(f"000{n}.png", *cell) for n in range(3) for cell in cells]) + Counter(
+        [(name, None, None) for name in others]
+    )
+    assert Counter((row["scan"], row["field"]) for row in fields.to_pylist()) == Counter(
+        [(f"000{n}.png", field.name) for n in range(3) for field in form.fields]
+    )
+    found = {row["scan"]: row for row in of_pages.to_pylist()}
+    assert {name: found[name]["status"] for name in others} == others
+    assert [found[f"000{n}.png"]["turn"] for n in range(3)] == [0, 180, 0]
+    assert all(found[f"000{n}.png"]["cells"] == len(cells) for n in range(3))
+    assert sum(row["fields_accepted"] for row in found.values()) == last["fields"]["accepted"]
+    right = [row["value"] == row["label"] for row in fields.to_pylist() if row["label"]]
+    assert sum(right) > 0.6 * len(right) > 10
+    accepted = {(row["scan"], row["field"]) for row in fields.to_pylist() if row["decision"] == "accept"}
+    assert {(row["scan"], row["field"]) for row in predictions.to_pylist() if row["decision"] == "accept"} <= accepted
+    published = json.loads((tmp_path / "out/runs/night/run.json").read_text())
+    assert published["forms"][0]["name"] == "boxes"
+    assert published["field_totals"]["fields"] == len(fields)
+    [verified] = verifying.verify(str(tmp_path / "out"))
+    assert not verified.faults
+    assert "station" in (tmp_path / "out/runs/night/report.html").read_text()
+    assert ran(capsys, score, pages, "--form", location, "--labels", truth, *out)[2]["run_id"] == "night"
+
+
+@pytest.mark.usefixtures("shared_ray", "undrawn")
+def test_two_actors_of_each_kind_find_what_one_process_finds(
+    stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture, request: pytest.FixtureRequest
+) -> None:
+    pages, location, _ = stack
+    options = [pages, "--form", location, "--max-unreadable", 0.5, *SETTINGS]
+    actors = ["--shard-size", 2, "--preprocessors", 2, "--classifiers", 2]
+    assert ran(capsys, score, *options, *actors, "--out", tmp_path / "actors")[0] == 0
+    request.getfixturevalue("without_ray")
+    assert ran(capsys, score, *options, "--out", tmp_path / "one")[0] == 0
+    for name in ("predictions", "fields", "pages"):
+        one, two = (table(tmp_path / out, name) for out in ("one", "actors"))
+        measured = {"seconds"} & {*one.column_names}
+        assert one.drop_columns([*measured]).equals(two.drop_columns([*measured]))
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize("name", ["fields", "pages"])
+def test_a_table_that_is_changed_before_it_is_published_is_made_again(
+    stack: tuple[Path, Path, Path], name: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, location, _ = stack
+    out = ["--out", tmp_path / "out", "--max-unreadable", 0.5, *SETTINGS]
+    audit, changed = auditing.audit, list[Path]()
+
+    def audited(run: Run, opened: Opened) -> object:
+        if not changed:
+            changed.append(tmp_path / f"out/_staging/night/beside/{name}/part-00000")
+            changed[0].write_bytes(b"not what was written")
+        return audit(run, opened)
+
+    monkeypatch.setattr(scoring.auditing, "audit", audited)
+    assert ran(capsys, score, pages, "--form", location, *out)[0] == 0
+    assert changed
+    assert len(table(tmp_path / "out", name)) > 5
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_labels_that_come_later_count_as_those_that_were_there(
+    stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    pages, location, truth = stack
+    out = ["--max-unreadable", 0.5, *SETTINGS]
+    ran(capsys, score, pages, "--form", location, "--labels", truth, "--out", tmp_path / "at once", *out)
+    ran(capsys, score, pages, "--form", location, "--out", tmp_path / "later", *out)
+    ran(capsys, report, "--out", tmp_path / "later", "--run", "night", "--labels", truth)
+    once, later = (json.loads((tmp_path / name / "runs/night/run.json").read_text()) for name in ("at once", "later"))
+    assert later["field_totals"] == once["field_totals"]
+    assert later["totals"]["correct"] == once["totals"]["correct"]
+    for name in ("field_report", "field_labels"):
+        assert table(tmp_path / "at once", name).equals(table(tmp_path / "later", name))
+    ran(capsys, report, "--out", tmp_path / "later", "--run", "night")
+    assert json.loads((tmp_path / "later/runs/night/run.json").read_text())["field_totals"] == once["field_totals"]
+    ran(capsys, report, "--out", tmp_path / "later", "--run", "night", "--labels", "none")
+    assert json.loads((tmp_path / "later/runs/night/run.json").read_text())["field_totals"]["labelled"] == 0
