@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mnist_batch.forms import truth, values
 from mnist_batch.forms.form import Field, Form
+from mnist_batch.forms.spans import CellAnswer
 from mnist_batch.intake import field_values
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import REFUSALS, Status
@@ -18,6 +19,10 @@ from mnist_batch.statuses import REFUSALS, Status
 Accepts = Callable[[Field, values.FieldValue], bool]
 Row = dict[str, Any]
 OF_ROWS = ("row", "source", "scan", "page", "status", "reason", "content", "form", "field", "registration")
+OF_VALUES = (
+    *("status", "reason", "value", "digits", "confidence", "check", "rules_failed", "alternative"),
+    "alternative_confidence",
+)
 OF_ANSWERS = ("status", "doubted", "shares", "refusal_share")
 
 
@@ -62,7 +67,7 @@ def tabulate(
             used |= {(page.of["row"], field.name, number) for number in (page.of["page"], None)}
             decision = None if accepts is None else "accept" if accepts(field, value) else "review"
             named = {"form": form.name, "field": field.name, "label": label, "decision": decision}
-            fields.append(page.key | named | asdict(value))
+            fields.append(page.key | named | {name: getattr(value, name) for name in OF_VALUES})
             decisions[span] = [decision if each["status"] == Status.OK else "review" for each in answers[span]]
             if label is not None:
                 labels[span] = truth.cell_labels(field, label)
@@ -76,8 +81,8 @@ def tabulate(
 
 
 def surer_than(threshold: float) -> Accepts:
-    """Accepts values that are at least so sure and that nothing speaks against."""
-    return lambda _, value: value.clear and (value.confidence or 0) >= threshold
+    """Accepts values that are at least so sure and that nothing speaks against, and fields that are rightly empty."""
+    return lambda _, value: value.clear and (value.confidence is None or value.confidence >= threshold)
 
 
 def withheld(
@@ -142,15 +147,15 @@ def _spans(page: _Page, form: Form, names: Sequence[str]) -> Iterator[tuple[Fiel
         at = end
 
 
-def _answer(row: Row) -> values.CellAnswer:
+def _answer(row: Row) -> CellAnswer:
     if row["shares"] is None:
-        return values.CellAnswer(Status(row["status"]), None, False)
+        return CellAnswer(Status(row["status"]), None, False)
     refused = row["refusal_share"]
     refusals = [refused * (row["status"] == status) for status in REFUSALS]
     if not any(refusals):
         refusals[0] = refused
     probabilities = np.array([*((1 - refused) * np.array(row["shares"])), *refusals])
-    return values.CellAnswer(Status(row["status"]), probabilities, bool(row["doubted"]))
+    return CellAnswer(Status(row["status"]), probabilities, bool(row["doubted"]))
 
 
 def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ruled: bool) -> list[Row]:

@@ -47,7 +47,7 @@ def cells(page: Grey, references: Sequence[Reference], started: float, shown_sid
     found = registering.register(whole, references)
     if found.verdict != Verdict.REGISTERED:
         status = STATUSES[found.verdict]
-        rows = [{"status": status, "reason": found.reason or MEANINGS[status]}]
+        rows: list[dict[str, Any]] = [{"status": status, "reason": found.reason or MEANINGS[status]}]
     else:
         key = found.form, found.version, found.page
         [reference] = [each for each in references if (each.form, each.version, each.page) == key]
