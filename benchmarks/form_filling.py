@@ -45,7 +45,8 @@ class Page:
     ``expected`` is the verdict that is right for it. ``corners`` of each cell are float64 (4, 2) on this picture, and
     ``at`` maps points (N, 2) of the form to it. ``turn`` is by how many degrees clockwise the page lies turned.
     ``hidden`` are the cells of which a part is not on the picture. ``ink`` is the coverage of the digits as uint8
-    (H, W), only before the page is disturbed.
+    (H, W), only before the page is disturbed. ``alone`` has each digit as it was written, on white paper without
+    anything else: uint8 (h, w).
     """
 
     picture: Grey
@@ -60,6 +61,7 @@ class Page:
     hidden: frozenset[Cell] = frozenset()
     at: Callable[[Points], Points] = field(default=lambda points: points)
     ink: Grey | None = None
+    alone: Mapping[Cell, Grey] = field(default_factory=dict)
 
     @property
     def is_bilevel(self) -> bool:
@@ -109,15 +111,16 @@ class Hand:
     def __init__(self, random: Random, digits: Digits, shape: tuple[int, int], manner: Manner) -> None:
         self.random, self.digits, self.manner = random, digits, manner
         self.cover: Cover = np.zeros(shape, np.float32)
+        self.alone: dict[Cell, Grey] = {}
         self.pen = random.uniform(15, 105)
         self.blue = random.uniform(50, 110) if random.random() < 0.6 else 0.0  # levels more in a blue pen's blue
         self.size, self.slant = random.uniform(0.62, 0.9), random.uniform(-0.12, 0.3)
         self.weight = random.uniform(-0.22, 0.2)
         self.width = random.uniform(3, 5)
 
-    def digit(self, label: int, cell: Sequence[float]) -> None:
-        """Write a digit into a cell."""
-        x, y, wide, high = cell
+    def digit(self, label: int, at: Cell, box: Sequence[float]) -> None:
+        """Write a digit into a cell, whose box is given."""
+        x, y, wide, high = box
         random = self.random
         picture = self.digits.pictures[random.choice(np.flatnonzero(self.digits.labels == label))]
         tall = high * float(np.clip(self.size + random.normal(0, 0.05), 0.6, 0.95))
@@ -129,6 +132,7 @@ class Hand:
         off = random.normal(0, 0.2, 2).clip(-0.45, 0.45) * free
         if random.random() < self.manner.over_frame:
             off = random.choice([-1, 1], 2) * (0.5 * free + random.uniform(2, 9, 2))
+        self.alone[at] = np.asarray(255 - np.pad(shape, 10) * (255 - self.pen), np.uint8)
         self.lay(shape, x + wide / 2 + off[0], y + high / 2 + off[1])
 
     def cross(self, cell: Sequence[float]) -> None:
@@ -232,7 +236,7 @@ def filled(form: FormDrawing, page: int, digits: Digits, random: Random, manner:
     levels = inked(print_, hand)
     levels = with_strangers(levels, form, page, random, manner)
     corners = form.corners(page)
-    return Page(np.asarray(levels.round(), np.uint8), form.name, page, truth, corners, ink=ink)
+    return Page(np.asarray(levels.round(), np.uint8), form.name, page, truth, corners, ink=ink, alone=hand.alone)
 
 
 def _field(hand: Hand, described: Mapping[str, Any], number: str) -> Written:
@@ -246,7 +250,7 @@ def _field(hand: Hand, described: Mapping[str, Any], number: str) -> Written:
     labels = [BLANK] * before + list(number) + [BLANK] * (free - before)
     for at, cell in enumerate(cells):
         if labels[at].isdigit():
-            hand.digit(int(labels[at]), cell)
+            hand.digit(int(labels[at]), (described["name"], at), cell)
             if random.random() < hand.manner.struck:
                 hand.strike(cell)
                 labels[at] = STRUCK
