@@ -121,15 +121,16 @@ def looked_at(job: Job, failures: Path | None = None) -> Outcome:
     found = register(grey, known)
     seconds = time.process_time() - start
     expected = page.expected if job.drawing in job.open else "refused"
-    outcome = _judged(job, page, drawing, found, factor, expected, seconds)
+    outcome = judged(job, page, drawing, found, factor, expected, seconds)
     if failures and (outcome.wrong or not outcome.right):
         _show(failures, job, picture, page, drawing, found, factor)
     return outcome
 
 
-def _judged(
+def judged(
     job: Job, page: Page, drawing: FormDrawing, found: Registration, factor: Points, expected: str, seconds: float
 ) -> Outcome:
+    """What a registration is worth: ``expected`` is a verdict, or ``refused`` for any but ``registered``."""
     registered = found.verdict is Verdict.REGISTERED
     same = _is(found, drawing, job.page)
     right = (found.verdict == expected and (same or not registered)) or (expected == "refused" and not registered)

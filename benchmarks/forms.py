@@ -13,10 +13,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import form_proposing, form_registering
+from benchmarks import form_proposing, form_reading, form_registering
 from benchmarks.form_pages import KINDS
 
 RESULTS = Path(__file__).parent / "forms.json"
+READ = (
+    "clean",
+    "moderate",
+    "scan 100 dpi",
+    "scan 150 dpi",
+    "scan 300 dpi",
+    "scan in colour",
+    "uneven feed",
+    "photo",
+    "1 bit 200 dpi",
+    "photocopy",
+    "fax 204x196",
+    "fax 204x98",
+)  # kinds whose cells are read
 Figures = dict[str, Any]
 
 
@@ -32,9 +46,20 @@ def _proposing(given: argparse.Namespace) -> Figures:
     return form_proposing.proposed(given.pages, given.seed)
 
 
+def _reading(given: argparse.Namespace) -> Figures:
+    kinds = [kind for kind in given.kinds if kind in READ]
+    return form_reading.read(given.pages, given.seed, kinds)
+
+
+def _speed(given: argparse.Namespace) -> Figures:
+    return dict(form_reading.speeds(given.pages, given.seed))
+
+
 PARTS: dict[str, tuple[Callable[[argparse.Namespace], Figures], Callable[[Figures], str]]] = {
     "registration": (_registration, form_registering.table),
     "choices": (_choices, form_registering.table),
+    "reading": (_reading, form_reading.table),
+    "speed": (_speed, form_reading.speed_table),
     "proposing": (_proposing, form_proposing.table),
 }
 

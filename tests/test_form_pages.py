@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import form_disturbing as steps
-from benchmarks import form_pages
+from benchmarks import form_pages, form_reading, form_registering
 from benchmarks.form_disturbing import Sheet
 from benchmarks.form_filling import Page, luhn
 from benchmarks.form_pages import (
@@ -26,9 +26,14 @@ from benchmarks.form_pages import (
     write_form,
     write_stack,
 )
+from benchmarks.form_reading import Cells
+from benchmarks.form_registering import Job
 from benchmarks.handwriting import Digits
+from mnist_batch.forms.cutting import Cut
 from mnist_batch.forms.opening import open_form
+from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
 from mnist_batch.learning import digits
+from mnist_batch.statuses import Status
 
 WRITTEN = Digits(*(array[:300] for array in digits.mnist("test")))
 MOVES: dict[str, tuple[Callable[[Sheet], None], ...]] = {
@@ -123,6 +128,30 @@ def test_cells_that_a_black_rectangle_covers_are_hidden() -> None:
     for cell, corners in page.corners.items():
         (x, y), (right, low) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
         assert cell in page.hidden or (page.picture[y:low, x:right] < 30).mean() < 0.5  # the frame, a digit, and ink
+
+
+def test_a_page_is_judged_by_its_form_and_by_where_its_cells_are() -> None:
+    job = Job("boxes", 0, 0, "scan 150 dpi", 0, 0, ("boxes",))
+    outcome = form_registering.looked_at(job)
+    assert (outcome.verdict, outcome.right, outcome.wrong) == ("registered", True, False)
+    assert 0 < np.median(outcome.errors) < 1.5
+    drawing = form("boxes")
+    page = page_of(drawing, 0, "clean", WRITTEN, 0, 0)
+    shifted = np.array([[1, 0, 40], [0, 1, 0], [0, 0, 1.0]])
+    for version, matrix in (("2026", shifted), ("2027", np.eye(3)), ("2026", np.eye(3))):
+        places = {each["name"]: FieldPlace(FieldVerdict.PLACED, matrix) for each in drawing.fields(0)}
+        found = Registration(Verdict.REGISTERED, form="boxes", page=0, version=version, matrix=matrix, fields=places)
+        judged = form_registering.judged(job, page, drawing, found, np.ones(2), "registered", 0)
+        assert judged.wrong == (version == "2027" or matrix is shifted)
+
+
+def test_what_is_read_is_counted_beside_what_is_written() -> None:
+    cut = Cut("station", 0, None, Status.OK, None, (255 - WRITTEN.pictures[0],))
+    blank, crossed = (Cut("station", at, None, Status.BLANK) for at in (1, 2))
+    cells = Cells((str(WRITTEN.labels[0]), "blank", "crossed"), (cut, blank, crossed), (cut.pictures[0], None, None))
+    figures = form_reading.figures(lambda cells: np.array([WRITTEN.labels[0] if it else -1 for it in cells]), [cells])
+    assert (figures["digits"], figures["perfect"], figures["right"], figures["wrong"]) == (1, 1, 1, 0)
+    assert (figures["blank"], figures["blank_read_as_digits"], figures["crossed"]) == (1, 0, 1)
 
 
 def test_a_stack_holds_every_page_with_its_resolution(tmp_path: Path) -> None:
