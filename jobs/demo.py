@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch.forms import samples
 from mnist_batch.learning import digits
 from mnist_batch.reading import images
 
 from . import score, session, train
 
 DESCRIPTION = """\
-Write MNIST test digits as scanned forms, train a model on 2 Ray workers, score the forms with it and with the
-shipped bundle, and show the reports.
+Write MNIST test digits as cells of forms, train a model on 2 Ray workers, score the cells with it and with the
+shipped bundle, read whole pages of a tally sheet, and show the reports.
 
 All files go below --folder. You may run it again."""
 
 TARGET_ERROR = "0.005"
 BOXES_PER_FORM = 10
+PAGES = 30  # of the tally sheet
 FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp", ".png")
 
 
@@ -61,16 +63,34 @@ def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
     if code:
         return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
 
-    newest = max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
-    print("\n5. Read the predictions, with one line for each reader; every scan is in both runs:")
+    report = _newest(out)
+
+    tally = folder / "tally"
+    print(f"5. Reading {PAGES} pages of a tally sheet, from a PDF and TIFFs in {tally}/pages, into {out}", flush=True)
+    if not (tally / "truth.csv").exists():  # a second run of the demo reads the same pages
+        samples.write(tally, PAGES, pictures, labels)
+    whole = [f"{tally}/pages", "--form", f"{tally}/form", "--labels", f"{tally}/truth.csv"]
+    code = score.main([*whole, "--target-error", TARGET_ERROR, "--out", out])
+    if code:
+        return {"status": "interrupted" if code > 128 else "failed", "exit_code": code}
+    of_pages = _newest(out)
+
+    print("\n6. Read the predictions, with one line for each reader; every digit is in the first two runs:")
     print(
         f"   duckdb  FROM read_parquet('{out}/predictions/**/*.parquet') "
         "SELECT run, count(*) AS rows, count(*) FILTER (digit <> label) AS mistakes GROUP BY run;"
     )
-    review = f"run == '{newest.parent.name}' and decision == 'review'"
+    review = f"run == '{report.parent.name}' and decision == 'review'"
     print(f"""   pandas  pd.read_parquet("{out}/predictions").query("{review}")""")
-    print(f"\nNow open {newest}")
-    return {"report": str(newest)}
+    print(f"""   polars  pl.read_parquet("{out}/fields/").filter(pl.col("decision") == "accept")""")
+    print(f"\nNow open {report}")
+    print(f"and, for the pages, {of_pages}")
+    return {"report": str(report), "report_of_pages": str(of_pages)}
+
+
+def _newest(out: str) -> Path:
+    """The page of the run that was published last."""
+    return max(Path(out, "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime).with_name("report.html")
 
 
 def write_forms(folder: Path, pictures: NDArray[np.uint8], labels: NDArray[np.int8]) -> None:

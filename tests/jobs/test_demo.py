@@ -16,14 +16,15 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     told = demonstrated(tmp_path)
     assert "200 of 205 rows scored; 5 could not be read" in told
     assert re.search(r"200 of 205 rows scored; .* accepted, \d+ for review", told)
-    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 2
+    assert re.search(r"32 pages: 30 of form tally, 1 blank_page, 1 unknown_form; 180 fields", told)
+    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 3
     page = re.search(r"^Now open (.*)$", told, re.MULTILINE)
     assert page
     assert Path(page[1]).exists()
     query = re.search(r"^ *duckdb  (.*)$", told, re.MULTILINE)
     assert query
     counts = duckdb.sql(query[1]).df().set_index("run")
-    assert (len(counts), set(counts["rows"])) == (2, {205})  # no scan is counted twice
+    assert sorted(counts["rows"]) == [205, 205, 30 * 29 + 2]  # no scan and no cell is counted twice
     line = re.search(r"^ *pandas  (.*)$", told, re.MULTILINE)
     assert line
     review = eval(line[1], {"pd": pd})
@@ -37,7 +38,7 @@ def test_a_second_demo_scores_the_same_scans(tmp_path: Path) -> None:
     demonstrated(tmp_path)
     told = demonstrated(tmp_path)
     assert "200 of 205 rows scored; 5 could not be read" in told
-    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 2  # the same weights, and nothing to do
+    assert len(list((tmp_path / "demo/out/runs").iterdir())) == 3  # the same weights, and nothing to do
 
 
 def demonstrated(folder: Path) -> str:
