@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "labelled": totals.labelled,
             "accuracy": totals.accuracy,
             **printing.decisions(totals),
+            **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
             "report": run.location(f"{run.folder}/report.html"),
             **({} if given.audit is None else _drawn(run, published, given.audit)),
             **({"sample_error": asdict(error)} if (error := published.sample_error) else {}),

@@ -14,9 +14,10 @@ from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import FormFacts
-from mnist_batch.statuses import READ, REFUSALS, Status
+from mnist_batch.statuses import OF_PAGES, READ, REFUSALS, Status
 
 GALLERY = 24  # pictures of a kind
+UNSEEN = ("unreadable", "of_no_form")  # the kinds that the model has not seen
 AT_ONCE = 25  # scans that are read again at a time: each may have many pages
 NAMES = tables.EXAMPLES.names[1:-1]  # the columns of predictions among those of an example
 
@@ -24,6 +25,8 @@ NAMES = tables.EXAMPLES.names[1:-1]  # the columns of predictions among those of
 @dataclass
 class Examples:
     """Rows worth looking at: confident mistakes, doubtful answers, answers for review, refusals, unreadable scans.
+
+    Of a run with forms also the pages that are of none. Of a field that is cut off or shifted the first cell is kept.
 
     Each is a table of ``tables.EXAMPLES``.
     """
@@ -33,6 +36,7 @@ class Examples:
     review: pa.Table = field(default_factory=tables.EXAMPLES.empty_table)
     refused: pa.Table = field(default_factory=tables.EXAMPLES.empty_table)
     unreadable: pa.Table = field(default_factory=tables.EXAMPLES.empty_table)
+    of_no_form: pa.Table = field(default_factory=tables.EXAMPLES.empty_table)
 
     def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
         """Keep the first of each kind, of the rows kept so far and these rows of predictions.
@@ -47,7 +51,10 @@ class Examples:
         self._keep("doubtful", scored)
         self._keep("review", scored.filter(pc.equal(scored["decision"], "review")))
         self._keep("refused", new.filter(pc.is_in(new["status"], pa.array(REFUSALS))))
-        self._keep("unreadable", new.filter(pc.invert(pc.is_in(new["status"], pa.array(READ)))))
+        later_cell = pc.greater(new["position"], 0).fill_null(False)
+        unread = pc.and_not(pc.invert(pc.is_in(new["status"], pa.array(READ))), later_cell)
+        self._keep("unreadable", new.filter(unread))
+        self._keep("of_no_form", new.filter(pc.is_in(new["status"], pa.array(OF_PAGES))))
 
     def merge(self, kept: pa.Table) -> None:
         """Keep the first of each kind, of the rows kept so far and those in ``kept``, which ``table`` made."""
@@ -59,14 +66,14 @@ class Examples:
         kinds = []
         for kind in self.__dataclass_fields__:
             kept: pa.Table = getattr(self, kind)
-            seen = [None if kind == "unreadable" else as_png(picture) for picture in kept["picture"].to_pylist()]
+            seen = [None if kind in UNSEEN else as_png(picture) for picture in kept["picture"].to_pylist()]
             kept = kept.set_column(0, tables.EXAMPLES.field("kind"), pa.array([kind] * len(kept), pa.string()))
             kinds.append(kept.set_column(kept.num_columns - 1, "picture", pa.array(seen, pa.binary())))
         return pa.concat_tables(kinds)
 
     def _keep(self, kind: str, new: pa.Table) -> None:
         both = pa.concat_tables([getattr(self, kind), new])
-        if kind in ("refused", "unreadable"):
+        if kind in ("refused", *UNSEEN):
             setattr(self, kind, both.slice(0, GALLERY if kind == "refused" else GALLERY * 2))
             return
         order = "descending" if kind == "mistakes" else "ascending"

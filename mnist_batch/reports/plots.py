@@ -200,11 +200,12 @@ def page(
     unreadable: Sequence[Mapping[str, Any]],
     error_text: str | None,
     field_report: Sequence[Mapping[str, Any]] = (),
+    of_no_form: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """``report.html`` of a run in ``out``: one self-contained page that opens without a network.
 
     ``error_text`` says what a labelled sample of the accepted answers has shown; ``field_report`` are the rows of that
-    table.
+    table, and ``of_no_form`` pages that are of none of the forms.
     """
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
     return _template("report.html.j2").render(
@@ -226,6 +227,7 @@ def page(
         error_text=error_text,
         fields=run.field_totals,
         field_report=field_report,
+        of_no_form=of_no_form,
         meanings=MEANINGS,
         read=READ,
         classes=CLASSES,

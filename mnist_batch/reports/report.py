@@ -51,6 +51,7 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         unreadable=shown.unreadable.to_pylist(),
         error_text=sample_error.text(published),
         field_report=gathered.fields.most_trouble(),
+        of_no_form=shown.of_no_form.to_pylist(),
     )
     return publishing.stage_report(
         run,
