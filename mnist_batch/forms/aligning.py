@@ -15,6 +15,8 @@ from mnist_batch.pixels.opencv import cv2
 # First some patches are looked for in so many pixels around, to make the map better, then all a little around.
 FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
 MOST_PASSES = 8
+BLACK = 0.4  # of the lightness of the page
+SURE = 0.6  # how alike a patch must be that is found far from where it should be
 WELL = 0.8  # of the patches; a map that finds as many is right
 SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
 FAR = 6.0  # pixels beside the common map: farther off, the paper is not stretched, but something else was found
@@ -29,8 +31,8 @@ class Aligned:
     """A page laid onto a reference. ``matrix`` maps the reference's picture to the page.
 
     ``seen`` is the page as it lies on the reference's picture, and ``dark`` its darkness. ``sought`` are the patches
-    that lie on the page, and how they lie beside the map; ``is_found`` says which of them were found. ``gain`` is how
-    dark print is on the page, beside the reference's.
+    that lie on the page, and how they lie beside the map; ``is_found`` says which of them were found. The
+    reference has ``patches`` in all. ``gain`` is how dark print is on the page, beside the reference's.
     """
 
     matrix: Matrix
@@ -38,13 +40,36 @@ class Aligned:
     dark: NDArray[np.float32]
     sought: Found
     is_found: NDArray[np.bool_]
+    patches: int
     gain: float
 
     @property
+    def telling(self) -> NDArray[np.bool_]:
+        """The patches that say something; all, where hardly any does."""
+        telling = self.sought.telling
+        return telling if int(telling.sum()) >= FEWEST else np.ones(len(telling), bool)
+
+    @property
     def printed(self) -> float:
-        """The share of the patches that were found, of those where nothing is written if there are some."""
-        clear = self.sought.clear
-        return float(self.is_found[clear].mean() if int(clear.sum()) >= FEWEST else self.is_found.mean())
+        """The share of the telling patches that were found."""
+        return float(self.is_found[self.telling].mean())
+
+    @property
+    def of_all(self) -> float:
+        """The share of all patches that were found; the others are off the page, or not there."""
+        return float(self.is_found.sum() / self.patches)
+
+    def far(self, reference: Reference) -> Found:
+        """The patches that tell and were not found, looked for farther away."""
+        missing = {tuple(middle) for middle in self.sought.middles[self.telling & ~self.is_found]}
+        sought = np.array([patch.middle in missing for patch in reference.patches], bool)
+        return patches.find(reference.patches, self.seen, patches.AROUND, sought)
+
+    def is_black(self, box: NDArray[np.float64]) -> bool:
+        """Whether most of a box, given by its upper left and lower right corners, is no paper but blacked out."""
+        (left, top), (right, foot) = np.maximum(box, 0).astype(int)
+        inside = self.seen[top:foot, left:right]
+        return bool(inside.size and np.median(inside) < BLACK * np.percentile(self.seen[::8, ::8], 75))
 
     @property
     def residual(self) -> float:
@@ -52,27 +77,37 @@ class Aligned:
         return float(np.median(np.hypot(*self.sought.shifts[self.is_found].T))) if self.is_found.any() else 0.0
 
     def shift_near(self, place: NDArray[np.float64]) -> tuple[float, float] | None:
-        """How the print around a place lies beside the map; None if most of it was not found."""
+        """How the print around a place lies beside the map; None if most of what tells was not found there."""
         nearest = np.argsort(np.hypot(*(self.sought.middles - place).T), kind="stable")
-        nearest = nearest[self.is_found[nearest] | self.sought.clear[nearest]][:NEIGHBOURS]
-        found = nearest[self.is_found[nearest]]
-        if 2 * len(found) < len(nearest):
+        telling = nearest[self.telling[nearest]][:NEIGHBOURS]
+        if 2 * int(self.is_found[telling].sum()) < len(telling):
             return None
-        across, down = np.median(self.sought.shifts[found], axis=0)
+        across, down = np.median(self.sought.shifts[nearest[self.is_found[nearest]][:NEIGHBOURS]], axis=0)
         return float(across), float(down)
 
 
 def align(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
     """Make exact a rough map from a reference's picture to a page; None if the print is not found around it."""
+    aligned = _grown(reference, page, matrix)
+    if aligned is None or aligned.printed >= WELL:
+        return aligned
+    far = aligned.far(reference)
+    better = _fitted(far.only(far.alike >= SURE))
+    again = None if better is None else _grown(reference, page, aligned.matrix @ better)
+    return again if again is not None and again.printed > aligned.printed else aligned
+
+
+def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
+    """Make a map exact from where it is right: each time it is, more patches are near enough to be found."""
     source, to_source = _source(reference, page, matrix)
     seen = seen_from(source, to_source @ matrix, reference.picture.shape)
-    # A map that is right for a part of the page grows from there.
     for number in range(MOST_PASSES):
         reach, every = (FIRST_REACH, FIRST_EVERY) if number == 0 else (REACH, 1)
         sought = reference.patches[::every]
         found = patches.find(sought, seen, reach, patches.on_page(sought, matrix, page.shape))
         alike = found.alike >= patches.ALIKE
-        better = _fitted(found.only(alike))
+        telling = alike & found.telling
+        better = _fitted(found.only(telling if int(telling.sum()) >= MANY and number < 2 else alike))
         if better is None:
             return None
         if every == 1 and np.abs(mapped(better, found.middles) - found.middles).max() < SAME:
@@ -82,7 +117,7 @@ def align(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
         found = found.laid(inverse(better))
     true = alike & (np.hypot(*found.shifts.T) <= FAR)
     dark = darkness_of(seen)
-    return Aligned(matrix, seen, dark, found, true, _gain(reference, dark))
+    return Aligned(matrix, seen, dark, found, true, len(reference.patches), _gain(reference, dark))
 
 
 def _source(reference: Reference, page: Grey, matrix: Matrix) -> tuple[Grey, Matrix]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms.geometry import Grey, Matrix, fitted, mapped
+from mnist_batch.forms.geometry import Grey, Matrix, Points, fitted, mapped
 from mnist_batch.pixels.opencv import cv2
 
 AREA = 545_000  # pixels of the pictures that points are found on: those of an A4 page at 75 dots per inch
@@ -17,6 +17,7 @@ NEAR = 3.0  # pixels; what a point may be off the common map
 LEAST = 8  # pairs that agree; fewer are chance
 # A homography follows the noise of a page: it must explain this many times the pairs of an affine map, and some more.
 RICHER, MORE = 1.15, 6
+MAPS, SECOND = 3, 0.5  # how many maps are tried, and the share of the first's pairs that agree on another
 
 
 @dataclass(frozen=True)
@@ -69,27 +70,39 @@ def without(features: Features, hidden: NDArray[np.uint8]) -> Features:
 def agreed(reference: Features, page: Features) -> list[Agreed]:
     """The maps from a reference's picture to a page's that most pairs of like points agree on, the likelier first.
 
-    An affine map, and a homography if more pairs agree on it; none if so few agree that it may be chance.
+    An affine map, a homography if more pairs agree on it, and what other pairs agree on if there are many, as where
+    two sheets lie over each other; none if so few agree that it may be chance.
     """
     pairs = _pairs(reference, page)
-    if len(pairs) < LEAST:
-        return []
-    here, there = reference.points[pairs[:, 0]], page.points[pairs[:, 1]]
+    found: list[Agreed] = []
+    while len(pairs) >= LEAST and len(found) < MAPS:
+        here, there = reference.points[pairs[:, 0]], page.points[pairs[:, 1]]
+        maps, left = _maps(here, there)
+        if not maps or (found and maps[0].inliers < SECOND * found[0].inliers):
+            break
+        found += maps
+        pairs = pairs[left]
+    return found
+
+
+def _maps(here: Points, there: Points) -> tuple[list[Agreed], NDArray[np.bool_]]:
+    """The maps that most pairs of points agree on, the likelier first, and the pairs that do not."""
     cv2.setRNGSeed(0)
     affine, kept = cv2.estimateAffine2D(
         here, there, method=cv2.USAC_MAGSAC, ransacReprojThreshold=NEAR, maxIters=3000, confidence=0.999
     )
-    found = []
-    if affine is not None and int(kept.sum()) >= LEAST:
-        inliers = kept.ravel() > 0
-        found = [Agreed(fitted(here[inliers], there[inliers], np.ones(int(inliers.sum()))), int(inliers.sum()))]
+    if affine is None or int(kept.sum()) < LEAST:
+        return [], np.ones(len(here), bool)
+    inliers = kept.ravel() > 0
+    found = [Agreed(fitted(here[inliers], there[inliers], np.ones(int(inliers.sum()))), int(inliers.sum()))]
     homography, kept = cv2.findHomography(here, there, cv2.USAC_MAGSAC, NEAR, maxIters=3000, confidence=0.999)
-    if homography is not None and int(kept.sum()) > (found[0].inliers if found else 0):
+    if homography is not None and int(kept.sum()) > found[0].inliers:
         found.append(Agreed(np.asarray(homography, np.float64), int(kept.sum())))
-    found = [each for each in found if each.inliers >= LEAST and is_likely(each.matrix, here)]
+        inliers |= kept.ravel() > 0
+    found = [each for each in found if is_likely(each.matrix, here)]
     if len(found) > 1 and found[1].inliers > RICHER * found[0].inliers + MORE:
         found.reverse()
-    return found
+    return found, ~inliers
 
 
 def is_likely(matrix: Matrix, around: NDArray[np.float64]) -> bool:

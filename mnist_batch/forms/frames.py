@@ -15,6 +15,7 @@ Levels = NDArray[np.float32]
 REACH = 1.5  # millimetres from where the page's map has a frame; one that lies farther away is not taken
 PAPER = 11  # pixels: wider than lines and strokes, so that what is this much wider is paper
 FAINTEST = 12.0  # grey levels that lines are darker than their paper
+FAINT = 0.5  # of the darkness of other print
 NEAR_EDGE = 0.22  # of a cell's side: its lines lie this near to the edges of its box
 INKED = 0.4  # of the darkness that its lines should have on a page: from there a pixel is taken for line
 AWAY = 0.02  # of the darkness of its lines, that a place loses for each pixel it lies away
@@ -59,6 +60,10 @@ class Frame:
         if int(inked.sum()) < 0.5 * sides:
             return None
         return cls((left, top), across, down, _kernel(lines), float(np.median(lines[inked])))
+
+    def is_faint(self, print_darkness: float) -> bool:
+        """Whether the frame is so much paler than the other print that a scanner may have dropped it."""
+        return self.darkness < FAINT * print_darkness
 
 
 def _lines(dark: Levels, boxes: Sequence[NDArray[np.float64]]) -> tuple[Levels, Levels]:

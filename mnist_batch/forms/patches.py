@@ -14,16 +14,22 @@ SIDE = 36  # pixels of a patch: 9 mm
 ACROSS, DOWN = 9, 13  # the page is divided into so many parts, each with at most one patch
 LEAST_CORNER = 120.0  # what a patch has at least of edges in both directions, squared grey levels per pixel
 MOST_HIDDEN, CLEAR = 0.3, 0.06  # of a patch, that lie in cells: what is written there makes it unlike
+CHOICE = 2  # places in each part of the page, of which the more telling is taken
+AROUND, REPEATED = 48, 0.75  # a patch tells nothing if within so many pixels another place is so like it
 ALIKE = 0.5  # the correlation from which a patch is found
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A patch of a reference's picture, and its middle there. It is ``clear`` if hardly any of it is in cells."""
+    """A patch of a reference's picture, and its middle there.
+
+    It is ``telling`` if hardly any of it is in cells, and nothing around is like it: print that is found again says
+    that the page is of this form and lies there.
+    """
 
     picture: Grey
     middle: tuple[float, float]
-    clear: bool
+    telling: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +39,7 @@ class Found:
     middles: NDArray[np.float64]
     shifts: NDArray[np.float64]
     alike: NDArray[np.float64]
-    clear: NDArray[np.bool_]
+    telling: NDArray[np.bool_]
 
     @property
     def places(self) -> NDArray[np.float64]:
@@ -44,7 +50,7 @@ class Found:
         return replace(self, shifts=mapped(matrix, self.places) - self.middles)
 
     def only(self, kept: NDArray[np.bool_]) -> "Found":
-        return Found(self.middles[kept], self.shifts[kept], self.alike[kept], self.clear[kept])
+        return Found(self.middles[kept], self.shifts[kept], self.alike[kept], self.telling[kept])
 
 
 def of(picture: Grey, written: Grey) -> tuple[Patch, ...]:
@@ -65,12 +71,37 @@ def of(picture: Grey, written: Grey) -> tuple[Patch, ...]:
     )
     for top, foot in pairwise(rows):
         for left, right in pairwise(columns):
-            _, most, _, (x, y) = cv2.minMaxLoc(corner[top:foot, left:right])
-            if most >= LEAST_CORNER:
-                x, y = x + left, y + top
+            places = _cornered(corner[top:foot, left:right].copy(), left, top)
+            if places:
+                repeats = [_repeated(picture, x, y) for x, y in places]
+                (x, y), repeated = min(zip(places, repeats, strict=True), key=lambda each: each[1])
                 piece = picture[y - half : y + half, x - half : x + half]
-                patches.append(Patch(np.ascontiguousarray(piece), (float(x), float(y)), bool(hidden[y, x] < CLEAR)))
+                telling = bool(hidden[y, x] < CLEAR) and repeated < REPEATED
+                patches.append(Patch(np.ascontiguousarray(piece), (float(x), float(y)), telling))
     return tuple(patches)
+
+
+def _cornered(corner: NDArray[np.float32], left: int, top: int) -> list[tuple[int, int]]:
+    """The places in a part of the page with the most edges in both directions, apart from each other."""
+    places = []
+    for _ in range(CHOICE):
+        _, most, _, (x, y) = cv2.minMaxLoc(corner)
+        if most < LEAST_CORNER:
+            break
+        places.append((x + left, y + top))
+        corner[max(0, y - SIDE // 2) : y + SIDE // 2, max(0, x - SIDE // 2) : x + SIDE // 2] = 0
+    return places
+
+
+def _repeated(picture: Grey, x: int, y: int) -> float:
+    """How alike the likest place around is to a patch: the corner of one cell is like that of the next."""
+    half = SIDE // 2
+    left, top = max(0, x - half - AROUND), max(0, y - half - AROUND)
+    around = picture[top : y + half + AROUND, left : x + half + AROUND]
+    score = cv2.matchTemplate(around, picture[y - half : y + half, x - half : x + half], cv2.TM_CCOEFF_NORMED)
+    own_x, own_y = x - half - left, y - half - top
+    score[max(0, own_y - 6) : own_y + 7, max(0, own_x - 6) : own_x + 7] = -1
+    return float(score.max())
 
 
 def find(patches: Sequence[Patch], page: Grey, reach: int, seen: NDArray[np.bool_]) -> Found:
@@ -78,7 +109,7 @@ def find(patches: Sequence[Patch], page: Grey, reach: int, seen: NDArray[np.bool
 
     ``seen`` says which patches lie on the page at all; the others are left out.
     """
-    middles, shifts, alike, clear = [], [], [], []
+    middles, shifts, alike, telling = [], [], [], []
     height, width = page.shape
     half = SIDE // 2
     for patch, is_seen in zip(patches, seen, strict=True):
@@ -93,12 +124,12 @@ def find(patches: Sequence[Patch], page: Grey, reach: int, seen: NDArray[np.bool
         middles.append(patch.middle)
         shifts.append((left + across + dx - (x - half), top + down + dy - (y - half)))
         alike.append(most if np.isfinite(most) else 0.0)
-        clear.append(patch.clear)
+        telling.append(patch.telling)
     return Found(
         np.array(middles, np.float64).reshape(-1, 2),
         np.array(shifts, np.float64).reshape(-1, 2),
         np.array(alike, np.float64),
-        np.array(clear, bool),
+        np.array(telling, bool),
     )
 
 

@@ -9,6 +9,7 @@ from mnist_batch.forms.geometry import Matrix, corners_of, mapped, moving
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict
 
+VANISHED = 0.35  # of a faint frame: it dropped out in the scanner, if no more is there
 OUTSIDE = 0.1  # of a cell's side that may lie beyond the edge of the page
 
 
@@ -17,9 +18,7 @@ def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int,
     whole = aligned.matrix @ reference.matrix
     if _is_cut_off(field, whole, page):
         return FieldPlace(FieldVerdict.CUT_OFF, whole, frame=0.0)
-    boxes = np.concatenate([corners_of(*cell) for cell in field.cells])
-    middle = mapped(reference.matrix, [(boxes.min(axis=0) + boxes.max(axis=0)) / 2])[0]
-    prior = aligned.shift_near(middle)
+    prior = aligned.shift_near(reference.middle_of(field))
     if prior is None:
         return FieldPlace(FieldVerdict.SHIFTED, whole, frame=0.0)
     frame = reference.frames.get(field.name)
@@ -27,6 +26,10 @@ def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int,
         return FieldPlace(FieldVerdict.PLACED, _moved(prior, reference, aligned), _in_form(prior, reference))
     reach = int(np.ceil(frames.REACH * reference.pixels_per_millimetre))
     sought = frames.seek(frame, aligned.dark, aligned.gain, prior, reach)
+    if not sought.is_found and frame.is_faint(reference.print[2]) and sought.share < VANISHED:
+        return FieldPlace(
+            FieldVerdict.PLACED, _moved(prior, reference, aligned), _in_form(prior, reference), sought.share
+        )
     if not sought.is_found:
         return FieldPlace(FieldVerdict.SHIFTED, whole, frame=sought.share)
     return FieldPlace(

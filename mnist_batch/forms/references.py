@@ -80,6 +80,15 @@ class Reference:
             strips=strips_of(full, fields),
         )
 
+    def box_of(self, field: Field) -> NDArray[np.float64]:
+        """The upper left and lower right corners of a field on ``picture``, (2, 2)."""
+        corners = mapped(self.matrix, np.concatenate([corners_of(*cell) for cell in field.cells]))
+        return np.array([corners.min(axis=0), corners.max(axis=0)])
+
+    def middle_of(self, field: Field) -> NDArray[np.float64]:
+        """Where the middle of a field is on ``picture``."""
+        return np.asarray(self.box_of(field).mean(axis=0))
+
     @cached_property
     def print(self) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
         """Rows and columns of a sample of the darkest print, and its median darkness."""

@@ -34,6 +34,9 @@ KINDS = (
     "photocopy",
     "fax 204x196, pixels not square",
     "fax 204x98",
+    "photo",
+    "a black rectangle",
+    "torn",
     "pen and stamps over print",
 )
 OFF = 4.0  # pixels at 150 dots per inch, that a cell may lie off
@@ -94,6 +97,22 @@ def test_the_pages_of_a_form_are_told_apart() -> None:
     for number in (0, 1):
         registration = registered(page("two_page", "moderate", of=number), "two_page", "boxes")
         assert (registration.form, registration.page) == ("two_page", number)
+
+
+def test_a_version_whose_fields_lie_elsewhere_is_another_version() -> None:
+    registration = registered(page("other_version", "moderate"), "boxes")
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert "displaced" in str(registration.reason)
+    assert registration.fields == {}
+
+
+def test_versions_and_languages_are_told_apart_where_both_are_known() -> None:
+    known = ("boxes", "other_version", "other_language")
+    for name in known:
+        registration = registered(page(name, "moderate"), *known)
+        expected = form(name).form_json
+        assert registration.verdict is Verdict.REGISTERED, registration.reason
+        assert (registration.form, registration.version) == (expected["name"], expected["version"])
 
 
 @pytest.mark.parametrize("name", ["letter", "invoice", "timetable"])

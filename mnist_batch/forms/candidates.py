@@ -1,0 +1,114 @@
+"""The forms that a page may be of, laid onto it: by marks, or by points of print that look alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mnist_batch.forms import features
+from mnist_batch.forms.aligning import WELL, Aligned, align
+from mnist_batch.forms.features import Agreed
+from mnist_batch.forms.geometry import Grey, Matrix, inverse
+from mnist_batch.forms.placing import place
+from mnist_batch.forms.references import Reference, at_size
+from mnist_batch.forms.registration import FieldPlace, FieldVerdict
+
+SMALLEST, LONGEST = 64, 3000  # pixels of a side of what is looked at
+LARGEST = 1.5  # times its size is a small page looked at
+IN_FULL = 5  # references that are laid onto a page, of those that are like it
+LESS = 0.4  # of the points of the likest reference: one with fewer is not laid onto the page
+PARTLY = 0.6  # of the patches of a reference; where so few are found, another sheet may lie on the page
+
+
+class Attempt(NamedTuple):
+    """How points are found, on what share of the usual area, and how many times too near a page's rows lie."""
+
+    method: str
+    size: float = 1.0
+    aspect: float = 1.0
+
+
+# The rows of a coarse fax are half as far apart as its columns, though its tags may not say so.
+ATTEMPTS = (
+    Attempt("orb"),
+    Attempt("orb", size=1.6),
+    Attempt("orb", size=0.6),
+    Attempt("sift"),
+    Attempt("orb", aspect=204 / 98),
+    Attempt("orb", aspect=204 / 196),
+    Attempt("sift", aspect=204 / 98),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A reference laid onto a page. ``matrix`` maps the picture of its form to the page."""
+
+    reference: Reference
+    aligned: Aligned
+    inliers: int
+    method: str
+    fields: dict[str, FieldPlace]
+
+    @property
+    def matrix(self) -> Matrix:
+        return np.asarray(self.aligned.matrix @ self.reference.matrix)
+
+    def framed(self) -> list[str]:
+        """The fields whose printed frames were found."""
+        return [name for name, each in self.fields.items() if each.verdict is FieldVerdict.PLACED and self._has(name)]
+
+    def missing(self) -> list[str]:
+        """The fields whose frames were not found, though the print around them was."""
+        return [
+            field.name
+            for field in self.reference.fields
+            if self.fields[field.name].verdict is FieldVerdict.SHIFTED
+            and self._has(field.name)
+            and self.aligned.shift_near(self.reference.middle_of(field)) is not None
+            and not self.aligned.is_black(self.reference.box_of(field))
+        ]
+
+    def _has(self, field: str) -> bool:
+        return field in self.reference.frames
+
+    @property
+    def score(self) -> float:
+        """How well the page is explained: by its print, and by the frames that should be there."""
+        framed, missing = len(self.framed()), len(self.missing())
+        return self.aligned.printed * (framed + 1) / (framed + missing + 1)
+
+
+def candidates(page: Grey, references: Sequence[Reference], attempt: Attempt) -> list[Candidate]:
+    """The references that a page is like, as they lie on it, the best first."""
+    small, to_small = at_size(page, features.AREA * attempt.size, attempt.aspect, LARGEST)
+    if not SMALLEST <= min(small.shape) <= max(small.shape) <= LONGEST:
+        return []
+    binary = attempt.method == "orb"
+    theirs, from_small = (features.binary if binary else features.fine)(small), inverse(to_small)
+    like: list[tuple[list[Agreed], Reference]] = []
+    for reference in references:
+        agreed = features.agreed(reference.features if binary else reference.fine_features, theirs)
+        if agreed:
+            like.append((agreed, reference))
+    like.sort(key=lambda each: -each[0][0].inliers)
+    found = []
+    for agreed, reference in like[:IN_FULL]:
+        if agreed[0].inliers >= LESS * like[0][0][0].inliers:
+            aligned = _aligned(reference, page, [from_small @ each.matrix for each in agreed])
+            if aligned is not None:
+                fields = {field.name: place(field, reference, aligned, page.shape) for field in reference.fields}
+                found.append(Candidate(reference, aligned, agreed[0].inliers, attempt.method, fields))
+    return sorted(found, key=lambda each: -each.score)
+
+
+def _aligned(reference: Reference, page: Grey, matrices: Sequence[Matrix]) -> Aligned | None:
+    """The reference on the page by the first map, or by another if that finds more of the print."""
+    best: Aligned | None = None
+    for matrix in matrices:
+        if best is None or best.printed < WELL or best.of_all < PARTLY:
+            aligned = align(reference, page, matrix)
+            if aligned is not None and (best is None or aligned.of_all > best.of_all + 0.05):
+                best = aligned
+    return best
