@@ -16,6 +16,7 @@ from mnist_batch.pixels.opencv import cv2
 FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
 MOST_PASSES = 8
 BLACK = 0.4  # of the lightness of the page
+USUAL = 0.7  # of how alike most patches are
 SURE = 0.6  # how alike a patch must be that is found far from where it should be
 WELL = 0.8  # of the patches; a map that finds as many is right
 SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
@@ -115,9 +116,15 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
         matrix = matrix @ better
         seen = seen_from(source, to_source @ matrix, reference.picture.shape)
         found = found.laid(inverse(better))
-    true = alike & (np.hypot(*found.shifts.T) <= FAR)
+    true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR)
     dark = darkness_of(seen)
     return Aligned(matrix, seen, dark, found, true, len(reference.patches), _gain(reference, dark))
+
+
+def _as_alike_as_most(found: Found) -> float:
+    """How alike a patch must be: print as sharp as a page's other print is more alike than other words would be."""
+    telling = found.alike[found.telling & (found.alike >= patches.ALIKE)]
+    return max(patches.ALIKE, USUAL * float(np.percentile(telling, 75))) if len(telling) else patches.ALIKE
 
 
 def _source(reference: Reference, page: Grey, matrix: Matrix) -> tuple[Grey, Matrix]:

@@ -55,6 +55,11 @@ class Candidate:
     def matrix(self) -> Matrix:
         return np.asarray(self.aligned.matrix @ self.reference.matrix)
 
+    @property
+    def has_shifted(self) -> bool:
+        """Whether there are fields that were not found."""
+        return any(each.verdict is FieldVerdict.SHIFTED for each in self.fields.values())
+
     def framed(self) -> list[str]:
         """The fields whose printed frames were found."""
         return [name for name, each in self.fields.items() if each.verdict is FieldVerdict.PLACED and self._has(name)]

@@ -44,7 +44,7 @@ def _judged(best: Sequence[Candidate]) -> Registration:
                 return _said(Verdict.UNKNOWN_FORM, reason, candidate)
             candidate = winner
     printed, framed, missing = candidate.aligned.printed, len(candidate.framed()), len(candidate.missing())
-    if printed < SURELY or missing:
+    if printed < SURELY or candidate.has_shifted:
         shift = displaced(candidate.reference, candidate.aligned)
         if shift is not None and printed >= PRINTED / 2:
             reason = f"A part of the print of {_name(candidate)} is displaced by {_millimetres(shift)} on the page."
