@@ -12,8 +12,6 @@ from mnist_batch.wording import counted
 from . import session
 
 if TYPE_CHECKING:
-    from mnist_batch.forms.form import Form
-    from mnist_batch.forms.making import Written
     from mnist_batch.forms.proposing import Proposal
 
 DESCRIPTION = """\
@@ -26,12 +24,6 @@ Make a form of a page, blank or filled in: the boxes for digits are found, group
 It writes form.json, the picture of each page, and preview.png, which shows each cell and the name of its field.
 Look at the preview, then rename the fields in form.json and correct what is wrong.
 
-  python -m jobs.form --print-marks blank.png --out forms/turnout
-  python -m jobs.form --print-marks --out forms/turnout
-
-prints four marks in the corners of the page, or of the form that is there: scans of it are then found in any state.
-print-1.png is the page to print and to give out.
-
 No Ray is needed. Exit codes: 0 done, 2 bad arguments or input."""
 
 
@@ -39,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments and make the form; returns the exit code."""
     arguments = session.parser("jobs.form", DESCRIPTION)
     arguments.add_argument(
-        "pages", nargs="*", metavar="PAGE", help="an image file, by path or URI (s3://...), of one page or several"
+        "pages",
+        nargs="+",
+        metavar="PAGE",
+        help="an image file, by path or URI (s3://...); one of several pages has each",
     )
     arguments.add_argument("--out", required=True, metavar="FOLDER", help="the directory of the form, or a URI of one")
     arguments.add_argument("--name", help="the name of the form; that of its directory if left out")
@@ -50,22 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the resolution of the pages; what their files say if left out, else that of pages as wide as A4",
     )
     arguments.add_argument(
-        "--from-omrchecker",
+        "--omrchecker",
         metavar="FILE",
         help="take the fields from this template.json of OMRChecker, whose blocks of digits are on the page",
     )
-    arguments.add_argument(
-        "--print-marks", action="store_true", help="put marks on the pages; without PAGE, on those of the form in --out"
-    )
     arguments.add_argument("--replace", action="store_true", help="replace a form that is in the directory")
     given = arguments.parse_args(argv)
-    if given.from_omrchecker and given.print_marks:
-        arguments.error("--print-marks: make the form of the template first, then give --print-marks without PAGE")
-    if not given.pages and not given.print_marks:
-        arguments.error("PAGE is missing; give the picture of a page to make a form of")
-    if given.from_omrchecker:
-        return session.run(lambda: _import(given))
-    return session.run(lambda: _make(given) if given.pages else _add_marks(given))
+    return session.run(lambda: _import(given) if given.omrchecker else _make(given))
 
 
 def _resolution(given: str) -> float:
@@ -76,7 +62,7 @@ def _resolution(given: str) -> float:
 
 
 def _make(given: argparse.Namespace) -> Mapping[str, Any]:
-    from mnist_batch.forms import making, marking, opening, proposing
+    from mnist_batch.forms import making, opening, proposing
     from mnist_batch.reports import inspection
     from mnist_batch.store import locations
 
@@ -98,42 +84,23 @@ def _make(given: argparse.Namespace) -> Mapping[str, Any]:
         )
     location = locations.absolute(given.out)
     form = making.form_of(given.name or location.rpartition("/")[2], proposals, dots)
-    pictures, to_print = [proposal.picture for proposal in proposals], None
-    if given.print_marks:
-        to_print = [each or proposing.supposed(picture) for each, picture in zip(dots, pictures, strict=True)]
-        form, pictures = marking.marked(form, pictures, to_print)
-    left_out = [proposal.left_out for proposal in proposals]
-    written = making.write(location, form, pictures, left_out, to_print, given.replace)
+    previews = making.write(location, form, proposals, given.replace)
     opening.open_form(location, "--out")
-    print(f"look at {' and '.join(written.previews)}, then rename the fields in form.json and correct what is wrong")
-    skew = [proposal.skew for proposal in proposals]
-    return _summary(location, form, written) | {"left_out": sum(map(len, left_out)), "skew_degrees": skew}
-
-
-def _add_marks(given: argparse.Namespace) -> Mapping[str, Any]:
-    from mnist_batch.forms import making, marking, opening, proposing
-
-    opened = opening.open_form(given.out, "--out")
-    dots = [
-        given.dots_per_inch or page.dots_per_inch or proposing.supposed(picture)
-        for page, picture in zip(opened.form.pages, opened.pictures, strict=True)
-    ]
-    form, pictures = marking.marked(opened.form, opened.pictures, dots)
-    written = making.write(opened.location, form, pictures, None, dots, replace=True)
-    return _summary(opened.location, form, written)
-
-
-def _summary(location: str, form: "Form", written: "Written") -> dict[str, Any]:
-    if written.prints:
-        print(f"print {' and '.join(written.prints)} at full size, and give out what was printed")
-    cells = sum(len(field.cells) for field in form.fields)
-    summary = {"form": location, "pages": len(form.pages), "fields": len(form.fields), "cells": cells}
-    return summary | {"previews": written.previews, "prints": written.prints}
+    print(f"look at {' and '.join(previews)}, then rename the fields in form.json and correct what is wrong")
+    return {
+        "form": location,
+        "pages": len(form.pages),
+        "fields": len(form.fields),
+        "cells": sum(len(field.cells) for field in form.fields),
+        "left_out": sum(len(proposal.left_out) for proposal in proposals),
+        "skew_degrees": [proposal.skew for proposal in proposals],
+        "previews": previews,
+    }
 
 
 def _import(given: argparse.Namespace) -> Mapping[str, Any]:
     """Make a form of the template of OMRChecker and the one page that it is of."""
-    from mnist_batch.forms import making, omrchecker, opening
+    from mnist_batch.forms import making, omrchecker, opening, proposing
     from mnist_batch.forms.form import FormPage
     from mnist_batch.reports import inspection
     from mnist_batch.store import locations
@@ -147,13 +114,15 @@ def _import(given: argparse.Namespace) -> Mapping[str, Any]:
     location = locations.absolute(given.out)
     name = given.name or location.rpartition("/")[2]
     of_page = FormPage("page-1.png", grey.shape[1], grey.shape[0], dots)
-    imported = omrchecker.open_template(given.from_omrchecker, name, of_page)
+    imported = omrchecker.open_template(given.omrchecker, name, of_page)
     for remark in imported.remarks:
         print(remark)
-    written = making.write(location, imported.form, [grey], replace=given.replace)
+    proposal = proposing.Proposal(grey, 0.0, (), ())
+    previews = making.write(location, imported.form, [proposal], given.replace)
     opening.open_form(location, "--out")
-    print(f"look at {written.previews[0]}, then move the cells in form.json to where people write")
-    return _summary(location, imported.form, written)
+    print(f"look at {previews[0]}, then move the cells in form.json to where people write")
+    fields = imported.form.fields
+    return {"form": location, "fields": len(fields), "cells": sum(len(field.cells) for field in fields)}
 
 
 def _tell(number: int, proposal: "Proposal") -> None:
@@ -162,8 +131,8 @@ def _tell(number: int, proposal: "Proposal") -> None:
     print(f"page {number}: {counted(len(proposal.fields), 'field')}, {counted(cells, 'cell')}{turned}")
     for reason, count in Counter(each.reason for each in proposal.left_out).items():
         first = next(each.box for each in proposal.left_out if each.reason == reason)
-        boxes = "1 box" if count == 1 else f"{count:,} boxes"
-        print(f"  left out: {boxes}, first at ({first.x:.0f}, {first.y:.0f}): {reason}")
+        at = f"({first.x:.0f}, {first.y:.0f})"
+        print(f"  left out: {count:,} of them, the first at {at}: {reason}")
 
 
 if __name__ == "__main__":

@@ -197,6 +197,7 @@ def run_pipeline(
                 "keep_images": opened.keep_images,
                 "by_source": opened.by_source,
                 "with_forms": bool(opened.forms),
+                "field_thresholds": opened.field_thresholds,
             },
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
             **gpus,

@@ -76,10 +76,9 @@ def by_chance(check: Check) -> float:
     return 1 / _rule(check).checksums
 
 
-def unfound(check: Check) -> float:
-    """The share of wrong numbers that are taken to pass: all of them where a digit has no weight in its check."""
-    counted = all(weight % WEIGHTED_MODULUS for weight in check.weights)
-    return by_chance(check) if counted else 1.0
+def finds_every_digit(check: Check) -> bool:
+    """Whether a number with one wrong digit never passes: each of its digits has a weight in the check."""
+    return all(weight % WEIGHTED_MODULUS for weight in check.weights)
 
 
 class Automaton(NamedTuple):

@@ -31,15 +31,16 @@ def candidates(cells: NDArray[Any], check: Check | None, count: int) -> Candidat
     The cells of a number are independent of each other until its check is known: one in ``MISWRITTEN`` numbers has a
     wrong check digit. What the probabilities of a cell lack to 1 is that it holds no digit.
     """
-    numbers, logs, passing, share = _searched(np.asarray(cells, np.float64), check, count)
-    if check is None:
-        return Candidates(numbers, np.exp(logs), passing)
-    right, wrong = weights(checks.by_chance(check), MISWRITTEN)
-    probabilities = np.exp(logs) * np.where(passing, right, wrong) / (share * right + (1 - share) * wrong)
+    words, logs, passing, share = _searched(np.asarray(cells, np.float64), check, count)
+    probabilities = np.exp(logs)
+    if check is not None:
+        right, wrong = weights(checks.by_chance(check), MISWRITTEN)
+        probabilities *= np.where(passing, right, wrong) / (share * right + (1 - share) * wrong)
     order = np.argsort(-probabilities, kind="stable")
     of_passing = np.cumsum(passing[order]) * passing[order]
     order = order[(np.arange(len(order)) < count) | ((of_passing > 0) & (of_passing <= 2))]
-    return Candidates(tuple(numbers[at] for at in order), probabilities[order], passing[order])
+    numbers = tuple("".join(map(str, word)) for word in words[order].tolist())
+    return Candidates(numbers, probabilities[order], passing[order])
 
 
 def weights(by_chance: float, broken: float) -> tuple[float, float]:
@@ -52,8 +53,8 @@ def weights(by_chance: float, broken: float) -> tuple[float, float]:
 
 def _searched(
     cells: NDArray[np.float64], check: Check | None, count: int
-) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_], float]:
-    """For each state of the check its ``count`` likeliest numbers: the numbers, log probabilities, and which pass.
+) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.bool_], float]:
+    """For each state of the check its ``count`` likeliest numbers: digits, log probabilities, and which pass.
 
     The last is the probability that a number passes, over all numbers.
     """
@@ -68,11 +69,8 @@ def _searched(
         following = np.zeros(int(step.max()) + 1)
         np.add.at(following, step, shares[:, None] * digits)
         shares = following
-    order = np.argsort(-logs, kind="stable")
-    words = words[order] if from_left else words[order, ::-1]
-    numbers = tuple("".join(map(str, word)) for word in words.tolist())
     valid = automaton.valid if automaton else 0
-    return numbers, logs[order], state[order] == valid, float(shares[valid]) if valid >= 0 else 0.0
+    return words if from_left else words[:, ::-1], logs, state == valid, float(shares[valid]) if valid >= 0 else 0.0
 
 
 def _longer(

@@ -46,12 +46,14 @@ class CellAnswer:
     """The answer to a cell: its status, and where a digit was found the probabilities of what it holds.
 
     ``probabilities``, float (10,) or (12,), are calibrated: of the ten digits, and of no digit and several if they are
-    known. They add up to at most 1. ``doubted`` are answers that are never accepted.
+    known. They add up to at most 1. ``doubted`` are answers that are never accepted. ``confidence`` is that of the cell
+    as predictions have it, the largest probability if it is left out.
     """
 
     status: str
     probabilities: NDArray[Any] | None = None
     doubted: bool = False
+    confidence: float | None = None
 
 
 class Span(NamedTuple):

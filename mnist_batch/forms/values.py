@@ -16,7 +16,7 @@ from mnist_batch.forms.spans import CellAnswer, FieldStatus, Span, span
 from mnist_batch.forms.together import Agreed
 
 # The share of digits that are read wrongly however sure the model is, as docs/forms.md measures it.
-UNSEEN = 0.001
+UNSEEN = 0.0002
 KEPT = 12  # numbers of a field that are weighed
 DOUBTED = "never accepted: one of its digits may be no digit, or another one by another reading of its ink"
 WRONG_CHECK = "never accepted: its check digit is wrong, as it is written or as it is read"
@@ -34,8 +34,8 @@ class FieldValue:
     """What was read in a field, as the table of fields has it.
 
     ``clear`` says whether a rule may accept it. ``least_sure`` is how sure the least sure of its digits is without
-    check and rules, 0 where the cells alone read another number; ``by_chance`` is how often a wrong number would pass
-    the check or keep a rule as this one does, 1 where nothing speaks for it.
+    check and rules, 0 where the cells alone read another number. ``spoken_for`` says whether its check digit or an
+    equation speaks for the number that the cells read: whether hardly any other would pass.
     """
 
     field: str
@@ -49,7 +49,7 @@ class FieldValue:
     alternative: str | None = None
     alternative_confidence: float | None = None
     least_sure: float = 0.0
-    by_chance: float = 1.0
+    spoken_for: bool = False
 
     @property
     def digits(self) -> int | None:
@@ -76,7 +76,9 @@ class _Read(NamedTuple):
             found = found._replace(clear=False, reason=DOUBTED)
         numbers = candidates((1 - UNSEEN) * digits + UNSEEN / 10, field.check, KEPT)
         alone = "".join(map(str, digits.argmax(axis=1)))
-        return cls(field, found, numbers, alone, float(digits.max(axis=1).min()))
+        each = zip(cells[found.first : found.last + 1], digits.max(axis=1).tolist(), strict=True)
+        least_sure = min(largest if cell.confidence is None else cell.confidence for cell, largest in each)
+        return cls(field, found, numbers, alone, least_sure)
 
 
 def _digits(cell: CellAnswer) -> NDArray[np.float64]:
@@ -129,30 +131,23 @@ def _value(read: _Read, found: Agreed, rules: Sequence[Rule], standing: Mapping[
     if name not in standing:
         repaired = f"repaired: its cells alone read {read.alone}"
         return replace(value, reason=f"{value.reason}; {repaired}" if value.reason else repaired)
-    return replace(value, least_sure=read.least_sure, by_chance=_by_chance(read, value, found, rules, standing))
+    return replace(value, least_sure=read.least_sure, spoken_for=_spoken_for(read, value, found, rules, standing))
 
 
-def _by_chance(
+def _spoken_for(
     read: _Read, value: FieldValue, found: Agreed, rules: Sequence[Rule], standing: Mapping[str, int]
-) -> float:
-    """How often a wrong number would pass the check of a field, or keep one of these rules, as its number does.
+) -> bool:
+    """Whether the check of a field, or one of these rules, speaks for its number as the cells read it.
 
-    Only an equation that no other number of the field keeps, beside the numbers that the other cells read, speaks for
-    this one.
+    Only an equation does that no other number of the field keeps beside the numbers that the other cells read.
     """
-    name, shares = value.field, [1.0]
-    if read.field.check and value.check == CheckResult.PASSED:
-        shares.append(checks.unfound(read.field.check))
+    if read.field.check and value.check == CheckResult.PASSED and checks.finds_every_digit(read.field.check):
+        return True
+    others = [int(number) for number in read.numbers.numbers if number != value.value] if read.numbers else []
     for rule in rules:
         beside = {other: standing.get(other) for other in rule.names}
-        if (
-            rule.comparison != "="
-            or not found.verdicts[rule.text]
-            or any(number is None and other in found.chosen for other, number in beside.items())
-        ):
-            continue
         empty = [other for other, number in beside.items() if number is None]
-        others = [int(number) for number in read.numbers.numbers if number != value.value] if read.numbers else []
-        if not any(rule.holds(beside | {name: number}, empty) for number in others):
-            shares.append(rule.by_chance)
-    return min(shares)
+        stands = rule.comparison == "=" and found.verdicts[rule.text] and not found.chosen.keys() & empty
+        if stands and not any(rule.holds(beside | {value.field: number}, empty) for number in others):
+            return True
+    return False

@@ -249,7 +249,7 @@ def threshold_for(calibration: Calibration | None, target_error: float, model_na
             f"--target-error {target_error:g}: model {model_name} has no calibration, so no error can be certified; "
             "train it again with jobs.train, or leave --target-error out"
         )
-    threshold = _strictest_certified(calibration, target_error)
+    threshold = strictest_certified(calibration, target_error)
     if threshold is not None:
         return threshold
     level = calibration.level
@@ -303,11 +303,11 @@ def _least_accepted(errors: int, target: float, level: float) -> int:
 
 def least_certified(calibration: Calibration, above: float = 0) -> float | None:
     """The smallest certified target error above ``above`` that a message may suggest; None if there is none."""
-    possible = (float(error) for error in ADVISED if _strictest_certified(calibration, error) is not None)
+    possible = (float(error) for error in ADVISED if strictest_certified(calibration, error) is not None)
     return next((error for error in possible if error > above), None)
 
 
-def _strictest_certified(calibration: Calibration, target: float) -> float | None:
+def strictest_certified(calibration: Calibration, target: float) -> float | None:
     """The strictest of the thresholds that the sets certify; None if one of them certifies none."""
     found = [last_certified(each.thresholds, target, calibration.level) for each in calibration.sets]
     certified = [threshold for threshold in found if threshold is not None]

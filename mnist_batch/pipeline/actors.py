@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from queue import LifoQueue
 
 import pyarrow as pa
 
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError
+from mnist_batch.models import field_rule
 from mnist_batch.models.answers import Model, ModelSpec, answer
 from mnist_batch.pipeline import form_tables
 from mnist_batch.reading import isolated, preprocessing
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
-from mnist_batch.schemas.facts import FormFacts
+from mnist_batch.schemas.facts import FieldThresholds, FormFacts
 
 READERS = 2  # reading processes of an actor; by default there is such an actor for every two CPUs
 CHUNK = 256  # scans that a reader gets at a time
@@ -64,7 +66,7 @@ class Classify:
 
     Answers at least as sure as ``threshold``, or as that of their source ``by_source``, are accepted; with
     ``keep_images`` the column ``image`` has the pictures. ``with_forms`` the run has forms: the rows are their cells,
-    and what is accepted are the numbers in their fields.
+    and what is accepted are the numbers in their fields that reach ``field_thresholds``.
     A bad bundle is reported by the first call: Ray turns an exception in a constructor into a dead actor and loses the
     message.
     """
@@ -77,9 +79,10 @@ class Classify:
         keep_images: bool = False,
         by_source: Mapping[str, float | None] | None = None,
         with_forms: bool = False,
+        field_thresholds: FieldThresholds | None = None,
     ) -> None:
         self.forms = run.forms if with_forms else []
-        self.accepts = None if threshold is None else form_tables.surer_than(threshold)
+        self.accepts = None if field_thresholds is None else partial(field_rule.accepts, field_thresholds)
         self.run, self.threshold, self.keep_images, self.by_source = run, threshold, keep_images, by_source
         self.model: Model | InputError
         try:

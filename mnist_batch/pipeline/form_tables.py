@@ -16,14 +16,14 @@ from mnist_batch.intake import field_values
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import REFUSALS, Status
 
-Accepts = Callable[[Field, values.FieldValue], bool]
+Accepts = Callable[[values.FieldValue], bool]
 Row = dict[str, Any]
 OF_ROWS = ("row", "source", "scan", "page", "status", "reason", "content", "form", "field", "registration")
 OF_VALUES = (
     *("status", "reason", "value", "digits", "confidence", "check", "rules_failed", "alternative"),
     "alternative_confidence",
 )
-OF_ANSWERS = ("status", "doubted", "shares", "refusal_share")
+OF_ANSWERS = ("status", "confidence", "doubted", "shares", "refusal_share")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def tabulate(
         for (page, field, span), value in zip(places, values.values_of_copy(form, cells), strict=True):
             label = field_values.value_at(said[page.of["row"]], page.of["page"], field.name)
             used |= {(page.of["row"], field.name, number) for number in (page.of["page"], None)}
-            decision = None if accepts is None else "accept" if accepts(field, value) else "review"
+            decision = None if accepts is None else "accept" if accepts(value) else "review"
             named = {"form": form.name, "field": field.name, "label": label, "decision": decision}
             fields.append(page.key | named | {name: getattr(value, name) for name in OF_VALUES})
             decisions[span] = [decision if each["status"] == Status.OK else "review" for each in answers[span]]
@@ -78,11 +78,6 @@ def tabulate(
     }
     unplaced = sum((row, each["field"], each["page"]) not in used for row, own in enumerate(said) for each in own)
     return rows, beside, unplaced
-
-
-def surer_than(threshold: float) -> Accepts:
-    """Accepts values that are at least so sure and that nothing speaks against, and fields that are rightly empty."""
-    return lambda _, value: value.clear and (value.confidence is None or value.confidence >= threshold)
 
 
 def withheld(
@@ -155,7 +150,7 @@ def _answer(row: Row) -> CellAnswer:
     if not any(refusals):
         refusals[0] = refused
     probabilities = np.array([*((1 - refused) * np.array(row["shares"])), *refusals])
-    return CellAnswer(Status(row["status"]), probabilities, bool(row["doubted"]))
+    return CellAnswer(Status(row["status"]), probabilities, bool(row["doubted"]), row["confidence"])
 
 
 def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ruled: bool) -> list[Row]:

@@ -1,5 +1,6 @@
 """For what the promise of a run holds, in sentences: what its model was calibrated on, and whose digits these were."""
 
+from mnist_batch.models import field_rule
 from mnist_batch.schemas.facts import RunFacts
 from mnist_batch.wording import counted
 
@@ -20,4 +21,6 @@ def sentences(run: RunFacts) -> list[str]:
         )
     if closed := [source for source, threshold in (run.by_source or {}).items() if threshold is None]:
         said.append(f"nothing is accepted of {', '.join(closed)}, whose own labels certify no {run.target_error:g}")
+    if run.field_thresholds:
+        said += field_rule.sentences(run.field_thresholds, run.target_error)
     return said

@@ -13,7 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.forms import opening
 from mnist_batch.intake import field_values, listing, scans, selecting
 from mnist_batch.intake.labels import LabelFile, Labels, ParentLabels, attach_labels, parse_labels
-from mnist_batch.models import bundle, calibrating, vetting
+from mnist_batch.models import bundle, calibrating, field_rule, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import preprocessing
@@ -181,12 +181,17 @@ class Command:
     @cached_property
     def rule(self) -> Mapping[str, Any]:
         """What turns the model's outputs into confidences, and decides which answers are accepted."""
-        return calibrating.rule(self.bundle.facts.calibration, self.target_error, self.bundle.location)
+        calibration = self.bundle.facts.calibration
+        rule = calibrating.rule(calibration, self.target_error, self.bundle.location)
+        if not self.form or not calibration or self.target_error is None:
+            return rule
+        return rule | {"field_thresholds": field_rule.thresholds(calibration, self.target_error)}
 
     @property
     def _rule_as_json(self) -> Mapping[str, Any]:
         rule = dict(self.rule)
-        beta, by_source = rule.pop("beta"), rule.pop("by_source")
+        beta, by_source, of_fields = rule.pop("beta"), rule.pop("by_source"), rule.pop("field_thresholds", None)
+        rule |= {"field_thresholds": astuple(of_fields)} if of_fields else {}
         return rule | ({"beta": astuple(beta)} if beta else {}) | ({"by_source": by_source} if by_source else {})
 
     @cached_property

@@ -62,7 +62,7 @@ class Calibration:
 
     The temperature is fitted on all ``sets`` with equal weight a set; an error is certified if every set certifies it.
     ``made`` is the date of the calibration. One by a user's ``own`` labels also has a map ``beta``, and may have sets
-    ``by_source``, whose names are the sources that they are for.
+    ``by_source``, whose names are the sources that they are for, and a set of ``fields``: whole numbers on forms.
     """
 
     temperature: float
@@ -73,6 +73,7 @@ class Calibration:
     beta: Beta | None = None
     own: OwnLabels | None = None
     by_source: tuple[CalibrationSet, ...] = ()
+    fields: CalibrationSet | None = None
 
     @property
     def digits(self) -> int:

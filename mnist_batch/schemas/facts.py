@@ -56,6 +56,20 @@ class Beta:
 
 
 @dataclass(frozen=True)
+class FieldThresholds:
+    """What a number in a field of a form has to reach to be accepted; ``models.field_rule`` says how it is made.
+
+    ``number`` is the lowest confidence of the whole number, None where nothing is certified. Where the calibration is
+    of digits, ``digits`` are the lowest confidence of each digit in a number of 1, 2, ... digits, None where none is
+    certified, and ``spoken_for`` the same for numbers that a check digit or an equation speaks for.
+    """
+
+    number: float | None
+    digits: tuple[float | None, ...] | None = None
+    spoken_for: tuple[float | None, ...] | None = None
+
+
+@dataclass(frozen=True)
 class CalibratedOn:
     """What a model was calibrated on: how many labelled answers of each set, by its name; and the date.
 
@@ -77,7 +91,8 @@ class RunFacts:
     where nothing is accepted. ``calibration`` is what the rule rests on. ``left_out`` is how many files are no scans,
     by why. ``retries`` names the run whose scans are scored again, ``refused_before`` runs of the same command that
     were not published. With ``trust_anyway`` answers are accepted even if the scans are unlike those of the
-    calibration. ``forms`` are those that its pages may be of; without any, each page holds one digit.
+    calibration. ``forms`` are those that its pages may be of, and ``field_thresholds`` the rule for their fields;
+    without any form, each page holds one digit.
     """
 
     run_id: str
@@ -100,6 +115,7 @@ class RunFacts:
     limits: LimitFacts
     model: ModelFacts
     forms: tuple[FormFacts, ...] = ()
+    field_thresholds: FieldThresholds | None = None
     scans: int
     opened_at: str
     listing_seconds: float

@@ -50,7 +50,7 @@ def test_without_check_and_rules_a_value_is_as_likely_as_its_digits_together() -
     seen = 1 - UNSEEN
     assert value.confidence == pytest.approx((0.9 * seen + UNSEEN / 10) * (0.8 * seen + UNSEEN / 10))
     assert value.alternative == "46"
-    assert (value.least_sure, value.by_chance) == (0.8, 1)
+    assert (value.least_sure, value.spoken_for) == (0.8, False)
 
 
 def test_leading_zeros_are_kept() -> None:
@@ -73,7 +73,7 @@ def test_a_field_without_a_number_has_its_reason() -> None:
 def test_a_right_check_digit_makes_surer() -> None:
     alone = read({"a": written("1230", sure=0.97)})["a"]
     value = read({"a": written("1230", sure=0.97)}, a=Check("luhn"))["a"]
-    assert (value.value, value.check, value.clear, value.by_chance) == ("1230", "passed", True, 0.1)
+    assert (value.value, value.check, value.clear, value.spoken_for) == ("1230", "passed", True, True)
     assert value.confidence > 0.99 > alone.confidence
     assert value.least_sure == alone.least_sure
 
@@ -83,7 +83,7 @@ def test_a_digit_between_two_is_the_one_with_the_right_check_digit_and_speaks_fo
     value = read({"a": cells}, a=Check("luhn"))["a"]
     assert (value.value, value.check, value.clear) == ("1230", "passed", True)
     assert value.reason == "repaired: its cells alone read 1280"
-    assert (value.least_sure, value.by_chance) == (0, 1)
+    assert (value.least_sure, value.spoken_for) == (0, False)
     assert value.confidence < read({"a": written("1230")}, a=Check("luhn"))["a"].confidence
 
 
@@ -100,7 +100,7 @@ def test_a_sum_that_adds_up_makes_surer() -> None:
     for name in cells:
         assert with_rule[name].value == without[name].value
         assert with_rule[name].confidence > without[name].confidence
-        assert (with_rule[name].by_chance, without[name].by_chance) == (0.1, 1)
+        assert (with_rule[name].spoken_for, without[name].spoken_for) == (True, False)
 
 
 def test_the_sum_of_a_writer_who_miscounts_is_an_answer_of_its_own() -> None:
@@ -108,7 +108,7 @@ def test_the_sum_of_a_writer_who_miscounts_is_an_answer_of_its_own() -> None:
     found = read({"a": written("12"), "b": written("30"), "total": written("43")}, rule)
     assert [found[name].value for name in found] == ["12", "30", "43"]
     for value in found.values():
-        assert (value.rules_failed, value.reason, value.by_chance) == ((rule,), None, 1)
+        assert (value.rules_failed, value.reason, value.spoken_for) == ((rule,), None, False)
         assert value.confidence < 0.97  # one of them may well be misread
 
 
@@ -117,7 +117,7 @@ def test_a_doubtful_digit_follows_from_a_sum() -> None:
     found = read(cells, "total = a + b")
     assert (found["a"].value, found["a"].reason) == ("12", "repaired: its cells alone read 18")
     assert [each.rules_failed for each in found.values()] == [(), (), ()]
-    assert [each.by_chance for each in found.values()] == [1, 1, 1]
+    assert [each.spoken_for for each in found.values()] == [False] * 3
 
 
 def test_an_empty_field_counts_as_0_and_a_required_one_is_not_known() -> None:
@@ -139,9 +139,9 @@ def test_a_rule_of_a_field_that_is_not_given_says_nothing() -> None:
 
 def test_a_rule_that_any_number_keeps_does_not_speak_for_it() -> None:
     found = read({"a": written("12"), "b": written("0"), "c": written("0")}, "c = a * b")
-    assert [found[name].by_chance for name in "abc"] == [1, 0.1, 0.1]
+    assert [found[name].spoken_for for name in "abc"] == [False, True, True]
     weighed = read({"a": written("12")}, a=Check("mod11_weights", (0, 0, 4, 9)))["a"]
-    assert (weighed.check, weighed.by_chance) == ("passed", 1)
+    assert (weighed.check, weighed.spoken_for) == ("passed", False)
 
 
 CELLS = st.tuples(st.integers(1, 2), st.integers(0, 2**32 - 1)).map(
