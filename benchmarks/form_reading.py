@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -25,6 +26,7 @@ from mnist_batch.pixels.opencv import MAX_PIXELS
 from mnist_batch.statuses import Status
 
 Figures = dict[str, Any]
+ReadDigits = Callable[[Sequence[Sequence[Grey]]], NDArray[np.int64]]  # ``Reader.digits``
 NOTHING = -1  # no digit is read
 GOALS = {"fax 204x98": 0.015, "fax 204x98, pixels not square": 0.015}
 OTHERS_GOAL = 0.003  # of the digits may be read less than of those cut perfectly
@@ -74,8 +76,8 @@ class Reader:
         return found
 
 
-def read(pages: int, seed: int, kinds: Sequence[str]) -> dict[str, Any]:
-    """The figures of each kind: pages of every form in turn."""
+def read(pages: int, seed: int, kinds: Sequence[str], failures: Path | None = None) -> dict[str, Any]:
+    """The figures of each kind: pages of every form in turn; the cells that were read wrongly go to ``failures``."""
     reader = Reader()
     faces = [(name, page) for name in FORMS for page in range(len(form(name, seed).pictures))]
     results = {}
@@ -87,11 +89,13 @@ def read(pages: int, seed: int, kinds: Sequence[str]) -> dict[str, Any]:
             found = cut_from(page, seed) if page.expected == "registered" else None
             lost += found is None
             cells += [Cells.of(page, found)] if found else []
+        if failures:
+            write_wrong(failures / f"cells-{kind}-{seed}.png".replace(" ", "_"), reader.digits, cells)
         results[kind] = {"pages": pages, "not_registered": lost, **figures(reader.digits, cells)}
     return results
 
 
-def figures(read_digits: Callable[[Sequence[Sequence[Grey]]], NDArray[np.int64]], pages: Sequence[Cells]) -> Figures:
+def figures(read_digits: ReadDigits, pages: Sequence[Cells]) -> Figures:
     """What became of the cells of pages."""
     labels = np.array([label for page in pages for label in page.labels])
     cuts = [each for page in pages for each in page.cuts]
@@ -113,6 +117,29 @@ def figures(read_digits: Callable[[Sequence[Sequence[Grey]]], NDArray[np.int64]]
             for part, count in (("", (labels == kind).sum()), ("_read_as_digits", (answers[labels == kind] >= 0).sum()))
         },
     }
+
+
+def write_wrong(file: Path, read_digits: ReadDigits, pages: Sequence[Cells]) -> None:
+    """Draw the cells that were read wrongly as they were cut, above each what is written and what was read."""
+    cells = [(label, each) for page in pages for label, each in zip(page.labels, page.cuts, strict=True)]
+    answers = read_digits([each.pictures if each.status is Status.OK else () for _, each in cells])
+    tiles = []
+    for (label, each), answer in zip(cells, answers.tolist(), strict=True):
+        if str(answer) == label or (answer < 0 and not label.isdigit()):
+            continue
+        tile = np.full((120, 100), 160, np.uint8)
+        if each.pictures:
+            picture = each.pictures[0]
+            factor = min(90 / picture.shape[0], 90 / picture.shape[1])
+            small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            tile[26 : 26 + small.shape[0], 4 : 4 + small.shape[1]] = small
+        said = f"{label} > {answer if answer >= 0 else each.status}"
+        cv2.putText(tile, said, (2, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 0, 1, cv2.LINE_AA)
+        tiles.append(tile)
+    if tiles:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tiles += [np.full_like(tiles[0], 160)] * (-len(tiles) % 10)
+        cv2.imwrite(str(file), np.vstack([np.hstack(tiles[at : at + 10]) for at in range(0, len(tiles), 10)]))
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -3,8 +3,8 @@
     python -m benchmarks.forms --pages 20 --seed 1 --parts registration choices
 
 Prints the tables of docs/forms.md and keeps each part's figures in benchmarks/forms.json. Develop on seeds below 100;
-report on one that nobody has looked at. ``--failures`` writes pictures of pages that were not registered rightly: the
-truth in red, what was found in green.
+report on one that nobody has looked at. ``--failures`` writes pictures of pages that were not registered rightly, the
+truth in red and what was found in green, and of cells that were read wrongly.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def _proposing(given: argparse.Namespace) -> Figures:
 
 def _reading(given: argparse.Namespace) -> Figures:
     kinds = [kind for kind in given.kinds if kind in READ]
-    return form_reading.read(given.pages, given.seed, kinds)
+    return form_reading.read(given.pages, given.seed, kinds, given.failures)
 
 
 def _speed(given: argparse.Namespace) -> Figures:

@@ -7,6 +7,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -19,6 +21,7 @@ from benchmarks.form_pages import (
     KINDS,
     SIBLINGS,
     Manner,
+    digits_of,
     disturbed,
     filled,
     form,
@@ -163,6 +166,26 @@ def test_a_stack_holds_every_page_with_its_resolution(tmp_path: Path) -> None:
             stack.seek(at)
             assert stack.info["dpi"] == page.dots_per_inch
             assert np.array_equal(np.asarray(stack.convert("L")), page.picture)
+
+
+def test_a_pdf_holds_every_page_as_a_jpeg(tmp_path: Path) -> None:
+    pages = [page_of(form("boxes"), 0, "scan 100 dpi", WRITTEN, 0, number) for number in range(2)]
+    write_stack(pages, tmp_path / "stack.pdf")
+    content = (tmp_path / "stack.pdf").read_bytes()
+    assert content.count(b"/DCTDecode") == 2
+    assert b"/Count 2" in content
+
+
+def test_digits_come_from_a_table_too(tmp_path: Path) -> None:
+    ring = np.full((64, 40), 245, np.uint8)
+    cv2.circle(ring, (20, 30), 12, 90, 4)
+    png = bytes(cv2.imencode(".png", ring)[1])
+    table = pa.table({"png": [png, png], "label": pa.array([0, 0], pa.int8()), "part": ["train", "calibrate"]})
+    pq.write_table(table, tmp_path / "digits.parquet")
+    found = digits_of(tmp_path / "digits.parquet", "train")
+    assert (found.pictures.shape, found.labels.tolist()) == ((1, 64, 64), [0])
+    assert found.pictures[0, 32, 32 + 12] > 200  # the ring's ink, 12 pixels right of its middle
+    assert found.pictures[0, 32, 32] == found.pictures[0, 2, 2] == 0
 
 
 def test_every_kind_is_rendered_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
