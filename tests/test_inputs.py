@@ -18,7 +18,7 @@ from PIL import Image
 from mnist_batch import scoring, statuses
 from mnist_batch.intake import listing
 from mnist_batch.reading import images, preprocessing
-from tests.support import ROOT
+from tests.support import ROOT, formats
 from tests.support.pictures import BITS, COLOUR, GREY, SIXTEEN, encoded, heic, png_header
 from tests.support.ruler import picture_of, write_scan
 from tests.support.running import ONE_EACH, opened, predictions
@@ -59,7 +59,10 @@ CONTENTS: dict[str, tuple[str, bytes | Callable[[], bytes], str]] = {
     "HEIC of a phone": ("a.heic", heic(COLOUR), "ok"),
     "AVIF": ("a.avif", encoded(COLOUR, "AVIF"), "ok"),
     "JPEG 2000": ("a.jp2", encoded(GREY, "JPEG2000"), "ok"),
-    "PDF": ("a.pdf", encoded(GREY, "PDF"), "not_an_image"),
+    "PDF": ("a.pdf", encoded(GREY, "PDF"), "ok"),
+    "PDF with a password": ("locked.pdf", formats.content("PDF with a password"), "undecodable"),
+    "PDF that ends early": ("cut.pdf", formats.content("PDF that ends early"), "undecodable"),
+    "PDF that only Adobe's programs show (XFA)": ("xfa.pdf", formats.content("PDF of XFA"), "undecodable"),
     "ZIP archive, Office document": ("a.zip", b"PK\x03\x04", "not_an_image"),
     "web page": ("a.html", b"<!DOCTYPE html><html>", "not_an_image"),
     "JPEG XL, PSD and other pictures that are not read": ("a.jxl", b"\xff\x0a\xfa\x1f", "undecodable"),

@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError, Unreadable
 from mnist_batch.forms.form import FILE, Form, FormPage, parse
-from mnist_batch.pixels import decoding, pnm, signatures, tiff_pages
+from mnist_batch.pixels import image_file
 from mnist_batch.pixels.opencv import MAX_PIXELS
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
@@ -119,14 +118,7 @@ def _picture(content: bytes, page: FormPage, where: str, place: str) -> Grey:
 
 def _only_page(content: bytes) -> Grey:
     """The page of a picture file; raises Unreadable if it cannot be read or the file has several."""
-    kind = signatures.kind_of(content)
-    if kind == "TIFF":
-        readers, fault = tiff_pages.readers(content, 2, MAX_PIXELS)
-    elif kind == "PNM":
-        images, fault = pnm.images(content, 2)
-        readers = [partial(decoding.pnm, image, maximum, MAX_PIXELS) for image, maximum in images]
-    else:
-        readers, fault = [partial(decoding.picture, kind, content, MAX_PIXELS)], None
+    readers, fault = image_file.readers(content, 2, MAX_PIXELS)
     if len(readers) > 1:
         raise Unreadable(Status.TOO_LARGE, "the file has several pages; save each page as a picture of its own")
     if fault is not None:

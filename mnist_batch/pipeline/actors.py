@@ -52,7 +52,7 @@ class Preprocess:
                     shard,
                     known,
                     note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
-                    beat=lambda row: self.run.beat(shard, first + row),
+                    beat=lambda row, page: self.run.beat(shard, first + row, page),
                 )
                 return preprocessing.shifted(pages, first)
             finally:

@@ -12,9 +12,9 @@ from mnist_batch.reading import isolated, preprocessing
 class Settings:
     """How a run is scored, which decides no answer: another attempt at the run may have other settings.
 
-    A run with a larger share of unreadable rows than ``max_unreadable`` is not published. A scan that is not read in
-    ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for ``no_progress_timeout_seconds``
-    ends. Raises InputError where a value breaks a rule.
+    A run with a larger share of unreadable rows than ``max_unreadable`` is not published. A scan of which a page
+    is not read in ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for
+    ``no_progress_timeout_seconds`` ends. Raises InputError where a value breaks a rule.
     """
 
     pools: Pools = field(default_factory=Pools)
@@ -23,7 +23,7 @@ class Settings:
     )
     scan_timeout_seconds: float = described(
         preprocessing.Limits.scan_timeout_seconds,
-        f"seconds to read and decode it, which is tried {isolated.TRIES} times",
+        f"seconds to read it and decode a page of it, which is tried {isolated.TRIES} times",
         metavar="SECONDS",
     )
     no_progress_timeout_seconds: float = described(
@@ -39,5 +39,5 @@ class Settings:
         if not needed < self.no_progress_timeout_seconds < 2**31:
             raise InputError(
                 f"--no-progress-timeout is {self.no_progress_timeout_seconds:g}; it has to be above {needed:g}, which "
-                f"is {isolated.TRIES} times --scan-timeout, the longest time for one scan, and below {2**31:,}"
+                f"is {isolated.TRIES} times --scan-timeout, the longest time for one page, and below {2**31:,}"
             )

@@ -1,4 +1,4 @@
-"""Recognise a file by its first bytes: a supported picture format, or the name of whatever else it is."""
+"""Recognise a file by its first bytes: a supported format, or the name of whatever else it is."""
 
 import codecs
 import re
@@ -66,9 +66,7 @@ _PICTURES = (
 _SAVE = "save it as PNG or TIFF"
 
 # Files that are not pictures.
-_PDF = "a PDF; save its pages as PNG or TIFF images"
 _OTHERS = (
-    (0, b"%PDF-", _PDF),
     (0, b"%!PS", "a PostScript file; save its pages as PNG or TIFF images"),
     (0, b"PK\x03\x04", "a ZIP archive or an Office document; unpack it, or save its pages as images"),
     (0, b"PK\x05\x06", "an empty ZIP archive"),
@@ -94,11 +92,11 @@ _OTHERS = (
 
 
 def kind_of(data: bytes) -> str:
-    """The format of a picture file: PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000, AVIF or HEIF.
+    """The format of a file of pages: PNG, JPEG, TIFF, PDF, BMP, PNM, WebP, GIF, JPEG 2000, AVIF or HEIF.
 
     Raises Unreadable for any other file and names what it is: ``undecodable`` for a picture, else ``not_an_image``.
     """
-    kind = _match(_READ, data) or _in_container(data)
+    kind = _match(_READ, data) or _in_container(data) or _pdf(data)
     if kind is None or (kind == "TIFF" and data[8:10] == b"CR"):
         raise _unknown(data)
     return kind
@@ -126,11 +124,16 @@ def _in_container(data: bytes) -> str | None:
     return "HEIF" if any(brand in _HEIF for brand in brands) else None
 
 
+def _pdf(data: bytes) -> str | None:
+    # PDF readers search this far. An archive may hold a PDF that begins there, too.
+    return "PDF" if b"%PDF-" in data[:1024] and not _match((*_PICTURES, *_OTHERS), data) else None
+
+
 def _unknown(data: bytes) -> Unreadable:
     picture = _match(_PICTURES, data)
     if picture:
         return Unreadable(Status.UNDECODABLE, f"{picture}, which is not read; {_SAVE}")
-    other = _match(_OTHERS, data) or (_PDF if b"%PDF-" in data[:1024] else None)  # PDF readers search this far
+    other = _match(_OTHERS, data)
     if other:
         return Unreadable(Status.NOT_AN_IMAGE, other)
     if data[:1] == b"\x0a" and data[1:2] in (b"\0", b"\x02", b"\x03", b"\x04", b"\x05") and data[2:3] == b"\x01":

@@ -15,7 +15,7 @@ from io import BytesIO
 from PIL import Image
 
 from mnist_batch.errors import Unreadable as Unreadable
-from mnist_batch.pixels import decoding, pnm, signatures, tiff_pages
+from mnist_batch.pixels import image_file
 from mnist_batch.pixels.decoding import Grey as Grey
 from mnist_batch.pixels.decoding import encode as encode
 from mnist_batch.pixels.opencv import MAX_PIXELS as MAX_PIXELS
@@ -134,20 +134,12 @@ def content_digest(data: bytes) -> bytes:
 def pages(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Grey]]:
     """A function for each page of an image file, in order, which returns the page or raises Unreadable.
 
-    A TIFF or PNM may have several pages, and one that cannot be read does not affect the others. If the file is wrong
-    after its last page, one more function raises what is wrong. Pages are upright, with square pixels; transparency
-    is laid over paper, 16 bits become 8. Raises Unreadable (``not_an_image``, ``undecodable``, ``too_large``) if the
-    file has no page.
+    A PDF, TIFF or PNM may have several pages, and one that cannot be read does not affect the others. If the file is
+    wrong after its last page, one more function raises what is wrong. Pages are upright, with square pixels;
+    transparency is laid over paper, 16 bits become 8. Raises Unreadable (``not_an_image``, ``undecodable``,
+    ``too_large``) if the file has no page.
     """
-    kind, fault = signatures.kind_of(data), None
-    reads: list[Callable[[], Grey]]
-    if kind == "TIFF":
-        reads, fault = tiff_pages.readers(data, MAX_PAGES, max_pixels)
-    elif kind == "PNM":
-        images, fault = pnm.images(data, MAX_PAGES)
-        reads = [partial(decoding.pnm, image, maximum, max_pixels) for image, maximum in images]
-    else:
-        reads = [partial(decoding.picture, kind, data, max_pixels)]
+    reads, fault = image_file.readers(data, MAX_PAGES, max_pixels)
     if len(reads) == 1 and fault is None:
         return reads
     named: list[Callable[[], Grey]] = [partial(_page, number, read) for number, read in enumerate(reads, 1)]

@@ -1,6 +1,6 @@
 """Scans are read in a separate process, so that a file which kills its decoder costs only its own row.
 
-    scans -> Reader -> [ the process: preprocess, scan by scan, each with a time limit ] -> one row per page
+    scans -> Reader -> [ the process: preprocess, page by page, each with a time limit ] -> one row per page
 
 The process gets some scans at a time. If it dies, these are read again one by one. A scan that kills the process twice
 more, alone, becomes a row ``crashed`` or ``timeout``; every other scan has its own row.
@@ -50,7 +50,7 @@ class Died(Exception):
 class Reader:
     """Reads scans in a process of its own, which is started when needed and again after a scan killed it.
 
-    During a long read the process gives a sign of life every ``beat_seconds``, between two scans. With ``shown_side``
+    During a long read the process gives a sign of life every ``beat_seconds``, between two pages. With ``shown_side``
     its rows have one more column, ``shown``: the page or cell for people to see, as ``images.shown`` makes it. With
     ``forms`` each page is compared with these, and has a row for each cell.
     """
@@ -72,12 +72,13 @@ class Reader:
         shard: int = 0,
         fatal: Mapping[int, tuple[Status, str]] | None = None,
         note: Callable[[int, str, str], object] = lambda *_: None,
-        beat: Callable[[int], object] = lambda _: None,
+        beat: Callable[[int, int], object] = lambda *_: None,
     ) -> pa.Table:
         """Read every scan of a manifest: one row per page (``tables.PREPROCESSED``), in the manifest's order.
 
         ``fatal`` has the status and reason of rows that are known to kill the process; these are not read again.
-        ``note`` is called with each new one, ``beat`` now and then with the row that is being read. Raises InputError
+        ``note`` is called with each new one, ``beat`` now and then with the row
+        and the page that are being read. Raises InputError
         if a source cannot be opened at all, StorageError if a store does not answer, and JobError if the process does
         not start.
         """
@@ -90,7 +91,8 @@ class Reader:
             scan = scans.slice(row, 1)
             if row not in known:
                 try:
-                    pages.append(preprocessing.shifted(self._ask_alone(scan, shard, lambda _, row=row: beat(row)), row))
+                    own = self._ask_alone(scan, shard, lambda _, page, row=row: beat(row, page))
+                    pages.append(preprocessing.shifted(own, row))
                     continue
                 except Died as death:
                     known[row] = death.status, death.reason
@@ -110,16 +112,16 @@ class Reader:
         except Died:  # something else may have killed the process, so try once more
             return self._ask(*scan)
 
-    def _ask(self, scans: pa.Table, shard: int, beat: Callable[[int], object]) -> pa.Table:
+    def _ask(self, scans: pa.Table, shard: int, beat: Callable[[int, int], object]) -> pa.Table:
         if self.process is None:
             self._start()
         try:
             self.connection.send((shard, _packed(scans)))
         except OSError:
             raise self._death() from None
-        while (message := self._receive()).startswith(_AT_ROW):
+        while (message := self._receive()).startswith(_AT):
             try:
-                beat(int(message.removeprefix(_AT_ROW)))
+                beat(*map(int, message.removeprefix(_AT).split()))
             except Exception:  # any error of ``beat``, which is raised again
                 self.close()  # otherwise its pending messages would be taken for its next answer
                 raise
@@ -182,7 +184,7 @@ def _how(code: int) -> str:
 
 
 _FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
-_AT_ROW = b"at row "
+_AT = b"at "  # a row and a page
 
 
 def _packed(rows: pa.Table) -> bytes:
@@ -205,7 +207,7 @@ def serve(
 ) -> None:
     """Run the process: receive scans and send back their rows, until the other end is closed.
 
-    If a scan takes longer than its limit, the kernel ends the process, whatever the decoder is doing.
+    If a page takes longer than the limit, the kernel ends the process, whatever the decoder is doing.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -214,11 +216,11 @@ def serve(
 
     beaten = time.monotonic()
 
-    def next_scan(row: int) -> None:
+    def next_page(row: int, page: int) -> None:
         nonlocal beaten
         signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
         if time.monotonic() - beaten > beat_seconds:
-            connection.send_bytes(_AT_ROW + str(row).encode())
+            connection.send_bytes(_AT + f"{row} {page}".encode())
             beaten = time.monotonic()
 
     def waiting() -> None:  # the wait for a store does not count towards a scan's limit
@@ -234,7 +236,7 @@ def serve(
         try:
             if references is None:  # here, so that a form that has changed is told
                 references = form_pages.prepare(forms)
-            rows = preprocessing.preprocess(_unpacked(scans), shard, limits, next_scan, waiting, references, shown_side)
+            rows = preprocessing.preprocess(_unpacked(scans), shard, limits, next_page, waiting, references, shown_side)
             answer = _packed(rows)
         except MemoryError:
             os._exit(OUT_OF_MEMORY)

@@ -30,7 +30,7 @@ AHEAD_BYTES = 256 * 1024**2  # a part of ``isolated.MEMORY_BYTES``, most of whic
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for one scan: bytes of its file, pixels of a page, seconds to read and decode it.
+    """Limits for one scan: bytes of its file, pixels of a page, seconds to read it, and for each page.
 
     Raises InputError for a value that is not above 0 and below 2**31.
     """
@@ -74,7 +74,7 @@ def preprocess(
     manifest: pa.Table,
     shard: int = 0,
     limits: Limits | None = None,
-    next_scan: Callable[[int], object] = lambda _: None,
+    next_page: Callable[[int, int], object] = lambda *_: None,
     waiting: Callable[[], object] = lambda: None,
     references: Sequence[Reference] = (),
     shown_side: int = 0,
@@ -82,15 +82,16 @@ def preprocess(
     """Read, decode and normalise every scan of a manifest in this process, with the result of ``Reader.read``.
 
     With ``references`` each page is compared with these forms, and has a row for each cell. A scan that cannot be read
-    is one row with its status and reason and an empty picture. ``next_scan`` is called with
-    the row of each scan before it is read, or, at a store, once its bytes have arrived. ``waiting`` is called before
-    the process waits for these bytes. Raises InputError or StorageError if a store does not answer.
+    is one row with its status and reason and an empty picture. ``next_page`` is called with the row and 0 before a
+    scan is read, or, at a store, once its bytes have arrived, and with the row and the number of each further page
+    before that is read. ``waiting`` is called before the process waits for these bytes. Raises InputError or
+    StorageError if a store does not answer.
     """
     limits = limits or Limits()
     pages: list[Page] = []
     listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
     for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes, waiting)):
-        next_scan(row)
+        next_page(row, 0)
         content = None
         try:
             failpoints.reach("read", path)
@@ -103,6 +104,9 @@ def preprocess(
             pages.append(unread(row, 0, *_status_and_reason(error), content))
             continue
         for number, read_page in enumerate(readers):
+            if number:
+                next_page(row, number)
+            failpoints.reach(f"page {number}", path)
             pages += _page(row, number, read_page, content, references, shown_side)
     return table(manifest, shard, pages, bool(shown_side))
 

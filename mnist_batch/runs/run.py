@@ -163,9 +163,9 @@ class Run:
         note = json.dumps({"status": status, "reason": reason}).encode()
         locations.write_whole(self.filesystem, f"{self.staging}/fatal/{shard}-{row}.json", note)
 
-    def beat(self, shard: int, row: int) -> None:
+    def beat(self, shard: int, row: int, page: int) -> None:
         """Leave a sign of life while a long shard is read, and how far it is."""
-        locations.write_whole(self.filesystem, f"{self.staging}/beats/{shard}-{row}", b"")
+        locations.write_whole(self.filesystem, f"{self.staging}/beats/{shard}-{row}-{page}", b"")
 
     def fatal(self, shard: int) -> dict[int, tuple[Status, str]]:
         """The status and reason of each fatal scan of a shard, by row, as ``note_fatal`` recorded them."""

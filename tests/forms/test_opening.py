@@ -114,7 +114,7 @@ def test_a_picture_of_another_size_is_refused_with_both_sizes(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("page", "message"),
     [
-        (b"%PDF-1.7", "cannot be read: a PDF; save its pages as PNG"),
+        (b"%PDF-1.7", "cannot be read: truncated or corrupt PDF"),
         (b"\x89PNG\r\n\x1a\n", "cannot be read: truncated or corrupt PNG"),
         (b"a text", "cannot be read: a text file"),
         (b"\0", "cannot be read: nothing but zero bytes"),

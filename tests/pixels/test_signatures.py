@@ -52,7 +52,6 @@ NAMED = {
         "undecodable",
         "a BMP with a JPEG inside, which is not read",
     ),
-    "PDF": (encoded(GREY, "PDF"), "not_an_image", "a PDF; save its pages as PNG or TIFF images"),
     "PostScript": (encoded(GREY, "EPS"), "not_an_image", "a PostScript file"),
     "ZIP": (archived("zip"), "not_an_image", "a ZIP archive or an Office document"),
     "tar": (archived("tar"), "not_an_image", "a tar archive; unpack it"),

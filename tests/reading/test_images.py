@@ -328,7 +328,7 @@ JPEG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64
 
 BROKEN = {
     "text": (b"hello, this is no image", "not_an_image"),
-    "pdf": (b"%PDF-1.7\n", "not_an_image"),
+    "pdf": (b"%PDF-1.7\n", "undecodable"),
     "pickle": (b"\x80\x04\x95", "not_an_image"),
     "one byte": (b"\x89", "not_an_image"),
     "png header only": (PNG[:33], "undecodable"),

@@ -102,13 +102,13 @@ def test_a_reader_that_dies_once_loses_nothing(tmp_path: Path, reader: isolated.
 def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
     for number in range(5):
         write_scan(tmp_path / f"{number}.png", number)
-    beats: list[int] = []
+    beats: list[tuple[int, int]] = []
     reader = isolated.Reader(beat_seconds=0)
     try:
-        rows = reader.read(listed(tmp_path), beat=beats.append)
+        rows = reader.read(listed(tmp_path), beat=lambda *at: beats.append(at))
     finally:
         reader.close()
-    assert beats == [0, 1, 2, 3, 4]
+    assert beats == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)]
     assert rows.equals(preprocessing.preprocess(listed(tmp_path)))
 
 
@@ -147,7 +147,7 @@ def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: P
     for number in range(5):
         write_scan(tmp_path / f"{number}.png", number)
 
-    def full_disk(row: int) -> None:
+    def full_disk(row: int, page: int) -> None:
         raise StorageError("No space left on device")
 
     reader = isolated.Reader(beat_seconds=0)

@@ -166,8 +166,8 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     frozen(run, scans.cut(listing.list_scans([source]), 2))
     run = run.begin_attempt()
     store.seen.clear()
-    run.beat(0, 1)
-    assert store.seen == [f"PUT /{store.bucket}/out/_staging/night/beats/0-1"]
+    run.beat(0, 1, 0)
+    assert store.seen == [f"PUT /{store.bucket}/out/_staging/night/beats/0-1-0"]
     classify = actors.Classify(run, ModelSpec(ruler))
     for shard in range(3):
         classify(preprocessing.preprocess(run.shard(shard), shard))
@@ -212,7 +212,7 @@ def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, mon
         lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest),
     )
     ahead: list[int] = []
-    rows = preprocessing.preprocess(manifest, next_scan=lambda row: ahead.append(len(asked) - row))
+    rows = preprocessing.preprocess(manifest, next_page=lambda row, page: ahead.append(len(asked) - row))
     assert rows["status"].to_pylist() == ["ok"] * 6
     assert max(ahead) <= 4
 

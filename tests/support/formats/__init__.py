@@ -6,6 +6,7 @@ from tests.support.formats import (
     bmp,
     jpeg,
     modern,
+    pdf_pages,
     png,
     pnm,
     refused,
@@ -16,7 +17,19 @@ from tests.support.formats import (
 )
 from tests.support.formats.drawing import Kind
 
-_MODULES = (tiff_compressions, tiff_samples, tiff_pages, tiff_combinations, png, jpeg, bmp, pnm, modern, refused)
+_MODULES = (
+    tiff_compressions,
+    tiff_samples,
+    tiff_pages,
+    tiff_combinations,
+    png,
+    jpeg,
+    bmp,
+    pnm,
+    modern,
+    pdf_pages,
+    refused,
+)
 _ALL = [kind for module in _MODULES for kind in module.kinds()]
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 assert len(KINDS) == len(_ALL), "two kinds have one name"

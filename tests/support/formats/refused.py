@@ -10,7 +10,6 @@ import imagecodecs
 
 from tests.support.formats.drawing import Kind, Row, colour, grey, pillow
 
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="160" height="200"><path d="M9 9h9v9"/></svg>'
 HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body>Not Found</body></html>\n"
 
@@ -44,9 +43,6 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "PFM": ("PFM", lambda: b"Pf\n160 200\n-1.0\n" + (grey()[::-1] / 255).astype("<f4").tobytes()),
 }
 OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "PDF": ("PDF", lambda: PDF),
-    "PDF after a line of something else": ("PDF", lambda: b"\r\n" + PDF),
-    "PDF by Pillow": ("PDF", lambda: pillow(grey(), "PDF")),
     "PostScript": ("PostScript", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 160 200\nshowpage\n"),
     "ZIP": ("ZIP", archive),
     "gzip": ("gzip", lambda: gzip.compress(pillow(grey(), "PNG"), mtime=0)),

@@ -1,0 +1,187 @@
+"""Render the pages of a PDF as grey pages, each on the grid of pixels of the scan that lies on it. Uses PDFium.
+
+A page is drawn as PDF readers show it: with its masks, annotations and filled-in fields, on white paper. If its scan
+lies straight on it, each pixel of the scan is one pixel of the page. PDFium may be used by one thread only.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+
+from mnist_batch.errors import Unreadable
+from mnist_batch.pixels import decoding, pdf_pictures
+from mnist_batch.pixels.decoding import Grey
+from mnist_batch.pixels.pdf_pictures import Box, Picture
+from mnist_batch.statuses import Status
+from mnist_batch.wording import counted
+
+logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # an odd scan is a row with a reason, not a log line
+
+POINTS_PER_INCH = 72
+DRAWN_DPI = 200  # of a page without a picture
+LEAST_DPI, MOST_DPI = 150, 600  # of a page that its largest picture does not fill
+LAYERED_DPI = 300  # the least of a page of layers, whose masks are often finer than its pictures
+_ALIKE = 0.02  # by which the resolutions of the strips of a scan may differ
+_TINY = 0.01  # share of a page; smaller pictures say nothing about its resolution
+_END = 1024  # bytes; within so many a PDF ends with its mark
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The part of a page that is drawn, and its pixels across and down before the page is turned."""
+
+    box: Box
+    width: int
+    height: int
+
+
+def readers(data: bytes, most: int, max_pixels: int) -> tuple[list[Callable[[], Grey]], Unreadable | None]:
+    """A function to read each page of a file, in order, and what is wrong with the file beyond its pages, if anything.
+
+    Each function returns its page or raises Unreadable. Raises Unreadable if the file has no page, or cannot be opened.
+    """
+    document = _opened(data)
+    count = len(document)
+    is_broken = not raw.FPDF_DocumentHasValidCrossReferenceTable(document)
+    fault = None
+    if count > most:
+        fault = Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}")
+    elif is_broken and b"%%EOF" not in data[-_END:]:
+        fault = Unreadable(Status.UNDECODABLE, "truncated PDF: pages may be missing after the last one found")
+    elif (files := raw.FPDFDoc_GetAttachmentCount(document)) and b"/Collection" in data:
+        fault = Unreadable(
+            Status.UNDECODABLE,
+            f"a PDF portfolio, of which only the cover is read; save the {counted(files, 'file')} in it as scans",
+        )
+    return [partial(_page, document, number, max_pixels, is_broken) for number in range(min(count, most))], fault
+
+
+def _opened(data: bytes) -> Any:
+    try:
+        document = pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        reason = "truncated or corrupt PDF, or one without a page"
+        if b"/Encrypt" in data:  # the code may be that of an earlier file: PDFium does not set it for every fault
+            if error.err_code == raw.FPDF_ERR_PASSWORD:
+                reason = "an encrypted PDF, which needs a password; save it without a password"
+            elif error.err_code == raw.FPDF_ERR_SECURITY:
+                reason = "a PDF whose encryption is not read; save it without a password"
+        raise Unreadable(Status.UNDECODABLE, reason) from None
+    if document.get_formtype() == raw.FORMTYPE_XFA_FULL:
+        raise Unreadable(
+            Status.UNDECODABLE, "an XFA form, which only Adobe's programs show; print it to a PDF, or save it as images"
+        )
+    document.init_forms()  # before any page is asked for
+    return document
+
+
+def _page(document: Any, number: int, max_pixels: int, is_broken: bool) -> Grey:
+    try:
+        page = document[number]
+    except pdfium.PdfiumError:
+        raise Unreadable(Status.UNDECODABLE, "corrupt PDF: the page is not where the file says") from None
+    try:
+        if is_broken and not raw.FPDFPage_CountObjects(page) and not raw.FPDFPage_GetAnnotCount(page):
+            raise Unreadable(Status.UNDECODABLE, "corrupt PDF: nothing of the page is left")
+        return _read(page, max_pixels)
+    finally:
+        page.close()
+
+
+def _read(page: Any, max_pixels: int) -> Grey:
+    box = page.get_bbox()
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise Unreadable(Status.UNDECODABLE, "corrupt PDF: the page has no size")
+    pictures = [*pdf_pictures.on_page(page)]
+    if any(picture.pixels > max_pixels for picture in pictures):
+        raise decoding.too_large(max_pixels)
+    grid = _grid(box, pictures)
+    if grid.width * grid.height > max_pixels:
+        raise decoding.too_large(max_pixels)
+    for picture in pictures:
+        pdf_pictures.need_whole(picture)
+        pdf_pictures.snap(picture, grid.box, grid.width, grid.height)
+    drawn = _drawn(page, grid)
+    if len(pictures) > 1 or drawn.min() == 255:  # PDFium leaves out pictures that it cannot decode
+        for picture in pictures:
+            pdf_pictures.need_decoded(picture)
+    across, down = grid.width / (grid.box[2] - grid.box[0]), grid.height / (grid.box[3] - grid.box[1])
+    density = (down, across) if _is_on_its_side(page) else (across, down)
+    return decoding.square(decoding.grey(drawn), density, 1, max_pixels)
+
+
+def _is_on_its_side(page: Any) -> bool:
+    return page.get_rotation() in (90, 270)
+
+
+def _drawn(page: Any, grid: Grid) -> Grey:
+    """The page in colour, uint8 (H, W, 3) in BGR, turned upright."""
+    page.set_mediabox(*grid.box)
+    page.set_cropbox(*grid.box)
+    width, height = (grid.height, grid.width) if _is_on_its_side(page) else (grid.width, grid.height)
+    pixels = np.full((height, width, 3), 255, np.uint8)
+    bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_BGR, pixels.ctypes.data, pixels.strides[0])
+    try:
+        where = bitmap, page, 0, 0, width, height, 0, raw.FPDF_ANNOT
+        raw.FPDF_RenderPageBitmap(*where)
+        if page.formenv:
+            raw.FPDF_FFLDraw(page.formenv, *where)  # what fields hold
+    finally:
+        raw.FPDFBitmap_Destroy(bitmap)
+    return pixels
+
+
+def _grid(page: Box, pictures: Sequence[Picture]) -> Grid:
+    """The grid of the picture that fills a page, or one of a resolution that suits its pictures."""
+    telling = [picture for picture in pictures if picture.share_of(page) >= _TINY]
+    if not telling:
+        return _plain_grid(page, DRAWN_DPI)
+    filling = [picture for picture in telling if picture.share_of(page) > 0.5]
+    scan = max(filling, key=_fineness) if filling else max(telling, key=lambda picture: picture.share_of(page))
+    alike = [picture for picture in pictures if _are_alike(picture, scan)]
+    is_filled = bool(filling) or sum(picture.share_of(page) for picture in alike) > 0.5  # by strips
+    is_alone = all(_are_alike(picture, scan) for picture in telling)
+    ratio = max(scan.across, scan.down) / min(scan.across, scan.down)
+    if is_filled and scan.is_straight and ratio <= decoding.MOST_RATIO and (is_alone or _fineness(scan) >= LEAST_DPI):
+        return _grid_of(scan, alike, page)
+    least = LAYERED_DPI if len(filling) > 1 else LEAST_DPI
+    return _plain_grid(page, min(max(least, *map(_fineness, telling)), MOST_DPI))
+
+
+def _fineness(picture: Picture) -> float:
+    return max(picture.across, picture.down) * POINTS_PER_INCH
+
+
+def _are_alike(one: Picture, scan: Picture) -> bool:
+    """Whether a picture has the resolution of another, as the strips of a scan have, of which low ones are rounded."""
+    for axis, (density, wanted) in enumerate(((one.across, scan.across), (one.down, scan.down))):
+        pixels = (one.box[axis + 2] - one.box[axis]) * density
+        if abs(pixels * wanted / density - pixels) > max(0.5, _ALIKE * pixels):
+            return False
+    return one.is_straight == scan.is_straight
+
+
+def _plain_grid(page: Box, dpi: float) -> Grid:
+    width, height = (max(1, round((page[i + 2] - page[i]) * dpi / POINTS_PER_INCH)) for i in (0, 1))
+    return Grid(page, width, height)
+
+
+def _grid_of(scan: Picture, alike: Sequence[Picture], page: Box) -> Grid:
+    """The grid of a picture's pixels, continued to the edges of the page, or to those of the strips that fill it."""
+    box, sizes = [*page], []
+    for axis, density in enumerate((scan.across, scan.down)):
+        edges = []
+        for side, outmost in ((axis, min), (axis + 2, max)):
+            edge = outmost(picture.box[side] for picture in alike)
+            beyond = (page[side] - edge) * density
+            whole = 0 if abs(beyond) <= max(2, density) else round(beyond)  # edges are rounded, to points by some
+            edges.append(whole + round((edge - scan.box[side]) * density))
+            box[side] = scan.box[side] + edges[-1] / density
+        sizes.append(max(1, round((scan.box[axis + 2] - scan.box[axis]) * density) + edges[1] - edges[0]))
+    return Grid((box[0], box[1], box[2], box[3]), sizes[0], sizes[1])
