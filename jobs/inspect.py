@@ -20,8 +20,10 @@ No Ray is needed. Exit codes: 0 done, 2 bad arguments or input."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, read the page, draw it; returns the exit code."""
     arguments = session.parser("jobs.inspect", DESCRIPTION)
-    arguments.add_argument("scan", metavar="SCAN", help="an image file, by path or URI (s3://...)")
-    arguments.add_argument("--page", type=int, default=0, metavar="N", help="page of a TIFF of several pages, from 0")
+    arguments.add_argument("scan", metavar="SCAN", help="an image file or PDF, by path or URI (s3://...)")
+    arguments.add_argument(
+        "--page", type=int, default=0, metavar="N", help="page of a PDF or TIFF of several pages, from 0"
+    )
     arguments.add_argument("--out", default="inspect.png", metavar="FILE", help="the picture to write, a PNG")
     arguments.add_argument(
         "--model",

@@ -55,7 +55,7 @@ class Command:
     labels: str = described(
         "none",
         "the true digits: none (not known), parent (the name of the folder that a scan is in), or a CSV or Parquet "
-        "file with columns scan,label, and page if the pages of a TIFF have their own; a label is 0 to 9, or none "
+        "file with columns scan,label, and page if the pages of a file have their own; a label is 0 to 9, or none "
         "where no valid digit is written; with --form a file with columns scan,page,field,value",
         metavar="HOW",
     )

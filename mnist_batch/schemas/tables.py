@@ -146,7 +146,10 @@ PREDICTIONS = pa.schema(
         _field("scan", pa.string(), "path of the file below its source; of a manifest, as it names it", nullable=False),
         _field("source", TEXT, "the root this scan was listed under", nullable=False),
         _field(
-            "page", pa.int16(), "page of a TIFF, or image of a PGM, PPM or PBM, from 0; 0 elsewhere", nullable=False
+            "page",
+            pa.int16(),
+            "page of a PDF or TIFF, or image of a PGM, PPM or PBM, from 0; 0 elsewhere",
+            nullable=False,
         ),
         _field("status", TEXT, "ok, or why there is no digit: " + ", ".join(list(Status)[1:]), nullable=False),
         _field("reason", pa.string(), "what was wrong with this scan, or why its answer is never accepted; else null"),
@@ -306,7 +309,7 @@ LABELS = pa.schema(
     [
         _field("scan", pa.string(), "path of the file below its source, as in predictions", nullable=False),
         _field("source", TEXT, "the root this scan was listed under", nullable=False),
-        _field("page", pa.int16(), "page of a multi-page TIFF, from 0; 0 elsewhere", nullable=False),
+        _field("page", pa.int16(), "page of a PDF or multi-page TIFF, from 0; 0 elsewhere", nullable=False),
         LABEL.with_nullable(False),
     ]
 )

@@ -112,6 +112,30 @@ def test_a_reader_at_work_says_so(tmp_path: Path) -> None:
     assert rows.equals(preprocessing.preprocess(listed(tmp_path)))
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "PDF"])
+def test_each_page_has_its_time_and_says_so(tmp_path: Path, kind: str) -> None:
+    first, *others = [Image.fromarray(picture_of(digit)) for digit in (2, 7, 1)]
+    first.save(tmp_path / "a", kind, save_all=True, append_images=others)
+    write_scan(tmp_path / "b.png", 9)
+    at: list[tuple[int, int]] = []
+    reader = isolated.Reader(beat_seconds=0)
+    try:
+        reader.read(listed(tmp_path), beat=lambda *page: at.append(page))  # it is said where the time begins anew
+    finally:
+        reader.close()
+    assert at == [(0, 0), (0, 1), (0, 2), (1, 0)]
+
+
+def test_a_page_without_end_is_ended_by_its_limit(tmp_path: Path, reader: isolated.Reader) -> None:
+    first, second = [Image.fromarray(picture_of(digit)) for digit in (2, 7)]
+    (tmp_path / "in").mkdir()
+    first.save(tmp_path / "in/a.pdf", save_all=True, append_images=[second])
+    write_scan(tmp_path / "in/b.png", 9)
+    (tmp_path / "points/page 1 a.pdf").write_text("late always")
+    rows = reader.read(listed(tmp_path / "in")).to_pylist()
+    assert [(row["scan"], row["status"]) for row in rows] == [("a.pdf", "timeout"), ("b.png", "ok")]
+
+
 def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path, reader: isolated.Reader) -> None:
     """Each page is whole and reduced, a small one as it is, a blank one too; a scan that kills its reader has none."""
     large = np.full((300, 90), 200, np.uint8)

@@ -42,10 +42,11 @@ def test_a_page_is_drawn_and_told(ruler: str, tmp_path: Path, capsys: Capture) -
         assert (np.abs(drawn[..., ::-1].astype(int) - colour).max(axis=2) < 8).sum() > 20, colour
 
 
-def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize("name", ["a.tif", "a.pdf"])
+def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: Capture, name: str) -> None:
     blank = Image.fromarray(np.full((40, 30), 200, np.uint8))
-    Image.fromarray(picture_of(1)).save(tmp_path / "a.tif", save_all=True, append_images=[blank])
-    arguments = [tmp_path / "a.tif", "--model", ruler, "--out", tmp_path / "out.png"]
+    Image.fromarray(picture_of(1)).save(tmp_path / name, save_all=True, append_images=[blank])
+    arguments = [tmp_path / name, "--model", ruler, "--out", tmp_path / "out.png"]
     assert inspected(capsys, *arguments)[2]["digit"] == 1
     code, printed, summary = inspected(capsys, *arguments, "--page", 1)
     assert (code, printed, summary["found"]) == (0, "blank: read, but no ink was found on it", "blank")
