@@ -118,7 +118,7 @@ def test_fewer_items_are_always_among_more(out: Path, capsys: Capture) -> None:
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports that read no scan again."""
-    monkeypatch.setattr(examples, "pages_again", lambda *_: iter(()))
+    monkeypatch.setattr(examples, "pages_again", lambda *_, **__: iter(()))
 
 
 def test_accepted_answers_are_shown_without_help(unread: None, out: Path, capsys: Capture) -> None:
