@@ -17,6 +17,7 @@ FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
 MOST_PASSES = 8
 BLACK = 0.4  # of the lightness of the page
 USUAL = 0.7  # of how alike most patches are
+COVERED = 0.9  # of the print of a patch
 SURE = 0.6  # how alike a patch must be that is found far from where it should be
 WELL = 0.8  # of the patches; a map that finds as many is right
 SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
@@ -54,6 +55,11 @@ class Aligned:
     def printed(self) -> float:
         """The share of the telling patches that were found."""
         return float(self.is_found[self.telling].mean())
+
+    @property
+    def visible(self) -> float:
+        """The share of the form's patches that lie on the page."""
+        return len(self.is_found) / self.patches
 
     @property
     def of_all(self) -> float:
@@ -118,7 +124,23 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
         found = found.laid(inverse(better))
     true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR)
     dark = darkness_of(seen)
-    return Aligned(matrix, seen, dark, found, true, len(reference.patches), _gain(reference, dark))
+    gain = _gain(reference, dark)
+    under = ~true & found.telling & _covered(reference, found, dark, gain)
+    found.shifts[under] = 0.0
+    return Aligned(matrix, seen, dark, found, true | under, len(reference.patches), gain)
+
+
+def _covered(reference: Reference, found: Found, dark: NDArray[np.float32], gain: float) -> NDArray[np.bool_]:
+    """Which patches are there under a signature or a stamp: all of their print is inked, though more is."""
+    theirs = reference.darkness >= 0.5 * reference.print[2]
+    ours = cv2.dilate((dark >= 0.4 * gain * reference.print[2]).astype(np.uint8), np.ones((3, 3), np.uint8))
+    half, covered = patches.SIDE // 2, np.zeros(len(found.middles), bool)
+    for number, (x, y) in enumerate(found.middles.astype(int)):
+        if found.telling[number] and found.alike[number] < SURE:
+            rows, columns = slice(y - half, y + half), slice(x - half, x + half)
+            printed = theirs[rows, columns]
+            covered[number] = printed.any() and ours[rows, columns][printed].mean() >= COVERED
+    return covered
 
 
 def _as_alike_as_most(found: Found) -> float:

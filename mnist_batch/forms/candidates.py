@@ -1,24 +1,25 @@
 """The forms that a page may be of, laid onto it: by marks, or by points of print that look alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from mnist_batch.forms import features
+from mnist_batch.forms import features, marks
 from mnist_batch.forms.aligning import WELL, Aligned, align
 from mnist_batch.forms.features import Agreed
-from mnist_batch.forms.geometry import Grey, Matrix, inverse
+from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped
 from mnist_batch.forms.placing import place
 from mnist_batch.forms.references import Reference, at_size
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict
+from mnist_batch.pixels.opencv import cv2
 
 SMALLEST, LONGEST = 64, 3000  # pixels of a side of what is looked at
 LARGEST = 1.5  # times its size is a small page looked at
 IN_FULL = 5  # references that are laid onto a page, of those that are like it
 LESS = 0.4  # of the points of the likest reference: one with fewer is not laid onto the page
-PARTLY = 0.6  # of the patches of a reference; where so few are found, another sheet may lie on the page
+PARTLY = 0.5  # of the patches of a reference; where so few are found, another sheet may lie on the page
 
 
 class Attempt(NamedTuple):
@@ -31,6 +32,7 @@ class Attempt(NamedTuple):
 
 # The rows of a coarse fax are half as far apart as its columns, though its tags may not say so.
 ATTEMPTS = (
+    Attempt("marks", size=1.8),
     Attempt("orb"),
     Attempt("orb", size=1.6),
     Attempt("orb", size=0.6),
@@ -82,30 +84,70 @@ class Candidate:
     def score(self) -> float:
         """How well the page is explained: by its print, and by the frames that should be there."""
         framed, missing = len(self.framed()), len(self.missing())
-        return self.aligned.printed * (framed + 1) / (framed + missing + 1)
+        visible = min(1.0, self.aligned.visible / PARTLY)
+        return self.aligned.printed * visible * (framed + 1) / (framed + missing + 1)
+
+    def explains(self, printed: float) -> bool:
+        """Whether at least this share of the form's print was found, of a form that mostly lies on the page."""
+        return self.aligned.printed >= printed and self.aligned.visible >= PARTLY
 
 
 def candidates(page: Grey, references: Sequence[Reference], attempt: Attempt) -> list[Candidate]:
     """The references that a page is like, as they lie on it, the best first."""
+    if attempt.method == "marks":
+        references = [reference for reference in references if reference.marks]
+    if not references:
+        return []
     small, to_small = at_size(page, features.AREA * attempt.size, attempt.aspect, LARGEST)
     if not SMALLEST <= min(small.shape) <= max(small.shape) <= LONGEST:
         return []
-    binary = attempt.method == "orb"
-    theirs, from_small = (features.binary if binary else features.fine)(small), inverse(to_small)
-    like: list[tuple[list[Agreed], Reference]] = []
-    for reference in references:
-        agreed = features.agreed(reference.features if binary else reference.fine_features, theirs)
-        if agreed:
-            like.append((agreed, reference))
-    like.sort(key=lambda each: -each[0][0].inliers)
-    found = []
-    for agreed, reference in like[:IN_FULL]:
-        if agreed[0].inliers >= LESS * like[0][0][0].inliers:
-            aligned = _aligned(reference, page, [from_small @ each.matrix for each in agreed])
+    agreed = zip(AGREED[attempt.method](small, references), references, strict=True)
+    like = sorted((each for each in agreed if each[0]), key=lambda each: -each[0][0].inliers)
+    from_small, found = inverse(to_small), []
+    for maps, reference in like[:IN_FULL]:
+        if maps[0].inliers >= LESS * like[0][0][0].inliers:
+            aligned = _aligned(reference, page, [from_small @ each.matrix for each in maps])
             if aligned is not None:
                 fields = {field.name: place(field, reference, aligned, page.shape) for field in reference.fields}
-                found.append(Candidate(reference, aligned, agreed[0].inliers, attempt.method, fields))
+                found.append(Candidate(reference, aligned, maps[0].inliers, attempt.method, fields))
     return sorted(found, key=lambda each: -each.score)
+
+
+def _by_binary(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
+    theirs = features.binary(page)
+    likely = features.likely([reference.features for reference in references], theirs)
+    return [
+        features.agreed(reference.features, theirs) if is_likely else []
+        for reference, is_likely in zip(references, likely, strict=True)
+    ]
+
+
+def _by_fine(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
+    theirs = features.fine(page)
+    return [features.agreed(reference.fine_features, theirs) for reference in references]
+
+
+def _by_marks(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
+    """The maps that the corners of marks lead to; those of fewer than two marks say too little."""
+    found = marks.find(page, 1 + max(mark.id for reference in references for mark in reference.marks))
+    every = []
+    for reference in references:
+        seen = [mark for mark in reference.marks if mark.id in found]
+        here = mapped(reference.matrix, [corner for mark in seen for corner in mark.corners])
+        there = np.array([corner for mark in seen for corner in found[mark.id]]).reshape(-1, 2)
+        maps = [fitted(here, there, np.ones(len(here)))] if len(seen) >= 2 else []
+        if len(seen) >= 3:
+            homography, _ = cv2.findHomography(here, there, 0)
+            maps += [] if homography is None else [np.asarray(homography, np.float64)]
+        every.append([Agreed(matrix, len(here)) for matrix in maps if features.is_likely(matrix, here)])
+    return every
+
+
+AGREED: dict[str, Callable[[Grey, Sequence[Reference]], list[list[Agreed]]]] = {
+    "marks": _by_marks,
+    "orb": _by_binary,
+    "sift": _by_fine,
+}
 
 
 def _aligned(reference: Reference, page: Grey, matrices: Sequence[Matrix]) -> Aligned | None:

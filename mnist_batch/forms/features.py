@@ -14,6 +14,7 @@ POINTS = 1000  # of a picture; twice as many take four times as long to compare 
 BUCKETS = 6  # along each side of a picture
 RATIO = 0.8  # the nearest descriptor must be this much nearer than the next
 NEAR = 3.0  # pixels; what a point may be off the common map
+FEW, STRONGEST = 6, 300  # references that are compared in full, and the points by which they are chosen
 LEAST = 8  # pairs that agree; fewer are chance
 # A homography follows the noise of a page: it must explain this many times the pairs of an affine map, and some more.
 RICHER, MORE = 1.15, 6
@@ -65,6 +66,18 @@ def without(features: Features, hidden: NDArray[np.uint8]) -> Features:
     rows, columns = features.points[:, 1].astype(int), features.points[:, 0].astype(int)
     seen = hidden[rows.clip(0, hidden.shape[0] - 1), columns.clip(0, hidden.shape[1] - 1)] == 0
     return Features(features.points[seen], features.descriptors[seen])
+
+
+def likely(references: Sequence[Features], page: Features) -> list[bool]:
+    """Which references are compared with a page at all: the likest by their strongest points, if there are many."""
+    if len(references) <= FEW:
+        return [True] * len(references)
+    strongest = Features(page.points[:STRONGEST], page.descriptors[:STRONGEST])
+    counts = [
+        len(_pairs(Features(each.points[:STRONGEST], each.descriptors[:STRONGEST]), strongest)) for each in references
+    ]
+    least = sorted(counts, reverse=True)[FEW - 1]
+    return [count >= least for count in counts]
 
 
 def agreed(reference: Features, page: Features) -> list[Agreed]:

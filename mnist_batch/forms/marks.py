@@ -54,7 +54,9 @@ def find(page: Grey, most: int = MARK_IDS) -> Mapping[int, NDArray[np.float64]]:
 
     A mark that is there twice is left out.
     """
-    detector = cv2.aruco.ArucoDetector(_dictionary(most))
+    parameters = cv2.aruco.DetectorParameters()
+    parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
+    detector = cv2.aruco.ArucoDetector(_dictionary(most), parameters)
     corners, ids, _ = detector.detectMarkers(page)
     if ids is None:
         return {}

@@ -14,6 +14,7 @@ SIDE = 36  # pixels of a patch: 9 mm
 ACROSS, DOWN = 9, 13  # the page is divided into so many parts, each with at most one patch
 LEAST_CORNER = 120.0  # what a patch has at least of edges in both directions, squared grey levels per pixel
 MOST_HIDDEN, CLEAR = 0.3, 0.06  # of a patch, that lie in cells: what is written there makes it unlike
+APART = 24  # pixels between the middles of patches, across or down
 CHOICE = 2  # places in each part of the page, of which the more telling is taken
 AROUND, REPEATED = 48, 0.75  # a patch tells nothing if within so many pixels another place is so like it
 ALIKE = 0.5  # the correlation from which a patch is found
@@ -78,6 +79,7 @@ def of(picture: Grey, written: Grey) -> tuple[Patch, ...]:
                 piece = picture[y - half : y + half, x - half : x + half]
                 telling = bool(hidden[y, x] < CLEAR) and repeated < REPEATED
                 patches.append(Patch(np.ascontiguousarray(piece), (float(x), float(y)), telling))
+                corner[max(0, y - APART) : y + APART, max(0, x - APART) : x + APART] = 0
     return tuple(patches)
 
 

@@ -15,6 +15,7 @@ from mnist_batch.forms.frames import Frame, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped, resized, scaling, shrunk
 from mnist_batch.forms.patches import Patch
 from mnist_batch.forms.strips import Strip, strips_of
+from mnist_batch.pixels.opencv import cv2
 
 if TYPE_CHECKING:
     from mnist_batch.forms.opening import OpenForm
@@ -75,7 +76,7 @@ class Reference:
             fields=fields,
             marks=facts.marks,
             features=_features(picture, written, features.binary),
-            patches=patches.of(picture, written),
+            patches=patches.of(picture, _with_marks(written, facts.marks, matrix)),
             frames={name: frame for name, frame in frames.items() if frame is not None},
             strips=strips_of(full, fields),
         )
@@ -110,6 +111,14 @@ class Reference:
     def fine_features(self) -> Features:
         """Features for pages on which the others are not found; they take long, and few pages need them."""
         return _features(self.picture, self.written, features.fine)
+
+
+def _with_marks(written: Grey, marks: tuple[Mark, ...], matrix: Matrix) -> Grey:
+    """Where cells and marks are: marks are found by themselves, and a page may have lost some."""
+    hidden = written.copy()
+    for mark in marks:
+        cv2.fillPoly(hidden, [mapped(matrix, mark.corners).round().astype(np.int32)], 255)
+    return hidden
 
 
 def _features(picture: Grey, written: Grey, kind: Callable[[Grey], Features]) -> Features:

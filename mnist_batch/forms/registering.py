@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mnist_batch.forms.blankness import is_blank
-from mnist_batch.forms.candidates import ATTEMPTS, SMALLEST, Candidate, candidates
+from mnist_batch.forms.candidates import ATTEMPTS, SMALLEST, Attempt, Candidate, candidates
 from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
@@ -11,6 +11,7 @@ from mnist_batch.forms.versions import displaced, likelier
 
 PRINTED = 0.55  # of what is printed on the form must be found on a page
 SURELY = 0.75  # of what is printed; where less is found, other ways may find more
+VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the frames that should be there must be
 MARGIN = 0.25  # by how much the best form must be better than the next, or else be told from it by what differs
 
@@ -20,13 +21,13 @@ def register(page: Grey, references: Sequence[Reference]) -> Registration:
     if min(page.shape) < SMALLEST:
         return Registration(Verdict.UNKNOWN_FORM, f"The page is only {page.shape[1]} x {page.shape[0]} pixels large.")
     best: list[Candidate] = []
-    for number, attempt in enumerate(ATTEMPTS):
-        if best and best[0].aligned.printed >= (SURELY if attempt.aspect == 1 else PRINTED):
+    for attempt in ATTEMPTS:
+        if best and best[0].explains(SURELY if attempt.aspect == 1 else PRINTED):
             break
         found = candidates(page, references, attempt)
         if found and (not best or found[0].score > best[0].score):
             best = found
-        if number == 0 and not best and is_blank(page):
+        if attempt == Attempt("orb") and not best and is_blank(page):
             return Registration(Verdict.BLANK_PAGE, "Nothing is printed or written on the page.")
     if not best:
         return Registration(Verdict.UNKNOWN_FORM, "The page is like none of the forms.")
@@ -51,6 +52,9 @@ def _judged(best: Sequence[Candidate]) -> Registration:
             return _said(Verdict.OTHER_VERSION, reason, candidate)
     if printed < PRINTED:
         reason = f"Only {printed:.0%} of what is printed on {_name(candidate)} was found on the page."
+        return _said(Verdict.NOT_REGISTERED, reason, candidate)
+    if candidate.aligned.visible < VISIBLE:
+        reason = f"Only {candidate.aligned.visible:.0%} of {_name(candidate)} lies on the page."
         return _said(Verdict.NOT_REGISTERED, reason, candidate)
     if framed + missing and framed < FRAMED * (framed + missing):
         reason = f"Of {framed + missing} fields, {missing} have no frame where {_name(candidate)} has it."
