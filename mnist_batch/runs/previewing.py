@@ -50,7 +50,8 @@ def preview(command: Command) -> dict[str, Any]:
         "labelled": sum(
             pc.sum(pc.not_equal(labels, tables.NO_DIGIT)).as_py() or 0  # as run.json counts them
             for labels in (listed["label"], pc.list_flatten(listed["page_labels"]))
-        ),
+        )
+        + len(pc.list_flatten(listed["field_values"])),
         "endings": _endings(listed["scan"]),
         "left_out": left_out,
     }
