@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -126,21 +126,32 @@ def crops_of(published: Published, items: Sequence[Item]) -> Iterator[tuple[Item
     Raises InputError or StorageError if a store does not answer.
     """
     by_scan = sorted(items, key=lambda item: (item.source, item.scan, item.page))
-    for (source, scan, page), group in groupby(by_scan, lambda item: (item.source, item.scan, item.page)):
-        of_page = list(group)
+    for _, of_scan in groupby(by_scan, lambda item: (item.source, item.scan)):
+        group = list(of_scan)
         try:
-            path = listing.path_of_named(source, scan)
-            data = images.read_scan(source, path, max_bytes=published.limits.max_bytes)
-            # What was decoded when the run was scored can be decoded here; nothing else is.
-            if images.content_digest(data) != of_page[0].content:
-                raise Unreadable(Status.CHANGED, "it has changed since it was scored")
-            grey = images.pages(data, published.limits.max_pixels)[page]()
+            pages = _pages_again(published, group[0])
         except Unreadable as error:
-            yield from ((item, error.reason) for item in of_page)
+            yield from ((item, error.reason) for item in group)
             continue
-        grey = grey if grey.ndim == 2 else grey[:, :, -1]  # all inks, ``colours.grey``
-        for item in of_page:
-            yield item, crops.around(grey, item.cells) if item.cells else crops.whole(grey)
+        for page, of_page in groupby(group, lambda item: item.page):
+            try:
+                grey = pages[page]()
+            except Unreadable as error:
+                yield from ((item, error.reason) for item in of_page)
+                continue
+            grey = grey if grey.ndim == 2 else grey[:, :, -1]  # all inks, ``colours.grey``
+            for item in of_page:
+                yield item, crops.around(grey, item.cells) if item.cells else crops.whole(grey)
+
+
+def _pages_again(published: Published, item: Item) -> list[Callable[[], images.Grey]]:
+    """A function for each page of the scan of an item; Unreadable if it is gone or not what was scored."""
+    path = listing.path_of_named(item.source, item.scan)
+    data = images.read_scan(item.source, path, max_bytes=published.limits.max_bytes)
+    # What was decoded when the run was scored can be decoded here; nothing else is.
+    if images.content_digest(data) != item.content:
+        raise Unreadable(Status.CHANGED, "it has changed since it was scored")
+    return images.pages(data, published.limits.max_pixels)
 
 
 def _said(item: Item, crop: Crop, picture: str) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from mnist_batch.errors import InputError
+from mnist_batch.reading import images
 from mnist_batch.reports import review_pack, reviewing
 from mnist_batch.reports.reviewing import Chosen, Item, choose
 from mnist_batch.runs.run import Run
@@ -119,3 +121,15 @@ def test_each_item_is_one_persons_but_for_the_overlap(people: int, overlap: int)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     for share in shares:
         assert share == [item for item in items if item in share]  # in their order
+
+
+def test_a_scan_of_many_pages_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [Image.fromarray(np.full((30, 40), 10 * number, np.uint8)) for number in range(9)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    content = images.content_digest((tmp_path / "pages.tif").read_bytes())
+    items = [Item(str(tmp_path), "pages.tif", page, content, b"") for page in (7, 2, 5, 2)]
+    read, times = images.read_scan, []
+    monkeypatch.setattr(images, "read_scan", lambda *given, **named: times.append(1) or read(*given, **named))
+    found = list(review_pack.crops_of(run_facts.published(), items))
+    assert [(item.page, crop.picture[0, 0]) for item, crop in found] == [(2, 20), (2, 20), (5, 50), (7, 70)]
+    assert len(times) == 1
