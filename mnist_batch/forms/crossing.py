@@ -46,12 +46,16 @@ def crossing(x: Places, y: Places, cell: Extent) -> Crossing:
 
 
 def _is_straight(x: Places, y: Places) -> bool:
-    points = np.stack([x, y], 1).astype(np.float64)
-    points -= points.mean(axis=0)
-    _, directions = np.linalg.eigh(points.T @ points)
-    length = float(np.ptp(points @ directions[:, 1]))
+    across, down = x - x.mean(), y - y.mean()
+    xx, yy, xy = float(across @ across), float(down @ down), float(across @ down)
+    angle = 0.5 * float(np.arctan2(2 * xy, xx - yy))
+    length = float(np.sqrt(12 * (xx + yy) / len(x)))  # of a bar with such moments, about
+    if len(x) > 1.2 * THICK * length * length:
+        return False
+    cos, sin = np.cos(angle), np.sin(angle)
+    length = float(np.ptp(cos * across + sin * down))
     thickness = len(x) / max(length, 1.0)
-    bent = float(np.ptp(points @ directions[:, 0])) - thickness
+    bent = float(np.ptp(cos * down - sin * across)) - thickness
     return thickness <= THICK * length and bent <= BENT * length
 
 

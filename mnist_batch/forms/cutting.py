@@ -1,6 +1,6 @@
 """Cut the cells of a registered page: pictures of their writing, without the print and the ink of neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,27 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms import strips
+from mnist_batch.forms.crossing import Extent, crossing
 from mnist_batch.forms.form import Field
-from mnist_batch.forms.owning import Piece, pieces_of
+from mnist_batch.forms.owning import Owned, owned
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration
-from mnist_batch.forms.strips import Strip
-from mnist_batch.forms.writing import Writing
+from mnist_batch.forms.sheets import NEXT, Sheet
+from mnist_batch.forms.writing import INKED, PALE, Writing
+from mnist_batch.pixels.opencv import cv2
 from mnist_batch.statuses import MEANINGS, Status
 
-Grey = NDArray[np.uint8]
-
-PALEST = 20  # grey levels between paper and ink of a pen
 OUTSIDE = 0.15  # of a cell's sides that may lie beyond the edge of the page
+SPECK = 0.09  # of a cell's height; a smaller piece of ink is no part of a digit, unless it is large beside the others
+SMALLEST = 0.18  # of a cell's height; ink that is smaller is no digit
+LITTLE = 0.025  # of a cell's area; so much ink in small pieces is a digit written in dots
+MEAN = 0.7  # of the strongest ink of a stroke, on the mean of its pixels
+ROOM = 0.15  # of a digit's longer side, around it on its picture
 _OF_VERDICT = {FieldVerdict.CUT_OFF: Status.CUT_OFF, FieldVerdict.SHIFTED: Status.SHIFTED}
+
+Grey = NDArray[np.uint8]
+Numbers = NDArray[np.int64]
 
 
 class Prepared(Protocol):
-    """A page of a form as cells are cut with it: its fields, and their strips in the same order."""
+    """A page of a form as cells are cut with it: its fields, and the sheet with them."""
 
     @property
     def fields(self) -> tuple[Field, ...]: ...
     @property
-    def strips(self) -> tuple[Strip, ...]: ...
+    def sheet(self) -> Sheet: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +44,8 @@ class Cut:
 
     ``corners``, float32 (4, 2), are those on the page, clockwise from the form's upper left; None if they lie nowhere.
     ``status`` is OK for a cell that is to be read, and only then there are ``pictures``: its readings, the likeliest
-    first, uint8 (H, W) with dark ink on light paper. ``reason`` is None where it is OK.
+    first, uint8 (H, W) with dark ink on light paper. A second one without ink says that there may be no digit.
+    ``reason`` is None where it is OK.
     """
 
     field: str
@@ -48,90 +56,147 @@ class Cut:
     pictures: tuple[Grey, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """What is in a cell: its status, and its pictures if it is to be read."""
+
+    status: Status
+    pictures: tuple[Grey, ...] = ()
+
+
+_Contents = Mapping[tuple[str, int], _Content]
+
+
 def cut(page: Grey, registration: Registration, reference: Prepared) -> list[Cut]:
     """Every cell of every field of the form's page, in the form's order.
 
     ``page`` is a ``registered`` page, uint8 (H, W) or (H, W, 2): what the pen wrote, and everything (``colours.grey``).
     """
     places = {field.name: _place(field, registration) for field in reference.fields}
-    corners = {field.name: [_corners(places[field.name], box) for box in field.cells] for field in reference.fields}
+    matrices = {
+        name: place.matrix
+        for name, place in places.items()
+        if place.verdict is FieldVerdict.PLACED and np.isfinite(place.matrix).all()
+    }
     planes = [page] if page.ndim == 2 else [np.ascontiguousarray(page[:, :, plane]) for plane in (0, 1)]
-    readings = [_read(plane, places, reference.strips) for plane in planes]
-    pieces = max(readings, key=lambda each: sum(piece.status is not Status.BLANK for piece in each.values()))
-    if len(readings) > 1 and 2 * _written(readings[0]) >= _written(readings[1]):
-        pieces = readings[0]
+    readings = [_contents(Writing.of(reference.sheet, plane, matrices)) for plane in planes]
+    # Where the pen is of the colour of a stamp, the first plane has none of its writing.
+    contents = readings[0] if 2 * _written(readings[0]) >= _written(readings[-1]) else readings[-1]
     return [
-        _cut(field.name, position, corners[field.name][position], places[field.name], page, pieces)
+        _cut(field, position, places[field.name], page, contents)
         for field in reference.fields
         for position in range(len(field.cells))
     ]
 
 
-def _written(pieces: dict[tuple[str, int], Piece]) -> int:
-    return sum(piece.status is not Status.BLANK for piece in pieces.values())
-
-
 def _place(field: Field, registration: Registration) -> FieldPlace:
-    matrix = np.eye(3) * np.nan if registration.matrix is None else registration.matrix
+    matrix = np.full((3, 3), np.nan) if registration.matrix is None else registration.matrix
     return registration.fields.get(field.name) or FieldPlace(FieldVerdict.PLACED, matrix)
 
 
-def _corners(place: FieldPlace, box: tuple[float, float, float, float]) -> NDArray[np.float32] | None:
-    x, y, width, height = box
+def _written(contents: _Contents) -> int:
+    return sum(content.status is not Status.BLANK for content in contents.values())
+
+
+def _cut(field: Field, position: int, place: FieldPlace, page: Grey, contents: _Contents) -> Cut:
+    x, y, width, height = field.cells[position]
     there = strips.mapped(place.matrix, [(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
-    return None if there is None else there.astype(np.float32)
-
-
-def _read(page: Grey, places: dict[str, FieldPlace], every: Sequence[Strip]) -> dict[tuple[str, int], Piece]:
-    """What is written in the cells of the strips that lie on a page."""
-    writings = []
-    for strip in every:
-        place = places[strip.field]
-        if place.verdict is FieldVerdict.PLACED:
-            seen = strips.seen(page, place.matrix @ strip.matrix, strip.size)
-            if seen is not None:
-                writings.append(Writing.of(strip, strips.darkness(seen)))
-    pen = _pen(writings, 128 if _is_bilevel(page) else PALEST)
-    return {
-        (writing.strip.field, position): piece
-        for writing in writings
-        for position, piece in zip(writing.strip.positions, pieces_of(writing, pen), strict=True)
-    }
-
-
-def _pen(writings: Sequence[Writing], palest: float) -> float:
-    """How strong the ink usually is in the cells of a page that are written in; 0 if none is."""
-    strongest = np.concatenate([np.zeros(0, np.int64), *(writing.strongest for writing in writings)])
-    strong = strongest[strongest >= max(palest, 0.35 * strongest.max(initial=0))]
-    return float(np.median(strong)) if len(strong) else 0.0
-
-
-def _is_bilevel(page: Grey) -> bool:
-    """Whether a page is black and white only."""
-    some = page[::7, ::7]
-    return bool(np.count_nonzero((some > 20) & (some < 235)) < 0.002 * some.size)
-
-
-def _cut(
-    field: str,
-    position: int,
-    corners: NDArray[np.float32] | None,
-    place: FieldPlace,
-    page: Grey,
-    pieces: dict[tuple[str, int], Piece],
-) -> Cut:
-    piece = pieces.get((field, position))
-    status = Status.CUT_OFF
-    pictures: tuple[Grey, ...] = ()
-    if place.verdict is not FieldVerdict.PLACED:
-        status = _OF_VERDICT[place.verdict]
-    elif piece is not None and corners is not None and _is_on(page, corners):
-        status, pictures = piece.status, piece.pictures
-    return Cut(field, position, corners, status, None if status is Status.OK else MEANINGS[status], pictures)
+    corners = None if there is None else there.astype(np.float32)
+    content = contents.get((field.name, position))
+    status = _OF_VERDICT.get(place.verdict, Status.CUT_OFF)
+    if place.verdict is FieldVerdict.PLACED and content and corners is not None and _is_on(page, corners):
+        status = content.status
+    pictures = content.pictures if content and status is Status.OK else ()
+    return Cut(field.name, position, corners, status, None if status is Status.OK else MEANINGS[status], pictures)
 
 
 def _is_on(page: Grey, corners: NDArray[np.float32]) -> bool:
     """Whether a cell lies on a page, but for a small part."""
     middle = corners.mean(axis=0)
     inner = middle + (1 - 2 * OUTSIDE) * (corners - middle)
-    return bool((inner >= 0).all() and (inner <= (page.shape[1], page.shape[0])).all())
+    return bool(inner.min() >= 0 and (inner <= (page.shape[1], page.shape[0])).all())
+
+
+def _contents(writing: Writing) -> _Contents:
+    """What is in each cell of the strips that lie on a page, by field and position."""
+    sheet = writing.sheet
+    blank = _Content(Status.BLANK)
+    contents = {
+        (strip.field, position): blank
+        for strip, seen in zip(sheet.strips, writing.seen, strict=True)
+        for position in strip.positions
+        if seen
+    }
+    if not writing.pen:
+        return contents
+    names = [(strip.field, position) for strip in sheet.strips for position in strip.positions]
+    ink = owned(writing)
+    kept = _without_specks(ink, sheet)
+    pixels = np.flatnonzero(kept[ink.piece])
+    owner = ink.owner[ink.piece[pixels]]
+    order = pixels[np.argsort(owner, kind="stable")]
+    ends = np.cumsum(np.bincount(owner, minlength=len(names)))
+    pieces = np.zeros_like(writing.ink, np.int32)
+    pieces[ink.y[pixels], ink.x[pixels]] = owner + 1
+    soft = _soft(writing)
+    for cell in np.flatnonzero(np.diff(ends, prepend=0) >= 3).tolist():
+        chosen = order[ends[cell - 1] if cell else 0 : ends[cell]]
+        contents[names[cell]] = _content(writing, (ink.x[chosen], ink.y[chosen]), pieces, soft, cell)
+    return contents
+
+
+def _without_specks(ink: Owned, sheet: Sheet) -> NDArray[np.bool_]:
+    """Which pieces of ink are parts of what is in their cells: bool (P,)."""
+    owner = np.maximum(ink.owner, 0)
+    width, height = (sheet.boxes[:, 2:] - sheet.boxes[:, :2]).T
+    area, long = (
+        np.where(ink.owner >= 0, each, 0) for each in (ink.area, (ink.edges[:, 2:] - ink.edges[:, :2]).max(1))
+    )
+    largest, longest = np.zeros((2, len(height)), np.int64)
+    np.maximum.at(largest, owner, area)
+    kept = (ink.owner >= 0) & (
+        area >= np.clip((SPECK * height[owner]) ** 2 / 2, 3, np.maximum(3, 0.06 * largest[owner]))
+    )
+    np.maximum.at(longest, owner, long)
+    much = np.bincount(owner, np.where(kept, area, 0), len(height))
+    empty = (longest < SMALLEST * height) & (much < LITTLE * width * height)
+    return np.asarray(kept & ~empty[owner])
+
+
+def _soft(writing: Writing) -> Grey:
+    """The ink of a page with its soft edges, by how much it is darker than the paper."""
+    near = cv2.dilate(writing.ink, NEXT)
+    soft = cv2.max(writing.left, cv2.multiply(writing.dark, writing.ink))
+    return np.asarray(cv2.multiply(soft, near), np.uint8)
+
+
+def _content(
+    writing: Writing, places: tuple[Numbers, Numbers], pieces: NDArray[np.int32], soft: Grey, cell: int
+) -> _Content:
+    (x, y), box = places, writing.sheet.boxes[cell].tolist()
+    size = Extent(box[2] - box[0], box[3] - box[1])
+    left, top, right, foot = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
+    if float(soft[y, x].mean()) < MEAN * PALE * writing.pen:
+        return _Content(Status.BLANK)
+    crossed = crossing(x, y, size)
+    if crossed.certain:
+        return _Content(Status.CROSSED)
+    part = slice(max(0, top - 1), foot + 1), slice(max(0, left - 1), right + 1)
+    there = pieces[part]
+    own = (there == cell + 1).view(np.uint8)
+    reach = cv2.subtract(cv2.dilate(own, NEXT), (there > 0).view(np.uint8)) | own
+    digit = cv2.multiply(soft[part], reach)
+    faintest = 0.5 * writing.noise + 0.25 * INKED * float(digit.max())
+    picture = _on_paper(cv2.threshold(digit, faintest, 0, cv2.THRESH_TOZERO)[1], int(0.5 * size.height))
+    return _Content(Status.OK, (picture, np.full_like(picture, 255)) if crossed.doubtful else (picture,))
+
+
+def _on_paper(digit: Grey, least: int) -> Grey:
+    """A digit on even paper, with room around it; no side is shorter than ``least``."""
+    height, width = digit.shape
+    room = 4 + int(ROOM * max(height, width))
+    wide, high = max(least, width + 2 * room), max(least, height + 2 * room)
+    picture = np.full((high, wide), 255, np.uint8)
+    y, x = (high - height) // 2, (wide - width) // 2
+    cv2.subtract(255, digit, dst=picture[y : y + height, x : x + width])
+    return picture

@@ -1,144 +1,136 @@
-"""Whose ink is whose: the pieces of ink on a strip go to the cells where most of their mass lies."""
+"""Whose ink is whose: each piece of ink goes to the cell where most of it lies, or where it is missed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms.crossing import Extent, crossing
-from mnist_batch.forms.strips import OTHERS, Strip
+from mnist_batch.forms.sheets import BLOCK, Sheet
 from mnist_batch.forms.writing import Writing
 from mnist_batch.pixels.opencv import cv2
-from mnist_batch.statuses import Status
 
-SPLIT = 0.28  # of a piece's mass in a second cell, from which it is of two digits
-HIGH = 0.5  # of a cell's height that such a piece reaches over in both
+SPLIT, HIGH = 0.28, 0.5  # of a piece's mass, and of a cell's height, in a second cell: from there it is two digits
+NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
-BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: of the remains of print beside it
-SPECK = 0.09  # of a cell's height; a smaller piece of ink is no part of a digit, unless it is large beside the others
-SMALLEST = 0.18  # of a cell's height; ink that is smaller, in both directions, is no digit
-PALE = 0.25  # of the page's pen; weaker ink shows through from the back
+BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
+CLOSE, FLAT, SLIM = 0.95, 8, 2.5  # of its mass, pixels, and times its height: remains that lie along a level line
+TALL = 0.35  # of a cell's height; what is lower is no digit of its own
+MISSED = 0.35  # of a cell's width; a digit so near to an empty cell is missed there if its own has two
 
 Grey = NDArray[np.uint8]
-Places = NDArray[np.int64]
-
-_NEXT = np.ones((3, 3), np.uint8)
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """What is in a cell: its status, and its pictures if it is to be read."""
+class Owned:
+    """The ink of a page, piece by piece: pixels ``y`` and ``x`` of a sheet, and the ``piece`` of each.
 
-    status: Status
-    pictures: tuple[Grey, ...] = ()
+    Pieces have an ``owner``, the number of a cell, or -1; an ``area``; and ``edges``, int (P, 4): x, y, x and y.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class _Ink:
-    """The inked pixels of a strip: their places, components and owners."""
-
-    y: Places
-    x: Places
-    label: Places
-    owner: Places
+    y: Numbers
+    x: Numbers
+    piece: Numbers
+    owner: Numbers
+    area: Numbers
+    edges: Numbers
 
 
-def pieces_of(writing: Writing, pen: float) -> list[Piece]:
-    """What is in each cell of a strip; ``pen`` is the strength of the page's ink."""
-    strip, blank = writing.strip, Piece(Status.BLANK)
-    if pen < 1:
-        return [blank] * len(strip.positions)
-    mask = writing.ink(pen)
-    ink = _owned(writing, mask)
-    found = [blank] * len(strip.positions)
-    order = np.argsort(ink.owner, kind="stable")
-    ends = np.searchsorted(ink.owner[order], np.arange(len(found) + 1))
-    for cell in range(len(found)):
-        chosen = order[ends[cell] : ends[cell + 1]]
-        if len(chosen) >= 3:
-            found[cell] = _piece(
-                writing, mask, _Ink(*(each[chosen] for each in (ink.y, ink.x, ink.label, ink.owner))), cell, pen
-            )
+def owned(writing: Writing) -> Owned:
+    """The ink of a page with its owners."""
+    sheet, ink = writing.sheet, writing.ink
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)
+    places = np.flatnonzero(ink.view(np.bool_))
+    piece = labels.ravel()[places].astype(np.int64)
+    y, x = np.divmod(places, ink.shape[1])
+    stats = stats.astype(np.int64)
+    stats[0, cv2.CC_STAT_AREA] = 1
+    edges = stats[:, [0, 1, 0, 1]]
+    edges[:, 2:] += stats[:, 2:4]
+    found = Owned(y, x, piece, np.full(len(stats), -1), stats[:, cv2.CC_STAT_AREA], edges)
+    strip = np.zeros(len(stats), np.int64)
+    strip[piece] = sheet.strip_at[y // BLOCK, x // BLOCK]
+    nearest = sheet.owners.ravel()[places].astype(np.int64)
+    _nearest_own(found, sheet, places, strip, nearest)
+    return _with_missed(_split(found, sheet, strip, nearest), sheet)
+
+
+def _nearest_own(found: Owned, sheet: Sheet, places: Numbers, strip: Numbers, nearest: Numbers) -> None:
+    """Give each piece to the cell where most of it lies, if it is not of a cell of another field, or of the print."""
+    count, most = len(found.area), max([1, *(len(each.positions) for each in sheet.strips)])
+    mass = _mass(found, nearest, most)
+    best = mass.argmax(axis=1)
+    inside, beside, close = (
+        np.bincount(found.piece, chosen, count) / found.area
+        for chosen in (
+            sheet.near.ravel()[places],
+            sheet.classes.ravel()[places] > 0,
+            sheet.close.ravel()[places],
+        )
+    )
+    wide, high = (found.edges[:, 2:] - found.edges[:, :2]).T
+    remains = (beside >= BESIDE) & (found.area <= THIN * np.maximum(wide, high))
+    remains |= (close >= CLOSE) & (beside > 0) & (high <= FLAT) & (wide >= SLIM * high)
+    owner = np.where((best == most) | (inside < INSIDE) | remains, -1, sheet.first[strip] + best)
+    found.owner[1:] = owner[1:]
+
+
+def _mass(found: Owned, nearest: Numbers, most: int) -> Numbers:
+    """How many pixels of each piece are nearest to which cell of its strip, and in the last column to others."""
+    key = found.piece * (most + 1) + np.minimum(nearest, most)
+    return np.bincount(key, minlength=len(found.area) * (most + 1)).reshape(len(found.area), most + 1)
+
+
+def _split(found: Owned, sheet: Sheet, strip: Numbers, nearest: Numbers) -> Owned:
+    """Split pieces of two digits that touch between their cells."""
+    most = max([2, *(len(each.positions) for each in sheet.strips)])
+    mass = _mass(found, nearest, most)[:, :most]
+    first, second = np.argpartition(mass, -2, axis=1)[:, :-3:-1].T
+    large = np.take_along_axis(mass, second[:, None], 1)[:, 0] >= SPLIT * found.area
+    for piece in np.flatnonzero(large & (found.owner >= 0)):
+        own = np.flatnonzero(found.piece == piece)
+        cells = sheet.first[strip[piece]] + np.sort([first[piece], second[piece]])
+        rows = [found.y[own[nearest[own] + sheet.first[strip[piece]] == cell]] for cell in cells]
+        if all(np.ptp(each) >= HIGH * np.ptp(sheet.boxes[cell, 1::2]) for each, cell in zip(rows, cells, strict=True)):
+            found = _parted(found, int(piece), own, cells, sheet)
     return found
 
 
-def _owned(writing: Writing, mask: Grey) -> _Ink:
-    """The ink with the cell that each pixel belongs to; -1 for none."""
-    strip, cells = writing.strip, len(writing.strip.positions)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    places = np.flatnonzero(mask)
-    label = labels.ravel()[places].astype(np.int64)
-    nearest = strip.owners.ravel()[places].astype(np.int64)
-    nearest[nearest == OTHERS] = cells
-    mass = np.bincount(label * (cells + 1) + nearest, minlength=count * (cells + 1)).reshape(count, cells + 1)
-    total = np.maximum(mass.sum(axis=1), 1)
-    inside = np.bincount(label, strip.near.ravel()[places], count) / total
-    beside_print = np.bincount(label, strip.classes.ravel()[places] > 0, count) / total
-    thickness = stats[:, cv2.CC_STAT_AREA] / stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
-    remains = (beside_print >= BESIDE) & (thickness <= THIN)
-    owner = np.where((mass.argmax(axis=1) == cells) | (inside < INSIDE) | remains, -1, mass.argmax(axis=1))
-    owner_of = owner[label]
-    y, x = np.divmod(places, mask.shape[1])
-    if cells > 1:
-        split = _of_two(mass[:, :cells], label, nearest, y, strip)
-        if split.any():
-            owner_of = np.where(split[label], np.where(nearest == cells, -1, nearest), owner_of)
-    return _Ink(y, x, label, owner_of)
+def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet) -> Owned:
+    """A piece of two digits as two, parted where its ink is narrowest near the edge between two cells."""
+    one, other = sheet.boxes[cells]
+    edge, reach = (one[2] + other[0]) // 2, max(1, int(NEAR_EDGE * (one[2] - one[0])))
+    x = found.x[own]
+    ink = np.bincount(x - x.min(), minlength=int(np.ptp(x)) + 1)
+    at = np.arange(max(edge - reach, x.min() + 1), min(edge + reach, x.max()))
+    if len(at):
+        edge = at[np.lexsort((abs(at - edge), ink[at - x.min()]))[0]]
+    right = own[x >= edge]
+    pieces, owner = found.piece.copy(), np.append(found.owner, cells[1])
+    pieces[right], owner[piece] = len(found.area), cells[0]
+    area, edges = np.append(found.area, len(right)), np.vstack([found.edges, found.edges[piece]])
+    for part, chosen in ((piece, own[x < edge]), (len(found.area), right)):
+        at_x, at_y = found.x[chosen], found.y[chosen]
+        area[part] = max(1, len(chosen))
+        if len(chosen):
+            edges[part] = at_x.min(), at_y.min(), at_x.max() + 1, at_y.max() + 1
+    return Owned(found.y, found.x, pieces, owner, area, edges)
 
 
-def _of_two(mass: Places, label: Places, nearest: Places, y: Places, strip: Strip) -> NDArray[np.bool_]:
-    """Which components are digits of two cells that touch: much of each lies in either cell, and stands high there."""
-    first, second = np.argsort(mass, axis=1)[:, :-3:-1].T
-    large = np.take_along_axis(mass, second[:, None], 1)[:, 0] >= SPLIT * np.maximum(mass.sum(axis=1), 1)
-    for component in np.flatnonzero(large):
-        own = label == component
-        for cell in (first[component], second[component]):
-            rows = y[own & (nearest == cell)]
-            large[component] &= np.ptp(rows) >= HIGH * np.ptp(strip.boxes[cell, 1::2])
-    large[0] = False
-    return np.asarray(large)
-
-
-def _piece(writing: Writing, mask: Grey, ink: _Ink, cell: int, pen: float) -> Piece:
-    box = writing.strip.boxes[cell]
-    size = Extent(*(box[2:] - box[:2]).astype(float))
-    ink = _without_specks(ink, size)
-    if len(ink.x) < 3 or max(np.ptp(ink.x) + 1, np.ptp(ink.y) + 1) < SMALLEST * size.height:
-        return Piece(Status.BLANK)
-    strength = np.sort(writing.left[ink.y, ink.x])
-    if strength[int(0.9 * len(strength))] < PALE * pen:
-        return Piece(Status.BLANK)
-    crossed = crossing(ink.x, ink.y, size)
-    if crossed.certain:
-        return Piece(Status.CROSSED)
-    picture = _picture(writing, mask, ink, size)
-    return Piece(Status.OK, (picture, np.full_like(picture, 255)) if crossed.doubtful else (picture,))
-
-
-def _without_specks(ink: _Ink, size: Extent) -> _Ink:
-    names, at, areas = np.unique(ink.label, return_inverse=True, return_counts=True)
-    if len(names) == 1:
-        return ink
-    least = max(3.0, min((SPECK * size.height) ** 2 / 2, 0.06 * areas.max()))
-    keep = (areas >= least)[at]
-    return _Ink(ink.y[keep], ink.x[keep], ink.label[keep], ink.owner[keep])
-
-
-def _picture(writing: Writing, mask: Grey, ink: _Ink, size: Extent) -> Grey:
-    """The ink of one cell on even paper, with room around it."""
-    left, top, right, foot = int(ink.x.min()), int(ink.y.min()), int(ink.x.max()) + 1, int(ink.y.max()) + 1
-    room = 4 + int(0.15 * max(right - left, foot - top))
-    height, width = mask.shape
-    rows, columns = slice(max(0, top - 2), min(height, foot + 2)), slice(max(0, left - 2), min(width, right + 2))
-    own = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-    own[ink.y - rows.start, ink.x - columns.start] = 1
-    others = cv2.subtract(mask[rows, columns], own)
-    soft = cv2.min(writing.left[rows, columns], 255 * cv2.subtract(cv2.dilate(own, _NEXT), others))
-    soft = np.where(own > 0, cv2.max(soft, writing.dark[rows, columns]), soft)
-    soft[soft < 0.5 * writing.noise + 0.08 * float(soft.max())] = 0
-    least = int(0.5 * size.height)
-    wide, high = (max(least, side + 2 * room) for side in (own.shape[1], own.shape[0]))
-    picture = np.full((high, wide), 255, np.uint8)
-    y, x = (high - own.shape[0]) // 2, (wide - own.shape[1]) // 2
-    picture[y : y + own.shape[0], x : x + own.shape[1]] = 255 - soft
-    return picture
+def _with_missed(found: Owned, sheet: Sheet) -> Owned:
+    """Where a cell has two digits and its neighbour none, the digit beside the neighbour is the neighbour's."""
+    cell = np.maximum(found.owner, 0)
+    heights = sheet.boxes[cell, 3] - sheet.boxes[cell, 1]
+    tall = np.flatnonzero((found.owner >= 0) & (found.edges[:, 3] - found.edges[:, 1] >= TALL * heights))
+    count = np.bincount(found.owner[tall], minlength=len(sheet.boxes))
+    for piece in tall[count[found.owner[tall]] > 1]:
+        own = int(found.owner[piece])
+        middle = float(found.edges[piece, [0, 2]].mean())
+        for other, edge, beside in ((own - 1, 0, own), (own + 1, 2, own + 1)):
+            in_strip = 0 <= other < len(count) and beside not in sheet.first
+            away = abs(middle - sheet.boxes[own, edge]) / max(1, sheet.boxes[own, 2] - sheet.boxes[own, 0])
+            if in_strip and not count[other] and count[own] > 1 and away <= MISSED:
+                found.owner[piece] = other
+                count[[own, other]] += -1, 1
+                break
+    return found

@@ -14,7 +14,7 @@ from mnist_batch.forms.form import Field, Mark
 from mnist_batch.forms.frames import Frame, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped, resized, scaling, shrunk
 from mnist_batch.forms.patches import Patch
-from mnist_batch.forms.strips import Strip, strips_of
+from mnist_batch.forms.sheets import Sheet
 from mnist_batch.pixels.opencv import cv2
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Reference:
 
     ``width`` and ``height`` are those of the form's own picture, and ``matrix`` maps its pixels to those of
     ``picture``, of which ``pixels_per_millimetre`` make a millimetre on paper. ``written`` is set where cells are.
-    ``frames`` has the printed frames of the fields by name; a field without one is not in it. ``strips`` are the fields
-    as their cells are cut.
+    ``frames`` has the printed frames of the fields by name; a field without one is not in it. ``sheet`` is for
+    cutting the cells.
     """
 
     form: str
@@ -50,7 +50,7 @@ class Reference:
     features: Features
     patches: tuple[Patch, ...]
     frames: Mapping[str, Frame]
-    strips: tuple[Strip, ...]
+    sheet: Sheet
 
     @classmethod
     def of(cls, form: "OpenForm", page: int) -> "Reference":
@@ -78,7 +78,7 @@ class Reference:
             features=_features(picture, written, features.binary),
             patches=patches.of(picture, _with_marks(written, facts.marks, matrix)),
             frames={name: frame for name, frame in frames.items() if frame is not None},
-            strips=strips_of(full, fields),
+            sheet=Sheet.of(full, fields),
         )
 
     def box_of(self, field: Field) -> NDArray[np.float64]:

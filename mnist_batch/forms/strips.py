@@ -24,27 +24,27 @@ FAINTEST = 14  # grey levels; paler print is no print
 FRAME = 0.45  # of a cell's height or width: lines and writing are at least so long
 NEAR_EDGE = 0.22  # of a cell's sides; lines of a frame lie so near to the edges of its box
 LEVELS = (FAINTEST, 50, 100, 160)  # grey levels from which print is of another class
-SAMPLED = 256  # pixels of a class that are looked at
-RINGS = 2  # classes of pixels around the print: the nearer has the higher number
-FRAMED = RINGS + len(LEVELS)  # up to here classes are of print inside cells, then of frames and of all around
-CLASSES = FRAMED + len(LEVELS)
+IN_CELLS = len(LEVELS)  # classes of print; as many follow for frames and what is printed around cells
+MOST_CELLS = 2_500  # of a page; if it has more, they are cut smaller
 _PAPER = np.ones((9, 9), np.uint8)  # at a quarter of a strip's size; wider than any stroke
 _NEXT = np.ones((3, 3), np.uint8)
+_SHARP = np.array([-0.5, 0, 1, 0, -0.5], np.float32)
 
 Grey = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]
+Levels = NDArray[np.float32]
 
 
 def mapped(matrix: Matrix, points: Sequence[Sequence[float]] | Points) -> Points | None:
     """Where points (N, 2) come to lie; None if one of them lies nowhere."""
     at = np.asarray(points, np.float64)
-    to = np.c_[at, np.ones(len(at))] @ matrix.T
-    with np.errstate(all="ignore"):
-        there = to[:, :2] / to[:, 2:]
-    if not (np.isfinite(there).all() and ((to[:, 2] > 0).all() or (to[:, 2] < 0).all()) and (abs(there) < 1e6).all()):
+    to = at @ matrix[:, :2].T + matrix[:, 2]
+    depth = to[:, 2]
+    if not (depth.min() > 1e-9 or depth.max() < -1e-9):
         return None
-    return np.asarray(there)
+    there = to[:, :2] / to[:, 2:]
+    return np.asarray(there) if abs(there).max() < 1e6 else None
 
 
 def seen(picture: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey | None:
@@ -53,19 +53,16 @@ def seen(picture: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey | None:
     None if the strip lies beside the picture, or nowhere.
     """
     wide, high = size
-    there = mapped(matrix, [(0, 0), (wide, 0), (wide, high), (0, high), (wide / 2, high / 2)])
+    x, y = wide / 2, high / 2
+    there = mapped(matrix, [(0, 0), (wide, 0), (wide, high), (0, high), (x, y), (x + 1, y), (x, y + 1)])
     if there is None:
         return None
-    steps = mapped(matrix, [(wide / 2, high / 2), (wide / 2 + 1, high / 2), (wide / 2, high / 2 + 1)])
-    if steps is None:
-        return None
-    low, top = np.floor(there.min(axis=0)).astype(int) - 3
-    right, foot = np.ceil(there.max(axis=0)).astype(int) + 4
+    (low, top), (right, foot) = there.min(axis=0).astype(int) - 3, there.max(axis=0).astype(int) + 4
     low, top = max(0, low), max(0, top)
     part = picture[top : max(0, foot), low : max(0, right)]
     if not part.size:
         return None
-    across, down = np.hypot(*(steps[1:] - steps[0]))  # pixels of the picture along its axes for one of the strip
+    across, down = np.hypot(*(there[5:] - there[4]))  # pixels of the picture along its axes for one of the strip
     fewer, how = [max(1, int(factor + 0.35)) for factor in (across, down)], cv2.INTER_LINEAR
     if max(fewer) > 1:
         to = max(1, part.shape[1] // fewer[0]), max(1, part.shape[0] // fewer[1])
@@ -76,7 +73,7 @@ def seen(picture: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey | None:
     shrink = np.array([[1 / fewer[0], 0, -low / fewer[0] - 0.5], [0, 1 / fewer[1], -top / fewer[1] - 0.5], [0, 0, 1]])
     between = shrink @ matrix @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     flags = how | cv2.WARP_INVERSE_MAP
-    if np.allclose(between[2, :2], 0, atol=1e-12):
+    if abs(between[2, :2]).max() < 1e-12:
         strip = cv2.warpAffine(part, between[:2] / between[2, 2], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     else:
         strip = cv2.warpPerspective(part, between, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -98,10 +95,9 @@ class Strip:
 
     ``matrix`` maps the strip's pixels to those of the form's picture. ``boxes`` are int (N, 4), the x, y, x and y of
     the edges of the cells. ``owners``, uint8 (H, W), has the number of the nearest cell, or ``OTHERS``, and ``near``
-    is 1 in the cells and close around. ``classes``, uint8 (H, W), is 0 where nothing is printed, up to ``RINGS`` around
-    print, to ``FRAMED`` the higher the darker print in a cell is, and so on for frames, each with a pixel more on each
-    side; ``samples`` are places of each class, as indices of a flat strip. ``rows`` and ``columns`` are the print's
-    profiles.
+    is 1 in the cells and close around. ``print``, uint8 (H, W), is 0 where nothing is printed, to ``IN_CELLS`` the
+    higher the darker print in a cell is, and so on for frames and what is printed around them. ``rows`` and
+    ``columns`` are the print's profiles.
     """
 
     field: str
@@ -110,10 +106,9 @@ class Strip:
     boxes: NDArray[np.int64]
     owners: Grey
     near: Grey
-    classes: Grey
-    samples: tuple[NDArray[np.int64], ...]
-    rows: NDArray[np.float32]
-    columns: NDArray[np.float32]
+    print: Grey
+    rows: Levels
+    columns: Levels
 
     @property
     def size(self) -> tuple[int, int]:
@@ -124,12 +119,13 @@ class Strip:
 def strips_of(picture: Grey, fields: Sequence[Field]) -> tuple[Strip, ...]:
     """The strips of the fields on a page of a form, in the order of the fields; ``picture`` is the page's."""
     every = [(field.name, at, box) for field in fields for at, box in enumerate(field.cells)]
+    cell = CELL * min(1.0, float(np.sqrt(MOST_CELLS / max(1, len(every)))))
     strips = []
     for field in fields:
         for positions in _beside_each_other(field.cells):
             chosen = [field.cells[at] for at in positions]
             others = [box for name, at, box in every if name != field.name or at not in positions]
-            strips.append(_strip(picture, field.name, positions, chosen, others))
+            strips.append(_strip(picture, (field.name, positions), chosen, others, cell))
     return tuple(strips)
 
 
@@ -147,13 +143,15 @@ def _beside_each_other(cells: Sequence[Box]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _strip(picture: Grey, name: str, positions: tuple[int, ...], cells: Sequence[Box], others: Sequence[Box]) -> Strip:
-    """Some cells of a field; ``others`` are all other cells of the page."""
+def _strip(
+    picture: Grey, name: tuple[str, tuple[int, ...]], cells: Sequence[Box], others: Sequence[Box], cell: float
+) -> Strip:
+    """Some cells of a field, ``cell`` pixels high; ``others`` are all other cells of the page."""
     edges = np.array([(box.x, box.y, box.x + box.width, box.y + box.height) for box in cells], np.float64)
     width, height = np.median(edges[:, 2:] - edges[:, :2], axis=0)
     left, top = edges[:, 0].min() - MARGIN * width, edges[:, 1].min() - MARGIN * height
     right, foot = edges[:, 2].max() + MARGIN * width, edges[:, 3].max() + MARGIN * height
-    scale = min(CELL / height, 8 * CELL / width, float(np.sqrt(LARGEST / ((right - left) * (foot - top)))))
+    scale = min(cell / height, 8 * cell / width, float(np.sqrt(LARGEST / ((right - left) * (foot - top)))))
     size = max(4, int(np.ceil((right - left) * scale))), max(4, int(np.ceil((foot - top) * scale)))
     matrix = np.array([[1 / scale, 0, left], [0, 1 / scale, top], [0, 0, 1]])
     corner = np.array([left, top, left, top])
@@ -166,10 +164,7 @@ def _strip(picture: Grey, name: str, positions: tuple[int, ...], cells: Sequence
     boxes = np.round(own).astype(np.int64).clip(0, [size[0], size[1], size[0], size[1]])
     near = _filled(own, NEAR * scale * np.array([width, height]), size)
     printed, inside = _printed(picture, matrix, size, boxes)
-    exact = _levels(printed, inside)
-    classes = _classes(exact)
-    samples = tuple(_sampled((classes if each <= RINGS else exact) == each) for each in range(1, CLASSES + 1))
-    return Strip(name, positions, matrix, boxes, owners, near, classes, samples, *_profiles(printed))
+    return Strip(*name, matrix, boxes, owners, near, _levels(printed, inside), *_profiles(printed))
 
 
 def _owners(own: NDArray[np.float64], others: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Grey:
@@ -259,26 +254,15 @@ def _levels(printed: Grey, inside: NDArray[np.bool_]) -> Grey:
     """The class of the print at each pixel, by its darkest pixels close by; 0 where there is none, and at its edges."""
     levels = np.searchsorted(LEVELS, np.arange(256), "right")
     darkest = cv2.dilate(printed, np.ones((5, 5), np.uint8))
-    classes = cv2.LUT(darkest, np.where(levels > 0, levels + RINGS, 0).astype(np.uint8))
+    classes = cv2.LUT(darkest, levels.astype(np.uint8))
     classes = classes + np.where((classes > 0) & ~inside, len(LEVELS), 0).astype(np.uint8)
     return np.asarray(np.where(printed >= np.maximum(FAINTEST, 0.4 * darkest), classes, 0), np.uint8)
 
 
-def _classes(exact: Grey) -> Grey:
-    """The class of each pixel: how dark print is that lies there or right beside, or that it is near print."""
-    classes = cv2.dilate(exact, _NEXT)
-    covered = np.asarray(classes > 0, np.uint8)
-    for ring in range(RINGS, 0, -1):
-        wider = cv2.dilate(covered, _NEXT)
-        classes[(wider > 0) & (covered == 0)] = ring
-        covered = wider
-    return np.asarray(classes, np.uint8)
+def _profiles(printed: Grey) -> tuple[Levels, Levels]:
+    return sharpened(printed.mean(axis=1, dtype=np.float32)), sharpened(printed.mean(axis=0, dtype=np.float32))
 
 
-def _sampled(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    places = np.flatnonzero(mask)
-    return places[:: max(1, -(-len(places) // SAMPLED))]
-
-
-def _profiles(printed: Grey) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return printed.mean(axis=1, dtype=np.float32), printed.mean(axis=0, dtype=np.float32)
+def sharpened(profile: Levels) -> Levels:
+    """The lines in a profile, without what is wider."""
+    return np.maximum(np.convolve(profile, _SHARP, "same"), 0).astype(np.float32)

@@ -1,120 +1,155 @@
-"""What is written on a strip: its ink without the print, which is known, and with the strokes that cross the print."""
+"""What is written in the cells of a page: ink without the print, which is known, and with the strokes across it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms.strips import FRAMED, RINGS, Strip
+from mnist_batch.forms import strips
+from mnist_batch.forms.sheets import BLOCK, CLASSES, NEXT, RINGS, SAMPLED, Sheet
+from mnist_batch.forms.strips import IN_CELLS, Strip
 from mnist_batch.pixels.opencv import cv2
 
 REACH = 4  # pixels from where it should be that the print of a strip is looked for
 USUAL, OF_FRAMES = 0.6, 0.85  # ranks, of the pixels of a class of print, whose darkness is what the print explains
 INKED = 0.3  # of the strongest ink of a cell; weaker is no ink
+PALE = 0.25  # of the page's pen; a cell without stronger ink has none
 LEAST = 12  # grey levels between paper and ink
-STRONGEST = 0.97  # rank, in a cell, of the strongest ink
-BRIDGED = 9  # pixels; print as wide is bridged where strokes meet it on both sides
+PALEST = 20  # grey levels between paper and the strongest ink of a pen
+BRIDGED = 13  # pixels; print as wide is bridged where strokes meet it on both sides
 
 Grey = NDArray[np.uint8]
-
-_NEXT = np.ones((3, 3), np.uint8)
+Levels = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Writing:
-    """The writing on a strip of a page.
+    """The writing on a page, on the sheet of its form.
 
-    ``dark``, uint8 (H, W), is how much darker than its paper each pixel is, and ``left`` the part of it that the print
-    does not explain. ``strongest`` is the strength of the ink of each cell.
+    ``seen``, bool (S,), says which strips lie on the page. ``dark``, uint8 (H, W), is how much darker than its paper
+    each pixel is, and ``left`` the part of it that the print does not explain. ``ink`` is where the writing is, as 0
+    and 1. ``pen`` is how strong ink usually is, 0 where there is none, and ``noise`` that of the paper.
     """
 
-    strip: Strip
+    sheet: Sheet
+    seen: NDArray[np.bool_]
     dark: Grey
     left: Grey
+    ink: Grey
+    pen: float
     noise: float
-    strongest: NDArray[np.int64]
 
     @classmethod
-    def of(cls, strip: Strip, dark: Grey) -> "Writing":
-        """Take the print from a strip; ``dark`` is its darkness."""
-        dark = _moved(dark, *_shift(strip, dark))
-        left = cv2.subtract(dark, _explained(strip, dark))
-        smooth = cv2.blur(left, (3, 3))
-        strongest = [_ranked(smooth[top:foot, x:to], STRONGEST) for x, top, to, foot in strip.boxes.tolist()]
-        return cls(strip, dark, left, _noise(dark), np.array(strongest))
-
-    def ink(self, pen: float) -> Grey:
-        """Where ink is, uint8 (H, W) of 0 and 1; ``pen`` is how strong the page's ink usually is."""
-        least = max(LEAST, 3 * self.noise)
-        strong = np.where(self.strongest >= 0.25 * pen, self.strongest, pen)
-        table = np.full(256, max(least, INKED * pen), np.uint8)
-        table[: len(strong)] = np.clip(INKED * strong, least, 255)
-        threshold = cv2.LUT(self.strip.owners, table)
-        ink, dark = (_above(each, threshold) for each in (self.left, self.dark))
-        on_print = _above(self.strip.classes, RINGS)
-        hidden = cv2.bitwise_and(cv2.subtract(dark, ink), on_print)
-        return np.asarray(cv2.bitwise_or(ink, _bridges(ink, hidden)), np.uint8)
+    def of(cls, sheet: Sheet, page: Grey, matrices: Mapping[str, Matrix]) -> "Writing":
+        """What is written on a grey page; ``matrices`` map the form's picture to it, by field."""
+        dark = np.zeros_like(sheet.owners)
+        seen = np.zeros(len(sheet.strips), np.bool_)
+        for number, (strip, place) in enumerate(zip(sheet.strips, sheet.places, strict=True)):
+            matrix = matrices.get(strip.field)
+            there = None if matrix is None else strips.seen(page, matrix @ strip.matrix, strip.size)
+            if there is not None:
+                dark[place] = _in_place(strip, strips.darkness(there))
+                seen[number] = True
+        left = cv2.subtract(dark, _explained(sheet, dark))
+        strongest = _strongest(sheet, left)
+        pen = _pen(strongest, 128 if _is_bilevel(page) else PALEST)
+        noise = _noise(dark, sheet)
+        ink = _ink(sheet, dark, left, _thresholds(strongest, pen, noise)) if pen else np.zeros_like(dark)
+        return cls(sheet, seen, dark, left, ink, pen, noise)
 
 
-def _above(values: Grey, limit: Grey | int) -> Grey:
-    return np.asarray(cv2.bitwise_and(cv2.compare(values, limit, cv2.CMP_GT), 1), np.uint8)
-
-
-def _ranked(values: Grey, share: float) -> int:
-    if not values.size:
-        return 0
-    return int(cv2.calcHist([values], [0], None, [256], [0, 256]).cumsum().searchsorted(share * values.size, "right"))
-
-
-def _noise(dark: Grey) -> float:
-    """The noise of the paper in grey levels, from how much pixels beside each other differ."""
-    steps = cv2.absdiff(dark[::2, 1::2], dark[::2, :-1:2][:, : dark[::2, 1::2].shape[1]])
-    return min(1.05 * _ranked(np.ascontiguousarray(steps), 0.5), 20.0)
-
-
-def _shift(strip: Strip, dark: Grey) -> tuple[int, int]:
-    """By how many pixels, (across, down), the print lies beside where it should."""
-    near = (strip.classes > 0).view(np.uint8)
-    capped = cv2.min(dark, 255 * cv2.dilate(near, np.ones((2 * REACH - 3, 2 * REACH - 3), np.uint8)))
-    return _best(strip.columns, capped.mean(axis=0, dtype=np.float32)), _best(
-        strip.rows, capped.mean(axis=1, dtype=np.float32)
-    )
-
-
-def _best(printed: NDArray[np.float32], found: NDArray[np.float32]) -> int:
-    """How much later the profile of a page is than that of the form."""
-    count = len(printed)
-    if count < 4 * REACH or printed.max() < 3:
-        return 0
-    kernel = np.array([-0.5, 0, 1, 0, -0.5], np.float32)
-    sharp, other = (np.maximum(np.convolve(each, kernel, "same"), 0) for each in (printed, found))
-    inner = slice(REACH, count - REACH)
-    scores = [
-        float(sharp[inner] @ other[REACH + off : count - REACH + off]) - 1e-3 * abs(off)
-        for off in range(-REACH, REACH + 1)
-    ]
-    best = int(np.argmax(scores))
-    return best - REACH if scores[best] > 1.1 * scores[REACH] else 0
-
-
-def _moved(dark: Grey, across: int, down: int) -> Grey:
+def _in_place(strip: Strip, dark: Grey) -> Grey:
+    """A strip whose print lies where it should, to a whole pixel."""
+    across = _late(strip.columns, cv2.reduce(dark, 0, cv2.REDUCE_AVG).ravel())
+    down = _late(strip.rows, cv2.reduce(dark, 1, cv2.REDUCE_AVG).ravel())
     if not (across or down):
         return dark
     height, width = dark.shape
     moved = cv2.copyMakeBorder(dark, REACH, REACH, REACH, REACH, cv2.BORDER_CONSTANT, value=0)
-    return np.ascontiguousarray(moved[REACH + down : REACH + down + height, REACH + across : REACH + across + width])
+    return np.asarray(moved[REACH + down : REACH + down + height, REACH + across : REACH + across + width])
 
 
-def _explained(strip: Strip, dark: Grey) -> Grey:
-    """How dark the print is, as the pixels of each of its classes usually are."""
-    flat, darkest, table = dark.ravel(), cv2.dilate(dark, _NEXT).ravel(), np.zeros(256, np.uint8)
-    for number, places in enumerate(strip.samples, 1):
-        if len(places):
-            values = np.sort((flat if number <= RINGS else darkest)[places])
-            table[number] = values[int((OF_FRAMES if number > FRAMED else USUAL) * len(values))]
-    for number in range(RINGS, 0, -1):
-        table[number] = min(table[number], table[RINGS + 1 :].max())
-    return np.asarray(cv2.LUT(strip.classes, table), np.uint8)
+def _late(printed: Levels, found: Grey) -> int:
+    """By how many pixels the profile of a page comes later than that of the form; 0 where that is not clear."""
+    if len(printed) < 4 * REACH or not printed.any():
+        return 0
+    scores = np.correlate(strips.sharpened(found.astype(np.float32)), printed[REACH:-REACH], "valid")
+    best = int(np.argmax(scores))
+    return best - REACH if scores[best] > 1.1 * scores[REACH] else 0
+
+
+def _explained(sheet: Sheet, dark: Grey) -> Grey:
+    """How dark the print is: as dark as the pixels of each of its classes usually are, strip by strip."""
+    darkest = cv2.dilate(dark, NEXT).ravel()
+    around, printed = dark.ravel()[sheet.samples[:, :RINGS]], darkest[sheet.samples[:, RINGS:]]
+    ranks = [int(rank * SAMPLED) for rank in (USUAL, USUAL, OF_FRAMES)]
+    parts = (around, printed[:, :IN_CELLS], printed[:, IN_CELLS:])
+    levels = [np.partition(part, rank, axis=2)[:, :, rank] for part, rank in zip(parts, ranks, strict=True)]
+    tables = np.zeros((len(sheet.strips), 256), np.uint8)
+    tables[:, 1 : CLASSES + 1] = np.where(sheet.sampled, np.concatenate(levels, axis=1), 0)
+    tables[:, 1 : RINGS + 1] = np.minimum(tables[:, 1 : RINGS + 1], tables[:, RINGS + 1 :].max(axis=1, keepdims=True))
+    explained = np.zeros_like(dark)
+    for place, table in zip(sheet.places, tables, strict=True):
+        explained[place] = cv2.LUT(sheet.classes[place], table)
+    return explained
+
+
+def _strongest(sheet: Sheet, left: Grey) -> Numbers:
+    """How strong the strongest ink of each cell is."""
+    if not len(sheet.starts):
+        return np.zeros(0, np.int64)
+    size = left.shape[1] // BLOCK, left.shape[0] // BLOCK
+    blocks = cv2.resize(left, size, interpolation=cv2.INTER_AREA).ravel()
+    return np.maximum.reduceat(blocks[sheet.in_cells], sheet.starts).astype(np.int64)
+
+
+def _pen(strongest: Numbers, palest: float) -> float:
+    """How strong the ink usually is in the cells of a page that are written in; 0 if none is."""
+    strong = strongest[strongest >= max(palest, 0.35 * strongest.max(initial=0))]
+    return float(np.median(strong)) if len(strong) else 0.0
+
+
+def _is_bilevel(page: Grey) -> bool:
+    """Whether a page is black and white only."""
+    some = page[::7, ::7]
+    return bool(np.count_nonzero((some > 20) & (some < 235)) < 0.002 * some.size)
+
+
+def _noise(dark: Grey, sheet: Sheet) -> float:
+    """The noise of the paper in grey levels, from how much pixels beside each other in the cells differ."""
+    rows = sheet.near[::5, 1:].view(np.bool_)
+    steps = cv2.absdiff(np.ascontiguousarray(dark[::5, 1:]), np.ascontiguousarray(dark[::5, :-1]))[rows]
+    return min(1.05 * float(np.partition(steps, len(steps) // 2)[len(steps) // 2]), 20.0) if len(steps) else 0.0
+
+
+def _thresholds(strongest: Numbers, pen: float, noise: float) -> Grey:
+    """What is ink in each cell, in grey levels."""
+    strong = np.where(strongest >= PALE * pen, strongest, pen)
+    return np.clip(INKED * strong, max(LEAST, 3 * noise), 255).astype(np.uint8)
+
+
+def _ink(sheet: Sheet, dark: Grey, left: Grey, thresholds: Grey) -> Grey:
+    """Where there is ink that is no print, and where strokes cross the print."""
+    limits = np.full_like(dark, 255)
+    for number, place in enumerate(sheet.places):
+        own = thresholds[sheet.first[number] :][: len(sheet.strips[number].positions)]
+        table = np.full(256, own.max(initial=0), np.uint8)
+        table[: len(own)] = own
+        limits[place] = cv2.LUT(sheet.owners[place], table)
+    ink, inked = (_above(each, limits) for each in (left, dark))
+    hidden = cv2.bitwise_and(cv2.subtract(inked, ink), _above(sheet.classes, RINGS))
+    meeting = cv2.bitwise_and(cv2.dilate(ink, NEXT), hidden)
+    for place in sheet.places:
+        if cv2.countNonZero(meeting[place]) >= 4:
+            _bridge(ink[place], hidden[place], meeting[place])
+    return ink
+
+
+def _above(values: Grey, limit: Grey | int) -> Grey:
+    return np.asarray(cv2.bitwise_and(cv2.compare(values, limit, cv2.CMP_GT), 1), np.uint8)
 
 
 def _lines_in_all_directions() -> list[Grey]:
@@ -130,18 +165,13 @@ def _lines_in_all_directions() -> list[Grey]:
 _DIRECTIONS = _lines_in_all_directions()
 
 
-def _bridges(ink: Grey, hidden: Grey) -> Grey:
-    """Hidden ink between strokes that meet it on both sides."""
-    bridges = np.zeros_like(ink)
-    meeting = cv2.bitwise_and(cv2.dilate(ink, _NEXT), hidden)
-    if cv2.countNonZero(meeting) < 4:
-        return bridges
-    x, y, wide, high = cv2.boundingRect(meeting)
-    rows = slice(max(0, y - BRIDGED), y + high + BRIDGED)
-    columns = slice(max(0, x - BRIDGED), x + wide + BRIDGED)
-    part, filled = np.ascontiguousarray(ink[rows, columns]), bridges[rows, columns]
+def _bridge(ink: Grey, hidden: Grey, meeting: Grey) -> None:
+    """Add the hidden ink between strokes that meet it on both sides."""
+    x, y, wide, high = cv2.boundingRect(np.ascontiguousarray(meeting))
+    part = slice(max(0, y - BRIDGED), y + high + BRIDGED), slice(max(0, x - BRIDGED), x + wide + BRIDGED)
+    strokes = np.ascontiguousarray(ink[part])
+    filled = np.zeros_like(strokes)
     for kernel in _DIRECTIONS:
-        closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        np.bitwise_or(filled, closed, out=filled)
-    np.bitwise_and(filled, hidden[rows, columns], out=filled)
-    return bridges
+        closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        cv2.bitwise_or(filled, closed, dst=filled)
+    ink[part] |= filled & hidden[part]
