@@ -1,6 +1,7 @@
 """Make a form of pages: form.json with the fields proposed, the picture of each page, and previews to correct it by."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -14,6 +15,7 @@ from mnist_batch.pixels import decoding
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.store import locations
 
+Grey = NDArray[np.uint8]
 Colours = NDArray[np.uint8]
 
 SHORT_SIDES = 2.0, 13.0  # inches; a page with another one has a resolution that is not to be trusted
@@ -49,28 +51,48 @@ def form_of(name: str, proposals: Sequence[Proposal], dots_per_inch: Sequence[fl
     return Form(name, None, pages, fields)
 
 
-def write(location: str, form: Form, proposals: Sequence[Proposal], replace: bool = False) -> list[str]:
-    """Write a form and its previews into a directory, which may be a URI; returns the names of the previews.
+@dataclass(frozen=True)
+class Written:
+    """The names of the files of a form that are there to be looked at, and to be printed."""
 
-    Raises InputError if the directory has another form, unless that is to be replaced.
+    previews: tuple[str, ...]
+    prints: tuple[str, ...]
+
+
+def write(
+    location: str,
+    form: Form,
+    pictures: Sequence[Grey],
+    left_out: Sequence[Sequence[LeftOut]] | None = None,
+    dots_per_inch: Sequence[float] | None = None,
+    replace: bool = False,
+) -> Written:
+    """Write a form, its pictures and previews into a directory, which may be a URI, and pages to print if asked.
+
+    ``left_out`` are boxes of each page that are shown in its preview; ``dots_per_inch`` are those at which each page is
+    to be printed, none if it is None. Raises InputError if the directory has another form that is not to be replaced.
     """
     filesystem, folder = locations.resolve(location)
-    content = as_json(form)
+    content, several = as_json(form), len(pictures) > 1
     there = locations.read_if_there(filesystem, f"{folder}/{FILE}")
     if there not in (None, content) and not replace:
         raise InputError(
             f"--out {location}: it has a form, {FILE}, and what was corrected in it would be lost; "
             "give another directory, or --replace"
         )
-    previews = []
-    for number, (page, proposal) in enumerate(zip(form.pages, proposals, strict=True), 1):
-        previews.append(f"preview-{number}.png" if len(proposals) > 1 else "preview.png")
-        picture = with_resolution(decoding.encode(proposal.picture), page.dots_per_inch)
-        locations.write_whole(filesystem, f"{folder}/{page.image}", picture)
-        drawn = preview(proposal.picture, form.fields_of(number - 1), proposal.left_out)
+    previews, prints = [], []
+    for number, (page, picture) in enumerate(zip(form.pages, pictures, strict=True)):
+        png = decoding.encode(picture)
+        locations.write_whole(filesystem, f"{folder}/{page.image}", with_resolution(png, page.dots_per_inch))
+        previews.append(f"preview-{number + 1}.png" if several else "preview.png")
+        drawn = preview(picture, form.fields_of(number), left_out[number] if left_out else ())
         locations.write_whole(filesystem, f"{folder}/{previews[-1]}", decoding.encode(drawn))
+        if dots_per_inch is not None:
+            prints.append(f"print-{number + 1}.png")
+            printed = with_resolution(png, dots_per_inch[number])
+            locations.write_whole(filesystem, f"{folder}/{prints[-1]}", printed)
     locations.write_whole(filesystem, f"{folder}/{FILE}", content)
-    return previews
+    return Written(tuple(previews), tuple(prints))
 
 
 def with_resolution(png: bytes, dots_per_inch: float | None) -> bytes:
@@ -83,7 +105,7 @@ def with_resolution(png: bytes, dots_per_inch: float | None) -> bytes:
     return content.getvalue()
 
 
-def preview(picture: NDArray[np.uint8], fields: Sequence[Field], left_out: Sequence[LeftOut] = ()) -> Colours:
+def preview(picture: Grey, fields: Sequence[Field], left_out: Sequence[LeftOut] = ()) -> Colours:
     """A page with the cells of its fields drawn and named, and what was left out: uint8 (H, W, 3), BGR."""
     drawn: Colours = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
     unit = max(1, round(min(picture.shape) / 900))
@@ -91,11 +113,23 @@ def preview(picture: NDArray[np.uint8], fields: Sequence[Field], left_out: Seque
         _outline(drawn, each.box, LEFT_OUT_COLOUR, unit)
     for number, field in enumerate(fields):
         colour = FIELD_COLOURS[number % len(FIELD_COLOURS)]
-        for cell in field.cells:
+        for position, cell in enumerate(field.cells):
             _outline(drawn, cell, colour, 2 * unit)
+            if len(field.cells) > 1:
+                at = round(cell.x) + 3 * unit, round(cell.y + cell.height) - 4 * unit
+                write_on(drawn, at, str(position + 1), colour, 0.33 * unit, unit)
+    for number, field in enumerate(fields):
         at = round(field.cells[0].x), round(field.cells[0].y) - 3 * unit
-        cv2.putText(drawn, field.name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, colour, unit, cv2.LINE_AA)
+        write_on(drawn, at, field.name, FIELD_COLOURS[number % len(FIELD_COLOURS)], 0.45 * unit, unit)
     return drawn
+
+
+def write_on(
+    drawn: Colours, at: tuple[int, int], text: str, colour: tuple[int, int, int], size: float, width: int
+) -> None:
+    """Write words on a picture, with a white rim that sets them off what is printed there."""
+    for ink, thick in (((255, 255, 255), 4 * width), (colour, width)):
+        cv2.putText(drawn, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
 
 
 def _outline(drawn: Colours, box: Sequence[float], colour: tuple[int, int, int], width: int) -> None:

@@ -30,7 +30,7 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-def open_template(location: str, name: str, page: FormPage, flag: str = "--omrchecker") -> Imported:
+def open_template(location: str, name: str, page: FormPage, flag: str = "--from-omrchecker") -> Imported:
     """``from_template`` of a file, by path or URI; raises InputError, naming the flag, if there is none."""
     filesystem, path = locations.resolve(location)
     if not locations.info(filesystem, path).is_file:

@@ -57,7 +57,7 @@ def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
     A page whose resolution is not known is taken to be as wide as A4.
     """
     picture = straightening.straightened(page, skew := straightening.skew_of(page))
-    factor = DOTS_PER_INCH / (dots_per_inch or min(page.shape) / A4_WIDTH)
+    factor = DOTS_PER_INCH / (dots_per_inch or supposed(page))
     masks = Masks.of(_resized(picture, factor))
     cells, left_out = _cells(masks)
     fields, alone = _fields(cells)
@@ -67,6 +67,11 @@ def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
         tuple(tuple(_scaled(box, factor, picture) for box in field) for field in fields),
         tuple(LeftOut(_scaled(each.box, factor, picture), each.reason) for each in [*left_out, *alone]),
     )
+
+
+def supposed(page: Grey) -> float:
+    """The dots per inch of a page, uint8 (H, W), if it is as wide as A4."""
+    return float(min(page.shape)) / A4_WIDTH
 
 
 def _resized(page: Grey, factor: float) -> Grey:

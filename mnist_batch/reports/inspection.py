@@ -24,12 +24,12 @@ T = TypeVar("T")
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
 
 
-def page_of(scan: str, number: int) -> Grey:
-    """A page of an image file, by path or URI; InputError if there is none."""
-    _, pages = file_of(scan)
+def page_of(scan: str, number: int, argument: str = "SCAN") -> Grey:
+    """A page of an image file, by path or URI; InputError, which names the argument, if there is none."""
+    _, pages = file_of(scan, argument)
     if not 0 <= number < len(pages):
         raise InputError(f"--page is {number}; {scan!r} has {counted(len(pages), 'page')}, counted from 0")
-    return read(pages[number], scan)
+    return read(pages[number], scan, argument)
 
 
 def file_of(scan: str, argument: str = "SCAN") -> tuple[bytes, list[Callable[[], Grey]]]:

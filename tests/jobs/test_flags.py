@@ -34,7 +34,8 @@ OWN: dict[Any, set[str]] = {
     review: {"--out", "--run", "--merge", "--to", "--to-label-studio", "--most", "--audit", "--people", "--overlap"},
     verify: {"--out", "--run"},
     inspect: {"SCAN", "--page", "--out", "--model"},
-    form: {"PAGE", "--out", "--name", "--dots-per-inch", "--omrchecker", "--replace"},
+    form: {"PAGE", "--out", "--name", "--dots-per-inch", "--from-omrchecker", "--print-marks", "--replace"}
+    | {"--check", "--page", "--model"},
     list_job: {"--out", "--last"},
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows", "--table"},

@@ -1,0 +1,209 @@
+"""How one page is read with forms, as a picture: where the cells fall, and what was read in each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms import cutting, marks, registering, values
+from mnist_batch.forms.cutting import Cut
+from mnist_batch.forms.form import Form
+from mnist_batch.forms.making import write_on
+from mnist_batch.forms.opening import OpenForm
+from mnist_batch.forms.references import Reference
+from mnist_batch.forms.registration import FieldPlace, Registration, Verdict
+from mnist_batch.forms.spans import CellAnswer
+from mnist_batch.forms.values import FieldValue
+from mnist_batch.models import vetting
+from mnist_batch.models.answers import Answers, Model, ModelSpec, Others
+from mnist_batch.models.bundle import open_bundle
+from mnist_batch.pixels import normalising
+from mnist_batch.pixels.opencv import cv2
+from mnist_batch.statuses import REFUSALS, Status
+
+Grey = NDArray[np.uint8]
+
+READ, NOTHING, DOUBTFUL, LOST, MARK = (150, 90, 20), (160, 160, 160), (0, 140, 240), (30, 30, 210), (200, 0, 180)  # BGR
+_COLOURS = {Status.OK: READ, Status.BLANK: NOTHING, Status.CROSSED: DOUBTFUL} | dict.fromkeys(REFUSALS, DOUBTFUL)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as it was cut, what became of it, and the digit in it with its confidence; both None where none is."""
+
+    cut: Cut
+    answer: CellAnswer
+    digit: int | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A page compared with forms; of a page that is not registered there are no cells and no values."""
+
+    registration: Registration
+    marks: Mapping[int, NDArray[np.float64]]
+    cells: tuple[Cell, ...] = ()
+    values: tuple[FieldValue, ...] = ()
+
+
+def check(page: Grey, forms: Sequence[OpenForm], model: str) -> Checked:
+    """Register a page, uint8 (H, W) or (H, W, 2) (``colours.grey``), and read its cells with the bundle ``model``."""
+    whole = page if page.ndim == 2 else np.ascontiguousarray(page[:, :, -1])
+    references = [Reference.of(form, number) for form in forms for number in range(len(form.form.pages))]
+    found = registering.register(whole, references)
+    names = {mark.id for reference in references for mark in reference.marks}
+    seen = {name: corners for name, corners in marks.find(whole).items() if name in names}
+    if found.verdict != Verdict.REGISTERED:
+        return Checked(found, seen)
+    key = found.form, found.version, found.page
+    [reference] = [each for each in references if (each.form, each.version, each.page) == key]
+    [form] = [each.form for each in forms if (each.form.name, each.form.version) == key[:2]]
+    cells = _read(cutting.cut(page, found, reference), model)
+    return Checked(found, seen, tuple(cells), tuple(_values(form, reference, cells)))
+
+
+def _read(cuts: Sequence[Cut], model: str) -> list[Cell]:
+    readings = {
+        at: [seen.picture for picture in cut.pictures for seen in normalising.examine_all(picture)]
+        for at, cut in enumerate(cuts)
+        if cut.status == Status.OK
+    }
+    vetting.vet(open_bundle(model))
+    cells = [Cell(cut, CellAnswer(cut.status)) for cut in cuts]
+    if readings:
+        answers = Model.open(ModelSpec(model)).answers(*Others.split(list(readings.values())))
+        for number, at in enumerate(readings):
+            cells[at] = _answered(cuts[at], answers, number)
+    return cells
+
+
+def _answered(cut: Cut, answers: Answers, at: int) -> Cell:
+    status, refused = answers.statuses[at], float(answers.refusal_share[at])
+    refusals = [refused * (status == each) for each in REFUSALS]
+    if not any(refusals):
+        refusals[0] = refused
+    shares = np.array([*((1 - refused) * answers.probabilities[at]), *refusals])
+    answer = CellAnswer(status, shares, bool(answers.doubted[at]))
+    if status != Status.OK:
+        return Cell(cut, answer)
+    return Cell(cut, answer, int(answers.digit[at]), float(answers.confidence[at]))
+
+
+def _values(form: Form, reference: Reference, cells: Sequence[Cell]) -> list[FieldValue]:
+    of_field: dict[str, list[CellAnswer]] = {field.name: [] for field in reference.fields}
+    for cell in cells:
+        of_field[cell.cut.field].append(cell.answer)
+    return values.values_of_copy(form, [(field, of_field[field.name]) for field in reference.fields])
+
+
+def facts(checked: Checked) -> dict[str, Any]:
+    """What was found on a page, for the last line of the job."""
+    found = checked.registration
+    summary = {
+        "verdict": str(found.verdict),
+        "reason": found.reason,
+        "form": found.form,
+        "version": found.version,
+        "form_page": found.page,
+        "turn": found.turn,
+        "residual": found.residual,
+        "printed": found.printed,
+        "inliers": found.inliers,
+        "method": found.method,
+        "marks": sorted(checked.marks),
+    }
+    return summary | {"fields": [_of_field(value, checked) for value in checked.values]}
+
+
+def _of_field(value: FieldValue, checked: Checked) -> dict[str, Any]:
+    place = checked.registration.fields.get(value.field)
+    own = [cell for cell in checked.cells if cell.cut.field == value.field]
+    return {
+        "field": value.field,
+        "place": str(place.verdict) if place else None,
+        "shift": [round(float(part), 2) for part in place.shift] if place else None,
+        "frame": round(float(place.frame), 3) if place else None,
+        "status": str(value.status),
+        "reason": value.reason,
+        "value": value.value,
+        "confidence": value.confidence,
+        "cells": [{"status": cell.answer.status, "digit": cell.digit, "confidence": cell.confidence} for cell in own],
+    }
+
+
+def lines(checked: Checked) -> list[str]:
+    """What was found on a page, for people."""
+    found = checked.registration
+    said = [f"verdict: {found.verdict}" + (f" ({found.reason})" if found.reason else "")]
+    if found.form is not None and found.page is not None:
+        version = f", version {found.version}" if found.version else ""
+        said.append(f"form: {found.form}{version}, page {found.page + 1}")
+        said.append(f"turn: {found.turn} degrees")
+    if found.residual is not None:
+        said.append(f"residual: {found.residual:.2f} pixels of the form's picture")
+    if found.printed is not None:
+        said.append(f"printed: {found.printed:.0%} of what is printed on the form was found")
+    if found.inliers is not None:
+        said.append(f"inliers: {found.inliers} points, by {found.method}; marks: {len(checked.marks)}")
+    return said + [_said(value, found.fields.get(value.field)) for value in checked.values]
+
+
+def _said(value: FieldValue, place: FieldPlace | None) -> str:
+    number = f"{value.value} (confidence {value.confidence:.4f})" if value.value is not None else str(value.status)
+    where = f"; {place.verdict}, shifted by {np.hypot(*place.shift):.1f} pixels" if place else ""
+    return f"  {value.field}: {number}{where}" + (f"; {value.reason}" if value.reason else "")
+
+
+def draw(page: Grey, checked: Checked) -> Grey:
+    """The page, upright, with its cells as they fall and what was read in each: uint8 (H, W, 3), BGR."""
+    turns, size = checked.registration.turn // 90, page.shape[1::-1]
+    whole = np.rot90(page if page.ndim == 2 else page[:, :, -1], turns)
+    drawn: Grey = cv2.cvtColor(np.ascontiguousarray(whole), cv2.COLOR_GRAY2BGR)
+    unit = max(1, round(min(drawn.shape[:2]) / 900))
+    for corners in checked.marks.values():
+        _outline(drawn, _upright(corners, size, turns), MARK, 2 * unit)
+    shown = [(cell, _upright(cell.cut.corners, size, turns)) for cell in checked.cells if cell.cut.corners is not None]
+    for cell, corners in shown:
+        _outline(drawn, corners, _colour(cell), 2 * unit)
+    for cell, corners in shown:
+        x, foot = round(float(corners[:, 0].min())), round(float(corners[:, 1].max()))
+        if cell.digit is not None:
+            write_on(drawn, (x + 6 * unit, foot + 11 * unit), str(cell.digit), _colour(cell), 0.4 * unit, unit)
+        elif cell.answer.status != Status.BLANK:
+            write_on(drawn, (x, foot + 8 * unit), str(cell.answer.status), _colour(cell), 0.25 * unit, unit)
+    for value in checked.values:
+        own = [corners for cell, corners in shown if cell.cut.field == value.field]
+        if own:
+            _name(drawn, np.concatenate(own), value, unit)
+    write_on(drawn, (10 * unit, 20 * unit), lines(checked)[0], READ if shown else LOST, 0.5 * unit, unit)
+    return drawn
+
+
+def _name(drawn: Grey, corners: NDArray[Any], value: FieldValue, unit: int) -> None:
+    """Write the name and the number of a field beside its cells, or above them if there is no room."""
+    number = f"{value.value} {value.confidence:.2f}" if value.value is not None else str(value.status)
+    text, colour = f"{value.field}: {number}", READ if value.clear else DOUBTFUL
+    (left, top), (right, foot) = (np.round(each).astype(int).tolist() for each in (corners.min(0), corners.max(0)))
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * unit, unit)
+    fits = right + 6 * unit + width < drawn.shape[1]
+    at = (right + 6 * unit, (top + foot) // 2) if fits else (left, top - 3 * unit)
+    write_on(drawn, at, text, colour, 0.4 * unit, unit)
+
+
+def _colour(cell: Cell) -> tuple[int, int, int]:
+    return _COLOURS.get(Status(cell.answer.status), LOST)
+
+
+def _upright(corners: NDArray[Any], size: tuple[int, int], turns: int) -> NDArray[np.float64]:
+    """Points of a page of this width and height once it was turned counter-clockwise by quarter turns."""
+    (width, height), points = size, np.asarray(corners, np.float64)
+    for _ in range(turns):
+        points, width, height = np.stack([points[:, 1], width - points[:, 0]], axis=1), height, width
+    return points
+
+
+def _outline(drawn: Grey, corners: NDArray[Any], colour: tuple[int, int, int], width: int) -> None:
+    cv2.polylines(drawn, [np.round(corners).astype(np.int32)], True, colour, width, cv2.LINE_AA)
