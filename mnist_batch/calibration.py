@@ -3,7 +3,7 @@
 import datetime
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake.labels import Truth
-from mnist_batch.models import beta, bundle, calibrating, likeness
+from mnist_batch.models import beta, bundle, calibrating, field_calibrating, likeness
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import normalising
-from mnist_batch.reports import report
+from mnist_batch.reports import field_labels, report
 from mnist_batch.runs import parts, series, verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -29,6 +29,7 @@ from mnist_batch.wording import counted
 TARGETS = (0.001, 0.002, 0.005, 0.01, 0.02)  # that the text tells about
 LARGEST = 0.1  # a calibration that certifies no error up to this one is not made
 COLUMNS = [*tables.KEY, "label", "digit", "probabilities", "reason", "content"]
+OF_CELL = ("field", "position")  # what tells the cells of a page apart
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,19 @@ def calibrate(
     run, published = series.published_run(out, run_id)
     start = _model_of(published, run_id, model)
     verifying.check_predictions(run, published.files)
-    where, truth = report.chosen_labels(run, published, labels, ignore_unlisted_labels)
-    labelled = read_labelled(run, truth)
+    fields = None
+    if published.forms:
+        where = labels or published.report_labels
+        read = list(field_labels.read_tables(run, published, [*COLUMNS, *OF_CELL], labels, ignore_unlisted_labels))
+        labelled = distinct(each["predictions"] for each in read)
+        fields = field_calibrating.certified(f"run {run_id}", pa.concat_tables(each["fields"] for each in read))
+    else:
+        where, truth = report.chosen_labels(run, published, labels, ignore_unlisted_labels)
+        labelled = read_labelled(run, truth)
     if not len(labelled.rows):
         raise InputError(
             f"--run {run_id}: none of its answers has a label, so there is nothing to calibrate by; give --labels "
-            "FILE, a CSV or Parquet file with columns scan,label"
+            f"FILE, a CSV or Parquet file with columns scan,{'page,field,value' if published.forms else 'label'}"
         )
     sample = labelled.sample
     sources = np.array(labelled.rows["source"].to_pylist(), object) if by_source else None
@@ -99,7 +107,7 @@ def calibrate(
         never_accepted=int((~sample.clear).sum()),
         copies=labelled.copies,
     )
-    return _publish(start, replace(made, made=datetime.date.today().isoformat(), own=own), to)
+    return _publish(start, replace(made, made=datetime.date.today().isoformat(), own=own, fields=fields), to)
 
 
 def _model_of(published: Published, run_id: str, model: str | None) -> bundle.Bundle:
@@ -123,16 +131,21 @@ def read_labelled(run: Run, truth: Truth | None) -> Labelled:
 
     The same bytes with the same label count once.
     """
+    answered = (part.filter(part["digit"].is_valid()) for part in parts.read_parts(run, COLUMNS))
+    return distinct(rows if truth is None else report.relabel(rows, truth) for rows in answered)
+
+
+def distinct(rows: Iterable[pa.Table]) -> Labelled:
+    """The labelled answers among rows of predictions; the same bytes with the same label count once."""
     found = []
-    for part in parts.read_parts(run, COLUMNS):
-        answered = part.filter(part["digit"].is_valid())
-        rows = answered if truth is None else report.relabel(answered, truth)
-        rows = rows.filter(rows["label"].is_valid())
-        found.append(rows.set_column(0, "source", rows["source"].cast(pa.string())))
+    for each in rows:
+        labelled = each.filter(pc.and_(each["digit"].is_valid(), each["label"].is_valid()))
+        found.append(labelled.set_column(0, "source", labelled["source"].cast(pa.string())))
     everything = pa.concat_tables(found).append_column("at", pa.array(np.arange(sum(map(len, found)))))
-    first = everything.group_by(["content", "page", "label"], use_threads=False).aggregate([("at", "min")])["at_min"]
-    rows = everything.take(pc.array_take(first.combine_chunks(), pc.array_sort_indices(first.combine_chunks())))
-    return Labelled(rows.drop_columns(["at"]), len(everything) - len(rows))
+    names = ["content", "page", "label", *(name for name in OF_CELL if name in everything.column_names)]
+    first = everything.group_by(names, use_threads=False).aggregate([("at", "min")])["at_min"]
+    kept = everything.take(pc.array_take(first.combine_chunks(), pc.array_sort_indices(first.combine_chunks())))
+    return Labelled(kept.drop_columns(["at"]), len(everything) - len(kept))
 
 
 def _check_enough(made: Calibration, run_id: str) -> None:
@@ -174,6 +187,9 @@ def text(calibration: Calibration) -> str:
         answers + (" as copies of others" if own.copies else ""),
         *_promises(whole, calibration.level),
     ]
+    if calibration.fields:
+        lines += [f"{counted(calibration.fields.digits, 'labelled field')}:"]
+        lines += _promises(calibration.fields, calibration.level)
     for of_source in calibration.by_source:
         lines += [f"source {of_source.name}:", *_promises(of_source, calibration.level)]
     return "\n".join(lines)

@@ -80,7 +80,8 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
         limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
         spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
         with_forms = bool(opened.forms)
-        classify = actors.Classify(run, spec, opened.threshold, by_source=opened.by_source, with_forms=with_forms)
+        rule = {"by_source": opened.by_source, "field_thresholds": opened.field_thresholds}
+        classify = actors.Classify(run, spec, opened.threshold, with_forms=with_forms, **rule)
         references = form_pages.prepare(opened.forms)
         for number in pending:
             pages = preprocessing.preprocess(run.shard(number), number, limits, references=references)

@@ -19,6 +19,7 @@ from mnist_batch.forms.together import Agreed
 UNSEEN = 0.0002
 KEPT = 12  # numbers of a field that are weighed
 DOUBTED = "never accepted: one of its digits may be no digit, or another one by another reading of its ink"
+REPAIRED = "repaired: its cells alone read "
 WRONG_CHECK = "never accepted: its check digit is wrong, as it is written or as it is read"
 
 
@@ -129,7 +130,7 @@ def _value(read: _Read, found: Agreed, rules: Sequence[Rule], standing: Mapping[
         if not passed:
             value = replace(value, clear=False, reason=WRONG_CHECK)
     if name not in standing:
-        repaired = f"repaired: its cells alone read {read.alone}"
+        repaired = f"{REPAIRED}{read.alone}"
         return replace(value, reason=f"{value.reason}; {repaired}" if value.reason else repaired)
     return replace(value, least_sure=read.least_sure, spoken_for=_spoken_for(read, value, found, rules, standing))
 

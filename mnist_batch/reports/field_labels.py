@@ -35,12 +35,15 @@ def gather(
     return labels
 
 
-def read_tables(run: Run, published: Published, columns: Sequence[str]) -> Iterator[Mapping[str, pa.Table]]:
-    """The tables of each part of a run with forms by their names, with the labels of the last report.
+def read_tables(
+    run: Run, published: Published, columns: Sequence[str], labels: str | None = None, ignore_unlisted: bool = False
+) -> Iterator[Mapping[str, pa.Table]]:
+    """The tables of each part of a run with forms by their names; ``columns`` are those of predictions.
 
-    ``columns`` are those of predictions.
+    ``labels`` are as for ``report.rebuild``: those of the last report if they are left out. Raises InputError like
+    ``gather``.
     """
-    _, values = _chosen(run, published, None, False)
+    _, values = _chosen(run, published, labels, ignore_unlisted)
     for rows, beside in _parts(run, values, columns):
         yield {"predictions": rows, **beside}
 

@@ -183,7 +183,9 @@ FIELDS = pa.schema(
         _field("form", TEXT, "the form that the page is of", nullable=False),
         _field("field", TEXT, "the field of the form", nullable=False),
         _field("status", TEXT, "ok: there is a value; empty: nothing is written; else why there is none", False),
-        _field("reason", pa.string(), "why there is no value, or why it is never accepted; else null"),
+        _field(
+            "reason", pa.string(), "why there is no value or it is never accepted, or that it is repaired; else null"
+        ),
         _field("value", pa.string(), "the number, with its leading zeros; null where there is none"),
         _field("digits", pa.int16(), "how many digits the value has; null where there is none"),
         _field("confidence", pa.float32(), "how likely it is that the whole value is right; null where there is none"),
