@@ -42,7 +42,6 @@ class Source:
     """N scans as a model saw them; ``digit`` is -1 where there is no answer, ``clear`` what a rule may accept."""
 
     pictures: Grey
-    inked: NDArray[np.bool_]
     digit: NDArray[np.int64]
     confidence: NDArray[np.float32]
     doubted: NDArray[np.bool_]
@@ -52,8 +51,9 @@ class Source:
     def profile(self, chosen: NDArray[np.int64]) -> Profile:
         """The profile of some of the scans."""
         clear = chosen[self.clear[chosen]]
-        doubted = int((self.doubted & (self.digit >= 0))[chosen].sum())
-        return likeness.profile(self.pictures[clear], self.confidence[clear], int(self.inked[chosen].sum()), doubted)
+        answered = self.digit[chosen] >= 0
+        doubted = int((self.doubted[chosen] & answered).sum())
+        return likeness.profile(self.pictures[clear], self.confidence[clear], int(answered.sum()), doubted)
 
     def accepted(self, threshold: float) -> tuple[int, int]:
         """How many answers a threshold accepts, and how many of these are wrong."""
@@ -74,12 +74,12 @@ def of_pictures(
     """What a model says of normalised pictures, one or more of each page."""
     parts = [Others.split(pictures[at : at + 500]) for at in range(0, len(pictures), 500)]
     every = [model.answers(*part) for part in parts]
-    blank, digit, confidence, doubted = (
-        np.concatenate([getattr(each, name) for each in every]) for name in ("blank", "digit", "confidence", "doubted")
+    digit, confidence, doubted = (
+        np.concatenate([getattr(each, name) for each in every]) for name in ("digit", "confidence", "doubted")
     )
     first = np.concatenate([pictures for pictures, _ in parts])
     clear = (digit >= 0) & ~doubted & ~stray
-    return Source(first, ~blank, digit, confidence, doubted, clear, np.asarray(labels, np.int64))
+    return Source(first, digit, confidence, doubted, clear, np.asarray(labels, np.int64))
 
 
 def sources(model: Model, location: str, count: int, seed: int, data: Path | None) -> Iterator[tuple[str, Source]]:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from mnist_batch.models.answers import Answers
 from mnist_batch.schemas.likeness_facts import Difference, Likeness, Profile
-from mnist_batch.statuses import REFUSALS, Status
+from mnist_batch.statuses import Status
 
 # Chosen by benchmarks/likeness.py; docs/likeness.md has its tables.
 UNCERTAINTY_LEVEL = 2.4  # times that of the calibration
-DOUBTED_LEVEL = 0.2  # more than the share of doubted answers in the calibration
+DOUBTED_LEVEL = 0.15  # more than the share of doubted answers in the calibration
 BY_CHANCE = 0.001  # how often a run of the calibration's own scans, of any size, may be called unlike
 RESAMPLES = 10_000
 EVERY_DIRECTION = 4 / np.pi  # a slanted stroke has more edge along the rows and columns than an upright one
@@ -61,21 +61,21 @@ def profile_of(pictures: NDArray[np.uint8], answers: Answers) -> Profile:
     """The profile of N pictures, uint8 (N, 28, 28), and their answers."""
     answered = answers.digit >= 0
     clear, doubted = answered & ~answers.doubted, answered & answers.doubted
-    return profile(pictures[clear], answers.confidence[clear], int((~answers.blank).sum()), int(doubted.sum()))
+    return profile(pictures[clear], answers.confidence[clear], int(answered.sum()), int(doubted.sum()))
 
 
 def profile_of_rows(rows: pa.Table, pictures: NDArray[np.uint8]) -> Profile:
     """The profile of N rows as ``answers.answer`` makes them, and what the model saw of them, uint8 (N, 28, 28)."""
     clear, doubted = rows["clear"].to_numpy(), rows["doubted"].to_numpy()
-    seen = pc.sum(pc.is_in(rows["status"], pa.array([Status.OK, *REFUSALS]))).as_py() or 0
-    return profile(pictures[clear], rows["confidence"].to_numpy()[clear], seen, int(doubted.sum()))
+    answered = pc.sum(pc.equal(rows["status"], Status.OK)).as_py() or 0
+    return profile(pictures[clear], rows["confidence"].to_numpy()[clear], answered, int(doubted.sum()))
 
 
-def profile(pictures: NDArray[np.uint8], confidence: NDArray[Any], seen: int, doubted: int) -> Profile:
-    """The profile of ``seen`` pages with ink: ``pictures`` and ``confidence`` of the answers that a rule may accept."""
+def profile(pictures: NDArray[np.uint8], confidence: NDArray[Any], answered: int, doubted: int) -> Profile:
+    """The profile of ``answered`` pages: ``pictures`` and ``confidence`` of the answers that a rule may accept."""
     values = {"confidence": np.asarray(confidence, np.float64), **_measured(pictures)}
     counts = {name: tuple(feature.counts(values[name]).tolist()) for name, feature in FEATURES.items()}
-    return Profile(seen, doubted, counts)
+    return Profile(answered, doubted, counts)
 
 
 def recalibrated(run: Profile, confidence: NDArray[Any]) -> Profile:
@@ -88,7 +88,7 @@ def merged(profiles: Iterable[Profile]) -> Profile:
     """The profile of all scans of these profiles."""
     every = [EMPTY, *profiles]
     counts = {name: tuple(np.sum([each.counts[name] for each in every], axis=0).tolist()) for name in FEATURES}
-    return Profile(sum(each.seen for each in every), sum(each.doubted for each in every), counts)
+    return Profile(sum(each.answered for each in every), sum(each.doubted for each in every), counts)
 
 
 def _measured(pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
@@ -131,9 +131,9 @@ def compare(run: Profile, calibration: Profile) -> Likeness | None:
     ours, theirs = (np.array(each.counts["confidence"]) for each in (run, calibration))
     if not (ours.any() and theirs.any()):
         return None
-    uncertainty, doubted = _uncertainty(ours) / _uncertainty(theirs), run.doubted / run.seen
+    uncertainty, doubted = _uncertainty(ours) / _uncertainty(theirs), run.doubted / run.answered
     uncertainty_level = max(UNCERTAINTY_LEVEL, _by_chance(int(ours.sum()), calibration.counts["confidence"]))
-    doubted_level = _doubted_level(run.seen, calibration)
+    doubted_level = _doubted_level(run.answered, calibration)
     return Likeness(
         answers=int(ours.sum()),
         uncertainty=float(uncertainty),
@@ -160,11 +160,11 @@ def _by_chance(answers: int, calibration: tuple[int, ...]) -> float:
     return float(np.quantile(ours / theirs, 1 - BY_CHANCE))
 
 
-def _doubted_level(seen: int, calibration: Profile) -> float:
+def _doubted_level(answered: int, calibration: Profile) -> float:
     from scipy.stats import binom
 
-    share = (calibration.doubted + 1) / (calibration.seen + 2)  # Laplace's rule: none among a hundred is not never
-    return float(max(share + DOUBTED_LEVEL, binom.ppf(1 - BY_CHANCE, seen, share) / seen))
+    share = (calibration.doubted + 1) / (calibration.answered + 2)  # Laplace's rule: none among a hundred is not never
+    return float(max(share + DOUBTED_LEVEL, binom.ppf(1 - BY_CHANCE, answered, share) / answered))
 
 
 def _differences(run: Profile, calibration: Profile) -> tuple[Difference, ...]:

@@ -38,7 +38,7 @@ def _measured(found: Likeness) -> str:
     if found.doubted <= found.doubted_level:
         return said
     share, level = 100 * found.doubted, 100 * found.doubted_level
-    return f"{said}, and {share:.0f} % of the pages with ink have a doubted answer (unlike above {level:.0f} %)"
+    return f"{said}, and {share:.0f} % of them are doubted (unlike above {level:.0f} %)"
 
 
 def _looks(found: Likeness) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class Profile:
     """What a model saw of scans, and how sure it was of them, as counts that add up.
 
-    ``seen`` are the pages with ink. ``doubted`` of them have an answer that is never accepted. ``counts`` has, for each
+    ``answered`` are the pages with an answer. ``doubted`` of the answers are never accepted. ``counts`` has, for each
     of ``likeness.FEATURES``, the answers that a rule may accept by the feature's bins.
     """
 
-    seen: int
+    answered: int
     doubted: int
     counts: dict[str, tuple[int, ...]]
 
@@ -31,9 +31,9 @@ class Likeness:
     """How like the scans of a run are to those of a calibration, from ``answers`` that a rule may accept.
 
     ``uncertainty`` is how many times as unsure these are as those of the calibration, in the mean of the square root
-    of 1 - confidence. ``doubted`` is the share of doubted answers among all pages with ink. A run is ``unlike`` if one
-    of the two is above its level, which is higher for small runs. ``differences`` are the features of the strokes that
-    differ, the most different first.
+    of 1 - confidence. ``doubted`` is the share of all answers that are doubted. A run is ``unlike`` if one of the two
+    is above its level, which is higher for small runs. ``differences`` are the features of the strokes that differ, the
+    most different first.
     """
 
     answers: int

@@ -50,7 +50,7 @@ def test_a_wrong_label_is_learned_from_and_counted_but_certifies_nothing(
     assert (only.name, only.digits, only.wrongly_labelled) == ("6 writers of example/digits", 5, 1)
     assert [entry.errors for entry in only.thresholds] == [0] * len(only.thresholds) != []
     assert only.profile
-    assert only.profile.seen == 5
+    assert only.profile.answered == 5
     [trusting] = evaluating.evaluate(Certain(), [Certain()], held_out, [found.facts], frozenset()).calibration.sets
     assert (trusting.digits, trusting.wrongly_labelled, trusting.thresholds[-1].errors) == (6, 0, 1)
 

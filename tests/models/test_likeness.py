@@ -42,7 +42,7 @@ def compared(run: Profile, calibration: Profile = CALIBRATION) -> Likeness:
     return found
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 1), st.integers(1, 20), st.sampled_from("cd ")), max_size=12), st.data())
+@given(st.lists(st.tuples(st.floats(0.1, 1), st.integers(1, 20), st.sampled_from("cdr ")), max_size=12), st.data())
 def test_a_profile_of_parts_is_the_profile_of_the_whole(
     rows: list[tuple[float, int, str]], data: st.DataObject
 ) -> None:
@@ -50,6 +50,8 @@ def test_a_profile_of_parts_is_the_profile_of_the_whole(
     for row, (confidence, width, kind) in enumerate(rows):
         outputs[row, :2] = confidence, 1 - confidence
         outputs[row, 10] = 0.1 if kind == "d" else 0  # a doubted answer
+        if kind == "r":  # refused
+            outputs[row, 11] = 3
         pictures[row, 4:24, 2 : 2 + width] = 255 if kind != " " else 0  # a blank page
 
     def of(chosen: slice) -> Profile:
@@ -59,7 +61,8 @@ def test_a_profile_of_parts_is_the_profile_of_the_whole(
     whole = of(slice(None))
     assert likeness.merged([of(slice(at)), of(slice(at, None))]) == whole
     assert likeness.merged([whole, EMPTY]) == whole
-    assert whole.seen == sum(kind != " " for *_, kind in rows)
+    assert whole.answered == sum(kind in "cd" for *_, kind in rows)
+    assert whole.doubted == sum(kind == "d" for *_, kind in rows)
     clear = sum(kind == "c" for *_, kind in rows)
     assert {name: sum(counts) for name, counts in whole.counts.items()} == dict.fromkeys(likeness.FEATURES, clear)
     assert facts.validated(Profile, json.loads(json.dumps(asdict(whole)))) == whole
@@ -113,6 +116,20 @@ def test_many_doubted_answers_are_unlike_and_surer_ones_are_not() -> None:
     assert not compared(profile_of([1.0] * 300)).unlike
 
 
+def test_many_refusals_hide_no_doubts() -> None:
+    """A run of nothing but cancelled digits is mostly refused; of the few answers most are doubted."""
+    refused = np.zeros((900, 12), np.float32)
+    refused[:, 11] = 1
+    answered = np.zeros((100, 12), np.float32)
+    answered[:, 3], answered[:70, 10] = 0.9, 0.2
+    outputs, pictures = np.concatenate([refused, answered]), pictures_of(1_000)
+    found = compared(likeness.profile_of(pictures, answers_of(pictures, outputs, 1.0)))
+    assert found.doubted == 0.7
+    assert found.unlike
+    valid = answers_of(pictures[900:], np.where(np.arange(12) == 10, 0, answered), 1.0)
+    assert not compared(likeness.profile_of(pictures[900:], valid)).unlike
+
+
 def test_differences_name_the_look_with_its_medians() -> None:
     found = compared(profile_of(SURE[:300], width=6))
     assert not found.unlike  # thick strokes alone break no promise
@@ -136,4 +153,4 @@ def test_the_width_of_a_stroke_is_measured(width: int, height: int) -> None:
 def test_nothing_to_compare_is_no_likeness() -> None:
     assert likeness.compare(EMPTY, CALIBRATION) is None
     assert likeness.compare(CALIBRATION, EMPTY) is None
-    assert likeness.compare(replace(EMPTY, seen=5, doubted=5), CALIBRATION) is None
+    assert likeness.compare(replace(EMPTY, answered=5, doubted=5), CALIBRATION) is None

@@ -210,10 +210,9 @@ def test_the_sentence_names_what_differs_and_what_follows() -> None:
     said = unlike.sentence(run_facts.published(target_error=0.005, threshold=0.5, likeness=found))
     assert said == (
         "the scans are unlike those of the calibration: the answers are 3.9 times as uncertain (unlike above 2.4), and "
-        "30 % of the pages with ink have a doubted answer (unlike above 20 %); share of ink 8 % instead of 13 %, "
-        "stroke width 1.7 pixels of 28 instead of 2.5 pixels of 28; --target-error 0.005 promises nothing for them, so "
-        "no answer is accepted: label some of them and run jobs.calibrate, or accept the answers as they are with "
-        "--trust-anyway"
+        "30 % of them are doubted (unlike above 20 %); share of ink 8 % instead of 13 %, stroke width 1.7 pixels of 28 "
+        "instead of 2.5 pixels of 28; --target-error 0.005 promises nothing for them, so no answer is accepted: label "
+        "some of them and run jobs.calibrate, or accept the answers as they are with --trust-anyway"
     )
     assert unlike.sentence(run_facts.published()) is None
     like = replace(found, unlike=False, uncertainty=1.1, doubted=0.01)
