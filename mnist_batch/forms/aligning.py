@@ -16,8 +16,9 @@ from mnist_batch.pixels.opencv import cv2
 FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
 MOST_PASSES = 8
 BLACK = 0.4  # of the lightness of the page
+AMONG, BESIDE = 8, 2.0  # patches around, and by how many pixels a patch is displaced otherwise than they are
 USUAL = 0.7  # of how alike most patches are
-COVERED = 0.9  # of the print of a patch
+COVERED = 0.85  # of the print of a patch
 SURE = 0.6  # how alike a patch must be that is found far from where it should be
 WELL = 0.8  # of the patches; a map that finds as many is right
 SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
@@ -122,7 +123,7 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
         matrix = matrix @ better
         seen = seen_from(source, to_source @ matrix, reference.picture.shape)
         found = found.laid(inverse(better))
-    true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR)
+    true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR) & _beside_its_like(found)
     dark = darkness_of(seen)
     gain = _gain(reference, dark)
     under = ~true & found.telling & _covered(reference, found, dark, gain)
@@ -132,11 +133,11 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
 
 def _covered(reference: Reference, found: Found, dark: NDArray[np.float32], gain: float) -> NDArray[np.bool_]:
     """Which patches are there under a signature or a stamp: all of their print is inked, though more is."""
-    theirs = reference.darkness >= 0.5 * reference.print[2]
-    ours = cv2.dilate((dark >= 0.4 * gain * reference.print[2]).astype(np.uint8), np.ones((3, 3), np.uint8))
+    theirs = reference.darkness >= 0.3 * reference.print[2]
+    ours = dark >= 0.5 * gain * reference.darkness
     half, covered = patches.SIDE // 2, np.zeros(len(found.middles), bool)
     for number, (x, y) in enumerate(found.middles.astype(int)):
-        if found.telling[number] and found.alike[number] < SURE:
+        if found.telling[number]:
             rows, columns = slice(y - half, y + half), slice(x - half, x + half)
             printed = theirs[rows, columns]
             covered[number] = printed.any() and ours[rows, columns][printed].mean() >= COVERED
@@ -146,7 +147,17 @@ def _covered(reference: Reference, found: Found, dark: NDArray[np.float32], gain
 def _as_alike_as_most(found: Found) -> float:
     """How alike a patch must be: print as sharp as a page's other print is more alike than other words would be."""
     telling = found.alike[found.telling & (found.alike >= patches.ALIKE)]
-    return max(patches.ALIKE, USUAL * float(np.percentile(telling, 75))) if len(telling) else patches.ALIKE
+    return max(SURE, USUAL * float(np.percentile(telling, 75))) if len(telling) else SURE
+
+
+def _beside_its_like(found: Found) -> NDArray[np.bool_]:
+    """Which patches are displaced as those around are: other words are alike somewhere, but here and there."""
+    away = np.hypot(*(found.middles[:, None] - found.middles[None]).transpose(2, 0, 1))
+    away[:, found.alike < patches.ALIKE] = np.inf
+    np.fill_diagonal(away, np.inf)
+    around = np.argsort(away, axis=1, kind="stable")[:, :AMONG]
+    usual = np.median(found.shifts[around], axis=1)
+    return np.asarray(np.hypot(*(found.shifts - usual).T) <= BESIDE)
 
 
 def _source(reference: Reference, page: Grey, matrix: Matrix) -> tuple[Grey, Matrix]:

@@ -9,7 +9,7 @@ from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
 from mnist_batch.forms.versions import displaced, likelier
 
-PRINTED = 0.55  # of what is printed on the form must be found on a page
+PRINTED = 0.6  # of what is printed on the form must be found on a page
 SURELY = 0.75  # of what is printed; where less is found, other ways may find more
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the frames that should be there must be

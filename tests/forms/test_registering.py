@@ -106,6 +106,13 @@ def test_a_version_whose_fields_lie_elsewhere_is_another_version() -> None:
     assert registration.fields == {}
 
 
+@pytest.mark.parametrize("kind", ["moderate", "1 bit 200 dpi", "photocopy"])
+def test_the_same_cells_with_other_words_are_not_the_form(kind: str) -> None:
+    registration = registered(page("other_language", kind), "boxes")
+    assert registration.verdict is not Verdict.REGISTERED
+    assert registration.fields == {}
+
+
 def test_versions_and_languages_are_told_apart_where_both_are_known() -> None:
     known = ("boxes", "other_version", "other_language")
     for name in known:
