@@ -79,4 +79,5 @@ def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Rea
         threshold = calibrating.threshold_for(reader.calibration, target, "ensemble")
         accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
         assert (answers.digit != whole.labels)[accepted].mean() <= target
-        assert accepted.mean() > 0.85
+        # 4,187 digits of writers certify a stricter target only down to their surest mistake.
+        assert accepted.mean() > (0.98 if target >= 0.005 else 0.8)
