@@ -139,9 +139,12 @@ def _contents(writing: Writing) -> _Contents:
     pieces = np.zeros_like(writing.ink, np.int32)
     pieces[ink.y[pixels], ink.x[pixels]] = owner + 1
     soft = _soft(writing)
+    beside = {one: other for pair in ink.parted for one, other in (pair, pair[::-1])}
     for cell in np.flatnonzero(np.diff(ends, prepend=0) >= 3).tolist():
         chosen = order[ends[cell - 1] if cell else 0 : ends[cell]]
-        contents[names[cell]] = _content(writing, (ink.x[chosen], ink.y[chosen]), pieces, soft, cell)
+        contents[names[cell]] = _content(
+            _Ink(writing, soft, pieces), ink.x[chosen], ink.y[chosen], cell, beside.get(cell)
+        )
     return contents
 
 
@@ -170,25 +173,43 @@ def _soft(writing: Writing) -> Grey:
     return np.asarray(cv2.multiply(soft, near), np.uint8)
 
 
-def _content(
-    writing: Writing, places: tuple[Numbers, Numbers], pieces: NDArray[np.int32], soft: Grey, cell: int
-) -> _Content:
-    (x, y), box = places, writing.sheet.boxes[cell].tolist()
-    size = Extent(box[2] - box[0], box[3] - box[1])
-    left, top, right, foot = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
-    if float(soft[y, x].mean()) < MEAN * PALE * writing.pen:
+@dataclass(frozen=True, eq=False)
+class _Ink:
+    """The ink of a page: the writing, its soft strength, and the cell of each pixel, plus one."""
+
+    writing: Writing
+    soft: Grey
+    cells: NDArray[np.int32]
+
+
+def _content(ink: _Ink, x: Numbers, y: Numbers, cell: int, touching: int | None) -> _Content:
+    """What is in a cell with ink at these pixels; ``touching`` is the cell whose digit touches that of this one."""
+    left, top, right, foot = ink.writing.sheet.boxes[cell].tolist()
+    size = Extent(right - left, foot - top)
+    if float(ink.soft[y, x].mean()) < MEAN * PALE * ink.writing.pen:
         return _Content(Status.BLANK)
     crossed = crossing(x, y, size)
     if crossed.certain:
         return _Content(Status.CROSSED)
-    part = slice(max(0, top - 1), foot + 1), slice(max(0, left - 1), right + 1)
-    there = pieces[part]
-    own = (there == cell + 1).view(np.uint8)
-    reach = cv2.subtract(cv2.dilate(own, NEXT), (there > 0).view(np.uint8)) | own
-    digit = cv2.multiply(soft[part], reach)
-    faintest = 0.5 * writing.noise + 0.25 * INKED * float(digit.max())
-    picture = _on_paper(cv2.threshold(digit, faintest, 0, cv2.THRESH_TOZERO)[1], int(0.5 * size.height))
+    around = slice(max(0, int(y.min()) - 1), int(y.max()) + 2), slice(max(0, int(x.min()) - 1), int(x.max()) + 2)
+    picture = _picture(ink, around, (cell,), size)
+    if touching is not None:
+        both = np.nonzero((ink.cells == cell + 1) | (ink.cells == touching + 1))
+        around = slice(int(both[0].min()), int(both[0].max()) + 1), slice(int(both[1].min()), int(both[1].max()) + 1)
+        return _Content(Status.OK, (picture, _picture(ink, around, (cell, touching), size)))
     return _Content(Status.OK, (picture, np.full_like(picture, 255)) if crossed.doubtful else (picture,))
+
+
+def _picture(ink: _Ink, around: tuple[slice, slice], cells: tuple[int, ...], size: Extent) -> Grey:
+    """The ink of a cell, or of two together, on even paper."""
+    there = ink.cells[around]
+    own = (there == cells[0] + 1).view(np.uint8)
+    for other in cells[1:]:
+        own = own | (there == other + 1).view(np.uint8)
+    reach = cv2.subtract(cv2.dilate(own, NEXT), (there > 0).view(np.uint8)) | own
+    digit = cv2.multiply(ink.soft[around], reach)
+    faintest = 0.5 * ink.writing.noise + 0.25 * INKED * float(digit.max())
+    return _on_paper(cv2.threshold(digit, faintest, 0, cv2.THRESH_TOZERO)[1], int(0.5 * size.height))
 
 
 def _on_paper(digit: Grey, least: int) -> Grey:

@@ -9,11 +9,11 @@ from mnist_batch.forms.sheets import BLOCK, Sheet
 from mnist_batch.forms.writing import Writing
 from mnist_batch.pixels.opencv import cv2
 
-SPLIT, HIGH = 0.28, 0.5  # of a piece's mass, and of a cell's height, in a second cell: from there it is two digits
+SPLIT, HIGH = 0.2, 0.55  # of a piece's mass, and of a cell's height, in a second cell: from there it is two digits
 NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
 BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
-CLOSE, FLAT, SLIM = 0.95, 8, 2.5  # of its mass, pixels, and times its height: remains that lie along a level line
+CLOSE, FLAT, SLIM = 0.95, 10, 2.5  # of its mass, pixels, and times its height: remains that lie along a level line
 TALL = 0.35  # of a cell's height; what is lower is no digit of its own
 MISSED = 0.35  # of a cell's width; a digit so near to an empty cell is missed there if its own has two
 
@@ -26,6 +26,7 @@ class Owned:
     """The ink of a page, piece by piece: pixels ``y`` and ``x`` of a sheet, and the ``piece`` of each.
 
     Pieces have an ``owner``, the number of a cell, or -1; an ``area``; and ``edges``, int (P, 4): x, y, x and y.
+    ``parted`` are pairs of cells whose digits touch.
     """
 
     y: Numbers
@@ -34,6 +35,7 @@ class Owned:
     owner: Numbers
     area: Numbers
     edges: Numbers
+    parted: tuple[tuple[int, int], ...] = ()
 
 
 def owned(writing: Writing) -> Owned:
@@ -87,7 +89,10 @@ def _split(found: Owned, sheet: Sheet, strip: Numbers, nearest: Numbers) -> Owne
     mass = _mass(found, nearest, most)[:, :most]
     first, second = np.argpartition(mass, -2, axis=1)[:, :-3:-1].T
     large = np.take_along_axis(mass, second[:, None], 1)[:, 0] >= SPLIT * found.area
+    count = np.bincount(found.owner[_tall(found, sheet)], minlength=len(sheet.boxes))
     for piece in np.flatnonzero(large & (found.owner >= 0)):
+        if count[sheet.first[strip[piece]] + second[piece]]:
+            continue  # that cell has a digit of its own, over which this one is written
         own = np.flatnonzero(found.piece == piece)
         cells = sheet.first[strip[piece]] + np.sort([first[piece], second[piece]])
         rows = [found.y[own[nearest[own] + sheet.first[strip[piece]] == cell]] for cell in cells]
@@ -114,14 +119,19 @@ def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet
         area[part] = max(1, len(chosen))
         if len(chosen):
             edges[part] = at_x.min(), at_y.min(), at_x.max() + 1, at_y.max() + 1
-    return Owned(found.y, found.x, pieces, owner, area, edges)
+    return Owned(found.y, found.x, pieces, owner, area, edges, (*found.parted, (int(cells[0]), int(cells[1]))))
+
+
+def _tall(found: Owned, sheet: Sheet) -> Numbers:
+    """The pieces that are tall enough for a digit of their own."""
+    cell = np.maximum(found.owner, 0)
+    heights = sheet.boxes[cell, 3] - sheet.boxes[cell, 1]
+    return np.flatnonzero((found.owner >= 0) & (found.edges[:, 3] - found.edges[:, 1] >= TALL * heights))
 
 
 def _with_missed(found: Owned, sheet: Sheet) -> Owned:
     """Where a cell has two digits and its neighbour none, the digit beside the neighbour is the neighbour's."""
-    cell = np.maximum(found.owner, 0)
-    heights = sheet.boxes[cell, 3] - sheet.boxes[cell, 1]
-    tall = np.flatnonzero((found.owner >= 0) & (found.edges[:, 3] - found.edges[:, 1] >= TALL * heights))
+    tall = _tall(found, sheet)
     count = np.bincount(found.owner[tall], minlength=len(sheet.boxes))
     for piece in tall[count[found.owner[tall]] > 1]:
         own = int(found.owner[piece])

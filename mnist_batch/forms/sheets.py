@@ -12,7 +12,8 @@ from mnist_batch.pixels.opencv import cv2
 
 WIDTH = 1200  # pixels of a sheet, unless a strip is wider
 BLOCK = 4  # pixels; strips begin at a multiple of it, and so far apart they are
-RINGS = 2  # classes of pixels around the print; the nearer has the higher number
+RINGS = 4  # classes of pixels around the print; the nearer has the higher number
+CLOSE = 9  # pixels to print
 CLASSES = RINGS + 2 * IN_CELLS
 SAMPLED = 128  # pixels of a class of a strip that are looked at
 NEXT = np.ones((3, 3), np.uint8)
@@ -66,7 +67,7 @@ class Sheet:
         classes = _classes(exact)
         samples, sampled = _samples(np.where(exact > 0, exact + RINGS, np.where(classes <= RINGS, classes, 0)), places)
         first = np.cumsum([0, *(len(strip.positions) for strip in strips)])[:-1]
-        close = cv2.dilate((classes > RINGS).view(np.uint8), np.ones((15, 15), np.uint8))
+        close = cv2.dilate((classes > RINGS).view(np.uint8), np.ones((2 * CLOSE + 1, 2 * CLOSE + 1), np.uint8))
         in_cells, starts = _blocks(every, strip_at.shape)
         return cls(
             strips, places, first, every, owners, near, strip_at, classes, close, samples, sampled, in_cells, starts

@@ -12,7 +12,8 @@ from mnist_batch.forms.strips import IN_CELLS, Strip
 from mnist_batch.pixels.opencv import cv2
 
 REACH = 4  # pixels from where it should be that the print of a strip is looked for
-USUAL, OF_FRAMES = 0.6, 0.85  # ranks, of the pixels of a class of print, whose darkness is what the print explains
+# Ranks, of the pixels of a class of print, whose darkness is what the print explains.
+AROUND, IN_A_CELL, OF_FRAMES, BILEVEL_FRAMES = 0.7, 0.6, 0.85, 0.55
 INKED = 0.3  # of the strongest ink of a cell; weaker is no ink
 PALE = 0.25  # of the page's pen; a cell without stronger ink has none
 LEAST = 12  # grey levels between paper and ink
@@ -53,9 +54,10 @@ class Writing:
             if there is not None:
                 dark[place] = _in_place(strip, strips.darkness(there))
                 seen[number] = True
-        left = cv2.subtract(dark, _explained(sheet, dark))
+        bilevel = _is_bilevel(page)
+        left = cv2.subtract(dark, _explained(sheet, dark, BILEVEL_FRAMES if bilevel else OF_FRAMES))
         strongest = _strongest(sheet, left)
-        pen = _pen(strongest, 128 if _is_bilevel(page) else PALEST)
+        pen = _pen(strongest, 128 if bilevel else PALEST)
         noise = _noise(dark, sheet)
         ink = _ink(sheet, dark, left, _thresholds(strongest, pen, noise)) if pen else np.zeros_like(dark)
         return cls(sheet, seen, dark, left, ink, pen, noise)
@@ -81,11 +83,11 @@ def _late(printed: Levels, found: Grey) -> int:
     return best - REACH if scores[best] > 1.1 * scores[REACH] else 0
 
 
-def _explained(sheet: Sheet, dark: Grey) -> Grey:
+def _explained(sheet: Sheet, dark: Grey, of_frames: float) -> Grey:
     """How dark the print is: as dark as the pixels of each of its classes usually are, strip by strip."""
     darkest = cv2.dilate(dark, NEXT).ravel()
     around, printed = dark.ravel()[sheet.samples[:, :RINGS]], darkest[sheet.samples[:, RINGS:]]
-    ranks = [int(rank * SAMPLED) for rank in (USUAL, USUAL, OF_FRAMES)]
+    ranks = [int(rank * SAMPLED) for rank in (AROUND, IN_A_CELL, of_frames)]
     parts = (around, printed[:, :IN_CELLS], printed[:, IN_CELLS:])
     levels = [np.partition(part, rank, axis=2)[:, :, rank] for part, rank in zip(parts, ranks, strict=True)]
     tables = np.zeros((len(sheet.strips), 256), np.uint8)

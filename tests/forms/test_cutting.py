@@ -129,7 +129,7 @@ def test_every_cell_of_a_blank_form_is_blank(style: str, dots: int, bits: int) -
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize(("dots", "bits"), SCANS)
+@pytest.mark.parametrize(("dots", "bits"), [(100, 1), (200, 8), (300, 1), (600, 8)])
 def test_a_digit_comes_out_as_if_it_were_written_on_white_paper(style: str, dots: int, bits: int) -> None:
     picture, reference = prepared(style)
     white = np.full_like(picture, 255)
@@ -206,6 +206,19 @@ def test_strokes_through_empty_cells_are_crossed() -> None:
             cv2.line(picture, (x + a, y + b), (x + c, y + d), 40, 4, cv2.LINE_AA)
     statuses = [each.status for each in cut(*scanned(picture, 200), reference)[:COUNT]]
     assert statuses == [Status.CROSSED] * 3 + [Status.BLANK] * 2
+
+
+def test_digits_that_touch_are_parted_and_doubted() -> None:
+    picture, reference = prepared("boxes")
+    cells = reference.fields[0].cells
+    seven(picture, cells[1], off=(8, 0))
+    seven(picture, cells[2], off=(-10, 0))
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert [each.status for each in cuts] == [Status.BLANK, Status.OK, Status.OK, Status.BLANK, Status.BLANK]
+    wide = [picture.shape[1] for each in cuts[1:3] for picture in each.pictures]
+    assert len(wide) == 4
+    assert wide[1] > wide[0]
+    assert wide[3] > wide[2]
 
 
 def test_a_rising_stroke_may_be_a_1_and_is_doubted() -> None:
