@@ -9,18 +9,23 @@ from mnist_batch.pixels.opencv import cv2
 SIDE = 1170  # pixels of the longer side that is looked at: a millimetre of an A4 page has four
 INK = 56.0  # grey levels darker than its paper: print, pen and pencil; what shows through from the back is paler
 SPECK = 3  # pixels of a side
+STREAK = 0.7  # of a row or column of pixels, that is inked by a scanner's dust and not by a pen
+EDGE = 0.02  # of a page's sides
 LEAST = 150  # pixels of ink
 
 
 def is_blank(page: Grey) -> bool:
     """Whether a page is blank, though it has specks, dark edges, punch holes, or the back shows through.
 
-    Ink counts, unless it touches the edge of the page, is smaller than a dot, or is round and solid as a hole is.
+    Thin ink counts, unless it is near the edge of the page, smaller than a dot, or a streak from edge to edge. Holes
+    and shadows are wider than strokes are.
     """
     small = shrunk(page, max(1, round(max(page.shape) / SIDE)))
     ink = (darkness_of(small) >= INK).astype(np.uint8)
+    ink[:, ink.mean(axis=0) >= STREAK] = 0
+    ink[ink.mean(axis=1) >= STREAK] = 0
+    rows, columns = (round(EDGE * side) for side in ink.shape)
+    ink = np.ascontiguousarray(ink[rows : ink.shape[0] - rows, columns : ink.shape[1] - columns])
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    x, y, wide, tall, area = stats[1:].T
-    edge = (x <= 1) | (y <= 1) | (x + wide >= ink.shape[1] - 1) | (y + tall >= ink.shape[0] - 1)
-    counts = ~edge & (np.maximum(wide, tall) > SPECK)
-    return bool(area[counts].sum() < LEAST)
+    _, _, wide, tall, area = stats[1:].T
+    return bool(area[np.maximum(wide, tall) > SPECK].sum() < LEAST)
