@@ -249,6 +249,15 @@ def test_the_accuracy_of_the_page_is_the_one_measured() -> None:
         assert page.split(f"<!-- {mark} -->")[1].strip() == table
 
 
+def test_how_sure_numbers_are_on_the_page_is_what_was_measured() -> None:
+    from benchmarks import field_values
+
+    page = (ROOT / "docs/forms.md").read_text()
+    found = json.loads(field_values.RESULTS.read_text())
+    assert page.split("<!-- how sure -->")[1].strip() == field_values.reliability_table(found)
+    assert page.split("<!-- promise -->")[1].strip() == field_values.promise_table(found)
+
+
 def test_the_calibration_of_the_page_is_the_one_measured() -> None:
     from benchmarks import calibrating
 

@@ -1,0 +1,37 @@
+"""What labelled fields certify, worked by hand on rows of the table of fields."""
+
+import pyarrow as pa
+
+from mnist_batch.models import field_calibrating
+from mnist_batch.schemas import tables
+
+SCHEMA = pa.schema([item.with_nullable(True) for item in tables.FIELDS])
+
+
+def rows(*fields: dict[str, object]) -> pa.Table:
+    return pa.Table.from_pylist([{"status": "ok"} | field for field in fields], SCHEMA)
+
+
+def test_clear_fields_with_a_label_certify_and_the_rightly_empty_are_the_surest() -> None:
+    fields = rows(
+        {"value": "12", "confidence": 0.9, "label": "12"},
+        {"value": "12", "confidence": 0.8, "label": "17"},
+        {"value": "12", "confidence": 0.7, "label": "12", "reason": "repaired: its cells alone read 17"},
+        {"value": "12", "confidence": 0.6, "label": None},
+        {"value": "12", "confidence": 0.95, "label": "13", "reason": "never accepted: its check digit is wrong"},
+        {"status": "incomplete", "reason": "cell 2 is blank between digits", "label": "1"},
+        {"status": "empty", "label": ""},
+        {"status": "empty", "label": "4"},
+    )
+    found = field_calibrating.certified("fields", fields)
+    assert (found.name, found.digits) == ("fields", 7)
+    last = found.thresholds[-1]
+    assert (last.accepted, last.errors) == (5, 2)
+    at = {round(each.threshold, 2): (each.accepted, each.errors) for each in found.thresholds}
+    assert at[0.9] == (3, 1)
+    assert at[0.7] == (5, 2)
+
+
+def test_without_a_field_that_may_be_accepted_nothing_is_certified() -> None:
+    assert field_calibrating.certified("fields", rows({"value": "1", "confidence": 0.9})).thresholds == ()
+    assert field_calibrating.certified("fields", SCHEMA.empty_table()).digits == 0
