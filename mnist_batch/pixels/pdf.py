@@ -48,18 +48,17 @@ def readers(data: bytes, most: int, max_pixels: int) -> tuple[list[Callable[[], 
     """
     document = _opened(data)
     count = len(document)
-    is_broken = not raw.FPDF_DocumentHasValidCrossReferenceTable(document)
     fault = None
     if count > most:
         fault = Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}")
-    elif is_broken and b"%%EOF" not in data[-_END:]:
+    elif b"%%EOF" not in data[-_END:] and not raw.FPDF_DocumentHasValidCrossReferenceTable(document):
         fault = Unreadable(Status.UNDECODABLE, "truncated PDF: pages may be missing after the last one found")
     elif (files := raw.FPDFDoc_GetAttachmentCount(document)) and b"/Collection" in data:
         fault = Unreadable(
             Status.UNDECODABLE,
             f"a PDF portfolio, of which only the cover is read; save the {counted(files, 'file')} in it as scans",
         )
-    return [partial(_page, document, number, max_pixels, is_broken) for number in range(min(count, most))], fault
+    return [partial(_page, document, number, max_pixels) for number in range(min(count, most))], fault
 
 
 def _opened(data: bytes) -> Any:
@@ -81,14 +80,15 @@ def _opened(data: bytes) -> Any:
     return document
 
 
-def _page(document: Any, number: int, max_pixels: int, is_broken: bool) -> Grey:
+def _page(document: Any, number: int, max_pixels: int) -> Grey:
     try:
         page = document[number]
     except pdfium.PdfiumError:
         raise Unreadable(Status.UNDECODABLE, "corrupt PDF: the page is not where the file says") from None
     try:
-        if is_broken and not raw.FPDFPage_CountObjects(page) and not raw.FPDFPage_GetAnnotCount(page):
-            raise Unreadable(Status.UNDECODABLE, "corrupt PDF: nothing of the page is left")
+        if not raw.FPDFPage_CountObjects(page) and not raw.FPDFPage_GetAnnotCount(page):
+            # PDFium says nothing of a picture or drawing that it cannot find.
+            raise Unreadable(Status.UNDECODABLE, "nothing lies on the page: it is empty, or what lay on it is damaged")
         return _read(page, max_pixels)
     finally:
         page.close()

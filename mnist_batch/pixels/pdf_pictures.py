@@ -83,7 +83,9 @@ def _picture(item: Any, own: Matrix, above: Matrix) -> Picture | None:
     raw.FPDFImageObj_GetImagePixelSize(item, wide, high)
     matrix = a, b, c, d, e, f = _product(own, above)
     area = abs(a * d - b * c)
-    if not area or not wide.value or not high.value:
+    if not wide.value or not high.value:
+        raise Unreadable(Status.UNDECODABLE, "corrupt PDF: a picture on the page has no size")
+    if not area:
         return None
     box = e + min(a, 0) + min(c, 0), f + min(b, 0) + min(d, 0), e + max(a, 0) + max(c, 0), f + max(b, 0) + max(d, 0)
     pixels = wide.value * high.value

@@ -11,6 +11,7 @@ from PIL import Image
 
 from jobs import inspect
 from mnist_batch.reading import images
+from tests.support.formats.pdf_writer import deflated, filled, pdf
 from tests.support.ruler import picture_of, write_scan
 
 Capture = pytest.CaptureFixture[str]
@@ -44,8 +45,11 @@ def test_a_page_is_drawn_and_told(ruler: str, tmp_path: Path, capsys: Capture) -
 
 @pytest.mark.parametrize("name", ["a.tif", "a.pdf"])
 def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: Capture, name: str) -> None:
-    blank = Image.fromarray(np.full((40, 30), 200, np.uint8))
-    Image.fromarray(picture_of(1)).save(tmp_path / name, save_all=True, append_images=[blank])
+    first, blank = picture_of(1), np.full((40, 30), 200, np.uint8)
+    if name == "a.pdf":
+        (tmp_path / name).write_bytes(pdf(filled(deflated(first), 28, 28), filled(deflated(blank), 30, 40)))
+    else:
+        Image.fromarray(first).save(tmp_path / name, save_all=True, append_images=[Image.fromarray(blank)])
     arguments = [tmp_path / name, "--model", ruler, "--out", tmp_path / "out.png"]
     assert inspected(capsys, *arguments)[2]["digit"] == 1
     code, printed, summary = inspected(capsys, *arguments, "--page", 1)

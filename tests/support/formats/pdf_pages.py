@@ -262,6 +262,8 @@ def refused() -> Iterator[Kind]:
     ]:
         content = pdf(filled(image(WIDTH, HEIGHT, GREY + entries, data), W, H))
         yield Kind(f"PDF of {name}", lambda content=content: content, (no(word),))
+    sizeless = image(0, HEIGHT, GREY + b"8", grey().tobytes())
+    yield Kind("PDF of a picture without a width", lambda: pdf(filled(sizeless, W, H)), (no("has no size"),))
     locked = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>/ID[<00><00>]" % (b"12" * 32, b"34" * 32)
     yield Kind("PDF with a password", lambda: pdf(scan(), trailer=locked), (no("needs a password"),))
     xfa = b"/AcroForm<</Fields[]/XFA %d 0 R>>/NeedsRendering true" % FIRST
