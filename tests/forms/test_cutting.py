@@ -283,3 +283,31 @@ def test_writing_on_the_forms_own_picture_is_not_taken_for_print() -> None:
     cuts = cut(*scanned(filled, 200), of_filled)
     assert [each.status for each in cuts[:COUNT]] == [Status.OK] * COUNT
     assert [each.status for each in cut(*scanned(blank, 200), of_filled)] == [Status.BLANK] * 2 * COUNT
+
+
+CELLS = {
+    "tiny": [Box(10 + 4 * at, 10, 3, 3) for at in range(100)],
+    "at the edges": [Box(0, 0, 50, 60), Box(590, 360, 50, 60)],
+    "the whole page": [Box(0, 0, 640, 420)],
+    "flat": [Box(0, 10, 640, 2)],
+    "upright": [Box(10, 0, 1.5, 420)],
+    "less than a pixel": [Box(0.3, 0.4, 0.2, 0.1)],
+    "below each other": [Box(100, 10 + 40 * at, 30, 38) for at in range(10)],
+    "scattered": [Box(10, 10, 30, 38), Box(500, 300, 30, 38), Box(10, 300, 30, 38)],
+    "unequal": [Box(10, 10, 30, 38), Box(45, 10, 5, 5), Box(200, 200, 60, 80)],
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_of_any_size_come_out_of_any_page(name: str) -> None:
+    picture, _ = form("boxes")
+    fields = (Field("odd", 0, tuple(CELLS[name]), Digits(1, len(CELLS[name]))),)
+    reference = Prepared(fields, Sheet.of(picture, fields))
+    noise = np.random.default_rng(1).integers(0, 256, picture.shape, np.uint8)
+    for page in (picture, noise, np.zeros_like(picture)):
+        for matrix in (np.eye(3), np.array([[1.2, 0.2, 8], [-0.3, 0.9, 20], [1e-4, 1e-4, 1]])):
+            cuts = cut(page, Registration(Verdict.REGISTERED, matrix=matrix), reference)
+            assert [each.position for each in cuts] == list(range(len(CELLS[name])))
+            for each in cuts:
+                assert bool(each.pictures) == (each.status == Status.OK)
+                assert all(normalising.normalise(shown).shape == (28, 28) for shown in each.pictures)
