@@ -27,9 +27,10 @@ SHORTEST_LINE = round(2.3 * MILLIMETRE)
 
 @dataclass(frozen=True)
 class Masks:
-    """What is printed on a page, each uint8 (H, W) of 0 and 1: all that is dark, tints, and lines across and down."""
+    """What is printed on a page, each uint8 (H, W) of 0 and 1: dark, nearly black, tints, and lines across and down."""
 
     dark: Mask
+    black: Mask
     tint: Mask
     across: Mask
     down: Mask
@@ -37,14 +38,23 @@ class Masks:
     @classmethod
     def of(cls, page: Grey) -> "Masks":
         """The masks of a page at 200 dots per inch, paper light."""
-        strength = cv2.subtract(_paper(page), page)
+        paper = _paper(page)
+        strength = cv2.subtract(paper, page)
         noise = 1.5 * float(np.median(cv2.absdiff(page[:, 1:], page[:, :-1])))
         local = cv2.morphologyEx(page, cv2.MORPH_BLACKHAT, np.ones((13, 13), np.uint8))
         dark = ((local > max(34.0, 5 * noise)) | (strength > 120)).astype(np.uint8)
-        smooth = cv2.medianBlur(strength, 5)
+        # A field of a tint may be larger than the neighbourhood in which paper is looked for.
+        whitest = np.full_like(page, np.percentile(paper[::8, ::8], 98))
+        smooth = cv2.medianBlur(cv2.subtract(whitest, page), 5)
         tint = (cv2.blur(smooth, (3, 3)) > max(14.0, 2 * noise)).astype(np.uint8)
         across, down = _lines(dark), cv2.transpose(_lines(cv2.transpose(dark)))
-        return cls(dark, cv2.morphologyEx(tint, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), across, down)
+        return cls(
+            dark,
+            (strength > 90).astype(np.uint8),
+            cv2.morphologyEx(tint, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)),
+            across,
+            down,
+        )
 
 
 def _paper(page: Grey) -> Grey:
@@ -67,7 +77,7 @@ def closed(masks: Masks) -> list[Box]:
     """Boxes that print encloses, by lines or by a tint, and tinted boxes on plain paper; of every width."""
     lines = masks.across | masks.down
     enclosed = [*_rectangles(1 - lines), *_rectangles(1 - (lines | masks.tint))]
-    boxes = [box for box in enclosed if not _is_letter(box, masks.dark)]
+    boxes = [box for box in enclosed if not _is_letter(box, masks.black)]
     # Wide ones are headings.
     tinted = [box for box in _rectangles(masks.tint) if is_cell(box) and _is_light(box, masks)]
     return _without_copies(sorted([*boxes, *tinted], key=lambda box: (not is_cell(box), box.width * box.height)))
@@ -98,18 +108,20 @@ def _rectangles(mask: Mask) -> list[Box]:
 
 
 def _is_straight(piece: NDArray[np.bool_]) -> bool:
-    """Whether a piece reaches each side of its bounding box along most of that side."""
+    """Whether a piece reaches each side of its bounding box along most of that side, and its corners."""
     for side in (piece, piece[::-1], piece.T, piece.T[::-1]):
         near = side[: 2 + side.shape[0] // 25].any(axis=0)
         if near.mean() < STRAIGHT:
             return False
-    return True
+    high, wide = (max(1, round(0.15 * side)) for side in piece.shape)
+    corners = (piece[:high, :wide], piece[:high, -wide:], piece[-high:, :wide], piece[-high:, -wide:])
+    return sum(bool(corner.mean() > 0.25) for corner in corners) >= 3
 
 
-def _is_letter(box: Box, dark: Mask) -> bool:
+def _is_letter(box: Box, black: Mask) -> bool:
     """Whether the stroke around a box is too thick for a line on most of its sides, as that of a printed D is."""
     thick = 0
-    for mask, (x, y, width, height) in ((dark, box), (dark.T, Box(box.y, box.x, box.height, box.width))):
+    for mask, (x, y, width, height) in ((black, box), (black.T, Box(box.y, box.x, box.height, box.width))):
         rows = mask[round(y + 0.3 * height) : round(y + 0.7 * height)]
         for start in (x - 0.25 * width, x + width - 4):
             beside = rows[:, max(round(start), 0) : max(round(start + 0.25 * width + 4), 1)]

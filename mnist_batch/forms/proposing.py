@@ -18,6 +18,7 @@ A4_WIDTH = 8.27  # inches, the width of a page whose resolution is not known
 LARGEST_GAP = 0.9  # between cells of a field, by the width of a cell
 ALIKE = 0.2  # cells of a field differ by at most this share in height, and in width unless they touch
 TICKED = 0.72  # of the height of a form's cells; what is smaller is a box to tick
+SAME_PLACE = 0.05  # of a cell's height, by which what is printed in cells differs at most
 LONE_HEIGHT = 5.5 * MILLIMETRE  # of a cell that stands alone
 
 
@@ -60,7 +61,7 @@ def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
     factor = DOTS_PER_INCH / (dots_per_inch or supposed(page))
     masks = Masks.of(_resized(picture, factor))
     cells, left_out = _cells(masks)
-    fields, alone = _fields(cells)
+    fields, alone = _fields(cells, masks)
     return Proposal(
         picture,
         skew,
@@ -118,12 +119,50 @@ def _holds_print(box: Box, masks: Masks) -> bool:
     return bool(near.sum() >= 3)
 
 
-def _fields(cells: Sequence[Box]) -> tuple[list[list[Box]], list[LeftOut]]:
+def _printed(runs: Sequence[list[Box]], masks: Masks) -> list[list[Box]]:
+    """The runs whose cells all hold something of the same height at the same place, as numbers to tick do.
+
+    Four cells show it; a shorter run is printed if it is like one of those.
+    """
+    places = [_places(run, masks) for run in runs]
+    found = [
+        (float(np.median([cell.height for cell in run])), np.mean(place, axis=0))
+        for run, place in zip(runs, places, strict=True)
+        if place is not None and len(run) >= 4 and (np.std(place, axis=0) < SAME_PLACE).all()
+    ]
+    return [
+        run
+        for run, place in zip(runs, places, strict=True)
+        if place is not None
+        and any(
+            abs(run[0].height - height) < ALIKE * height and (np.abs(place - usual) < 3 * SAME_PLACE).all()
+            for height, usual in found
+        )
+    ]
+
+
+def _places(run: Sequence[Box], masks: Masks) -> NDArray[np.float64] | None:
+    """Where the ink in each cell begins and ends, as shares of its height: (N, 2); None if a cell is empty or full."""
+    places = []
+    for box in run:
+        left, top, right, foot = boxes.inside(box)
+        aside = round(0.15 * box.width)  # where ticks are
+        rows = np.flatnonzero(masks.dark[top:foot, left + aside : right - aside].any(axis=1))
+        if not len(rows):
+            return None
+        places.append((rows[0] / box.height, rows[-1] / box.height))
+    # Neither a line that is left of the box, nor a stroke through it.
+    return np.array(places) if 0.2 < np.ptp(places, axis=1).mean() < 0.8 else None
+
+
+def _fields(cells: Sequence[Box], masks: Masks) -> tuple[list[list[Box]], list[LeftOut]]:
     """Runs of cells, each a field, in reading order, and the cells that are too small or alone."""
-    runs = _runs(cells)
+    every = _runs(cells)
+    printed = _printed(every, masks)
+    runs = [run for run in every if not any(run is other for other in printed)]
     several = [cell.height for run in runs if len(run) > 1 for cell in run]
     usual = float(np.median(several)) if several else LONE_HEIGHT
-    fields, left_out = [], []
+    fields, left_out = [], [LeftOut(cell, Reason.PRINT) for run in printed for cell in run]
     for run in runs:
         height = float(np.median([cell.height for cell in run]))
         if height < TICKED * usual:

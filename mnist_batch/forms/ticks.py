@@ -50,7 +50,10 @@ def open_cells(masks: Masks, closed: Sequence[Box]) -> list[Box]:
         # The lines of the mask are thicker by a pixel on each side.
         above = masks.dark[y + 1 - reach : y + 1, left:right][::-1]
         places = _ticks(above, SHORTEST)
-        if len(places) < 3 or not _is_ruled(masks.dark, line):
+        if len(places) < 2 or not _is_ruled(masks.dark, line):
+            continue
+        places = _with_ends(places, 3.0, right - left - 3.0)
+        if len(places) < 3:
             continue
         widths = np.diff(places)
         spacing = float(np.median(widths))
@@ -133,6 +136,14 @@ def _is_side(line: Box, box: Box) -> bool:
     middle = line.y + line.height / 2
     away = min(abs(box.y + box.height - middle), abs(box.y - middle))
     return shared > 0.5 * min(box.width, line.width) and away < 0.8 * MILLIMETRE
+
+
+def _with_ends(places: Places, start: float, end: float) -> Places:
+    """The places of ticks with the ends of their line, where these are as far from the ticks as ticks are."""
+    spacing = float(np.median(np.diff(places)))
+    first, last = places[0] - start, end - places[-1]
+    both = all(_EVEN[0] * spacing < away < _EVEN[1] * spacing for away in (first, last))
+    return np.concatenate([[start], places, [end]]) if both else places
 
 
 def _is_ruled(dark: Mask, line: Box) -> bool:

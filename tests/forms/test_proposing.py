@@ -100,3 +100,37 @@ def test_an_empty_page_has_neither_skew_nor_fields(picture: np.ndarray) -> None:
     proposal = proposing.propose(picture, 100)
     assert (proposal.fields, proposal.left_out) == ((), ())
     assert (proposal.picture == picture).all()
+
+
+def numbered(page: np.ndarray, x: int, y: int) -> None:
+    """A grid of numbers to tick, as lotteries have."""
+    for number in range(24):
+        left, top = x + 40 * (number % 6), y + 48 * (number // 6)
+        cv2.rectangle(page, (left, top), (left + 40, top + 48), 0, 2)
+        cv2.putText(page, str(number + 1), (left + 6, top + 32), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 0, 1, cv2.LINE_AA)
+
+
+def test_numbers_to_tick_are_no_cells_and_digits_written_in_a_field_are() -> None:
+    page = np.full((1200, 1654), 255, np.uint8)
+    numbered(page, 200, 200)
+    for at, (top, size) in enumerate([(60, 1.6), (52, 1.2), (64, 1.9), (50, 1.4), (58, 1.1)]):
+        cv2.rectangle(page, (200 + 50 * at, 700), (250 + 50 * at, 768), 0, 2)
+        cv2.putText(page, "7", (212 + 50 * at, 700 + top), cv2.FONT_HERSHEY_SIMPLEX, size, 0, 3, cv2.LINE_AA)
+    proposal = proposing.propose(page, 200)
+    assert [len(field) for field in proposal.fields] == [5]
+    assert [each.reason for each in proposal.left_out] == [Reason.PRINT] * 24
+
+
+def test_white_combs_in_a_large_tinted_field_are_found() -> None:
+    """As on a bank transfer: a field of a tint larger than any box."""
+    page = np.full((1000, 1654), 255, np.uint8)
+    page[60:900, 60:1600] = 225
+    for y, count in ((300, 22), (440, 11)):
+        page[y : y + 64, 90 : 90 + 60 * count] = 255
+        cv2.line(page, (90, y + 64), (90 + 60 * count, y + 64), 0, 2)
+        for at in range(1, count):
+            cv2.line(page, (90 + 60 * at, y + 40), (90 + 60 * at, y + 64), 0, 2)
+    proposal = proposing.propose(page, 200)
+    assert [len(field) for field in proposal.fields] == [22, 11]
+    bilevel = proposing.propose((page > 128).astype(np.uint8) * 255, 200)
+    assert [len(field) for field in bilevel.fields] == [22, 11]
