@@ -29,7 +29,7 @@ from mnist_batch.wording import counted
 TARGETS = (0.001, 0.002, 0.005, 0.01, 0.02)  # that the text tells about
 LARGEST = 0.1  # a calibration that certifies no error up to this one is not made
 COLUMNS = [*tables.KEY, "label", "digit", "probabilities", "reason", "content"]
-OF_CELL = ("field", "position")  # what tells the cells of a page apart
+OF_CELL = ("form", "field", "position")  # what tells the cells of a page apart
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,18 @@ def distinct(rows: Iterable[pa.Table]) -> Labelled:
     found = []
     for each in rows:
         labelled = each.filter(pc.and_(each["digit"].is_valid(), each["label"].is_valid()))
-        found.append(labelled.set_column(0, "source", labelled["source"].cast(pa.string())))
+        found.append(_with_texts(labelled))
     everything = pa.concat_tables(found).append_column("at", pa.array(np.arange(sum(map(len, found)))))
     names = ["content", "page", "label", *(name for name in OF_CELL if name in everything.column_names)]
     first = everything.group_by(names, use_threads=False).aggregate([("at", "min")])["at_min"]
     kept = everything.take(pc.array_take(first.combine_chunks(), pc.array_sort_indices(first.combine_chunks())))
     return Labelled(kept.drop_columns(["at"]), len(everything) - len(kept))
+
+
+def _with_texts(rows: pa.Table) -> pa.Table:
+    """The rows with plain texts: the dictionaries of two parts differ."""
+    of_text = [pa.field(each.name, pa.string()) if each.type == tables.TEXT else each for each in rows.schema]
+    return rows.cast(pa.schema(of_text))
 
 
 def _check_enough(made: Calibration, run_id: str) -> None:

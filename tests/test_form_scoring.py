@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import report, score
+from jobs import calibrate, report, score
 from mnist_batch import scoring
 from mnist_batch.forms import opening as forms
+from mnist_batch.models import bundle, calibrating
 from mnist_batch.pipeline import auditing
 from mnist_batch.runs import verifying
 from mnist_batch.runs.run import Run
@@ -136,3 +137,28 @@ def test_labels_that_come_later_count_as_those_that_were_there(
     assert json.loads((tmp_path / "later/runs/night/run.json").read_text())["field_totals"] == once["field_totals"]
     ran(capsys, report, "--out", tmp_path / "later", "--run", "night", "--labels", "none")
     assert json.loads((tmp_path / "later/runs/night/run.json").read_text())["field_totals"]["labelled"] == 0
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_run_with_labelled_fields_calibrates_them_and_the_next_run_goes_by_that(
+    stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    pages, location, truth = stack
+    form = ["--form", location, "--max-unreadable", 0.5, "--out", tmp_path / "out"]
+    ran(capsys, score, pages, *form, *SETTINGS)
+    made = ["--to", tmp_path / "ours", "--labels", truth]
+    code, printed, _ = ran(capsys, calibrate, "--out", tmp_path / "out", "--run", "night", *made)
+    assert code == 0, printed
+    ran(capsys, report, "--out", tmp_path / "out", "--run", "night", "--labels", truth)
+    labelled = json.loads((tmp_path / "out/runs/night/run.json").read_text())["field_totals"]["labelled"]
+    assert labelled > 20
+    assert f"{labelled} labelled fields:" in printed
+    fields = bundle.open_bundle(str(tmp_path / "ours")).facts.calibration.fields
+    assert (fields.name, fields.digits) == ("run night", labelled)
+    rule = ["--target-error", 0.5, "--trust-anyway", "--model", tmp_path / "ours", "--run-id", "next"]
+    code, _, last = ran(capsys, score, pages, *form, *rule)
+    assert code == 0
+    found = json.loads((tmp_path / "out/runs/next/run.json").read_text())["field_thresholds"]
+    assert found["digits"] is None
+    assert found["number"] == calibrating.last_certified(fields.thresholds, 0.5, 0.95)
+    assert last["fields"]["accepted"] > 0
