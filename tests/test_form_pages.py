@@ -1,5 +1,6 @@
 """The benchmark's pages are as their seed says, and their cells lie where the truth has them."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import form_disturbing as steps
-from benchmarks import form_pages, form_reading, form_registering
+from benchmarks import form_pages, form_reading, form_registering, forms
 from benchmarks.form_disturbing import Sheet
 from benchmarks.form_filling import Page, luhn
 from benchmarks.form_pages import (
@@ -37,6 +38,7 @@ from mnist_batch.forms.opening import open_form
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
 from mnist_batch.learning import digits
 from mnist_batch.statuses import Status
+from tests.support import ROOT
 
 WRITTEN = Digits(*(array[:300] for array in digits.mnist("test")))
 MOVES: dict[str, tuple[Callable[[Sheet], None], ...]] = {
@@ -186,6 +188,13 @@ def test_digits_come_from_a_table_too(tmp_path: Path) -> None:
     assert (found.pictures.shape, found.labels.tolist()) == ((1, 64, 64), [0])
     assert found.pictures[0, 32, 32 + 12] > 200  # the ring's ink, 12 pixels right of its middle
     assert found.pictures[0, 32, 32] == found.pictures[0, 2, 2] == 0
+
+
+@pytest.mark.parametrize("part", forms.PARTS)
+def test_the_tables_of_the_page_on_forms_are_what_was_measured(part: str) -> None:
+    measured = json.loads(forms.RESULTS.read_text())[part]
+    shown = (ROOT / "docs/forms.md").read_text().split(f"<!-- {part} -->")[1].strip()
+    assert shown == forms.PARTS[part][1](measured["pages"])
 
 
 def test_every_kind_is_rendered_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
