@@ -22,7 +22,6 @@ All files go below --folder. You may run it again."""
 
 TARGET_ERROR = "0.005"
 BOXES_PER_FORM = 10
-PAGES = 30  # of the tally sheet
 FORMATS = (".png", ".png", ".png", ".png", ".jpg", ".jpg", ".tif", ".tif", ".bmp", ".png")
 
 
@@ -32,11 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--folder", default="demo", metavar="FOLDER", help="the folder for all files")
     arguments.add_argument("--scans", type=int, default=3000, metavar="N", help="number of digits to write as scans")
     arguments.add_argument("--epochs", type=int, default=5, metavar="N", help="passes over the training digits")
+    arguments.add_argument("--pages", type=int, default=30, metavar="N", help="number of tally sheets, at least 6")
     given = arguments.parse_args(argv)
-    return session.run(lambda: tell(Path(given.folder).absolute(), given.scans, given.epochs))
+    return session.run(lambda: tell(Path(given.folder).absolute(), given.scans, given.epochs, given.pages))
 
 
-def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
+def tell(folder: Path, scans: int, epochs: int, pages: int) -> Mapping[str, Any]:
     """Run the demonstration below ``folder``, on one Ray; stop at the first job that fails."""
     forms, truth, model, out = (str(folder / name) for name in ("forms", "truth.csv", "models/hidden", "out"))
 
@@ -66,9 +66,9 @@ def tell(folder: Path, scans: int, epochs: int) -> Mapping[str, Any]:
     report = _newest(out)
 
     tally = folder / "tally"
-    print(f"5. Reading {PAGES} pages of a tally sheet, from a PDF and TIFFs in {tally}/pages, into {out}", flush=True)
+    print(f"5. Reading {pages} pages of a tally sheet, from a PDF and TIFFs in {tally}/pages, into {out}", flush=True)
     if not (tally / "truth.csv").exists():  # a second run of the demo reads the same pages
-        samples.write(tally, PAGES, pictures, labels)
+        samples.write(tally, pages, pictures, labels)
     whole = [f"{tally}/pages", "--form", f"{tally}/form", "--labels", f"{tally}/truth.csv"]
     code = score.main([*whole, "--target-error", TARGET_ERROR, "--out", out])
     if code:

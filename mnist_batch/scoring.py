@@ -2,6 +2,9 @@
 
     scans -> manifest in shards -> Preprocess -> Classify -> part and receipt per shard -> audit -> report -> publish
 
+With forms, Preprocess finds which form a page is of and where it lies, and cuts its cells; Classify reads the cells as
+it reads scans, and makes the numbers in the fields of their digits. These are tables of their own, beside the part.
+
 If the run as a whole says that answers may not be accepted, since its scans are unlike those of the calibration or some
 ink is far paler than the rest, these are withheld: their parts are written again and audited again.
 

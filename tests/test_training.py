@@ -388,6 +388,7 @@ def test_the_gradient_of_two_workers_is_that_of_one(tmp_path: Path) -> None:
         np.testing.assert_allclose(start - end, gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_second_epoch_changes_nothing(
     two_workers: tuple[bundle.Bundle, list[dict[str, float]]], tmp_path: Path
 ) -> None:
@@ -441,6 +442,7 @@ class OtherRay(BaseHTTPRequestHandler):
     do_POST = do_GET
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_another_ray_on_this_machine_has_no_say_in_a_training(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()

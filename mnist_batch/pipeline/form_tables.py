@@ -23,7 +23,7 @@ OF_VALUES = (
     *("status", "reason", "value", "digits", "confidence", "check", "rules_failed", "alternative"),
     "alternative_confidence",
 )
-OF_ANSWERS = ("status", "confidence", "doubted", "shares", "refusal_share")
+OF_ANSWERS = ("status", "confidence", "clear", "shares", "refusal_share")
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _answer(row: Row) -> CellAnswer:
     if not any(refusals):
         refusals[0] = refused
     probabilities = np.array([*((1 - refused) * np.array(row["shares"])), *refusals])
-    return CellAnswer(Status(row["status"]), probabilities, bool(row["doubted"]), row["confidence"])
+    return CellAnswer(Status(row["status"]), probabilities, not row["clear"], row["confidence"])
 
 
 def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ruled: bool) -> list[Row]:

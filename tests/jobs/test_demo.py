@@ -16,7 +16,7 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     told = demonstrated(tmp_path)
     assert "200 of 205 rows scored; 5 could not be read" in told
     assert re.search(r"200 of 205 rows scored; .* accepted, \d+ for review", told)
-    assert re.search(r"32 pages: 30 of form tally, 1 blank_page, 1 unknown_form; 180 fields", told)
+    assert re.search(r"10 pages: 8 of form tally, 1 blank_page, 1 unknown_form; 48 fields", told)
     assert len(list((tmp_path / "demo/out/runs").iterdir())) == 3
     page = re.search(r"^Now open (.*)$", told, re.MULTILINE)
     assert page
@@ -24,7 +24,7 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     query = re.search(r"^ *duckdb  (.*)$", told, re.MULTILINE)
     assert query
     counts = duckdb.sql(query[1]).df().set_index("run")
-    assert sorted(counts["rows"]) == [205, 205, 30 * 29 + 2]  # no scan and no cell is counted twice
+    assert sorted(counts["rows"]) == [205, 205, 8 * 29 + 2]  # no scan and no cell is counted twice
     line = re.search(r"^ *pandas  (.*)$", told, re.MULTILINE)
     assert line
     review = eval(line[1], {"pd": pd})
@@ -43,6 +43,7 @@ def test_a_second_demo_scores_the_same_scans(tmp_path: Path) -> None:
 
 def demonstrated(folder: Path) -> str:
     command = [sys.executable, "-m", "jobs.demo", "--folder", str(folder / "demo"), "--scans", "200", "--epochs", "1"]
+    command += ["--pages", "8"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -39,7 +39,7 @@ OWN: dict[Any, set[str]] = {
     list_job: {"--out", "--last"},
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows", "--table"},
-    demo: {"--folder", "--scans", "--epochs"},
+    demo: {"--folder", "--scans", "--epochs", "--pages"},
     train: {"--out", "--data", "--weight", "--from", "--address"},
 }
 
