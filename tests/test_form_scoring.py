@@ -1,6 +1,7 @@
 """Pages of forms through the whole line: every page in, every cell and every field exactly once."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from jobs import calibrate, report, score
 from mnist_batch import scoring
 from mnist_batch.forms import opening as forms
 from mnist_batch.models import bundle, calibrating
-from mnist_batch.pipeline import auditing
+from mnist_batch.pipeline import auditing, withholding
 from mnist_batch.runs import verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Opened
+from mnist_batch.schemas.likeness_facts import Likeness
 from tests.support import stacks
 from tests.support.running import ran
 
@@ -162,3 +164,31 @@ def test_a_run_with_labelled_fields_calibrates_them_and_the_next_run_goes_by_tha
     assert found["digits"] is None
     assert found["number"] == calibrating.last_certified(fields.thresholds, 0.5, 0.95)
     assert last["fields"]["accepted"] > 0
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_of_an_unlike_run_no_number_and_no_empty_field_is_accepted(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page has nothing written on it: its fields are accepted as empty, and have no answer to be withheld."""
+    form, _, _ = stacks.stack(tmp_path, ["clean"])
+    shutil.copy(form / "page-1.png", tmp_path / "pages/unwritten.png")
+    options = [tmp_path / "pages", "--form", form, "--shard-size", 1, "--target-error", 0.01]
+    options += ["--run-date", "2026-11-21", "--run-id", "night"]
+    assert ran(capsys, score, *options, "--trust-anyway", "--out", tmp_path / "trusted")[2]["fields"]["accepted"] > 5
+    decided = {
+        (row["scan"], row["status"], row["decision"]) for row in table(tmp_path / "trusted", "fields").to_pylist()
+    }
+    assert ("unwritten.png", "empty", "accept") in decided
+    unlike = Likeness(300, 3.9, 2.4, 0.3, 0.2, True, ())
+    monkeypatch.setattr(withholding.likeness, "nearest", lambda *_: unlike)
+    for pages in ("pages", "unwritten"):
+        (tmp_path / "unwritten").mkdir(exist_ok=True)
+        shutil.copy(form / "page-1.png", tmp_path / "unwritten/1.png")
+        out = tmp_path / f"out of {pages}"
+        last = ran(capsys, score, tmp_path / pages, *options[1:], "--out", out)[2]
+        assert (last["unlike"], last["fields"]["accepted"], last["accepted"]) == (True, 0, 0)
+        assert set(table(out, "fields")["decision"].to_pylist()) == {"review"}
+        assert set(table(out, "pages")["fields_accepted"].to_pylist()) == {0}
+        [verified] = verifying.verify(str(out))
+        assert not verified.faults

@@ -76,7 +76,8 @@ def value_of(where: str, fields: Sequence[Field], written: object) -> str | None
     """A value of a table as the digits of a field; empty text for an empty field, None where it is not known.
 
     A field of a fixed number of digits gets the leading zeros back that a spreadsheet took. ``fields`` are those of
-    this name on the forms. Raises InputError, beginning with ``where``, for anything else.
+    this name on the forms; the number is fixed if it is the same for all. Raises InputError, beginning with ``where``,
+    for anything else.
     """
     text = "" if written is None else str(written).strip().strip("'")
     if text.lower() in user_tables.UNKNOWN:
@@ -90,8 +91,8 @@ def value_of(where: str, fields: Sequence[Field], written: object) -> str | None
             f"{where}: value is {written!r}; the field {fields[0].name!r} has at most {counted(most, 'digit')}: give "
             f"its digits, {EMPTY} where it is empty, or nothing where that is not known"
         )
-    fixed = {field.digits.least for field in fields if field.digits.least == field.digits.most}
-    return text.zfill(min(fixed)) if fixed else text
+    lengths = {length for field in fields for length in (field.digits.least, field.digits.most)}
+    return text.zfill(most) if lengths == {most} else text
 
 
 def value_at(values: Sequence[Mapping[str, object]] | None, page: int, field: str) -> str | None:

@@ -38,8 +38,12 @@ def due(opened: Opened, judgement: Judgement, gathered: Aggregates) -> bool:
     """Whether the run has decisions that by this judgement it may not have."""
     if opened.threshold is None:
         return False
-    accepted = _all_withheld(opened, judgement) and gathered.counts.accepted.any()
-    return bool(accepted or gathered.contrasts.clear_by_contrast[: judgement.paler_than or 0].any())
+    # A field may be accepted as empty, without an answer in any of its cells.
+    accepted = gathered.counts.accepted.any() or gathered.fields.totals().accepted
+    return bool(
+        (accepted and _all_withheld(opened, judgement))
+        or gathered.contrasts.clear_by_contrast[: judgement.paler_than or 0].any()
+    )
 
 
 def _all_withheld(opened: Opened, judgement: Judgement) -> bool:
@@ -63,7 +67,8 @@ def withhold(run: Run, opened: Opened, judgement: Judgement) -> None:
         written = parts.receipt(run, shard)
         rows = pq.read_table(pa.BufferReader(content), columns=["digit", "decision", "reason", "normalisation"])
         pale, others = _withheld(rows, opened, judgement)
-        if written and pc.any(pc.or_(pale, others)).as_py():
+        with_fields = written is not None and written[0].beside and _all_withheld(opened, judgement)
+        if written and (with_fields or pc.any(pc.or_(pale, others)).as_py()):
             rewrite(run, opened, judgement, content, *written)
 
 
