@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from mnist_batch.schemas.drift_facts import Drift
 from mnist_batch.schemas.likeness_facts import Judgement, Likeness, Profile
 from mnist_batch.statuses import Status
 
-FORMAT = 4
+FORMAT = 5
 
 Facts = TypeVar("Facts")
 
@@ -240,7 +241,8 @@ class Published(RunFacts):
     ``profile`` is that of its scans, and ``likeness`` compares it with the calibration; None where that is not known.
     ``pale`` counts the answers from ink that is paler than ``paler_than``, so that none of them is accepted.
     ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
-    audit.csv has, and ``sample_error`` what the labels that were given back say.
+    audit.csv has, and ``sample_error`` what the labels that were given back say. ``drift`` compares the run with the
+    nights before it; None where that was not done.
     """
 
     shards: int
@@ -261,6 +263,7 @@ class Published(RunFacts):
     paler_than: int | None = None
     pale: int | None = None
     field_totals: FieldTotals | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -338,7 +341,7 @@ def _upgraded(kind: type[RunFacts], said: dict[str, Any]) -> dict[str, Any]:
         return said
     if issubclass(kind, Opened):
         raise OlderFormat("another version began this run, and this one cannot finish it; nothing of it is published")
-    if written in (2, 3):  # what was added since is unknown of such a run, and None
+    if written > 1:  # what was added since is unknown of such a run, and None
         return {**said, "format": FORMAT}
     said = {"schema_version": 1, "preprocessing": None, "report_files": None, **said, "format": FORMAT}
     totals = said.get("totals")
