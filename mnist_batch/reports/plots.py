@@ -164,6 +164,11 @@ def review_page(*, run: Published, pack: Mapping[str, Any], waiting: int, unread
     return _template("review.html.j2").render(run=run, pack=pack, waiting=waiting, unread=unread, gone=gone)
 
 
+def comparison_page(*, a: Published, b: Published, compared: Sequence[Any], shown: Sequence[Mapping[str, Any]]) -> str:
+    """``compare.html``: two runs beside each other, what was ``compared``, and rows that differ with their pictures."""
+    return _template("compare.html.j2").render(a=a, b=b, compared=compared, shown=shown)
+
+
 @cache
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(

@@ -9,7 +9,22 @@ from typing import Any
 
 import pytest
 
-from jobs import calibrate, demo, discard, export, flags, form, inspect, report, review, score, session, train, verify
+from jobs import (
+    calibrate,
+    compare,
+    demo,
+    discard,
+    export,
+    flags,
+    form,
+    inspect,
+    report,
+    review,
+    score,
+    session,
+    train,
+    verify,
+)
 from jobs import list as list_job
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
@@ -37,6 +52,7 @@ OWN: dict[Any, set[str]] = {
     form: {"PAGE", "--out", "--name", "--dots-per-inch", "--from-omrchecker", "--print-marks", "--replace"}
     | {"--check", "--page", "--model"},
     list_job: {"--out", "--last"},
+    compare: {"--out", "--a", "--b", "--to"},
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows", "--table"},
     demo: {"--folder", "--scans", "--epochs", "--pages"},

@@ -74,8 +74,11 @@ def write_scan(path: Path, digit: int, confidence: float = 1.0) -> Path:
     return path
 
 
-def write_ruler(folder: Path) -> str:
-    """Write a bundle that measures ``picture_of``: the bar's width is the digit, the grey below it the confidence."""
+def write_ruler(folder: Path, narrowest: int = NARROWEST) -> str:
+    """Write a bundle that measures ``picture_of``: the bar's width is the digit, the grey below it the confidence.
+
+    One that takes another width for ``narrowest`` reads every digit wrongly.
+    """
     picture = helper.make_tensor_value_info("picture", TensorProto.UINT8, ["n", 28, 28])
     outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", 10])
     steps = [
@@ -99,7 +102,7 @@ def write_ruler(folder: Path) -> str:
         ("Add", ["lifted", "each"], "outputs", {}),
     ]
     nodes = [helper.make_node(kind, inputs, [output], **options) for kind, inputs, output, options in steps]
-    numbers = {"ink": 255, "narrowest": NARROWEST, "palest": PALEST, "range": 255 - PALEST, "unit": 1, "nine": 9}
+    numbers = {"ink": 255, "narrowest": narrowest, "palest": PALEST, "range": 255 - PALEST, "unit": 1, "nine": 9}
     constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in numbers.items()]
     places = {"bar": 7, "stem": 14, "last": [1], "classes": list(range(10))}
     constants += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in places.items()]
