@@ -17,7 +17,7 @@ from mnist_batch.models import bundle, calibrating, field_rule, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import preprocessing
-from mnist_batch.runs import series
+from mnist_batch.runs import promoting, series
 from mnist_batch.schemas.facts import FormFacts, LimitFacts, ModelFacts
 from mnist_batch.schemas.likeness_facts import Profile
 from mnist_batch.store import locations
@@ -63,10 +63,10 @@ class Command:
         False, "leave out the labels of scans that are not listed, such as those of other days, and count them"
     )
     require_scans: bool = described(False, "end with exit code 2 if there is nothing to score")
-    model: str = described(
-        bundle.SHIPPED,
+    model: str | None = described(
+        None,
         "the model bundle, a folder that jobs.train wrote",
-        left_out="the one in this package",
+        left_out="the one that jobs.promote made the current one of OUT, or the one in this package,",
         metavar="FOLDER",
     )
     out: str
@@ -162,11 +162,19 @@ class Command:
 
     @cached_property
     def bundle(self) -> bundle.Bundle:
-        """The model, verified and vetted."""
-        locations.reach("--model", self.model)
-        opened = bundle.open_bundle(self.model)
+        """The model, verified and vetted: the one that is given, or that was promoted, or the one in this package."""
+        model = self._promoted.location if self._promoted else self.model or bundle.SHIPPED
+        locations.reach("--model", model)
+        opened = bundle.open_bundle(model)
+        if self._promoted:
+            promoting.check(opened, self._promoted)
         vetting.vet(opened)
         return opened
+
+    @cached_property
+    def _promoted(self) -> promoting.Promoted | None:
+        """The current model of the output, if this command follows it."""
+        return promoting.read(self.out).current if self.model is None else None
 
     @cached_property
     def opened_forms(self) -> Sequence[opening.OpenForm]:
@@ -292,6 +300,7 @@ class Command:
                 self.bundle.digest,
                 self.bundle.facts.architecture,
                 self.bundle.facts.test.accuracy,
+                self._promoted.at if self._promoted else None,
             ),
             "forms": tuple(
                 FormFacts(each.location, each.form.name, each.form.version, each.digest) for each in self.opened_forms

@@ -20,12 +20,16 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The bundle of a run: its location, its digest, its architecture, and its accuracy on the MNIST test set."""
+    """The bundle of a run: its location, its digest, its architecture, and its accuracy on the MNIST test set.
+
+    ``promoted_at`` is when it was made the current one, of a run that followed that; None of one that named its model.
+    """
 
     location: str
     digest: str
     architecture: str
     test_accuracy: float
+    promoted_at: str | None = None
 
 
 @dataclass(frozen=True)

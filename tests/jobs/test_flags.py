@@ -18,6 +18,7 @@ from jobs import (
     flags,
     form,
     inspect,
+    promote,
     report,
     review,
     score,
@@ -30,7 +31,7 @@ from mnist_batch.described import described
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.learning import recipe
-from mnist_batch.models import ladder
+from mnist_batch.models import bundle, ladder
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading.preprocessing import Limits
@@ -53,6 +54,7 @@ OWN: dict[Any, set[str]] = {
     | {"--check", "--page", "--model"},
     list_job: {"--out", "--last"},
     compare: {"--out", "--a", "--b", "--to"},
+    promote: {"BUNDLE", "--back", "--out"},
     discard: {"--out", "--run", "--dry-run"},
     export: {"--out", "--run", "--csv", "--rows", "--table"},
     demo: {"--folder", "--scans", "--epochs", "--pages"},
@@ -222,7 +224,7 @@ def test_the_pages_state_the_defaults_that_the_fields_have() -> None:
             "labels.md",
             f"| `{defaults['--labels']}` | unknown: answers are counted, and no accuracy is reported. This is the",
         ),
-        ("accuracy.md", f"`{Path(defaults['--model']).relative_to(DOCS.parent)}`, the default of `jobs.score --model`"),
+        ("accuracy.md", f"`{Path(bundle.SHIPPED).relative_to(DOCS.parent)}`, the default of `jobs.score --model`"),
         ("architecture.md", f"**shard**: some scans of the manifest, {scans.SHARD_SIZE:,} by default"),
         ("cluster.md", f"A shard is {scans.SHARD_SIZE:,} scans"),
     ):
