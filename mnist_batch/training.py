@@ -73,7 +73,7 @@ def train(
     _check_cluster(recipe.workers, settings)
     filesystem, target = locations.resolve(out)
     folder, _, name = target.rpartition("/")
-    with locks.locked(filesystem, f"{folder}/.{name}.lock", f"the bundle {out}"):
+    with locks.locked(out, f"{folder}/.{name}.lock", f"the bundle {out}"):
         read = labelled.read_all(listed, recipe.most_held_out)
         announcing.report(listed, [one.scans for one in read], start.location if start else None)
         dealt = shares.deal(read, start, recipe.workers)

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,3 +137,26 @@ def scans_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[s3.Proxy]:
+    """An S3 server, with its address and credentials in the environment."""
+    with pytest.MonkeyPatch.context() as environment, s3.store() as proxy:
+        for name, value in s3.CREDENTIALS.items():
+            environment.setenv(name, value)
+        environment.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def store(server: s3.Proxy) -> Iterator[s3.Proxy]:
+    """A store without a bucket but ``bucket-<n>``, a new one for each test."""
+    server.bucket = f"bucket-{time.monotonic_ns()}"
+    server.fault = lambda *_: None
+    server.delay_seconds, server.conditions = 0, "kept"
+    server.send("PUT", f"/{server.bucket}")
+    server.seen.clear()
+    yield server
+    server.fault = lambda *_: None
+    server.delay_seconds, server.conditions = 0, "kept"

@@ -77,9 +77,13 @@ def check_new_id(run_id: str) -> None:
 def locked(out: str, run_id: str) -> Iterator[None]:
     """Lock the run ``run_id`` in ``out``; raises Locked if another process is at work on it."""
     check_id(run_id)
-    filesystem, root = locations.resolve(out)
-    with locks.locked(filesystem, f"{root}/_staging/{run_id}{LOCK}", f"run {run_id}"):
+    with locks.locked(out, lock_path(out, run_id), f"run {run_id}"):
         yield
+
+
+def lock_path(out: str, run_id: str) -> str:
+    """The path of the lock file of a run, or of its lease at a store."""
+    return f"{locations.resolve(out)[1]}/_staging/{run_id}{LOCK}"
 
 
 class Found(NamedTuple):

@@ -1,4 +1,7 @@
-"""Locks that let one process at a time work on something; the operating system frees them when the process dies."""
+"""Locks that let one process at a time work on something.
+
+On a disk the operating system frees them when the process dies; at a store they are leases.
+"""
 
 import fcntl
 import logging
@@ -9,29 +12,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from pyarrow import fs
-
 from mnist_batch.errors import InputError, Locked, StorageError
-from mnist_batch.store import locations, retry
+from mnist_batch.store import conditional, leases, locations, retry
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(filesystem: fs.FileSystem, path: str, what: str) -> Iterator[None]:
+def locked(location: str, path: str, what: str) -> Iterator[None]:
     """Hold an exclusive lock on the file at ``path``, which names its holder; ``what`` is the noun for messages.
 
-    Works on local disks, and on network disks that support flock. A store behind a URI has no locks, so nothing keeps a
-    second process out there. Raises Locked with the holder's name if another process has the lock, and InputError if
-    the file cannot be created, or nothing can be written at the store.
+    ``path`` is below ``location``, as ``locations.resolve`` gives it. Works on local disks, on network disks that
+    support flock, and at stores with a lease. Raises Locked with the holder's name if another process has the lock, and
+    InputError if the file cannot be created, or nothing can be written at the store.
     """
+    filesystem = locations.resolve(location)[0]
     if not locations.is_disk(filesystem):
         try:
             with retry.patience(0):
                 locations.check_writable(filesystem, path.rpartition("/")[0])
         except (InputError, StorageError) as error:
             raise InputError(f"--out cannot be written to: {error}") from None
-        yield
+        with leases.held(conditional.at(location), path, what):
+            yield
         return
     lock = Path(path)
     try:

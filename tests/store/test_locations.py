@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,28 +31,6 @@ from tests.support import s3
 from tests.support.pictures import write_labelled
 from tests.support.ruler import picture_of, write_scan
 from tests.support.run_facts import commit, frozen
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[s3.Proxy]:
-    with pytest.MonkeyPatch.context() as environment, s3.store() as proxy:
-        for name, value in s3.CREDENTIALS.items():
-            environment.setenv(name, value)
-        environment.setenv("AWS_ENDPOINT_URL", proxy.url)
-        yield proxy
-
-
-@pytest.fixture
-def store(server: s3.Proxy) -> Iterator[s3.Proxy]:
-    """A store without a bucket but ``bucket-<n>``, a new one for each test."""
-    server.bucket = f"bucket-{time.monotonic_ns()}"
-    server.fault = lambda *_: None
-    server.delay_seconds = 0
-    server.send("PUT", f"/{server.bucket}")
-    server.seen.clear()
-    yield server
-    server.fault = lambda *_: None
-    server.delay_seconds = 0
 
 
 def put_scans(store: s3.Proxy, count: int) -> str:

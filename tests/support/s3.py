@@ -22,7 +22,10 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
-# What becomes of a request: None passes it on; a status, with a body or SlowDown's, refuses it; "cut" or "silent".
+CONDITIONS = ("if-none-match", "if-match")
+
+# What becomes of a request: None passes it on; a status, with a body or SlowDown's, refuses it; "cut" or "silent";
+# "lost" passes it on and cuts the connection before the answer.
 Fault = int | tuple[int, bytes] | str | None
 
 
@@ -38,6 +41,7 @@ class Proxy(ThreadingHTTPServer):
         self.bucket = ""
         self.fault: Callable[[str, str], Fault] = lambda _method, _path: None
         self.delay_seconds = 0.0
+        self.conditions = "kept"  # or "ignored", or "refused"
         self.seen: list[str] = []
 
     @property
@@ -70,6 +74,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.delay_seconds:
             time.sleep(self.server.delay_seconds)  # the store's latency is what is tested
         fault = self.server.fault(self.command, self.path)
+        if self.server.conditions == "refused" and any(name.lower() in CONDITIONS for name in self.headers):
+            fault = 501, b"<Error><Code>NotImplemented</Code></Error>"
+        if fault == "lost":
+            self._answer = lambda *_: None  # type: ignore[method-assign]
+            self._pass_on(body)
+            fault = "cut"
         if fault == "cut":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
@@ -100,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes) -> None:
         behind = http.client.HTTPConnection("127.0.0.1", self.server.behind)
-        hop = ("transfer-encoding", "content-length", "connection", "expect")
+        hop = ["transfer-encoding", "content-length", "connection", "expect"]
+        hop += CONDITIONS if self.server.conditions == "ignored" else []
         headers = {name: value for name, value in self.headers.items() if name.lower() not in hop}
         if body or self.command in ("PUT", "POST"):
             headers["Content-Length"] = str(len(body))
