@@ -80,7 +80,11 @@ def test_every_page_is_a_row_and_every_cell_of_a_form_is_one(
     assert published["field_totals"]["fields"] == len(fields)
     [verified] = verifying.verify(str(tmp_path / "out"))
     assert not verified.faults
-    assert "station" in (tmp_path / "out/runs/night/report.html").read_text()
+    page = (tmp_path / "out/runs/night/report.html").read_text()
+    assert "station" in page
+    assert 5 < page.count('alt="the field on its page"') <= last["fields"]["review"]
+    assert page.count('alt="the page"') == 1  # of the stranger
+    assert len(page) < 3_000_000
     assert ran(capsys, score, pages, "--form", location, "--labels", truth, *out)[2]["run_id"] == "night"
 
 
@@ -133,6 +137,9 @@ def test_labels_that_come_later_count_as_those_that_were_there(
     once, later = (json.loads((tmp_path / name / "runs/night/run.json").read_text()) for name in ("at once", "later"))
     assert later["field_totals"] == once["field_totals"]
     assert later["totals"]["correct"] == once["totals"]["correct"]
+    pages = [(tmp_path / name / "runs/night/report.html").read_text() for name in ("at once", "later")]
+    shown = [page.count('alt="the field on its page"') for page in pages]
+    assert shown[0] == shown[1] > 5
     for name in ("field_report", "field_labels"):
         assert table(tmp_path / "at once", name).equals(table(tmp_path / "later", name))
     ran(capsys, report, "--out", tmp_path / "later", "--run", "night")

@@ -98,7 +98,7 @@ class Classify:
             manifest = self.run.shard(batch["shard"][0].as_py())
             rows, beside, unplaced = form_tables.tabulate(rows, manifest, self.forms, self.accepts)
         gathered.add(rows, batch["picture"])
-        gathered.add_beside(beside)
+        gathered.add_beside(beside, rows, batch["picture"])
         receipt = parts.write_part(self.run, rows, gathered.table(), beside, unplaced)
         failpoints.reach("part written")
         return pa.Table.from_pylist([asdict(receipt)])

@@ -94,7 +94,7 @@ def rewrite(
     before, gathered = Aggregates.of_run(opened.threshold), Aggregates.of_run(opened.threshold)
     before.merge([kept])
     gathered.add(rows)
-    gathered.add_beside(beside)
+    gathered.add_beside(beside, rows)
     gathered.profile = before.profile
     table = gathered.table()
     shard, unplaced = receipt.shard, receipt.unplaced_labels

@@ -12,6 +12,7 @@ from mnist_batch.models import answers, likeness
 from mnist_batch.reports.counting import Confidences, Contrasts, Counts
 from mnist_batch.reports.examples import Examples
 from mnist_batch.reports.field_counting import FieldCounts
+from mnist_batch.reports.field_examples import FieldExamples
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
 from mnist_batch.schemas.likeness_facts import Profile
@@ -34,6 +35,7 @@ class Aggregates:
     labels: list[pa.Table] = field(default_factory=lambda: [tables.LABELS.empty_table()])
     profile: Profile = likeness.EMPTY
     fields: FieldCounts = field(default_factory=FieldCounts)
+    field_examples: FieldExamples = field(default_factory=FieldExamples)
     field_labels: list[pa.Table] = field(default_factory=lambda: [tables.FIELD_LABELS.empty_table()])
 
     @classmethod
@@ -56,9 +58,13 @@ class Aggregates:
             seen = answers.images_of(pa.table({"picture": pictures}))
             self.profile = likeness.merged([self.profile, likeness.profile_of_rows(rows, seen)])
 
-    def add_beside(self, beside: Mapping[str, pa.Table]) -> None:
-        """Count the fields and pages of a run with forms, ``tables.BESIDE``."""
+    def add_beside(self, beside: Mapping[str, pa.Table], rows: pa.Table, pictures: pa.Array | None = None) -> None:
+        """Add the fields and pages of a run with forms, ``tables.BESIDE``; ``rows`` and ``pictures`` as for ``add``.
+
+        These rows have the column ``cell``, too.
+        """
         if beside:
+            self.field_examples.add(beside, rows, pictures)
             self.fields.add_fields(beside["fields"])
             self.fields.add_pages(beside["pages"])
             self.add_field_labels(beside["fields"])
@@ -90,7 +96,8 @@ class Aggregates:
             "profile": asdict(self.profile),
             "fields": self.fields.as_json(),
         }
-        return self.examples.table().replace_schema_metadata({COUNTS: json.dumps(numbers)})
+        both = pa.concat_tables([self.examples.table(), self.field_examples.table()])
+        return both.replace_schema_metadata({COUNTS: json.dumps(numbers)})
 
     def merge(self, kept: Sequence[pa.Table]) -> None:
         """Add what ``table`` made of other rows; labels are not in it."""
@@ -104,7 +111,9 @@ class Aggregates:
                         here = getattr(of, name)
                         here += Counter(numbers[name]) if isinstance(here, Counter) else np.array(numbers[name])
         if kept:
-            self.examples.merge(pa.concat_tables([each.replace_schema_metadata(None) for each in kept]))
+            together = pa.concat_tables([each.replace_schema_metadata(None) for each in kept])
+            self.field_examples.merge(together)
+            self.examples.merge(together)
 
     def totals(self) -> Totals:
         """The totals of the rows."""

@@ -1,12 +1,19 @@
 """Crops of pages for people to see: the cells of a field with what is around them, upright, however the page lay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch.errors import Unreadable
+from mnist_batch.intake import listing
 from mnist_batch.pixels.opencv import cv2
+from mnist_batch.reading import images
+from mnist_batch.reports.reviewing import Item
+from mnist_batch.schemas.facts import Published
+from mnist_batch.statuses import Status
 
 MARGIN = 0.7  # of the height of a cell, on each side
 LONGEST = 900  # pixels of a crop
@@ -54,3 +61,47 @@ def reduced(page: Grey, longest: int = LONGEST) -> Grey:
         return page
     size = (max(1, round(page.shape[1] * scale)), max(1, round(page.shape[0] * scale)))
     return np.asarray(cv2.resize(page, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def jpeg(crop: Crop, sides: Sequence[int], most_bytes: int) -> bytes:
+    """The picture, reduced to the first of the ``sides`` with which it has at most so many bytes, else to the last."""
+    content = b""
+    for longest in sides:
+        content = images.encode(reduced(crop.picture, longest), ".jpg")
+        if len(content) <= most_bytes:
+            break
+    return content
+
+
+def of_items(published: Published, items: Sequence[Item]) -> Iterator[tuple[Item, Crop | str]]:
+    """The crop of each item, scan by scan, or a sentence why its scan cannot be shown.
+
+    Raises InputError or StorageError if a store does not answer.
+    """
+    by_scan = sorted(items, key=lambda item: (item.source, item.scan, item.page))
+    for _, of_scan in groupby(by_scan, lambda item: (item.source, item.scan)):
+        group = list(of_scan)
+        try:
+            pages = _pages_again(published, group[0])
+        except Unreadable as error:
+            yield from ((item, error.reason) for item in group)
+            continue
+        for page, of_page in groupby(group, lambda item: item.page):
+            try:
+                grey: images.Grey = pages[page]()
+            except Unreadable as error:
+                yield from ((item, error.reason) for item in of_page)
+                continue
+            grey = grey if grey.ndim == 2 else grey[:, :, -1]  # all inks, ``colours.grey``
+            for item in of_page:
+                yield item, around(grey, item.cells) if item.cells else whole(grey)
+
+
+def _pages_again(published: Published, item: Item) -> list[Callable[[], images.Grey]]:
+    """A function for each page of the scan of an item; Unreadable if it is gone or not what was scored."""
+    path = listing.path_of_named(item.source, item.scan)
+    data = images.read_scan(item.source, path, max_bytes=published.limits.max_bytes)
+    # What was decoded when the run was scored can be decoded here; nothing else is.
+    if images.content_digest(data) != item.content:
+        raise Unreadable(Status.CHANGED, "it has changed since it was scored")
+    return images.pages(data, published.limits.max_pixels)

@@ -13,20 +13,20 @@ from mnist_batch.intake import listing
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import FormFacts
 from mnist_batch.statuses import OF_PAGES, READ, REFUSALS, Status
 
 GALLERY = 24  # pictures of a kind
 UNSEEN = ("unreadable", "of_no_form")  # the kinds that the model has not seen
 AT_ONCE = 25  # scans that are read again at a time: each may have many pages
-NAMES = tables.EXAMPLES.names[1:-1]  # the columns of predictions among those of an example
+OF_FIELDS = ("value", "truth", "cells")  # the columns that only the examples of fields have
 
 
 @dataclass
 class Examples:
     """Rows worth looking at: confident mistakes, doubtful answers, answers for review, refusals, unreadable scans.
 
-    Of a run with forms also the pages that are of none. Of a field that is cut off or shifted the first cell is kept.
+    Of a run with forms also the pages that are of none. Of a field that is cut off or shifted the first cell is kept;
+    the fields themselves are in ``field_examples``.
 
     Each is a table of ``tables.EXAMPLES``.
     """
@@ -58,7 +58,7 @@ class Examples:
 
     def merge(self, kept: pa.Table) -> None:
         """Keep the first of each kind, of the rows kept so far and those in ``kept``, which ``table`` made."""
-        for kind in pc.unique(kept["kind"]).to_pylist():
+        for kind in self.__dataclass_fields__:
             self._keep(kind, kept.filter(pc.equal(kept["kind"], kind)))
 
     def table(self) -> pa.Table:
@@ -67,8 +67,7 @@ class Examples:
         for kind in self.__dataclass_fields__:
             kept: pa.Table = getattr(self, kind)
             seen = [None if kind in UNSEEN else as_png(picture) for picture in kept["picture"].to_pylist()]
-            kept = kept.set_column(0, tables.EXAMPLES.field("kind"), pa.array([kind] * len(kept), pa.string()))
-            kinds.append(kept.set_column(kept.num_columns - 1, "picture", pa.array(seen, pa.binary())))
+            kinds.append(with_column(of_kind(kept, kind), "picture", seen))
         return pa.concat_tables(kinds)
 
     def _keep(self, kind: str, new: pa.Table) -> None:
@@ -87,36 +86,47 @@ class Examples:
 def as_examples(rows: pa.Table, pictures: pa.Array | None = None) -> pa.Table:
     """Rows of predictions as ``tables.EXAMPLES`` of no kind, with their ``pictures`` if there are any."""
     seen = pa.nulls(len(rows), pa.binary()) if pictures is None else pictures.cast(pa.binary())
-    columns = [pa.nulls(len(rows), pa.string()), *rows.select(NAMES).columns, seen]
+    none = [pa.nulls(len(rows), tables.EXAMPLES.field(name).type) for name in OF_FIELDS]
+    columns = [pa.nulls(len(rows), pa.string()), *rows.select(tables.SHOWN).columns, seen, *none]
     return pa.table(columns, names=tables.EXAMPLES.names).cast(tables.EXAMPLES)
 
 
+def of_kind(rows: pa.Table, kind: str) -> pa.Table:
+    """The examples as those of a kind."""
+    return with_column(rows, "kind", [kind] * len(rows))
+
+
+def with_column(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    """The examples with other values in a column."""
+    of_column = tables.EXAMPLES.field(name)
+    return rows.set_column(rows.schema.get_field_index(name), of_column, pa.array(values, of_column.type))
+
+
 def as_png(picture: bytes | None) -> bytes | None:
-    """What the model saw, 784 bytes, as PNG; None for None."""
+    """What the model saw, 784 bytes for each cell, as PNG, side by side; None for None."""
     if picture is None:
         return None
-    return images.encode(np.frombuffer(picture, np.uint8).reshape(normalising.SIDE, normalising.SIDE))
+    cells = np.frombuffer(picture, np.uint8).reshape(-1, normalising.SIDE, normalising.SIDE)
+    return images.encode(np.hstack([*cells]))
 
 
-def read_again(rows: pa.Table, limits: preprocessing.Limits, forms: Sequence[FormFacts] = ()) -> pa.Table:
+def read_again(rows: pa.Table, limits: preprocessing.Limits) -> pa.Table:
     """Read the scans of the examples without a picture again, if they still are what was scored, and add pictures."""
     lacking = rows.filter(rows["picture"].is_null())
     try:
-        seen = {key_of(page): page["picture"] for page in pages_again(lacking, limits, forms=forms)}
+        seen = {key_of(page): page["picture"] for page in pages_again(lacking, limits)}
     except (InputError, StorageError):  # the store is gone: the report does without pictures
         return rows
     found = [row["picture"] or as_png(seen.get(key_of(row))) for row in rows.to_pylist()]
-    return rows.set_column(rows.num_columns - 1, "picture", pa.array(found, pa.binary()))
+    return with_column(rows, "picture", found)
 
 
 def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
     """The key of a row and the digest of its scan, so that a scan that has changed since is not taken for it."""
-    return tuple(row[name] for name in (*tables.KEY, "field", "position", "content"))
+    return tuple(row[name] for name in (*tables.KEY, "content"))
 
 
-def pages_again(
-    rows: pa.Table, limits: preprocessing.Limits, shown_side: int = 0, forms: Sequence[FormFacts] = ()
-) -> Iterator[dict[str, Any]]:
+def pages_again(rows: pa.Table, limits: preprocessing.Limits, shown_side: int = 0) -> Iterator[dict[str, Any]]:
     """Read the scans of these rows again, and yield the page of each row whose scan still is what was scored.
 
     They are read as a run reads them, in a process of its own and within the limits of that run. Raises InputError or
@@ -130,7 +140,7 @@ def pages_again(
     known = {"source": sources, "scan": names, "path": [listing.path_of_named(*scan) for scan in scans]}
     nothing = {name: [None] * len(scans) for name in tables.MANIFEST.names if name not in known}
     manifest = tables.table(tables.MANIFEST, known | nothing)
-    reader = isolated.Reader(limits, shown_side=shown_side, forms=forms)
+    reader = isolated.Reader(limits, shown_side=shown_side)
     try:
         for first in range(0, len(manifest), AT_ONCE):
             for page in reader.read(manifest.slice(first, AT_ONCE)).to_pylist():

@@ -29,9 +29,9 @@ def gather(
     ``labels`` is as for ``report.rebuild``. Raises InputError for labels that do not fit the forms or the scans.
     """
     labels, values = _chosen(run, published, labels, ignore_unlisted)
-    for rows, beside in _parts(run, values, tables.SHOWN):
+    for rows, beside in _parts(run, values, [*tables.SHOWN, "cell"]):
         gathered.add(rows)
-        gathered.add_beside(beside)
+        gathered.add_beside(beside, rows)
     return labels
 
 

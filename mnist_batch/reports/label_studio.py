@@ -5,10 +5,8 @@ import json
 from typing import Any
 
 from mnist_batch.errors import InputError
-from mnist_batch.reading import images
 from mnist_batch.reports import crops
 from mnist_batch.reports.crops import Crop
-from mnist_batch.reports.review_pack import crops_of
 from mnist_batch.reports.reviewing import Chosen, Item
 from mnist_batch.schemas.facts import Published
 from mnist_batch.store import locations
@@ -31,7 +29,7 @@ def write(published: Published, chosen: Chosen, location: str) -> tuple[int, dic
     """
     check(location)
     tasks, not_shown = {}, {}
-    for item, crop in crops_of(published, chosen.items):
+    for item, crop in crops.of_items(published, chosen.items):
         if isinstance(crop, str):
             not_shown[item.scan] = crop
         else:
@@ -44,7 +42,7 @@ def write(published: Published, chosen: Chosen, location: str) -> tuple[int, dic
 
 def _task(published: Published, item: Item, crop: Crop) -> dict[str, Any]:
     """A task; the columns of a label file are among its data, so that they are among those of an export as CSV."""
-    picture = base64.b64encode(_jpeg(crop)).decode()
+    picture = base64.b64encode(crops.jpeg(crop, SIDES, MOST_BYTES)).decode()
     of_field = {} if item.field is None else {"field": item.field}
     data = {"image": f"data:image/jpeg;base64,{picture}", "scan": item.scan, "page": item.page, **of_field}
     data |= {"source": item.source, "group": item.group}
@@ -53,16 +51,6 @@ def _task(published: Published, item: Item, crop: Crop) -> dict[str, Any]:
     score = {"score": item.readings[0][1]} if item.readings else {}
     prediction = {"model_version": published.model.digest, **score, "result": [_result(item)]}
     return {"data": data, "predictions": [prediction]}
-
-
-def _jpeg(crop: Crop) -> bytes:
-    """The picture in at most ``MOST_BYTES``, smaller if it has to be."""
-    content = b""
-    for longest in SIDES:
-        content = images.encode(crops.reduced(crop.picture, longest), ".jpg")
-        if len(content) <= MOST_BYTES:
-            break
-    return content
 
 
 def _result(item: Item) -> dict[str, Any]:

@@ -178,12 +178,17 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = lambda content: "data:image/png;base64," + base64.b64encode(content).decode()
+    environment.filters["data_uri"] = _data_uri
     environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
     environment.filters["sure"] = _sure
     environment.filters["capitalise"] = lambda sentence: sentence[:1].upper() + sentence[1:]  # and leave names alone
     environment.filters["rate"] = lambda value: "–" if value is None else f"{100 * value:.2f}"
     return environment.get_template(name)
+
+
+def _data_uri(content: bytes) -> str:
+    kind = "jpeg" if content.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _sure(confidence: float) -> str:
@@ -201,16 +206,18 @@ def page(
     risk: bytes,
     mistakes: Sequence[Mapping[str, Any]],
     doubtful: Sequence[Mapping[str, Any]],
-    refused: Sequence[Mapping[str, Any]],
     unreadable: Sequence[Mapping[str, Any]],
     error_text: str | None,
+    refused: Sequence[Mapping[str, Any]] = (),
+    unregistered: Sequence[Mapping[str, Any]] = (),
     field_report: Sequence[Mapping[str, Any]] = (),
     of_no_form: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """``report.html`` of a run in ``out``: one self-contained page that opens without a network.
 
-    ``error_text`` says what a labelled sample of the accepted answers has shown; ``field_report`` are the rows of that
-    table, and ``of_no_form`` pages that are of none of the forms.
+    ``error_text`` says what a labelled sample of the accepted answers has shown. Of a run with forms the ``mistakes``
+    and ``doubtful`` are fields, and ``unregistered`` pages, each cut out of its scan (``cut_outs``); ``field_report``
+    are the rows of that table, and ``of_no_form`` pages that are of none of the forms.
     """
     weakest = min((row["recall"] for row in per_class if row["recall"] is not None), default=None)
     return _template("report.html.j2").render(
@@ -228,6 +235,7 @@ def page(
         mistakes=mistakes,
         doubtful=doubtful,
         refused=refused,
+        unregistered=unregistered,
         unreadable=unreadable,
         error_text=error_text,
         fields=run.field_totals,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,7 +11,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
 from mnist_batch.reading import preprocessing
-from mnist_batch.reports import counting, examples, field_labels, plots, sample_error, sampling
+from mnist_batch.reports import counting, cut_outs, examples, field_labels, plots, sample_error, sampling
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
 from mnist_batch.runs import parts, publishing, series, verifying
@@ -25,7 +26,7 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
 
     ``published`` is the future content of run.json without these files, which are returned.
     """
-    counts, confidences, shown, totals = gathered.counts, gathered.confidences, gathered.examples, published.totals
+    counts, confidences, shown = gathered.counts, gathered.confidences, gathered.examples
     staged = {
         "per_class": counting.per_class(counts),
         "confusion": counting.confusion(counts),
@@ -37,17 +38,12 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         of_fields = {"field_report": gathered.fields.report(), "field_labels": pa.concat_tables(gathered.field_labels)}
         staged |= {**of_fields, "labels": tables.LABELS.empty_table()}  # those of cells are made of those of fields
     pictures = _pictures(counts, staged, published)
-    doubtful = shown.doubtful if totals.accepted is None else shown.review
-    limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
-    seen = examples.read_again(pa.concat_tables([shown.mistakes, doubtful, shown.refused]), limits, published.forms)
     page = plots.page(
         out=run.out,
         run=published,
         per_class=staged["per_class"].to_pylist(),
         **pictures,
-        mistakes=seen.slice(0, len(shown.mistakes)).to_pylist(),
-        doubtful=seen.slice(len(shown.mistakes), len(doubtful)).to_pylist(),
-        refused=seen.slice(len(shown.mistakes) + len(doubtful)).to_pylist(),
+        **(_of_fields if published.forms else _of_scans)(published, gathered),
         unreadable=shown.unreadable.to_pylist(),
         error_text=sample_error.text(published),
         field_report=gathered.fields.most_trouble(),
@@ -64,7 +60,29 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
     )
 
 
-def _pictures(counts: Counts, staged: Mapping[str, pa.Table], published: Published) -> dict[str, bytes]:
+def _of_scans(published: Published, gathered: Aggregates) -> dict[str, Any]:
+    """The scans that the page shows, by what they are examples of, with what the model saw of them."""
+    kept = gathered.examples
+    doubtful = kept.doubtful if published.totals.accepted is None else kept.review
+    limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
+    seen = examples.read_again(pa.concat_tables([kept.mistakes, doubtful, kept.refused]), limits)
+    return {
+        "mistakes": seen.slice(0, len(kept.mistakes)).to_pylist(),
+        "doubtful": seen.slice(len(kept.mistakes), len(doubtful)).to_pylist(),
+        "refused": seen.slice(len(kept.mistakes) + len(doubtful)).to_pylist(),
+    }
+
+
+def _of_fields(published: Published, gathered: Aggregates) -> dict[str, Any]:
+    """The fields and pages that the page shows, by what they are examples of, cut out of their scans."""
+    kept = gathered.field_examples
+    doubtful = kept.field_doubtful if published.totals.accepted is None else kept.field_review
+    pages = kept.pages(gathered.fields.pages)
+    seen = cut_outs.shown(published, kept.field_mistakes, doubtful, pages)
+    return dict(zip(("mistakes", "doubtful", "unregistered"), seen, strict=True))
+
+
+def _pictures(counts: Counts, staged: Mapping[str, pa.Table], published: Published) -> dict[str, Any]:
     # Without labels they show what the answers are and how sure; nothing about how many are right.
     bins, curve, totals = staged["calibration"], staged["risk_coverage"], published.totals
     if counts.labelled.any():

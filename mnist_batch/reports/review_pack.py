@@ -7,23 +7,21 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from mnist_batch.errors import InputError, Unreadable
-from mnist_batch.intake import listing, user_tables
+from mnist_batch.errors import InputError
+from mnist_batch.intake import user_tables
 from mnist_batch.reading import images
 from mnist_batch.reports import crops, plots
 from mnist_batch.reports.crops import Crop
 from mnist_batch.reports.reviewing import Chosen, Item, Key
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Published
-from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
 PAGE, PICTURES = "review.html", "pictures"
@@ -107,7 +105,7 @@ def _write_pictures(
     shown: dict[Key, dict[str, Any]] = {}
     not_shown: dict[str, str] = {}
     keys = [{item.key for item in share} for share in shares]
-    for number, (item, crop) in enumerate(crops_of(published, items), 1):
+    for number, (item, crop) in enumerate(crops.of_items(published, items), 1):
         if isinstance(crop, str):
             not_shown[item.scan] = crop
             continue
@@ -118,40 +116,6 @@ def _write_pictures(
                 (page.parent / name).write_bytes(content)
         shown[item.key] = _said(item, crop, name)
     return shown, not_shown
-
-
-def crops_of(published: Published, items: Sequence[Item]) -> Iterator[tuple[Item, Crop | str]]:
-    """The crop of each item, scan by scan, or a sentence why its scan cannot be shown.
-
-    Raises InputError or StorageError if a store does not answer.
-    """
-    by_scan = sorted(items, key=lambda item: (item.source, item.scan, item.page))
-    for _, of_scan in groupby(by_scan, lambda item: (item.source, item.scan)):
-        group = list(of_scan)
-        try:
-            pages = _pages_again(published, group[0])
-        except Unreadable as error:
-            yield from ((item, error.reason) for item in group)
-            continue
-        for page, of_page in groupby(group, lambda item: item.page):
-            try:
-                grey = pages[page]()
-            except Unreadable as error:
-                yield from ((item, error.reason) for item in of_page)
-                continue
-            grey = grey if grey.ndim == 2 else grey[:, :, -1]  # all inks, ``colours.grey``
-            for item in of_page:
-                yield item, crops.around(grey, item.cells) if item.cells else crops.whole(grey)
-
-
-def _pages_again(published: Published, item: Item) -> list[Callable[[], images.Grey]]:
-    """A function for each page of the scan of an item; Unreadable if it is gone or not what was scored."""
-    path = listing.path_of_named(item.source, item.scan)
-    data = images.read_scan(item.source, path, max_bytes=published.limits.max_bytes)
-    # What was decoded when the run was scored can be decoded here; nothing else is.
-    if images.content_digest(data) != item.content:
-        raise Unreadable(Status.CHANGED, "it has changed since it was scored")
-    return images.pages(data, published.limits.max_pixels)
 
 
 def _said(item: Item, crop: Crop, picture: str) -> dict[str, Any]:

@@ -236,12 +236,16 @@ PAGES = pa.schema(
 # The columns of predictions that a report counts, and those that it shows.
 COUNTED = ["source", "scan", "page", "label", "digit", "confidence", "decision", "status"]
 SHOWN = [*COUNTED, "reason", "content", "form", "field", "position"]
-# Rows that a report shows: their kind, and the picture that the model saw.
+# Rows that a report shows: their kind, and the picture that the model saw. Of a field also what was read, what it is,
+# and the corners of its cells on the page, eight numbers a cell.
 EXAMPLES = pa.schema(
     [
         pa.field("kind", pa.string()),
         *(item.with_type(pa.string()) if item.type == TEXT else item for item in map(PREDICTIONS.field, SHOWN)),
         pa.field("picture", pa.binary()),
+        pa.field("value", pa.string()),
+        pa.field("truth", pa.string()),
+        pa.field("cells", pa.list_(pa.list_(pa.float32()))),
     ]
 )
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mnist_batch.errors import InputError
 from mnist_batch.reading import images
-from mnist_batch.reports import review_pack, reviewing
+from mnist_batch.reports import crops, review_pack, reviewing
 from mnist_batch.reports.reviewing import Chosen, Item, choose
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -83,7 +83,7 @@ def test_the_crop_of_a_field_has_its_cells_and_the_page_around_them(
     night: tuple[Run, Published], tmp_path: Path
 ) -> None:
     run, published = night
-    found = dict(review_pack.crops_of(published, choose(run, published, most=100).items))
+    found = dict(crops.of_items(published, choose(run, published, most=100).items))
     assert len(found) == 6
     for item, crop in found.items():
         assert not isinstance(crop, str)
@@ -107,7 +107,7 @@ def test_a_field_that_was_cut_off_is_shown_on_its_page(night: tuple[Run, Publish
     field_run.write_table(run, "predictions", tables.PREDICTIONS, rows, tmp_path / "in")
     items = choose(run, published, most=100).items
     assert {item.digits for item in items} == {1, 3}
-    for item, crop in review_pack.crops_of(published, items):
+    for item, crop in crops.of_items(published, items):
         assert not isinstance(crop, str)
         assert np.array_equal(crop.picture, field_run.page_of(int(item.scan[0])))
 
@@ -130,6 +130,6 @@ def test_a_scan_of_many_pages_is_read_once(tmp_path: Path, monkeypatch: pytest.M
     items = [Item(str(tmp_path), "pages.tif", page, content, b"") for page in (7, 2, 5, 2)]
     read, times = images.read_scan, []
     monkeypatch.setattr(images, "read_scan", lambda *given, **named: times.append(1) or read(*given, **named))
-    found = list(review_pack.crops_of(run_facts.published(), items))
+    found = list(crops.of_items(run_facts.published(), items))
     assert [(item.page, crop.picture[0, 0]) for item, crop in found] == [(2, 20), (2, 20), (5, 50), (7, 70)]
     assert len(times) == 1
