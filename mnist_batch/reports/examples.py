@@ -13,6 +13,7 @@ from mnist_batch.intake import listing
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import FormFacts
 from mnist_batch.statuses import OF_PAGES, READ, REFUSALS, Status
 
 GALLERY = 24  # pictures of a kind
@@ -110,11 +111,11 @@ def as_png(picture: bytes | None) -> bytes | None:
     return images.encode(np.hstack([*cells]))
 
 
-def read_again(rows: pa.Table, limits: preprocessing.Limits) -> pa.Table:
+def read_again(rows: pa.Table, limits: preprocessing.Limits, forms: Sequence[FormFacts] = ()) -> pa.Table:
     """Read the scans of the examples without a picture again, if they still are what was scored, and add pictures."""
     lacking = rows.filter(rows["picture"].is_null())
     try:
-        seen = {key_of(page): page["picture"] for page in pages_again(lacking, limits)}
+        seen = {key_of(page): page["picture"] for page in pages_again(lacking, limits, forms=forms)}
     except (InputError, StorageError):  # the store is gone: the report does without pictures
         return rows
     found = [row["picture"] or as_png(seen.get(key_of(row))) for row in rows.to_pylist()]
@@ -123,10 +124,12 @@ def read_again(rows: pa.Table, limits: preprocessing.Limits) -> pa.Table:
 
 def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
     """The key of a row and the digest of its scan, so that a scan that has changed since is not taken for it."""
-    return tuple(row[name] for name in (*tables.KEY, "content"))
+    return tuple(row[name] for name in (*tables.KEY, "field", "position", "content"))
 
 
-def pages_again(rows: pa.Table, limits: preprocessing.Limits, shown_side: int = 0) -> Iterator[dict[str, Any]]:
+def pages_again(
+    rows: pa.Table, limits: preprocessing.Limits, shown_side: int = 0, forms: Sequence[FormFacts] = ()
+) -> Iterator[dict[str, Any]]:
     """Read the scans of these rows again, and yield the page of each row whose scan still is what was scored.
 
     They are read as a run reads them, in a process of its own and within the limits of that run. Raises InputError or
@@ -140,7 +143,7 @@ def pages_again(rows: pa.Table, limits: preprocessing.Limits, shown_side: int = 
     known = {"source": sources, "scan": names, "path": [listing.path_of_named(*scan) for scan in scans]}
     nothing = {name: [None] * len(scans) for name in tables.MANIFEST.names if name not in known}
     manifest = tables.table(tables.MANIFEST, known | nothing)
-    reader = isolated.Reader(limits, shown_side=shown_side)
+    reader = isolated.Reader(limits, shown_side=shown_side, forms=forms)
     try:
         for first in range(0, len(manifest), AT_ONCE):
             for page in reader.read(manifest.slice(first, AT_ONCE)).to_pylist():
