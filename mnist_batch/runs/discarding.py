@@ -2,7 +2,8 @@
 
     run.json, opened.json -> report tables -> predictions -> what is left
 
-Killed anywhere, it is finished by the same command, or by the next command that means the same run.
+Killed anywhere, it is finished by the same command, or by the next command that means the same run. ``pruning`` waits
+between the first step and the second, for those who read the run.
 """
 
 from collections.abc import Iterator
@@ -33,15 +34,22 @@ def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
     return [locations.named(out, folder) for folder in found]
 
 
-def finish(out: str, run_id: str) -> None:
-    """Discard a run that is locked already."""
+def withdraw(out: str, run_id: str) -> None:
+    """Make a run that is locked already no run any more; what it published stays for those who read it now."""
     filesystem, root = locations.resolve(out)
-    found = _found(filesystem, root, run_id, out)
-    leaving = _leaving(root, run_id)
+    leaving = leaving_folder(root, run_id)
     for marker in (f"runs/{run_id}/run.json", f"_staging/{run_id}/opened.json"):
         locations.move_file(filesystem, f"{root}/{marker}", f"{leaving}/{marker.rpartition('/')[2]}")
         locations.delete_file(filesystem, f"{root}/{marker}")  # at a store it was copied
     failpoints.reach("withdrawn")
+
+
+def finish(out: str, run_id: str) -> None:
+    """Discard a run that is locked already."""
+    filesystem, root = locations.resolve(out)
+    found = _found(filesystem, root, run_id, out)
+    withdraw(out, run_id)
+    leaving = leaving_folder(root, run_id)
     for folder in found:
         if locations.is_disk(filesystem):  # by one rename, so that a reader meets all of it or nothing
             locations.move_folder(filesystem, folder, f"{leaving}/{folder.removeprefix(root).replace('/', ' ')}")
@@ -52,10 +60,11 @@ def finish(out: str, run_id: str) -> None:
 
 def interrupted(run: Run) -> bool:
     """Whether a process was killed while it discarded this run."""
-    return locations.exists(run.filesystem, _leaving(run.root, run.run_id))
+    return locations.exists(run.filesystem, leaving_folder(run.root, run.run_id))
 
 
-def _leaving(root: str, run_id: str) -> str:
+def leaving_folder(root: str, run_id: str) -> str:
+    """Where the markers of a run lie from when it is withdrawn until all of it is deleted."""
     return f"{root}/_staging/.{run_id}.discarding"  # no run can have this name
 
 
@@ -65,7 +74,7 @@ def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[
     folders = [f"{root}/{table}/{date}/run_id={run_id}" for table in _tables() for date in sorted(dates)]
     folders += [f"{root}/runs/{run_id}", f"{root}/_staging/{run_id}"]
     found = [folder for folder in folders if locations.is_folder(filesystem, folder)]
-    if not found and not locations.exists(filesystem, _leaving(root, run_id)):
+    if not found and not locations.exists(filesystem, leaving_folder(root, run_id)):
         known = series.known_runs(out)
         raise InputError(
             f"--run {run_id!r}: no run of that id in {locations.named(out, root)}; there are {series.some_of(known)}"

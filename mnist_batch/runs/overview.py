@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mnist_batch.errors import DamagedRun, InputError
-from mnist_batch.runs import series
+from mnist_batch.runs import discarding, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import RunFacts, Totals
 from mnist_batch.store import locations
@@ -17,8 +17,8 @@ COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "re
 def overview(out: str) -> list[dict[str, Any]]:
     """Every run, published or not, the newest last: its id, night, state, counts, model, and the run that it retries.
 
-    ``state`` is published, unfinished, refused (too many scans could not be read) or damaged (run.json is gone or
-    cannot be read). What is not known of a run is None.
+    ``state`` is published, unfinished, refused (too many scans could not be read), withdrawn (it is being deleted) or
+    damaged (run.json is gone or cannot be read). What is not known of a run is None.
     """
     locations.reach("--out", out)
     found = [_described(Run(locations.absolute(out), run_id, "")) for run_id in series.known_runs(out)]
@@ -29,6 +29,8 @@ def _described(run: Run) -> dict[str, Any]:
     nothing = {"run_id": run.run_id, "night": None, "state": "damaged", **dict.fromkeys(COUNTS)}
     nothing |= {"model": None, "retries": None, "at": None}
     try:
+        if discarding.interrupted(run):
+            return nothing | {"state": "withdrawn"}
         if published := run.published:
             at = {"state": "published", "at": published.published_at}
             return nothing | _common(published, published.totals) | at

@@ -1,0 +1,61 @@
+"""Delete the runs of an output that are older than they are kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from . import flags, session
+
+DESCRIPTION = """\
+Delete the runs of an output that are older than they are kept: whole runs, and no scans.
+
+  python -m jobs.prune --out out --keep-days 90 --dry-run
+  python -m jobs.prune --out out --keep-days 90
+
+The newest run of each set of sources is kept however old it is. A published run is withdrawn first: from then on it is
+no run any more, but its files stay for those who are reading them. The first jobs.prune after the time of grace deletes
+them. What was begun and never published is deleted at once. Runs that a process is at work on are left alone.
+Ray is not needed.
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, prune; returns the exit code."""
+    arguments = session.parser("jobs.prune", DESCRIPTION)
+    flags.add_out(arguments, "where the runs are")
+    arguments.add_argument(
+        "--keep-days", type=int, required=True, metavar="N", help="keep the runs of the last N days, by their dates"
+    )
+    arguments.add_argument(
+        "--keep-last",
+        type=int,
+        default=1,
+        metavar="N",
+        help="keep the newest N published runs of the same sources, however old they are; 1 if left out",
+    )
+    arguments.add_argument(
+        "--grace-hours",
+        type=float,
+        default=24,
+        metavar="HOURS",
+        help="how long the files of a withdrawn run stay for those who are reading them; 24 if left out",
+    )
+    arguments.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    given = arguments.parse_args(argv)
+
+    def work() -> Mapping[str, Any]:
+        from mnist_batch.runs import pruning  # after parsing: --help need not wait
+
+        pruned = pruning.prune(given.out, given.keep_days, given.keep_last, given.grace_hours, given.dry_run)
+        said = {"withdrawn": pruned.withdrawn, "deleted": pruned.deleted, "left alone, at work": pruned.at_work}
+        for what, runs in said.items():
+            for run_id in runs:
+                print(f"{'would be ' if given.dry_run else ''}{what}: {run_id}")
+        print(f"published runs that stay: {pruned.kept:,}")
+        return {"status": "dry_run" if given.dry_run else "done", **asdict(pruned)}
+
+    return session.run(work)
+
+
+if __name__ == "__main__":
+    session.leave(main)

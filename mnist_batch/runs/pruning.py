@@ -1,0 +1,121 @@
+"""Discard the runs that are older than they are kept: first they are withdrawn, then, after a time of grace, deleted.
+
+Who reads the tables of a run by its run.json finds it or not; who found it has that time to read it to its end.
+"""
+
+import datetime
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mnist_batch.errors import DamagedRun, InputError, Locked
+from mnist_batch.runs import discarding, series
+from mnist_batch.runs.run import Run, now
+from mnist_batch.store import locations
+
+log = logging.getLogger(__name__)
+
+_LEAVING = re.compile(r"\.(.+)\.discarding")
+SINCE = "since"
+
+
+@dataclass
+class Pruned:
+    """The ids of runs: ``withdrawn`` now, to be deleted after the grace time; ``deleted`` now; and ``at_work``.
+
+    ``kept`` counts the published runs that stay.
+    """
+
+    withdrawn: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    at_work: list[str] = field(default_factory=list)
+    kept: int = 0
+
+
+def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24, dry_run: bool = False) -> Pruned:
+    """Discard whole runs whose night is more than ``keep_days`` ago, published or not.
+
+    The newest ``keep_last`` published runs of the same sources are kept, however old they are. A published run is
+    withdrawn, and deleted by a call that is ``grace_hours`` later; one that was not published is deleted at once. A
+    damaged run is left alone, and so is one that another process is at work on. Raises InputError for an argument that
+    breaks a rule.
+    """
+    if keep_days < 0 or grace_hours < 0:
+        name, value = ("--keep-days", keep_days) if keep_days < 0 else ("--grace-hours", grace_hours)
+        raise InputError(f"{name} is {value}; it may not be negative")
+    if keep_last < 1:
+        raise InputError(f"--keep-last is {keep_last}; it has to be at least 1, so that a current run is never deleted")
+    locations.reach("--out", out)
+    out = locations.absolute(out)
+    pruned = Pruned()
+    leaving, known = _leaving(out), series.known_runs(out)
+    if not leaving and not known:
+        raise InputError(f"--out {out!r}: there is no run; {locations.what_to_check(out)}")
+    grace = datetime.timedelta(hours=grace_hours)
+    for run_id, since in leaving.items():
+        if since and datetime.datetime.now(datetime.UTC) - since >= grace:
+            _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
+    known = [run_id for run_id in known if run_id not in leaving]
+    oldest = (datetime.date.today() - datetime.timedelta(days=keep_days)).isoformat()
+    published, others = _older([Run(out, run_id, "") for run_id in known], oldest, keep_last, pruned)
+    for run_id in others:
+        _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
+    for run_id in (*(run_id for run_id, since in leaving.items() if not since), *published):
+        if grace_hours:
+            _do(_withdraw, out, run_id, pruned.withdrawn, pruned, dry_run)
+        else:
+            _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
+    return pruned
+
+
+def _older(runs: Sequence[Run], oldest: str, keep_last: int, pruned: Pruned) -> tuple[list[str], list[str]]:
+    """The runs that may go: published ones, and those that were not published."""
+    found, others = [], []
+    for run in runs:
+        try:
+            if published := run.published:
+                found.append((published.run_date, published.published_at, published.sources, run.run_id))
+            elif (opened := run.opened) and opened.run_date < oldest:
+                others.append(run.run_id)
+        except (DamagedRun, InputError) as error:  # of another version, or damaged: a person has to look at it
+            log.warning("run %s is left alone: %s", run.run_id, error)
+    later: Counter[tuple[str, ...]] = Counter()
+    going = []
+    for run_date, _, sources, run_id in sorted(found, reverse=True):
+        later[sources] += 1
+        if later[sources] > keep_last and run_date < oldest:
+            going.append(run_id)
+    pruned.kept = len(found) - len(going)
+    return going[::-1], others
+
+
+def _do(
+    action: Callable[[str, str], None], out: str, run_id: str, done: list[str], pruned: Pruned, dry_run: bool
+) -> None:
+    try:
+        if not dry_run:
+            with series.locked(out, run_id):
+                action(out, run_id)
+        done.append(run_id)
+    except Locked as error:
+        log.warning("%s", error)
+        pruned.at_work.append(run_id)
+
+
+def _withdraw(out: str, run_id: str) -> None:
+    filesystem, root = locations.resolve(out)
+    locations.write_whole(filesystem, f"{discarding.leaving_folder(root, run_id)}/{SINCE}", now().encode())
+    discarding.withdraw(out, run_id)
+
+
+def _leaving(out: str) -> dict[str, datetime.datetime | None]:
+    """The runs that were withdrawn, and when; None where a process was killed while it withdrew or discarded one."""
+    filesystem, root = locations.resolve(out)
+    found: dict[str, datetime.datetime | None] = {}
+    for name in locations.names(filesystem, f"{root}/_staging"):
+        if match := _LEAVING.fullmatch(name):
+            since = locations.read_if_there(filesystem, f"{root}/_staging/{name}/{SINCE}")
+            found[match[1]] = datetime.datetime.fromisoformat(since.decode()) if since else None
+    return found
