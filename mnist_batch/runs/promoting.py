@@ -92,8 +92,8 @@ def check(found: bundle.Bundle, promoted: Promoted) -> None:
 
 
 def _locked(out: str) -> AbstractContextManager[None]:
-    filesystem, root = locations.resolve(out)
-    return locks.locked(filesystem, f"{root}/_staging/{FILE}.lock", f"{FILE} of {out}")
+    root = locations.resolve(out)[1]
+    return locks.locked(out, f"{root}/_staging/{FILE}.lock", f"{FILE} of {out}")
 
 
 def _write(out: str, promotions: Promotions) -> Promotions:
