@@ -6,7 +6,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, groupby, islice, pairwise
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from mnist_batch.errors import InputError
-from mnist_batch.intake import scans, user_tables
+from mnist_batch.intake import scans, store_folders, user_tables
 from mnist_batch.intake.selecting import EVERYTHING, Selection, Tally
+from mnist_batch.intake.store_folders import Folder as Folder
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
 
@@ -27,7 +28,6 @@ SHARE = 100_000  # scans after which a task returns, with the folders that it ha
 LISTERS = 64
 
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
-Folder = tuple[str, bytes]  # its source, and its path inside the source's file system
 Listed = tuple[pa.Table, list[Folder], Tally]  # scans, the folders that come after them, and what was left out
 Ask = Callable[[list[Folder], Selection], "Future[Listed]"]
 
@@ -79,18 +79,21 @@ class _Walk:
     left: list[Folder]
     selection: Selection
     tally: Tally
+    folders: store_folders.Folders = field(default_factory=store_folders.Folders)
 
     def rows(self, most: int | None = None) -> Iterator[Row]:
         """The scans below the folders; after about ``most`` of them, ``left`` holds the folders not begun."""
         listed = 0
-        while self.left and (most is None or listed < most):
-            source, folder = self.left.pop()
-            list_folder = self._remote_folder if locations.is_uri(source) else self._local_folder
-            rows, below = list_folder(source, folder)
-            self.left.extend((source, name) for name in reversed(below))
-            for row in rows:
-                listed += 1
-                yield row
+        with self.folders:
+            while self.left and (most is None or listed < most):
+                self.folders.ask(reversed(self.left))
+                source, folder = self.left.pop()
+                list_folder = self._remote_folder if locations.is_uri(source) else self._local_folder
+                rows, below = list_folder(source, folder)
+                self.left.extend((source, name) for name in reversed(below))
+                for row in rows:
+                    listed += 1
+                    yield row
 
     def _takes(self, source: str, path: bytes, below: str) -> bool:
         return self.selection.takes(source, path, below, self.tally)
@@ -127,7 +130,7 @@ class _Walk:
             taken = self._takes(source, folder, info.base_name)
             row = (source.rpartition("/")[0], info.base_name, folder, info.size, info.mtime_ns)
             return [row] if taken else [], []
-        entries = locations.entries(filesystem, path)
+        entries = self.folders.entries((source, folder))
         start = len(top.rstrip("/")) + 1
         folders = [entry.path for entry in entries if entry.type == fs.FileType.Directory]
         rows = (

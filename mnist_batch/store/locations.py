@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TypeVar
 
 import pyarrow as pa
@@ -20,6 +20,10 @@ from mnist_batch.store import retry
 
 T = TypeVar("T")
 AT_ONCE = 16  # files that are moved at the same time at a store
+CONNECTIONS = (
+    128  # of a process to a store; pyarrow has 25, and one for each of its threads for files where these are more
+)
+ASKED_AT_ONCE = 1_000  # files of one request for information that is repeated as a whole
 
 # user:password@, or a parameter such as secret_key=
 SECRET = re.compile(
@@ -71,6 +75,7 @@ def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
     with_options = uri
     if uri.startswith("s3://"):
         with_options += ("&" if "?" in uri else "?") + "allow_delayed_open=true"  # writes a small file in one request
+        pa.set_io_thread_count(max(CONNECTIONS, pa.io_thread_count()))  # they start when there is work for them
     try:
         filesystem, path = fs.FileSystem.from_uri(with_options)
     except (pa.ArrowException, ImportError, ValueError, OSError) as error:
@@ -164,16 +169,17 @@ def info(filesystem: fs.FileSystem, path: str) -> fs.FileInfo:
 
 def infos(filesystem: fs.FileSystem, paths: list[str]) -> list[fs.FileInfo]:
     """``info`` of each path; a store answers many at once."""
-    return ask(filesystem, paths[0], lambda: filesystem.get_file_info(paths))
+    found: list[fs.FileInfo] = []
+    for start in range(0, len(paths), ASKED_AT_ONCE):
+        asked = paths[start : start + ASKED_AT_ONCE]
+        found += ask(filesystem, asked[0], partial(filesystem.get_file_info, asked))
+    return found
 
 
-def entries(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
-    """The direct entries of a folder, sorted by path; none if there is no such folder."""
-    return ask(filesystem, folder, lambda: _entries(filesystem, folder))
-
-
-def _entries(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
-    return sorted(filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True)), key=lambda entry: entry.path)
+def entries(filesystem: fs.FileSystem, folder: str, recursive: bool = False) -> list[fs.FileInfo]:
+    """The entries of a folder, or all below it, sorted by path; none if there is no such folder."""
+    selector = fs.FileSelector(folder, allow_not_found=True, recursive=recursive)
+    return ask(filesystem, folder, lambda: sorted(filesystem.get_file_info(selector), key=lambda entry: entry.path))
 
 
 def names(filesystem: fs.FileSystem, folder: str) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_batch.errors import InputError
-from mnist_batch.intake import listing, scans, selecting
+from mnist_batch.intake import listing, scans, selecting, store_folders
 from mnist_batch.schemas import tables
 from tests.support.listing import names, touch
 
@@ -34,6 +34,7 @@ def test_every_file_is_listed_once_in_a_fixed_order(tmp_path: Path) -> None:
     exclude=st.sampled_from([(), ("b",), ("a/b",), (".c", "*/d/*")]),
     include=st.sampled_from([(), ("*",), (".a", "c"), ("b/*",)]),
     remote=st.booleans(),
+    together=st.booleans(),
 )
 def test_many_list_what_one_lists_and_in_its_order(
     paths: list[list[str]],
@@ -44,6 +45,7 @@ def test_many_list_what_one_lists_and_in_its_order(
     include: tuple[str, ...],
     *,
     remote: bool,
+    together: bool,
 ) -> None:
     with TemporaryDirectory() as folder, ThreadPoolExecutor(3) as others, pytest.MonkeyPatch.context() as changed:
         written = {"/".join([*path[:-1], f".{path[-1]}"]) for path in paths}  # folders and, with a dot before, scans
@@ -55,6 +57,9 @@ def test_many_list_what_one_lists_and_in_its_order(
             assert len(whole) + tallies[0].left_out["not_included"] == len(written)
         if not include:
             assert (len(whole) == len(written)) == (tallies[0].left_out["excluded"] == 0)
+        if together:
+            changed.setattr(store_folders, "MANY", 0)
+            changed.setattr(store_folders, "SAMPLE", 1)
         changed.setattr(listing, "ALONE", alone)
         changed.setattr(listing, "SHARE", share)
         changed.setattr(listing, "LISTERS", listers)
