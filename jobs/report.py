@@ -27,6 +27,9 @@ The first line writes audit.html, with the scans, and audit.csv, a table to fill
 same answers each time, and the answers of a smaller sample first. An audit.csv that somebody has filled in is never
 replaced. Fill in a copy of it: 0 to 9, or none where no valid digit is written. The second line states the share of
 wrong answers among the accepted with its 95 % interval, in run.json and report.html as well.
+
+Of a run with forms jobs.review --audit 300 draws the accepted fields, and its corrections.csv is given back with
+--audit-labels.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -57,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sample.add_argument(
         sample_error.FLAG,
         metavar="FILE",
-        help="the audit.csv of this run, filled in: state the error among the accepted answers",
+        help="the audit.csv of this run, filled in, or of a run with forms the corrections.csv of jobs.review --audit: "
+        "state the error among the accepted",
     )
     given = arguments.parse_args(argv)
 

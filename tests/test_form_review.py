@@ -12,6 +12,7 @@ import pytest
 from jobs import report, review, score
 from mnist_batch.forms import opening
 from mnist_batch.intake.field_values import EMPTY
+from mnist_batch.reports import sample_error
 from tests.support import stacks
 from tests.support.running import Capture, ran
 
@@ -51,3 +52,28 @@ def test_fields_for_review_are_shown_upright_and_their_corrections_go_back(
         (row["scan"], row["field"], row["value"]) for row in rows if row["value"]
     }
     assert kept
+
+    of_run = ["--out", tmp_path / "out", "--run", "night"]
+    code, _, summary = ran(capsys, review, *of_run, "--to", tmp_path / "audit", "--audit", 8)
+    (found,) = re.findall(r'id="pack">(.*?)</script>', (tmp_path / "audit/review.html").read_text(), re.DOTALL)
+    items = json.loads(found)["items"]
+    drawn = [item["row"] for item in items if item["drawn"]]
+    assert len(drawn) == summary["drawn"] == 8
+    with (tmp_path / "audit.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["scan", "page", "field", "value", "source"])
+        writer.writeheader()
+        for item in (item["row"] for item in items):
+            value = known.get((item["scan"], item["field"]), EMPTY)
+            if item == drawn[3]:
+                value = "9" if value == EMPTY else EMPTY  # the person differs from what was read
+            writer.writerow(item | {"value": "" if item == drawn[5] else value})
+    code, printed, last = ran(capsys, report, *of_run, "--audit-labels", tmp_path / "audit.csv")
+    assert code == 0
+    stated = last["sample_error"]
+    assert (stated["accepted"], stated["drawn"], stated["labelled"]) == (scored["fields"]["accepted"], 8, 7)
+    assert stated["wrong"] == 1
+    assert (stated["low"], stated["high"]) == sample_error.interval(1, 7)
+    assert json.loads((tmp_path / "out/runs/night/run.json").read_text())["sample_error"] == stated
+    sentence = f"Of {stated['accepted']} accepted fields 8 were drawn at random, 7 of these have been labelled"
+    assert sentence in printed
+    assert sentence in (tmp_path / "out/runs/night/report.html").read_text()

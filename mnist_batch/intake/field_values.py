@@ -33,20 +33,25 @@ def attach(manifest: pa.Table, location: str, forms: Sequence[Form], ignore_unli
 
 
 def read(
-    scans: Collection[tuple[str, str]], location: str, forms: Sequence[Form], ignore_unlisted: bool = False
+    scans: Collection[tuple[str, str]],
+    location: str,
+    forms: Sequence[Form],
+    ignore_unlisted: bool = False,
+    flag: str = "--labels",
 ) -> Truth:
     """The true numbers of a CSV or Parquet file with the columns ``scan, field, value`` and perhaps ``page, source``.
 
     A value has digits only; ``none`` says that the field is empty, and no value that it is not known. Without a page it
-    is that of every page that has the field. Raises InputError, naming the line, for a scan that is not listed, a field
-    that no form has, a value that does not fit its field, or a second value for the same.
+    is that of every page that has the field. ``flag`` is the argument that names the file. Raises InputError, naming
+    the line, for a scan that is not listed, a field that no form has, a value that does not fit its field, or a second
+    value for the same.
     """
     of_name = defaultdict(list)
     for form in forms:
         for each in form.fields:
             of_name[each.name].append(each)
     named, found = scan_names.ScanNames(scans), dict[tuple[str, str, int | None, str], str]()
-    for rows in user_tables.read("--labels", location, [*COLUMNS], ["source", "page"]):
+    for rows in user_tables.read(flag, location, [*COLUMNS], ["source", "page"]):
         sources = rows.columns.get("source", [None] * len(rows.numbers))
         columns = (rows.texts("scan"), sources, rows.pages(), rows.texts("field"), rows.columns["value"])
         for at, (name, source, page, field, written) in enumerate(zip(*columns, strict=True)):
@@ -65,7 +70,7 @@ def read(
                 raise InputError(f"{rows.where(at)}: field {field!r} of {name!r} has two values; keep one row")
     named.check()
     if not found and not ignore_unlisted:
-        raise InputError(f"--labels {location}: no row has a value; fill in the column, or leave the argument out")
+        raise InputError(f"{flag} {location}: no row has a value; fill in the column, or leave the argument out")
     truth: dict[tuple[str, str], list[tuple[int | None, str, str]]] = defaultdict(list)
     for (source, scan_name, page, field), value in found.items():
         truth[source, scan_name].append((page, field, value))

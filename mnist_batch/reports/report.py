@@ -11,7 +11,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
 from mnist_batch.reading import preprocessing
-from mnist_batch.reports import counting, cut_outs, examples, field_labels, plots, sample_error, sampling
+from mnist_batch.reports import counting, cut_outs, examples, field_labels, field_sample, plots, sample_error, sampling
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
 from mnist_batch.runs import parts, publishing, series, verifying
@@ -126,7 +126,8 @@ def rebuild(
         verifying.check_predictions(run, published.files)
         run.clear_staging()  # files of a report that was killed are none of this one
         if sample_labels is not None:
-            published = sample_error.given_back(run, published, sample_labels)
+            given_back = field_sample.given_back if published.forms else sample_error.given_back
+            published = given_back(run, published, sample_labels)
         return run, _rebuilt(run, published, labels, ignore_unlisted_labels, sample)
 
 

@@ -120,6 +120,14 @@ def choose(run: Run, published: Published, most: int, audit: int = 0) -> Chosen:
     return Chosen(tuple(sorted(items, key=lambda item: item.order)), review.seen, drawn.seen, unread)
 
 
+def ranked(published: Published, rows: pa.Table, of_fields: bool) -> pa.Table:
+    """Rows of a run with one more column, ``rank``: their places in a random order, of which the first are drawn."""
+    keys: list[tuple[Any, ...]] = list(scans.keys(rows))
+    if of_fields:
+        keys = [(*key, field) for key, field in zip(keys, rows["field"].to_pylist(), strict=True)]
+    return sampling.ranked(published, rows, keys)
+
+
 class _Lowest:
     """The rows of the lowest ranks of all that are added."""
 
@@ -130,11 +138,8 @@ class _Lowest:
 
     def add(self, rows: pa.Table) -> None:
         self.seen += len(rows)
-        keys: list[tuple[Any, ...]] = list(scans.keys(rows))
-        if self.of_fields:
-            keys = [(*key, field) for key, field in zip(keys, rows["field"].to_pylist(), strict=True)]
-        ranked = sampling.ranked(self.published, rows, keys)
-        self.kept = sampling.lowest(ranked.slice(0, 0) if self.kept is None else self.kept, ranked, self.size)
+        new = ranked(self.published, rows, self.of_fields)
+        self.kept = sampling.lowest(new.slice(0, 0) if self.kept is None else self.kept, new, self.size)
 
     def rows(self) -> list[dict[str, Any]]:
         return [] if self.kept is None else self.kept.to_pylist()
@@ -150,11 +155,12 @@ def _scans(run: Run) -> Rows:
 
 
 def _fields(run: Run) -> Rows:
-    for part in _parts_of(run, "fields", OF_FIELDS):
+    for part in parts_of(run, "fields", OF_FIELDS):
         yield part, pa.chunked_array([pa.array([True] * len(part), pa.bool_())])
 
 
-def _parts_of(run: Run, table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+def parts_of(run: Run, table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of each part of a table, with texts in place of dictionaries."""
     folder = run.table_folder(table)
     for name in locations.names(run.filesystem, folder):
         if name.endswith(PARQUET):
@@ -164,7 +170,7 @@ def _parts_of(run: Run, table: str, columns: Sequence[str]) -> Iterator[pa.Table
 def _unfiled(run: Run) -> int:
     """How many pages could not be read, or are of none of the forms."""
     filed = pa.array(FILED, pa.string())
-    statuses = (part["status"] for part in _parts_of(run, "pages", ["status"]))
+    statuses = (part["status"] for part in parts_of(run, "pages", ["status"]))
     return sum(len(each) - pc.sum(pc.is_in(each, filed)).as_py() for each in statuses if len(each))
 
 

@@ -30,11 +30,16 @@ def given_back(run: Run, published: Published, location: str) -> Published:
             f"{FLAG} {location}: no sample of run {published.run_id} was drawn; draw one with --audit N, and give back "
             "its audit.csv, filled in"
         )
-    if locations.is_folder(*locations.resolve(location)):
-        raise InputError(f"{FLAG} {location}: is a folder; give one file, the audit.csv that was filled in")
+    check_file(location)
     sample = sampling.draw(run, published, published.sample)
     error = stated(published, sample, location)
     return replace(sampling.recorded(run, published, error.blake2b), sample_error=error)
+
+
+def check_file(location: str) -> None:
+    """Raise InputError if a folder is given where a file is meant."""
+    if locations.is_folder(*locations.resolve(location)):
+        raise InputError(f"{FLAG} {location}: is a folder; give one file, the one that was filled in")
 
 
 def stated(published: Published, sample: Sample, location: str) -> SampleError:
@@ -119,15 +124,16 @@ def _not_drawn(name: str, page: int | None, drawn: int) -> str:
 
 def text(published: Published) -> str | None:
     """What a run's sample says of the error among its accepted answers, in sentences; None if nothing is known."""
-    return _sentences(published.sample_error, published.target_error) if published.sample_error else None
+    what = "field" if published.forms else "answer"
+    return _sentences(published.sample_error, published.target_error, what) if published.sample_error else None
 
 
-def _sentences(error: SampleError, target_error: float | None) -> str:
+def _sentences(error: SampleError, target_error: float | None, what: str) -> str:
     text = (
-        f"Of {counted(error.accepted, 'accepted answer')} {error.drawn:,} were drawn at random, {error.labelled:,} of "
+        f"Of {counted(error.accepted, f'accepted {what}')} {error.drawn:,} were drawn at random, {error.labelled:,} of "
         f"these have been labelled, and {error.wrong:,} of these {'is' if error.wrong == 1 else 'are'} wrong: "
         f"{_percent(error.wrong / error.labelled)} %. With 95 % certainty {_percent(error.low)} to "
-        f"{_percent(error.high)} % of all accepted answers are wrong."
+        f"{_percent(error.high)} % of all accepted {what}s are wrong."
     )
     if target_error is not None:
         target = f"the target error of {100 * target_error:g} %"
@@ -140,7 +146,8 @@ def _sentences(error: SampleError, target_error: float | None) -> str:
     if empty := error.drawn - error.labelled:
         text += (
             f" {counted(empty, 'row')} {'has' if empty == 1 else 'have'} no label and {'is' if empty == 1 else 'are'} "
-            "not counted; if they were left empty because they are hard to read, more answers are wrong than this says."
+            f"not counted; if they were left empty because they are hard to read, more {what}s are wrong than this "
+            "says."
         )
     return text
 

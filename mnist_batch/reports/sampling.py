@@ -65,6 +65,11 @@ def draw_longest(run: Run, published: Published, size: int) -> Sample:
     Raises InputError like ``check``, ``draw`` and ``check_unchanged``.
     """
     check(published, size)
+    if published.forms:
+        raise InputError(
+            f"--audit {size}: run {published.run_id} has forms, whose accepted fields are drawn by jobs.review --audit "
+            f"{size}; give what is typed on its page back with --audit-labels corrections.csv"
+        )
     sample = draw(run, published, max(size, published.sample or 0))
     check_unchanged(run, sample)
     return sample
