@@ -89,8 +89,7 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
     with opening.open_run(command, connect) as run:
         if not run.published:
             plots.import_ahead()
-            connect()
-        published = scoring.score(run, settings)
+        published = scoring.score(run, settings, connect)
     totals = published.totals
     print(printing.run_text(run, published))
     return {

@@ -14,7 +14,7 @@ driver sends only the numbers of shards; Preprocess opens a shard of the frozen 
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -45,10 +45,10 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3  # to score a run whose processes die, or whose parts change after they were written
 
 
-def score(run: Run, settings: Settings = Settings()) -> Published:
+def score(run: Run, settings: Settings = Settings(), connect: Callable[[], object] = lambda: None) -> Published:
     """Score the shards of an opened run that have no part yet, publish the run, and return its run.json.
 
-    Raises TooManyUnreadable; BooksError if the rows are not the scans listed; StorageError if a disk fails or a store
+    ``connect`` connects to Ray; it is not called if every shard has its part. Raises TooManyUnreadable; BooksError if the rows are not the scans listed; StorageError if a disk fails or a store
     does not answer; Locked if another process takes the run over; and Stalled if no part is finished for too long.
     """
     if published := run.published:
@@ -56,16 +56,18 @@ def score(run: Run, settings: Settings = Settings()) -> Published:
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
-    started = time.monotonic()
     run = run.begin_attempt()
     kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
+    if kept < len(opened.shard_sizes):
+        connect()  # before the clock starts
+    started = time.monotonic()
     try:
-        receipts, gathered = score_shards(run, opened, settings)
+        receipts, gathered = score_shards(run, opened, settings, connect)
         judgement = withholding.judge(run, opened, gathered)
         # A run that will be refused may get other scans yet.
         while _readable(gathered.totals(), settings.max_unreadable) and withholding.due(opened, judgement, gathered):
             withholding.withhold(run, opened, judgement)
-            receipts, gathered = score_shards(run, opened, settings)
+            receipts, gathered = score_shards(run, opened, settings, connect)
     except Exception:
         with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
@@ -126,11 +128,14 @@ def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: A
     )
 
 
-def score_shards(run: Run, opened: Opened, settings: Settings) -> tuple[list[Receipt], Aggregates]:
+def score_shards(
+    run: Run, opened: Opened, settings: Settings, connect: Callable[[], object]
+) -> tuple[list[Receipt], Aggregates]:
     """Score the pending shards until every part is what its writer wrote; return the receipts and what they gather."""
     shards = len(opened.shard_sizes)
     for _ in range(ATTEMPTS):
         if pending := parts.pending(run, shards):
+            connect()
             fitted = settings.pools.fitted(ray.cluster_resources(), len(pending))
             receipts = run_pipeline(run, opened, pending, fitted, settings.scan_timeout_seconds)
             try:

@@ -125,7 +125,7 @@ def test_the_driver_killed_at_every_stage_in_turn(night: Night) -> None:
         assert safe.items() <= parts.items(), point
         safe = parts
     assert len(safe) == SCANS // SHARD_SIZE
-    code, summary, stderr = night.run()
+    code, summary, stderr = night.run("--address", "127.0.0.1:9")  # where no Ray is: all parts are there
     assert (code, summary["rows"]) == (0, SCANS), stderr
     assert night.statuses() == CLEAN
     assert safe == {path.stem: path.stat().st_mtime_ns for path in (night.out / "predictions").rglob("part-*")}
@@ -145,7 +145,7 @@ def test_poison_files_cost_their_own_rows_and_nothing_else(night: Night) -> None
     ("point", "victim"),
     [
         ("read scan-0045.png", "ray::MapWorker(MapBatches(Preprocess))"),
-        ("read scan-0045.png", "ray::MapWorker(MapBatches(Classify))"),
+        pytest.param("read scan-0045.png", "ray::MapWorker(MapBatches(Classify))", marks=pytest.mark.slow),
         ("write parts/part-00002", "ray::MapWorker(MapBatches(Classify))"),
     ],
 )
