@@ -48,8 +48,9 @@ ATTEMPTS = 3  # to score a run whose processes die, or whose parts change after 
 def score(run: Run, settings: Settings = Settings(), connect: Callable[[], object] = lambda: None) -> Published:
     """Score the shards of an opened run that have no part yet, publish the run, and return its run.json.
 
-    ``connect`` connects to Ray; it is not called if every shard has its part. Raises TooManyUnreadable; BooksError if the rows are not the scans listed; StorageError if a disk fails or a store
-    does not answer; Locked if another process takes the run over; and Stalled if no part is finished for too long.
+    ``connect`` connects to Ray; it is not called if every shard has its part. Raises TooManyUnreadable; BooksError if
+    the rows are not the scans listed; StorageError if a disk fails or a store does not answer; Locked if another
+    process takes the run over; and Stalled if no part is finished for too long.
     """
     if published := run.published:
         return published

@@ -163,7 +163,8 @@ class Command:
     @cached_property
     def bundle(self) -> bundle.Bundle:
         """The model, verified and vetted: the one that is given, or that was promoted, or the one in this package."""
-        model = self._promoted.location if self._promoted else self.model or bundle.SHIPPED
+        given = bundle.SHIPPED if self.model is None else self.model
+        model = self._promoted.location if self._promoted else given
         locations.reach("--model", model)
         opened = bundle.open_bundle(model)
         if self._promoted:
