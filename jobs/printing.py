@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mnist_batch.intake import scans
-from mnist_batch.reports import promise, unlike
+from mnist_batch.reports import drift_text, promise, unlike
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -39,6 +39,7 @@ def run_text(run: Run, published: Published) -> str:
         ]
     page = run.location(f"{run.folder}/report.html")
     said = [*promise.sentences(published), unlike.sentence(published), unlike.pale_sentence(published)]
+    said.append(drift_text.sentence(published.drift))
     fields = fields_text(published.field_totals) if published.field_totals else None
     return "\n".join([*filter(None, [*pieces, totals_text(totals), fields, *said]), f"report: {page}"])
 

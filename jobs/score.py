@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     how = arguments.add_argument_group("with what, and where to")
     flags.add_out(how, "where tables and reports are published")
     flags.add(how, Command, "model", "engine", "target_error", "trust_anyway", "keep_images", "run_date", "run_id")
-    flags.add(how, Settings, "max_unreadable")
+    flags.add(how, Settings, "max_unreadable", "baseline", "baseline_nights")
     limits = arguments.add_argument_group("limits of one scan; the row of a scan beyond them says so")
     flags.add(limits, Limits, "max_bytes", "max_pixels")
     flags.add(limits, Settings, "scan_timeout_seconds")
@@ -100,6 +100,7 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
         **printing.decisions(totals),
         **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
         **({"unlike": published.likeness.unlike} if published.likeness else {}),
+        **({"drift": published.drift.alerting} if published.drift and published.drift.compared else {}),
         "predictions": run.location(run.table_folder("predictions")),
         "report": run.location(f"{run.folder}/report.html"),
     }

@@ -32,7 +32,7 @@ from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import preprocessing
-from mnist_batch.reports import report
+from mnist_batch.reports import drift_nights, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import opening, parts, publishing
 from mnist_batch.runs.run import Run, now
@@ -57,6 +57,7 @@ def score(run: Run, settings: Settings = Settings(), connect: Callable[[], objec
     opened = run.opened
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
+    drift_nights.check_named(run.out, settings.baseline)
     run = run.begin_attempt()
     kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
     if kept < len(opened.shard_sizes):
@@ -84,7 +85,10 @@ def score(run: Run, settings: Settings = Settings(), connect: Callable[[], objec
         pale = gathered.contrasts.paler(judgement.paler_than)
         published = replace(published, paler_than=judgement.paler_than, pale=pale)
     published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
-    published = replace(published, report_files=report.stage(run, published, gathered))
+    profiles, named = opened.profiles or {}, settings.baseline
+    drift, of_drift = drift_nights.compared(run, published, gathered.seen, profiles, named, settings.baseline_nights)
+    published = replace(published, drift=drift)
+    published = replace(published, report_files=report.stage(run, published, gathered, of_drift))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
     publishing.publish(run)
     published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=now())

@@ -73,7 +73,7 @@ def profile_of_rows(rows: pa.Table, pictures: NDArray[np.uint8]) -> Profile:
 
 def profile(pictures: NDArray[np.uint8], confidence: NDArray[Any], answered: int, doubted: int) -> Profile:
     """The profile of ``answered`` pages: ``pictures`` and ``confidence`` of the answers that a rule may accept."""
-    values = {"confidence": np.asarray(confidence, np.float64), **_measured(pictures)}
+    values = {"confidence": np.asarray(confidence, np.float64), **measured(pictures)}
     counts = {name: tuple(feature.counts(values[name]).tolist()) for name, feature in FEATURES.items()}
     return Profile(answered, doubted, counts)
 
@@ -91,7 +91,7 @@ def merged(profiles: Iterable[Profile]) -> Profile:
     return Profile(sum(each.answered for each in every), sum(each.doubted for each in every), counts)
 
 
-def _measured(pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+def measured(pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
     """The features of N pictures that hold ink, float64 (N,) each.
 
     The width of a stroke is its ink divided by the half of its edge.

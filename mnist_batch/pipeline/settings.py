@@ -1,11 +1,14 @@
 """How a run is scored where that decides no answer: how many actors, how long, what is published. No Ray in here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.reading import isolated, preprocessing
+
+MOST_NIGHTS = 366  # of a baseline
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Settings:
 
     A run with a larger share of unreadable rows than ``max_unreadable`` is not published. A scan of which a page
     is not read in ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for
-    ``no_progress_timeout_seconds`` ends. Raises InputError where a value breaks a rule.
+    ``no_progress_timeout_seconds`` ends. The run is compared with the runs of ``baseline``, or with the last
+    ``baseline_nights``. Raises InputError where a value breaks a rule.
     """
 
     pools: Pools = field(default_factory=Pools)
@@ -30,10 +34,19 @@ class Settings:
         300, "end with exit code 5 if for so many seconds no shard is finished and no scan is read", metavar="SECONDS"
     )
     progress_seconds: float = 10
+    baseline: Sequence[str] = described(
+        (),
+        "compare with this published run, not with the last ones; may be given again",
+        metavar="RUN_ID",
+        left_out="the last runs that were scored alike",
+    )
+    baseline_nights: int = described(14, "compare with so many of the last runs that were scored alike", metavar="N")
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"--max-unreadable is {self.max_unreadable}; it has to be a share, from 0 to 1")
+        if not 1 <= self.baseline_nights <= MOST_NIGHTS:
+            raise InputError(f"--baseline-nights is {self.baseline_nights}; it has to be from 1 to {MOST_NIGHTS}")
         preprocessing.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
         needed = isolated.TRIES * self.scan_timeout_seconds
         if not needed < self.no_progress_timeout_seconds < 2**31:

@@ -95,7 +95,8 @@ def rewrite(
     before.merge([kept])
     gathered.add(rows)
     gathered.add_beside(beside, rows)
-    gathered.profile = before.profile
+    gathered.profile, gathered.seen = before.profile, before.seen
+    gathered.seen.recount(rows)
     table = gathered.table()
     shard, unplaced = receipt.shard, receipt.unplaced_labels
     written = parts.write_rows(run, shard, receipt.scans, rows, table, unplaced, digest(content), beside)

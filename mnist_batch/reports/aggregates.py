@@ -1,4 +1,4 @@
-"""What a report needs of the rows, gathered part by part: counts, confidences, examples, labels and a profile."""
+"""What a report needs of the rows, gathered part by part: counts, confidences, examples, labels, a profile, metrics."""
 
 import json
 from collections import Counter
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mnist_batch.models import answers, likeness
 from mnist_batch.reports.counting import Confidences, Contrasts, Counts
+from mnist_batch.reports.drift_metrics import Seen
 from mnist_batch.reports.examples import Examples
 from mnist_batch.reports.field_counting import FieldCounts
 from mnist_batch.reports.field_examples import FieldExamples
@@ -25,7 +26,7 @@ class Aggregates:
     """Sums over the rows of a run or of a part, and the rows that a report shows.
 
     ``labels`` are tables of ``tables.LABELS``, one a part, and ``field_labels`` are tables of ``tables.FIELD_LABELS``.
-    ``profile`` is of the rows whose pictures were there.
+    ``profile`` and ``seen`` are of the rows whose pictures were there.
     """
 
     counts: Counts
@@ -36,12 +37,14 @@ class Aggregates:
     profile: Profile = likeness.EMPTY
     fields: FieldCounts = field(default_factory=FieldCounts)
     field_examples: FieldExamples = field(default_factory=FieldExamples)
+    seen: Seen = field(default_factory=Seen)
     field_labels: list[pa.Table] = field(default_factory=lambda: [tables.FIELD_LABELS.empty_table()])
 
     @classmethod
     def of_run(cls, threshold: float | None) -> "Aggregates":
         """Empty aggregates for a run with this threshold; None is a run without a rule."""
-        return cls(Counts(ruled=threshold is not None), fields=FieldCounts(ruled=threshold is not None))
+        ruled = threshold is not None
+        return cls(Counts(ruled), fields=FieldCounts(ruled), seen=Seen(ruled))
 
     def add(self, rows: pa.Table, pictures: pa.Array | None = None) -> None:
         """Add rows of predictions, with the columns ``tables.SHOWN``; those that an actor scored have all columns.
@@ -57,6 +60,7 @@ class Aggregates:
         if pictures is not None:
             seen = answers.images_of(pa.table({"picture": pictures}))
             self.profile = likeness.merged([self.profile, likeness.profile_of_rows(rows, seen)])
+            self.seen.add(rows, seen)
 
     def add_beside(self, beside: Mapping[str, pa.Table], rows: pa.Table, pictures: pa.Array | None = None) -> None:
         """Add the fields and pages of a run with forms, ``tables.BESIDE``; ``rows`` and ``pictures`` as for ``add``.
@@ -95,6 +99,7 @@ class Aggregates:
             "clear_by_contrast": contrasts.clear_by_contrast.tolist(),
             "profile": asdict(self.profile),
             "fields": self.fields.as_json(),
+            "seen": self.seen.as_json(),
         }
         both = pa.concat_tables([self.examples.table(), self.field_examples.table()])
         return both.replace_schema_metadata({COUNTS: json.dumps(numbers)})
@@ -105,6 +110,7 @@ class Aggregates:
         self.profile = likeness.merged([self.profile, *(Profile(**numbers["profile"]) for numbers in every)])
         for numbers in every:
             self.fields.merge(numbers["fields"])
+            self.seen.merge(numbers["seen"])
             for of in (self.counts, self.confidences, self.contrasts):
                 for name in of.__dataclass_fields__:
                     if name in numbers:

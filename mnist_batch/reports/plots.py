@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.figures import BLUE, RED, as_png, new_figure
 from mnist_batch.models.calibrating import wilson
-from mnist_batch.reports import promise, unlike
+from mnist_batch.reports import drift_text, promise, unlike
 from mnist_batch.schemas.facts import Published, Totals
 from mnist_batch.schemas.tables import CLASSES, NO_DIGIT
 from mnist_batch.statuses import MEANINGS, READ
@@ -227,6 +227,7 @@ def page(
         promise=promise.sentences(run),
         likeness=unlike.sentence(run),
         pale=unlike.pale_sentence(run),
+        drift=drift_text,
         per_class=per_class,
         weakest=weakest,
         heatmap=heatmap,

@@ -11,7 +11,17 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.intake.labels import Truth, label_of, labels_of_run, parse_labels
 from mnist_batch.reading import preprocessing
-from mnist_batch.reports import counting, cut_outs, examples, field_labels, field_sample, plots, sample_error, sampling
+from mnist_batch.reports import (
+    counting,
+    cut_outs,
+    drift_nights,
+    examples,
+    field_labels,
+    field_sample,
+    plots,
+    sample_error,
+    sampling,
+)
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
 from mnist_batch.runs import parts, publishing, series, verifying
@@ -21,10 +31,10 @@ from mnist_batch.schemas.facts import File, Published
 from mnist_batch.store import locations
 
 
-def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, ...]:
+def stage(run: Run, published: Published, gathered: Aggregates, drift: pa.Table) -> tuple[File, ...]:
     """Stage the report tables, ``confusion.png`` and ``report.html`` of a run.
 
-    ``published`` is the future content of run.json without these files, which are returned.
+    ``published`` is the future content of run.json without these files, which are returned; ``drift`` is that table.
     """
     counts, confidences, shown = gathered.counts, gathered.confidences, gathered.examples
     staged = {
@@ -33,6 +43,7 @@ def stage(run: Run, published: Published, gathered: Aggregates) -> tuple[File, .
         "calibration": confidences.calibration(),
         "risk_coverage": confidences.risk_coverage(),
         "labels": pa.concat_tables(gathered.labels),
+        "drift": drift,
     }
     if published.forms:
         of_fields = {"field_report": gathered.fields.report(), "field_labels": pa.concat_tables(gathered.field_labels)}
@@ -148,7 +159,7 @@ def _rebuilt(
     if longest is not None:
         drawn = longest.first(sample)
         published, of_sample = replace(published, sample=len(drawn.rows)), sampling.stage(run, published, drawn)
-    published = replace(published, report_files=stage(run, published, gathered) + of_sample)
+    published = replace(published, report_files=stage(run, published, gathered, drift_nights.kept(run)) + of_sample)
     if longest is not None:
         sampling.check_unchanged(run, longest)  # somebody may have saved it meanwhile
     publishing.publish(run)

@@ -27,7 +27,7 @@ def is_own_label(field: pa.Field) -> bool:
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
-VERSION = 3  # of the published tables; it grows when a column is added or changes its type
+VERSION = 4  # of the published tables; it grows when a column is added or changes its type
 # The first columns of every published table. They are not called run_date and run_id as the folders are: readers guess
 # the types of those, and pandas cannot read a column that is both a folder name and in the files.
 RUN = (
@@ -350,6 +350,26 @@ FIELD_LABELS = pa.schema(
     ]
 )
 
+DRIFT = pa.schema(
+    [
+        _field("source", pa.string(), "the root that the scans were listed under; null: all of them together"),
+        _field("form", pa.string(), "the form of the pages; null: not told apart"),
+        _field("field", pa.string(), "the field of the form; null: not told apart"),
+        _field("metric", pa.string(), "what is measured, see below", nullable=False),
+        _field("pages", pa.int64(), "pages with a value", nullable=False),
+        _field("rows", pa.int64(), "rows with a value", nullable=False),
+        _field("value", pa.float64(), "the mean of these values, or the share of the rows", nullable=False),
+        _field(
+            "error", pa.float64(), "the standard error of value, from the differences between pages", nullable=False
+        ),
+        _field("expected", pa.float64(), "what the baseline let expect; null: not compared"),
+        _field("low", pa.float64(), "lower end of the range without an alert"),
+        _field("high", pa.float64(), "upper end of that range"),
+        _field("z", pa.float64(), "by how many standard errors value is away from what was expected"),
+        _field("alert", pa.bool_(), "whether value is out of the range; null: not compared"),
+    ]
+)
+
 # The report tables of a run, one file each.
 REPORT: Mapping[str, pa.Schema] = {
     "per_class": PER_CLASS,
@@ -357,6 +377,7 @@ REPORT: Mapping[str, pa.Schema] = {
     "calibration": CALIBRATION,
     "risk_coverage": RISK_COVERAGE,
     "labels": LABELS,
+    "drift": DRIFT,
 }
 # What a run with forms has besides: tables in one part per shard, beside predictions, and further report tables.
 BESIDE: Mapping[str, pa.Schema] = {"fields": FIELDS, "pages": PAGES}

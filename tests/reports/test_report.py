@@ -31,7 +31,7 @@ def page_of(rows: list[dict[str, Any]], out: Path, **facts: Any) -> str:
     whole = [{"source": "/in", "page": 0, "content": bytes(16), "model": "d"} | row for row in rows]
     gathered = Aggregates.of_run(facts["threshold"])
     gathered.add(pa.Table.from_pylist(whole, schema))
-    report.stage(run, run_facts.published(totals=gathered.totals(), **facts), gathered)
+    report.stage(run, run_facts.published(totals=gathered.totals(), **facts), gathered, tables.DRIFT.empty_table())
     return Path(f"{run.staging}/pages/report.html").read_text()
 
 
