@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--by",
         choices=("source",),
-        help="source: also thresholds for each source of the run; jobs.score uses them for scans of the same source",
+        help="source: also thresholds for each source of the run, of its answers and of its fields; jobs.score uses "
+        "them for scans of the same source",
     )
     given = arguments.parse_args(argv)
 

@@ -77,12 +77,14 @@ def calibrate(
     run, published = series.published_run(out, run_id)
     start = _model_of(published, run_id, model)
     verifying.check_predictions(run, published.files)
-    fields = None
+    fields, fields_by_source = None, tuple[CalibrationSet, ...]()
     if published.forms:
         where = labels or published.report_labels
         read = list(field_labels.read_tables(run, published, [*COLUMNS, *OF_CELL], labels, ignore_unlisted_labels))
         labelled = distinct(each["predictions"] for each in read)
-        fields = field_calibrating.certified(f"run {run_id}", pa.concat_tables(each["fields"] for each in read))
+        of_fields = pa.concat_tables(_with_texts(each["fields"]) for each in read)
+        fields = field_calibrating.certified(f"run {run_id}", of_fields)
+        fields_by_source = field_calibrating.by_source(of_fields) if by_source else ()
     else:
         where, truth = report.chosen_labels(run, published, labels, ignore_unlisted_labels)
         labelled = read_labelled(run, truth)
@@ -107,7 +109,8 @@ def calibrate(
         never_accepted=int((~sample.clear).sum()),
         copies=labelled.copies,
     )
-    return _publish(start, replace(made, made=datetime.date.today().isoformat(), own=own, fields=fields), to)
+    made = replace(made, made=datetime.date.today().isoformat(), own=own)
+    return _publish(start, replace(made, fields=fields, fields_by_source=fields_by_source), to)
 
 
 def _model_of(published: Published, run_id: str, model: str | None) -> bundle.Bundle:
@@ -198,6 +201,9 @@ def text(calibration: Calibration) -> str:
         lines += _promises(calibration.fields, calibration.level)
     for of_source in calibration.by_source:
         lines += [f"source {of_source.name}:", *_promises(of_source, calibration.level)]
+    for of_source in calibration.fields_by_source:
+        labelled = counted(of_source.digits, "labelled field")
+        lines += [f"source {of_source.name}, {labelled}:", *_promises(of_source, calibration.level)]
     return "\n".join(lines)
 
 

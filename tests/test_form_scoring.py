@@ -155,7 +155,7 @@ def test_a_run_with_labelled_fields_calibrates_them_and_the_next_run_goes_by_tha
     pages, location, truth = stack
     form = ["--form", location, "--max-unreadable", 0.5, "--out", tmp_path / "out"]
     ran(capsys, score, pages, *form, *SETTINGS)
-    made = ["--to", tmp_path / "ours", "--labels", truth]
+    made = ["--to", tmp_path / "ours", "--labels", truth, "--by", "source"]
     code, printed, _ = ran(capsys, calibrate, "--out", tmp_path / "out", "--run", "night", *made)
     assert code == 0, printed
     ran(capsys, report, "--out", tmp_path / "out", "--run", "night", "--labels", truth)
@@ -164,11 +164,13 @@ def test_a_run_with_labelled_fields_calibrates_them_and_the_next_run_goes_by_tha
     assert f"{labelled} labelled fields:" in printed
     fields = bundle.open_bundle(str(tmp_path / "ours")).facts.calibration.fields
     assert (fields.name, fields.digits) == ("run night", labelled)
+    assert f"source {pages}, {labelled} labelled fields:" in printed
     rule = ["--target-error", 0.5, "--trust-anyway", "--model", tmp_path / "ours", "--run-id", "next"]
     code, _, last = ran(capsys, score, pages, *form, *rule)
     assert code == 0
     found = json.loads((tmp_path / "out/runs/next/run.json").read_text())["field_thresholds"]
     assert found["digits"] is None
+    assert found["by_source"] == {str(pages): found["number"]}
     assert found["number"] == calibrating.last_certified(fields.thresholds, 0.5, 0.95)
     assert last["fields"]["accepted"] > 0
 

@@ -9,6 +9,13 @@ from mnist_batch.models import calibrating
 from mnist_batch.schemas.bundle_facts import CalibrationSet
 
 
+def by_source(fields: pa.Table) -> tuple[CalibrationSet, ...]:
+    """The thresholds that the labelled fields of each source certify for themselves, as ``certified``, by source."""
+    fields = fields.filter(fields["label"].is_valid())
+    sources = fields["source"].cast(pa.string())
+    return tuple(certified(name, fields.filter(pc.equal(sources, name))) for name in sorted(set(sources.to_pylist())))
+
+
 def certified(name: str, fields: pa.Table) -> CalibrationSet:
     """The thresholds that fields certify, by the rows of the table of fields that have a label.
 

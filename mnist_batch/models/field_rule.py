@@ -3,7 +3,7 @@
 from mnist_batch.forms.spans import FieldStatus
 from mnist_batch.forms.values import FieldValue
 from mnist_batch.models import calibrating
-from mnist_batch.schemas.bundle_facts import Calibration
+from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet
 from mnist_batch.schemas.facts import FieldThresholds
 from mnist_batch.wording import counted
 
@@ -15,15 +15,20 @@ MOST_DIGITS = 20  # of a number that digits certify
 def thresholds(calibration: Calibration, target_error: float) -> FieldThresholds:
     """The thresholds for fields at a target error, as a run records them.
 
-    A calibration by labelled fields certifies the confidence of whole numbers. One by digits certifies digits only: the
+    A calibration by labelled fields certifies the confidence of whole numbers, also of each source if it has sets by
+    source. One by digits certifies digits only: the
     target is shared out among those of a number, and each of them has to reach the threshold of its share. Where a
     check digit or an equation speaks for a number as its cells read it, a wrong one passes in 1 of 10 cases, so that
     each digit may be wrong ten times as often. This holds unless wrong digits make it likelier that all others of their
     number are sure.
     """
     if calibration.fields:
-        number = calibrating.last_certified(calibration.fields.thresholds, target_error, calibration.level)
-        return FieldThresholds(number)
+
+        def of_set(fields: CalibrationSet) -> float | None:
+            return calibrating.last_certified(fields.thresholds, target_error, calibration.level)
+
+        by_source = {each.name: of_set(each) for each in calibration.fields_by_source}
+        return FieldThresholds(of_set(calibration.fields), by_source=by_source or None)
 
     def certified(by_chance: float) -> tuple[float | None, ...]:
         shares = [min(target_error / (digits * by_chance), LARGEST) for digits in range(1, MOST_DIGITS + 1)]
@@ -32,11 +37,13 @@ def thresholds(calibration: Calibration, target_error: float) -> FieldThresholds
     return FieldThresholds(1 - target_error, certified(1), certified(PASSES_BY_CHANCE))
 
 
-def accepts(rule: FieldThresholds, value: FieldValue) -> bool:
-    """Whether a field is accepted: it is clear, and rightly empty or sure enough."""
+def accepts(rule: FieldThresholds, value: FieldValue, source: str = "") -> bool:
+    """Whether a field of a scan of ``source`` is accepted: it is clear, and rightly empty or sure enough."""
     if not value.clear or value.value is None or value.confidence is None:
         return value.clear and value.status == FieldStatus.EMPTY
-    if rule.number is None or value.confidence < rule.number:
+    own = rule.by_source or {}
+    number = own[source] if source in own else rule.number
+    if number is None or value.confidence < number:
         return False
     if rule.digits is None or rule.spoken_for is None:
         return True
@@ -54,9 +61,13 @@ def sentences(rule: FieldThresholds, target_error: float) -> list[str]:
     """What a rule never accepts however sure it is, and what to do about it."""
     remedy = "label fields of this run and give it to jobs.calibrate, or give a larger --target-error"
     if rule.digits is None or rule.spoken_for is None:
+        closed = [source for source, number in (rule.by_source or {}).items() if number is None]
+        said = [f"no number is accepted of {', '.join(closed)}, whose own labels certify no {target_error:g}"]
         if rule.number is not None:
-            return []
-        return [f"no number is accepted: the labelled fields certify no error of {target_error:g}; {remedy}"]
+            return said if closed else []
+        others = " of other sources" if rule.by_source else ""
+        none = f"no number{others} is accepted: the labelled fields certify no error of {target_error:g}; {remedy}"
+        return [none, *(said if closed else [])]
     alone, spoken_for = most_digits(rule.digits), most_digits(rule.spoken_for)
     if alone >= MOST_DIGITS:
         return []

@@ -16,7 +16,7 @@ from mnist_batch.intake import field_values
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import REFUSALS, Status
 
-Accepts = Callable[[values.FieldValue], bool]
+Accepts = Callable[[values.FieldValue, str], bool]  # a value and the source of its scan
 Row = dict[str, Any]
 OF_ROWS = ("row", "source", "scan", "page", "status", "reason", "content", "form", "field", "registration")
 OF_VALUES = (
@@ -65,7 +65,7 @@ def tabulate(
         for (page, field, span), value in zip(places, values.values_of_copy(form, cells), strict=True):
             label = field_values.value_at(said[page.of["row"]], page.of["page"], field.name)
             used |= {(page.of["row"], field.name, number) for number in (page.of["page"], None)}
-            decision = None if accepts is None else "accept" if accepts(value) else "review"
+            decision = None if accepts is None else "accept" if accepts(value, page.of["source"]) else "review"
             named = {"form": form.name, "field": field.name, "label": label, "decision": decision}
             fields.append(page.key | named | {name: getattr(value, name) for name in OF_VALUES})
             decisions[span] = [decision if each["status"] == Status.OK else "review" for each in answers[span]]

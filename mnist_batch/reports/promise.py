@@ -19,8 +19,8 @@ def sentences(run: RunFacts) -> list[str]:
             f"--target-error {run.target_error:g} was certified on other people's digits and is kept for scans like "
             "those: to have it certified on your own, label some hundred of them and run jobs.calibrate"
         )
+    if run.field_thresholds:
+        return [*said, *field_rule.sentences(run.field_thresholds, run.target_error)]
     if closed := [source for source, threshold in (run.by_source or {}).items() if threshold is None]:
         said.append(f"nothing is accepted of {', '.join(closed)}, whose own labels certify no {run.target_error:g}")
-    if run.field_thresholds:
-        said += field_rule.sentences(run.field_thresholds, run.target_error)
     return said

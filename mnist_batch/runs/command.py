@@ -200,7 +200,9 @@ class Command:
     def _rule_as_json(self) -> Mapping[str, Any]:
         rule = dict(self.rule)
         beta, by_source, of_fields = rule.pop("beta"), rule.pop("by_source"), rule.pop("field_thresholds", None)
-        rule |= {"field_thresholds": astuple(of_fields)} if of_fields else {}
+        if of_fields:
+            *thresholds, own = astuple(of_fields)
+            rule |= {"field_thresholds": thresholds} | ({"fields_by_source": own} if own else {})
         return rule | ({"beta": astuple(beta)} if beta else {}) | ({"by_source": by_source} if by_source else {})
 
     @cached_property

@@ -11,7 +11,7 @@ from mnist_batch.schemas import facts
 from mnist_batch.schemas.facts import Beta
 from mnist_batch.schemas.likeness_facts import Profile
 
-FORMAT = 3
+FORMAT = 4
 HELD_OUT = "the digits held out in training"  # the name of a set where a bundle does not say what it was trained on
 
 
@@ -62,7 +62,8 @@ class Calibration:
 
     The temperature is fitted on all ``sets`` with equal weight a set; an error is certified if every set certifies it.
     ``made`` is the date of the calibration. One by a user's ``own`` labels also has a map ``beta``, and may have sets
-    ``by_source``, whose names are the sources that they are for, and a set of ``fields``: whole numbers on forms.
+    ``by_source``, whose names are the sources that they are for, a set of ``fields``, whole numbers on forms, and
+    ``fields_by_source``.
     """
 
     temperature: float
@@ -74,6 +75,7 @@ class Calibration:
     own: OwnLabels | None = None
     by_source: tuple[CalibrationSet, ...] = ()
     fields: CalibrationSet | None = None
+    fields_by_source: tuple[CalibrationSet, ...] = ()
 
     @property
     def digits(self) -> int:
@@ -241,16 +243,16 @@ def read(content: bytes) -> BundleFacts:
 
 def _upgraded(recorded: dict[str, Any]) -> dict[str, Any]:
     written = recorded.get("format")
-    if written not in (1, 2, FORMAT):
+    if written not in range(1, FORMAT + 1):
         raise ValueError(f"the bundle has format {written!r}, but this version reads 1 to {FORMAT}")
     training, calibration = recorded.get("training"), recorded.get("calibration")
     if written == 1 and isinstance(training, dict):
         training = training | {"begun_from": training.get("from")}
-    if written != FORMAT and isinstance(calibration, dict):  # of a single set, which had no name
+    if written in (1, 2) and isinstance(calibration, dict):  # of a single set, which had no name
         name = training.get("data", HELD_OUT) if isinstance(training, dict) else HELD_OUT
         of_set = {item: calibration[item] for item in CalibrationSet.__dataclass_fields__ if item in calibration}
         recorded = recorded | {"calibration": calibration | {"sets": [{"name": name, **of_set}]}}
-    if written != FORMAT and isinstance(training, dict):  # on a single data set
+    if written in (1, 2) and isinstance(training, dict):  # on a single data set
         one = {name: training.get(name) for name in ("digits", "held_out")}
         location, scans = training.get("data"), recorded.get("scans")
         data = [one | {"location": location, "digest": training.get("data_digest")}]

@@ -64,7 +64,8 @@ class Beta:
 class FieldThresholds:
     """What a number in a field of a form has to reach to be accepted; ``models.field_rule`` says how it is made.
 
-    ``number`` is the lowest confidence of the whole number, None where nothing is certified. Where the calibration is
+    ``number`` is the lowest confidence of the whole number, None where nothing is certified; sources in ``by_source``
+    have their own. Where the calibration is
     of digits, ``digits`` are the lowest confidence of each digit in a number of 1, 2, ... digits, None where none is
     certified, and ``spoken_for`` the same for numbers that a check digit or an equation speaks for.
     """
@@ -72,6 +73,7 @@ class FieldThresholds:
     number: float | None
     digits: tuple[float | None, ...] | None = None
     spoken_for: tuple[float | None, ...] | None = None
+    by_source: dict[str, float | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,16 @@ def test_clear_fields_with_a_label_certify_and_the_rightly_empty_are_the_surest(
     assert at[0.7] == (5, 2)
 
 
+def test_the_labelled_fields_of_each_source_certify_for_themselves() -> None:
+    fields = rows(
+        *({"source": "/a", "value": "1", "confidence": 0.9, "label": "1"} for _ in range(30)),
+        *({"source": "/b", "value": "1", "confidence": 0.9, "label": "2"} for _ in range(20)),
+        {"source": "/c", "value": "1", "confidence": 0.9},
+    )
+    found = field_calibrating.by_source(fields)
+    assert [(each.name, each.digits, each.thresholds[-1].errors) for each in found] == [("/a", 30, 0), ("/b", 20, 20)]
+
+
 def test_without_a_field_that_may_be_accepted_nothing_is_certified() -> None:
     assert field_calibrating.certified("fields", rows({"value": "1", "confidence": 0.9})).thresholds == ()
     assert field_calibrating.certified("fields", SCHEMA.empty_table()).digits == 0

@@ -98,6 +98,22 @@ def test_labelled_fields_that_certify_nothing_let_nothing_be_accepted_and_it_is_
     assert "no number is accepted" in field_rule.sentences(rule, 0.01)[0]
 
 
+def test_a_source_with_labelled_fields_of_its_own_has_its_own_threshold() -> None:
+    sure = np.linspace(1, 0.5, 1_000, dtype=np.float32)
+    whole, own = (CalibrationSet(name, 1_000, calibrating.risks(sure, sure >= least)) for name, least in
+                  (("fields", 0.7), ("/good", 0.0)))  # fmt: skip
+    few = CalibrationSet("/few", 10, calibrating.risks(np.ones(10, np.float32), np.full(10, True)))
+    rule = field_rule.thresholds(of(0, 10, fields=whole, fields_by_source=(own, few)), 0.01)
+    assert rule.by_source == {"/good": 0.5, "/few": None}
+    assert 0.68 < rule.number < 0.75
+    unsure = value("12", confidence=0.6)
+    assert field_rule.accepts(rule, unsure, "/good")
+    assert not field_rule.accepts(rule, unsure, "/elsewhere")
+    assert field_rule.accepts(rule, value("12", confidence=0.99), "/elsewhere")
+    assert not field_rule.accepts(rule, value("12", confidence=1.0), "/few")
+    assert field_rule.sentences(rule, 0.01) == ["no number is accepted of /few, whose own labels certify no 0.01"]
+
+
 def test_the_shipped_bundle_certifies_fields() -> None:
     rule = field_rule.thresholds(bundle.open_bundle(bundle.SHIPPED).facts.calibration, 0.01)
     assert field_rule.most_digits(rule.digits) >= 5
