@@ -104,10 +104,10 @@ def away(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     names: set[str] = set()
     read = preprocessing.images.read_scan
 
-    def read_scan(source: str, path: bytes, *rest: Any) -> bytes:
+    def read_scan(source: str, path: bytes, *rest: Any, **more: Any) -> bytes:
         if Path(os.fsdecode(path)).name in names:
             raise preprocessing.images.Unreadable("missing", "[Errno 5] Input/output error")
-        return read(source, path, *rest)
+        return read(source, path, *rest, **more)
 
     monkeypatch.setattr(preprocessing.images, "read_scan", read_scan)
     return names

@@ -149,6 +149,23 @@ def test_labels_that_come_later_count_as_those_that_were_there(
 
 
 @pytest.mark.usefixtures("without_ray")
+def test_a_retry_keeps_the_labels_of_the_fields(tmp_path: Path, capsys: Capture, away: set[str]) -> None:
+    form, truth, _ = stacks.stack(tmp_path, ["clean", "turned 180"])
+    options = [tmp_path / "pages", "--form", form, "--labels", truth, "--max-unreadable", 1, "--run-id", "night"]
+    known = [line.split(",")[0] for line in truth.read_text().splitlines()[1:]]
+    away.add("0001.png")
+    out = ["--out", tmp_path / "out"]
+    assert ran(capsys, score, *options, *out)[0] == 0
+    truth.unlink()  # the run has its labels
+    away.clear()
+    assert ran(capsys, score, *out, "--retry", "night")[2]["run_id"] == "night-retry"
+    for run_id, scan in (("night", "0000.png"), ("night-retry", "0001.png")):
+        found = json.loads((tmp_path / f"out/runs/{run_id}/run.json").read_text())["field_totals"]
+        assert found["labelled"] == known.count(scan) > 10
+        assert found["correct"] > 0.8 * found["labelled"]
+
+
+@pytest.mark.usefixtures("without_ray")
 def test_a_run_with_labelled_fields_calibrates_them_and_the_next_run_goes_by_that(
     stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture
 ) -> None:

@@ -14,7 +14,7 @@ from mnist_batch.forms.form import Field, Form
 from mnist_batch.forms.spans import CellAnswer
 from mnist_batch.intake import field_values
 from mnist_batch.schemas import tables
-from mnist_batch.statuses import REFUSALS, Status
+from mnist_batch.statuses import PASSING, REFUSALS, Status
 
 Accepts = Callable[[values.FieldValue, str], bool]  # a value and the source of its scan
 Row = dict[str, Any]
@@ -74,7 +74,7 @@ def tabulate(
     rows = _with(_with(rows, "label", labels), "decision", decisions)
     beside = {
         "fields": _table(tables.FIELDS, fields),
-        "pages": _table(tables.PAGES, _page_rows(pages, rows, fields, accepts is not None)),
+        "pages": _table(tables.PAGES, _page_rows(pages, rows, fields, said, accepts is not None)),
     }
     unplaced = sum((row, each["field"], each["page"]) not in used for row, own in enumerate(said) for each in own)
     return rows, beside, unplaced
@@ -153,14 +153,16 @@ def _answer(row: Row) -> CellAnswer:
     return CellAnswer(Status(row["status"]), probabilities, not row["clear"], row["confidence"])
 
 
-def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ruled: bool) -> list[Row]:
+def _page_rows(
+    pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], said: Sequence[Sequence[Row]], ruled: bool
+) -> list[Row]:
     statuses = rows["status"].to_pylist()
     of_pages, accepted = Counter[Any](), Counter[Any]()
     for field in fields:
         key = tuple(field[name] for name in tables.KEY)
         of_pages[key] += 1
         accepted[key] += field["decision"] == "accept"
-    found = []
+    found, failed = list[Row](), set[int]()
     for page in pages:
         cells = statuses[page.first : page.last] if page.of["form"] is not None else []
         counts = Counter(cells)
@@ -168,6 +170,8 @@ def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ru
         registration = dict(page.registration)
         status, reason = registration.pop("status", None), registration.pop("reason", None)
         unread = page.of["form"] is None and page.of["registration"] is None
+        first_failed = page.of["status"] in PASSING and page.of["row"] not in failed
+        failed |= {page.of["row"]} if first_failed else set()
         found.append(
             {
                 **page.key,
@@ -184,6 +188,7 @@ def _page_rows(pages: Sequence[_Page], rows: pa.Table, fields: Sequence[Row], ru
                 "fields": of_pages[key],
                 "fields_accepted": accepted[key] if ruled else None,
                 "content": page.of["content"],
+                "field_values": (said[page.of["row"]] or None) if first_failed else None,
             }
         )
     return found

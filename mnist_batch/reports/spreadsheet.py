@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         *("decision", "content", "model"),
     ],
     "fields": [name for name in tables.FIELDS.names if name != "rules_failed"],
-    "pages": [name for name in tables.PAGES.names if name not in ("matrix", "content")],
+    "pages": [name for name in tables.PAGES.names if name not in ("matrix", "content", "field_values")],
 }
 MOST_ROWS = 1_048_575  # of a sheet in Excel, without its header
 

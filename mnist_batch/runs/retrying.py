@@ -21,6 +21,7 @@ from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import PASSING
+from mnist_batch.store import locations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +93,27 @@ class Retry(Command):
         """These scans as they are now, with the labels they had, as ``tables.MANIFEST``; nothing is left out."""
         sources, names = [source for source, _ in self.failed], [scan for _, scan in self.failed]
         paths = [listing.path_of_named(*key) for key in self.failed]
-        if self.form:  # the labels are those of fields, which a page that failed has none of
-            return listing.examined(sources, names, paths, [None] * len(paths)), {}
+        if self.form:
+            manifest = listing.examined(sources, names, paths, [None] * len(paths))
+            at, item = manifest.schema.get_field_index("field_values"), tables.MANIFEST.field("field_values")
+            return manifest.set_column(at, item, pa.array(map(self._field_values.get, self.failed), item.type)), {}
         by_page = self.retried_facts.labels_by_page
         of_scans = [None if by_page else of_rows[0] for of_rows in self.failed.values()]
         manifest = listing.examined(sources, names, paths, of_scans)
         return (with_page_labels(manifest, [*self.failed.values()]) if by_page else manifest), {}
+
+    @cached_property
+    def _field_values(self) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
+        """The labels of the fields of these scans: those that were kept with their failed pages."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        run = self.retried
+        for name in parts.part_paths(run):
+            columns = ["source", "scan", "field_values"]
+            pages = locations.read_table(run.filesystem, parts.beside_path(run, "pages", name), columns)
+            if "field_values" in pages.column_names:  # an earlier version did not keep them
+                kept = pages.filter(pages["field_values"].is_valid())
+                found |= dict(zip(scans.identities(kept), kept["field_values"].to_pylist(), strict=True))
+        return found
 
     def facts(self, listed: pa.Table) -> dict[str, Any]:
         """The fields of ``facts.Opened`` that the retried run and these scans decide."""

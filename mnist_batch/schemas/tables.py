@@ -73,8 +73,13 @@ OF_CELL = (
     _field("cell", CELL, "where the cell lies on the page; null where it is no cell, or lies off the page"),
 )
 
-# The true number in a field of a scan. A page that is null is every page; an empty value is an empty field.
-FIELD_VALUE = pa.struct([pa.field("page", pa.int16()), pa.field("field", pa.string()), pa.field("value", pa.string())])
+# The true numbers in the fields of a scan. A page that is null is every page; an empty value is an empty field.
+FIELD_VALUES = pa.list_(
+    pa.field(
+        "element",
+        pa.struct([pa.field("page", pa.int16()), pa.field("field", pa.string()), pa.field("value", pa.string())]),
+    )
+)
 
 MANIFEST = pa.schema(
     [
@@ -91,7 +96,7 @@ MANIFEST = pa.schema(
         ),
         _field(
             "field_values",
-            pa.list_(pa.field("element", FIELD_VALUE)),
+            FIELD_VALUES,
             "the true numbers in the fields of its pages, where a label file gives them; else null",
         ),
     ]
@@ -230,6 +235,11 @@ PAGES = pa.schema(
         _field("fields", pa.int32(), "fields of the page", nullable=False),
         _field("fields_accepted", pa.int32(), "of its fields, those accepted; null: no rule"),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
+        _field(
+            "field_values",
+            FIELD_VALUES,
+            "where a page failed for a passing cause: the true numbers of its file, in the row of the first such page",
+        ),
     ]
 )
 
