@@ -1,5 +1,7 @@
 """The rule for fields of forms: which numbers to accept so that at most a target share of them is wrong."""
 
+from collections.abc import Mapping
+
 from mnist_batch.forms.spans import FieldStatus
 from mnist_batch.forms.values import FieldValue
 from mnist_batch.models import calibrating
@@ -41,8 +43,8 @@ def accepts(rule: FieldThresholds, value: FieldValue, source: str = "") -> bool:
     """Whether a field of a scan of ``source`` is accepted: it is clear, and rightly empty or sure enough."""
     if not value.clear or value.value is None or value.confidence is None:
         return value.clear and value.status == FieldStatus.EMPTY
-    own = rule.by_source or {}
-    number = own[source] if source in own else rule.number
+    own: Mapping[str, float | None] = rule.by_source or {}
+    number = own.get(source, rule.number)
     if number is None or value.confidence < number:
         return False
     if rule.digits is None or rule.spoken_for is None:
