@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from benchmarks import form_voids
 from benchmarks.form_drawing import FormDrawing
 from benchmarks.form_printing import DOTS_PER_INCH, font
 from benchmarks.handwriting import Cover, Digits, Grey, Random, enlarged, loop
@@ -91,15 +92,20 @@ def digits_of(location: Path, part: str | None = None) -> Digits:
 class Manner:
     """How somebody writes: the share of cells that are written over their frame, and of fields and cells that are odd.
 
-    ``unused`` is how often the cells that a number leaves free are crossed through; ``strangers`` is how many
-    scribbles, signatures, stamps and ticks there are elsewhere, some of them ``over_cells``. Pages are ``in_colour`` if
-    the form is, or this says so; then the pen may be blue.
+    ``unused`` is how often the cells that a number leaves free are crossed through, ``free`` how many these are at
+    most, and ``void`` the way in which they are, of ``form_voids.VOIDS``; then empty fields are crossed, too. Without
+    it each cell is crossed with a slash or an X. ``joined`` is how often a digit is joined to the next. ``strangers``
+    is how many scribbles, signatures, stamps and ticks there are elsewhere, some of them ``over_cells``. Pages are
+    ``in_colour`` if the form is, or this says so; then the pen may be blue.
     """
 
     over_frame: float = 0.05
     empty: float = 0.06
     struck: float = 0.004
     unused: float = 0.15
+    free: int = 2
+    void: str | None = None
+    joined: float = 0.0
     strangers: tuple[int, int] = (1, 4)
     over_cells: bool = False
     in_colour: bool = False
@@ -117,6 +123,7 @@ class Hand:
         self.size, self.slant = random.uniform(0.62, 0.9), random.uniform(-0.12, 0.3)
         self.weight = random.uniform(-0.22, 0.2)
         self.width = random.uniform(3, 5)
+        self.last: tuple[Cell, Points] = ("", -1), np.zeros(2)  # the last digit, and where it ends
 
     def digit(self, label: int, at: Cell, box: Sequence[float]) -> None:
         """Write a digit into a cell, whose box is given."""
@@ -133,7 +140,14 @@ class Hand:
         if random.random() < self.manner.over_frame:
             off = random.choice([-1, 1], 2) * (0.5 * free + random.uniform(2, 9, 2))
         self.alone[at] = np.asarray(255 - np.pad(shape, 10) * (255 - self.pen), np.uint8)
-        self.lay(shape, x + wide / 2 + off[0], y + high / 2 + off[1])
+        middle = np.array([x + wide / 2 + off[0], y + high / 2 + off[1]])
+        self.lay(shape, *middle)
+        rows, columns = np.nonzero(shape > 0.5)
+        corner = middle - np.array(shape.shape[::-1]) / 2
+        first, last = (corner + np.array([columns[end], rows[end]]) for end in (columns.argmin(), columns.argmax()))
+        if self.manner.joined and self.last[0] == (at[0], at[1] - 1) and random.random() < self.manner.joined:
+            self.stroke([self.last[1], (self.last[1] + first) / 2 + random.uniform(-4, 4, 2), first], self.width)
+        self.last = at, last
 
     def cross(self, cell: Sequence[float]) -> None:
         """Cross a cell through, with one stroke or two."""
@@ -182,13 +196,13 @@ def leaning(shape: Cover, slant: float) -> Cover:
     return np.asarray(cv2.warpAffine(shape, move, (wide + more, high), flags=cv2.INTER_LINEAR), np.float32)
 
 
-def values(form_json: Mapping[str, Any], random: Random, empty: float) -> dict[str, str]:
+def values(form_json: Mapping[str, Any], random: Random, manner: Manner) -> dict[str, str]:
     """A number for each field, that keeps the form's rules and check digits; some are empty that may be."""
     found = {}
     for each in form_json["fields"]:
         given = each.get("digits", {"least": 1, "most": len(each["cells"])})
         least, most = (given, given) if isinstance(given, int) else (given["least"], given["most"])
-        count = int(random.integers(max(least, most - 2), most + 1))
+        count = int(random.integers(max(least, most - manner.free), most + 1))
         number = "".join(map(str, random.integers(10, size=count)))
         number = number if least == most else str(int(number))
         if each["name"] == "date":
@@ -203,7 +217,7 @@ def values(form_json: Mapping[str, Any], random: Random, empty: float) -> dict[s
             found[total] = str(sum(int(found[name]) for name in names))
     bound = {word for sentence in form_json.get("rules", ()) for word in sentence.split()}
     for each in form_json["fields"]:
-        if random.random() < empty and not each.get("required") and each["name"] not in bound:
+        if random.random() < manner.empty and not each.get("required") and each["name"] not in bound:
             found[each["name"]] = ""
     return found
 
@@ -230,7 +244,7 @@ def filled(form: FormDrawing, page: int, digits: Digits, random: Random, manner:
     if manner.in_colour and print_.ndim == 2:
         print_ = cv2.cvtColor(print_, cv2.COLOR_GRAY2BGR)
     hand = Hand(random, digits, print_.shape[:2], manner)
-    numbers = values(form.form_json, random, manner.empty)
+    numbers = values(form.form_json, random, manner)
     truth = {each["name"]: _field(hand, each, numbers[each["name"]]) for each in form.fields(page)}
     ink = np.asarray((hand.cover * 255).round(), np.uint8)
     levels = inked(print_, hand)
@@ -246,7 +260,7 @@ def _field(hand: Hand, described: Mapping[str, Any], number: str) -> Written:
     side = given.get("from", "either") if isinstance(given, Mapping) else "left"
     free = len(cells) - len(number)
     before = {"left": 0, "right": free}.get(side, int(random.choice([0, free])))
-    crosses = bool(number) and random.random() < hand.manner.unused
+    crosses = bool(number or hand.manner.void) and random.random() < hand.manner.unused
     labels = [BLANK] * before + list(number) + [BLANK] * (free - before)
     for at, cell in enumerate(cells):
         if labels[at].isdigit():
@@ -255,8 +269,13 @@ def _field(hand: Hand, described: Mapping[str, Any], number: str) -> Written:
                 hand.strike(cell)
                 labels[at] = STRUCK
         elif crosses:
-            hand.cross(cell)
+            if hand.manner.void is None:
+                hand.cross(cell)
             labels[at] = CROSSED
+    unused = [cell for cell, label in zip(cells, labels, strict=True) if label == CROSSED]
+    if unused and hand.manner.void is not None:
+        for points in form_voids.strokes(hand.manner.void, unused, random):
+            hand.stroke(points, hand.width)
     return Written(tuple(labels))
 
 

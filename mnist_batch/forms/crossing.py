@@ -1,16 +1,20 @@
 """Tell a stroke or an X through an empty cell from a digit."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 BENT = 0.06  # of a stroke's length that it may bend beside its thickness
+STRAY = 2  # per cent of a stroke's pixels on each side that may lie farther beside it, as where it meets a frame
 THICK = 0.12  # of a stroke's length that it may be thick
 THICK_X = 0.16  # of the shorter side of an X
 ACROSS = 0.66  # of a cell's width and height that a diagonal stroke or an X covers at least
-THROUGH = 0.85  # of a cell's width that a level stroke covers at least
-FLAT = 0.3  # of its width that a level stroke is high at most
+THROUGH, BEYOND = 0.85, 1.3  # of a cell's width that a level stroke covers at least, and at most
+TALL, NARROW = 0.5, 0.4  # of a cell's height, and of its own height: an upright 1 is so high, and so wide at most
+DASH, CENTRAL = 0.4, 0.25  # of a cell's width that a dash covers at least, and of its height around its middle
+FLAT = 0.3  # of its width that a level stroke is high at most, and thick and askew a dash
 ON_DIAGONALS = 0.95  # of an X lies on the diagonals of its box
 BESIDE = 0.11  # of an X's sides that its ink lies beside its diagonals, at half of its strokes' thickness more
 OUTER, MIDDLE = 0.2, 0.12  # of an X's side: in its outer part no ink is nearer to the middle
@@ -25,24 +29,58 @@ class Extent(NamedTuple):
     height: float
 
 
+class Lean(StrEnum):
+    """How a single stroke lies in its cell."""
+
+    UPRIGHT = "upright"  # as most 1s
+    SLASH = "slash"  # rising from one corner to the other
+    DASH = "dash"  # level, in the middle
+
+
+class Stroke(NamedTuple):
+    """A single stroke in a cell: its angle from level in degrees, and its length in diagonals of the cell."""
+
+    lean: Lean
+    angle: float
+    length: float
+
+
 class Crossing(NamedTuple):
-    """Whether a cell is crossed; ``doubtful`` is a stroke that may as well be a slanted 1."""
+    """Whether a cell is crossed through for certain, and the single stroke in it that may say so beside others."""
 
     certain: bool
-    doubtful: bool = False
+    stroke: Stroke | None = None
 
 
 def crossing(x: Places, y: Places, cell: Extent) -> Crossing:
-    """Whether the ink at these pixels is a stroke or an X through a cell of this size."""
+    """Whether the ink at these pixels of a cell of this size is a stroke or an X through it.
+
+    ``x`` and ``y`` count from the upper left corner of the cell.
+    """
     wide, high = float(np.ptp(x)) + 1, float(np.ptp(y)) + 1
-    if wide >= THROUGH * cell.width and high <= FLAT * wide:
+    if high <= FLAT * wide and THROUGH * cell.width <= wide <= BEYOND * cell.width:
         return Crossing(True)
+    if _is_a_dash(y, wide, high, cell):
+        return Crossing(False, _stroke(Lean.DASH, wide, high, cell))
     if wide < ACROSS * cell.width or high < ACROSS * cell.height:
-        return Crossing(False)
+        upright = high >= TALL * cell.height and wide <= NARROW * high
+        return Crossing(False, _stroke(Lean.UPRIGHT, wide, high, cell) if upright else None)
     if _is_straight(x, y):
         rises = float(((x - x.mean()) * (y - y.mean())).sum()) < 0
-        return Crossing(not rises, rises)
+        return Crossing(not rises, _stroke(Lean.SLASH, wide, high, cell) if rises else None)
     return Crossing(_is_an_x(x, y, wide, high))
+
+
+def _is_a_dash(y: Places, wide: float, high: float, cell: Extent) -> bool:
+    thickness = len(y) / wide
+    inside = abs(float(y.mean()) - cell.height / 2) <= CENTRAL * cell.height
+    level = max(thickness, high - thickness) <= FLAT * wide
+    return inside and level and DASH * cell.width <= wide <= BEYOND * cell.width
+
+
+def _stroke(lean: Lean, wide: float, high: float, cell: Extent) -> Stroke:
+    angle, length = np.degrees(np.arctan2(high, wide)), np.hypot(wide, high) / np.hypot(*cell)
+    return Stroke(lean, float(angle), float(length))
 
 
 def _is_straight(x: Places, y: Places) -> bool:
@@ -55,7 +93,8 @@ def _is_straight(x: Places, y: Places) -> bool:
     cos, sin = np.cos(angle), np.sin(angle)
     length = float(np.ptp(cos * across + sin * down))
     thickness = len(x) / max(length, 1.0)
-    bent = float(np.ptp(cos * down - sin * across)) - thickness
+    beside = cos * down - sin * across
+    bent = float(np.subtract(*np.percentile(beside, (100 - STRAY, STRAY)))) - thickness
     return thickness <= THICK * length and bent <= BENT * length
 
 

@@ -1,18 +1,19 @@
 """Cut the cells of a registered page: pictures of their writing, without the print and the ink of neighbours."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms import strips
-from mnist_batch.forms.crossing import Extent, crossing
+from mnist_batch.forms.crossing import Extent, Lean, Stroke, crossing
 from mnist_batch.forms.form import Field
 from mnist_batch.forms.owning import Owned, owned
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration
 from mnist_batch.forms.sheets import NEXT, Sheet
+from mnist_batch.forms.slashing import slashed
 from mnist_batch.forms.writing import INKED, PALE, Writing
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.statuses import MEANINGS, Status
@@ -58,10 +59,16 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class _Content:
-    """What is in a cell: its status, and its pictures if it is to be read."""
+    """What is in a cell: its status, its pictures if it is to be read, and a single stroke that may be a 1."""
 
     status: Status
     pictures: tuple[Grey, ...] = ()
+    stroke: Stroke | None = None
+
+    def doubted(self) -> "_Content":
+        """The same where there may be no digit: with a second reading without ink."""
+        nothing = [np.full_like(picture, 255) for picture in self.pictures[:1]]
+        return self if len(self.pictures) > 1 else replace(self, pictures=(*self.pictures, *nothing))
 
 
 _Contents = Mapping[tuple[str, int], _Content]
@@ -79,7 +86,8 @@ def cut(page: Grey, registration: Registration, reference: Prepared) -> list[Cut
         if place.verdict is FieldVerdict.PLACED and np.isfinite(place.matrix).all()
     }
     planes = [page] if page.ndim == 2 else [np.ascontiguousarray(page[:, :, plane]) for plane in (0, 1)]
-    readings = [_contents(Writing.of(reference.sheet, plane, matrices)) for plane in planes]
+    writings = [Writing.of(reference.sheet, plane, matrices) for plane in planes]
+    readings = [_without_slashes(_contents(writing), reference.fields) for writing in writings]
     # Where the pen is of the colour of a stamp, the first plane has none of its writing.
     contents = readings[0] if 2 * _written(readings[0]) >= _written(readings[-1]) else readings[-1]
     return [
@@ -87,6 +95,16 @@ def cut(page: Grey, registration: Registration, reference: Prepared) -> list[Cut
         for field in reference.fields
         for position in range(len(field.cells))
     ]
+
+
+def _without_slashes(contents: _Contents, fields: Sequence[Field]) -> _Contents:
+    """The contents of cells in which slashes through unused cells are no 1s."""
+    strokes = {cell: content.stroke for cell, content in contents.items() if content.stroke}
+    if all(stroke.lean is Lean.UPRIGHT for stroke in strokes.values()):
+        return contents
+    statuses = {cell: content.status for cell, content in contents.items()}
+    crossed = slashed(fields, statuses, strokes)
+    return {cell: _Content(Status.CROSSED) if cell in crossed else content for cell, content in contents.items()}
 
 
 def _place(field: Field, registration: Registration) -> FieldPlace:
@@ -142,9 +160,10 @@ def _contents(writing: Writing) -> _Contents:
     beside = {one: other for pair in ink.parted for one, other in (pair, pair[::-1])}
     for cell in np.flatnonzero(np.diff(ends, prepend=0) >= 3).tolist():
         chosen = order[ends[cell - 1] if cell else 0 : ends[cell]]
-        contents[names[cell]] = _content(
-            _Ink(writing, soft, pieces), ink.x[chosen], ink.y[chosen], cell, beside.get(cell)
-        )
+        content = _content(_Ink(writing, soft, pieces), ink.x[chosen], ink.y[chosen], cell, beside.get(cell))
+        contents[names[cell]] = content.doubted() if cell in ink.met else content
+    for cell in ink.crossed:
+        contents[names[cell]] = _Content(Status.CROSSED)
     return contents
 
 
@@ -188,7 +207,7 @@ def _content(ink: _Ink, x: Numbers, y: Numbers, cell: int, touching: int | None)
     size = Extent(right - left, foot - top)
     if float(ink.soft[y, x].mean()) < MEAN * PALE * ink.writing.pen:
         return _Content(Status.BLANK)
-    crossed = crossing(x, y, size)
+    crossed = crossing(x - left, y - top, size)
     if crossed.certain:
         return _Content(Status.CROSSED)
     around = slice(max(0, int(y.min()) - 1), int(y.max()) + 2), slice(max(0, int(x.min()) - 1), int(x.max()) + 2)
@@ -197,7 +216,8 @@ def _content(ink: _Ink, x: Numbers, y: Numbers, cell: int, touching: int | None)
         both = np.nonzero((ink.cells == cell + 1) | (ink.cells == touching + 1))
         around = slice(int(both[0].min()), int(both[0].max()) + 1), slice(int(both[1].min()), int(both[1].max()) + 1)
         return _Content(Status.OK, (picture, _picture(ink, around, (cell, touching), size)))
-    return _Content(Status.OK, (picture, np.full_like(picture, 255)) if crossed.doubtful else (picture,))
+    content = _Content(Status.OK, (picture,), crossed.stroke)
+    return content.doubted() if crossed.stroke and crossed.stroke.lean is Lean.SLASH else content
 
 
 def _picture(ink: _Ink, around: tuple[slice, slice], cells: tuple[int, ...], size: Extent) -> Grey:

@@ -1,15 +1,18 @@
 """Whose ink is whose: each piece of ink goes to the cell where most of it lies, or where it is missed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms.sheets import BLOCK, Sheet
+from mnist_batch.forms.voiding import LONG, voided
 from mnist_batch.forms.writing import Writing
 from mnist_batch.pixels.opencv import cv2
 
 SPLIT, HIGH = 0.2, 0.55  # of a piece's mass, and of a cell's height, in a second cell: from there it is two digits
+OF_MANY = 0.4  # of its share of a piece's mass, in a cell of many
 NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
 BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
@@ -26,7 +29,8 @@ class Owned:
     """The ink of a page, piece by piece: pixels ``y`` and ``x`` of a sheet, and the ``piece`` of each.
 
     Pieces have an ``owner``, the number of a cell, or -1; an ``area``; and ``edges``, int (P, 4): x, y, x and y.
-    ``parted`` are pairs of cells whose digits touch.
+    ``parted`` are pairs of cells whose digits touch. ``crossed`` are cells that are crossed by one stroke through
+    several, and ``met`` those in which such a stroke meets what is written there.
     """
 
     y: Numbers
@@ -36,6 +40,8 @@ class Owned:
     area: Numbers
     edges: Numbers
     parted: tuple[tuple[int, int], ...] = ()
+    crossed: frozenset[int] = frozenset()
+    met: frozenset[int] = frozenset()
 
 
 def owned(writing: Writing) -> Owned:
@@ -54,7 +60,7 @@ def owned(writing: Writing) -> Owned:
     strip[piece] = sheet.strip_at[y // BLOCK, x // BLOCK]
     nearest = sheet.owners.ravel()[places].astype(np.int64)
     _nearest_own(found, sheet, places, strip, nearest)
-    return _with_missed(_split(found, sheet, strip, nearest), sheet)
+    return _with_missed(_split(*_without_voids(found, strip, sheet, nearest), sheet, nearest), sheet)
 
 
 def _nearest_own(found: Owned, sheet: Sheet, places: Numbers, strip: Numbers, nearest: Numbers) -> None:
@@ -83,21 +89,55 @@ def _mass(found: Owned, nearest: Numbers, most: int) -> Numbers:
     return np.bincount(key, minlength=len(found.area) * (most + 1)).reshape(len(found.area), most + 1)
 
 
-def _split(found: Owned, sheet: Sheet, strip: Numbers, nearest: Numbers) -> Owned:
-    """Split pieces of two digits that touch between their cells."""
+def _without_voids(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers) -> tuple[Owned, Numbers]:
+    """The ink and the strip of each piece, without strokes through several cells; what else is written stays."""
+    wide = found.edges[:, 2] - found.edges[:, 0]
+    cell_wide = (sheet.boxes[:, 2] - sheet.boxes[:, 0])[sheet.first[strip]]
+    for piece in np.flatnonzero((found.owner >= 0) & (wide >= LONG * cell_wide)).tolist():
+        first, count = sheet.first[strip[piece]], len(sheet.strips[strip[piece]].positions)
+        own = np.flatnonzero((found.piece == piece) & (nearest < count))
+        void = voided(found.x[own], found.y[own], nearest[own], sheet.boxes[first : first + count])
+        if void is None:
+            continue
+        found.owner[piece] = -1
+        written = set(found.owner[_tall(found, sheet)].tolist())
+        crossed = {int(first + each) for each in void.crossed}
+        for cell in (int(first + each) for each in void.met):
+            found = _with_piece(found, own[nearest[own] + first == cell], cell)
+            strip = np.append(strip, strip[piece])
+        met = {int(first + each) for each in void.met} | crossed & written
+        found = replace(found, crossed=found.crossed | crossed - written, met=found.met | met)
+    return found, strip
+
+
+def _with_piece(found: Owned, chosen: Numbers, cell: int) -> Owned:
+    """The ink with these pixels as a piece of their own, which is of this cell."""
+    x, y = found.x[chosen], found.y[chosen]
+    pieces = found.piece.copy()
+    pieces[chosen] = len(found.area)
+    edges = np.vstack([found.edges, [x.min(), y.min(), x.max() + 1, y.max() + 1]])
+    owner, area = np.append(found.owner, cell), np.append(found.area, len(chosen))
+    return replace(found, piece=pieces, owner=owner, area=area, edges=edges)
+
+
+def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers) -> Owned:
+    """Split pieces of digits that touch between their cells, two or more of them."""
     most = max([2, *(len(each.positions) for each in sheet.strips)])
     mass = _mass(found, nearest, most)[:, :most]
-    first, second = np.argpartition(mass, -2, axis=1)[:, :-3:-1].T
-    large = np.take_along_axis(mass, second[:, None], 1)[:, 0] >= SPLIT * found.area
+    large = mass >= np.minimum(SPLIT, OF_MANY / np.maximum(1, (mass > 0).sum(axis=1)))[:, None] * found.area[:, None]
     count = np.bincount(found.owner[_tall(found, sheet)], minlength=len(sheet.boxes))
-    for piece in np.flatnonzero(large & (found.owner >= 0)):
-        if count[sheet.first[strip[piece]] + second[piece]]:
-            continue  # that cell has a digit of its own, over which this one is written
+    for piece in np.flatnonzero((large.sum(axis=1) > 1) & (found.owner >= 0)):
         own = np.flatnonzero(found.piece == piece)
-        cells = sheet.first[strip[piece]] + np.sort([first[piece], second[piece]])
+        cells = sheet.first[strip[piece]] + np.flatnonzero(large[piece])
+        # A cell that has a digit of its own has this one written over it.
+        cells = [cell for cell in cells if cell == found.owner[piece] or not count[cell]]
         rows = [found.y[own[nearest[own] + sheet.first[strip[piece]] == cell]] for cell in cells]
-        if all(np.ptp(each) >= HIGH * np.ptp(sheet.boxes[cell, 1::2]) for each, cell in zip(rows, cells, strict=True)):
-            found = _parted(found, int(piece), own, cells, sheet)
+        tall = [np.ptp(each) >= HIGH * np.ptp(sheet.boxes[cell, 1::2]) for each, cell in zip(rows, cells, strict=True)]
+        chosen = [cell for cell, is_tall in zip(cells, tall, strict=True) if is_tall]
+        last = int(piece)
+        for pair in pairwise(chosen if found.owner[piece] in chosen else []):
+            found = _parted(found, last, np.flatnonzero(found.piece == last), np.array(pair), sheet)
+            last = len(found.area) - 1
     return found
 
 
@@ -119,7 +159,8 @@ def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet
         area[part] = max(1, len(chosen))
         if len(chosen):
             edges[part] = at_x.min(), at_y.min(), at_x.max() + 1, at_y.max() + 1
-    return Owned(found.y, found.x, pieces, owner, area, edges, (*found.parted, (int(cells[0]), int(cells[1]))))
+    parted = (*found.parted, (int(cells[0]), int(cells[1])))
+    return replace(found, piece=pieces, owner=owner, area=area, edges=edges, parted=parted)
 
 
 def _tall(found: Owned, sheet: Sheet) -> Numbers:

@@ -1,6 +1,7 @@
 """Cells cut from pages whose every cell is known."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -206,6 +207,64 @@ def test_strokes_through_empty_cells_are_crossed() -> None:
             cv2.line(picture, (x + a, y + b), (x + c, y + d), 40, 4, cv2.LINE_AA)
     statuses = [each.status for each in cut(*scanned(picture, 200), reference)[:COUNT]]
     assert statuses == [Status.CROSSED] * 3 + [Status.BLANK] * 2
+
+
+def bar(page: Grey, cells: tuple[Box, ...], first: int, last: int) -> None:
+    """Draw a level stroke from one cell to another."""
+    y = int(cells[0].y) + HIGH // 2
+    cv2.line(page, (int(cells[first].x) + 6, y + 2), (int(cells[last].x) + WIDE - 6, y - 3), 40, 4, cv2.LINE_AA)
+
+
+@pytest.mark.parametrize("style", ["boxes", "comb", "dotted", "tinted", "none"])
+@pytest.mark.parametrize(("dots", "bits"), SCANS)
+def test_a_stroke_through_several_cells_crosses_them_and_the_others_are_read(style: str, dots: int, bits: int) -> None:
+    picture, reference = prepared(style)
+    upper, lower = (field.cells for field in reference.fields)
+    bar(picture, upper, 0, 2)
+    seven(picture, upper[4])
+    bar(picture, lower, 0, 4)
+    cuts = by_cell(cut(*scanned(picture, dots, bits), reference))
+    statuses = ["crossed"] * 3 + ["blank", "ok"]
+    assert [cuts["upper", at].status for at in range(COUNT)] == statuses
+    assert len(cuts["upper", 4].pictures) == 1
+    assert [cuts["lower", at].status for at in range(COUNT)] == ["crossed"] * COUNT
+
+
+def test_a_digit_into_which_a_stroke_runs_is_read_and_doubted() -> None:
+    picture, reference = prepared("boxes")
+    cells = reference.fields[0].cells
+    bar(picture, cells, 0, 2)
+    seven(picture, cells[3], off=(-6, 18))
+    cv2.line(picture, (int(cells[2].x) + 40, 132), (int(cells[3].x) + 26, 132), 40, 4)
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert [each.status for each in cuts] == [Status.CROSSED] * 3 + [Status.OK, Status.BLANK]
+    assert not normalising.normalise(cuts[3].pictures[1]).any()
+
+
+@pytest.mark.parametrize("count", range(2, COUNT + 1))
+def test_digits_that_are_joined_in_a_row_are_parted_and_doubted(count: int) -> None:
+    picture, reference = prepared("boxes")
+    cells = reference.fields[0].cells[:count]
+    for cell in cells:
+        seven(picture, cell)
+    for one, other in pairwise(cells):
+        cv2.line(picture, (int(one.x) + 22, 152), (int(other.x) + 30, 136), 40, 4)
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert [len(each.pictures) for each in cuts] == [2] * count + [0] * (COUNT - count)
+
+
+def test_slashes_in_unused_cells_are_crossed_and_1s_that_lean_as_much_are_doubted() -> None:
+    for first, expected in ((0, [0, 0, 1, 1, 1]), (2, [1, 1, 2, 2, 1])):
+        picture, reference = prepared("boxes")
+        for at, cell in enumerate(reference.fields[0].cells):
+            x, y = int(cell.x), int(cell.y)
+            if at in (first, first + 1):
+                cv2.line(picture, (x + 6, y + 58), (x + 44, y + 8), 40, 4, cv2.LINE_AA)
+            else:
+                seven(picture, cell)
+        cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+        assert [len(each.pictures) for each in cuts] == expected
+        assert [each.status == Status.CROSSED for each in cuts] == [not count for count in expected]
 
 
 def test_digits_that_touch_are_parted_and_doubted() -> None:

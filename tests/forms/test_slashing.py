@@ -1,0 +1,75 @@
+"""Slashes and dashes in cells are told from 1s and signs by the writer's other strokes."""
+
+import pytest
+
+from mnist_batch.forms.crossing import Lean, Stroke
+from mnist_batch.forms.form import Box, Digits, Field
+from mnist_batch.forms.slashing import slashed
+from mnist_batch.statuses import Status
+
+STROKES = {
+    "/": Stroke(Lean.SLASH, 52, 0.8),
+    "l": Stroke(Lean.SLASH, 65, 0.7),  # leans, but not as the others do
+    "1": Stroke(Lean.UPRIGHT, 85, 0.6),
+    "-": Stroke(Lean.DASH, 4, 0.4),
+}
+STATUSES = {".": Status.BLANK, "x": Status.CROSSED}
+
+
+def crossed(*fields: str, side: str = "right", least: int = 1) -> list[str]:
+    """Each field as it was given, with an ``x`` in place of what is found to be crossed."""
+    forms = [
+        Field(str(at), 0, tuple(Box(60 * cell, 0, 60, 80) for cell in range(len(text))), Digits(least, len(text), side))
+        for at, text in enumerate(fields)
+    ]
+    cells = {(str(at), cell): mark for at, text in enumerate(fields) for cell, mark in enumerate(text)}
+    statuses = {cell: STATUSES.get(mark, Status.OK) for cell, mark in cells.items()}
+    found = slashed(forms, statuses, {cell: STROKES[mark] for cell, mark in cells.items() if mark in STROKES})
+    assert all(cells[cell] in "/l-" for cell in found)
+    return [
+        "".join("x" if (str(at), cell) in found else mark for cell, mark in enumerate(text))
+        for at, text in enumerate(fields)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (["//42"], ["xx42"]),  # alike, side by side
+        (["//42", "/542"], ["xx42", "x542"]),  # the hand shows elsewhere
+        (["/542"], ["/542"]),  # may be a 1
+        (["/542", "21.", "315"], ["x542", "21.", "315"]),  # the writer's own 1s are upright
+        (["/542", "21.", "315", "4/2"], ["/542", "21.", "315", "4/2"]),  # not all of them
+        (["//42", "4/2", "5/", "21"], ["//42", "4/2", "5/", "21"]),
+        (["/l42"], ["/l42"]),  # not alike
+        ([".//42"], [".//42"]),  # a blank beyond: the number begins here
+        (["//.42"], ["//.42"]),
+        (["/x42"], ["xx42"]),  # the number lies on the other side
+        (["x/42"], ["x/42"]),
+        (["////"], ["xxxx"]),  # struck out
+        (["//"], ["//"]),  # may be 11
+        (["/", "211", "//42"], ["/", "211", "xx42"]),  # one cell is left for a 1
+        (["--42"], ["xx42"]),
+        (["-42"], ["-42"]),  # may be a sign
+        (["-42", "--5"], ["x42", "xx5"]),
+        (["--", "-"], ["xx", "x"]),
+        (["42//"], ["42//"]),  # the number ends here
+        (["", "4711"], ["", "4711"]),
+    ],
+)  # fmt: skip
+def test_a_stroke_is_taken_for_a_slash_where_the_hand_shows(fields: list[str], expected: list[str]) -> None:
+    assert crossed(*fields) == expected
+
+
+def test_unused_cells_lie_at_the_other_end_than_the_number() -> None:
+    assert crossed("42//", side="left") == ["42xx"]
+    assert crossed("42//", "//42", side="either") == ["42xx", "xx42"]
+    assert crossed("/x", "///4", side="left") == ["/x", "///4"]
+    assert crossed("x/", side="either") == ["x/"]
+    assert crossed("/x", side="either") == ["/x"]
+
+
+def test_no_more_cells_are_unused_than_the_number_leaves() -> None:
+    assert crossed("//42", least=2) == ["xx42"]
+    assert crossed("//42", least=3) == ["//42"]
+    assert crossed("////", least=4) == ["xxxx"]
