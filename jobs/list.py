@@ -10,9 +10,10 @@ List the runs of an output, the newest last: their state, counts and accuracy.
 
   python -m jobs.list --out out
 
-A run is published, unfinished (its command finishes it), refused (too many of its scans could not be read; fix them
-and run its command again), withdrawn (jobs.prune or jobs.discard deletes it) or damaged (its run.json is missing or
-cannot be read). Ray is not needed.
+A run is published, unfinished (its command finishes it), held (it broke a gate; publish it with jobs.night
+--publish-anyway, or discard it), refused (too many of its scans could not be read; fix them and run its command again),
+withdrawn (jobs.prune or jobs.discard deletes it) or damaged (its run.json is missing or cannot be read). Ray is not
+needed.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 

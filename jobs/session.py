@@ -100,12 +100,12 @@ def leave(main: Callable[[], int]) -> NoReturn:
     sys.exit(main())
 
 
-def run(work: Callable[[], Mapping[str, Any]]) -> int:
-    """Do a job's work and return its exit code; the last line printed is one JSON summary.
+def run(work: Callable[[], Mapping[str, Any]], keep: Callable[[Mapping[str, Any]], object] = lambda _: None) -> int:
+    """Do a job's work and return its exit code; the last line printed is one JSON summary, which ``keep`` gets first.
 
-    0 done, 2 bad arguments or input, 3 too many unreadable scans, 5 books that do not balance or an internal
-    fault, 75 another process is at work on the run, 130 or 143 interrupted. The line is printed before Ray is left,
-    which takes seconds and heeds no signal; after an interrupt none is heeded any more.
+    0 done, 2 bad arguments or input, 3 too many unreadable scans, 4 a gate was not kept, 5 books that do not balance
+    or an internal fault, 75 another process is at work on the run, 130 or 143 interrupted. The line is printed before
+    Ray is left, which takes seconds and heeds no signal; after an interrupt none is heeded any more.
     """
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
     joined = cluster.is_there()
@@ -120,6 +120,10 @@ def run(work: Callable[[], Mapping[str, Any]]) -> int:
     logs = cluster.logs_to_keep() if summary["exit_code"] == JobError.exit_code and not joined else None
     if logs:
         log.error("what Ray's processes have logged is kept in %s for a week", logs)
+    try:
+        keep(summary)
+    except Exception as error:  # noqa: BLE001 - the job has ended; the last line is printed, whatever happens
+        log.error("the last line could not be kept: %s", error)
     print(json.dumps(summary), flush=True)
     if not joined:
         if _whole_process and (signals.first or summary["exit_code"] == JobError.exit_code):
@@ -147,7 +151,7 @@ def _outcome(work: Callable[[], Mapping[str, Any]], signals: "_Signals") -> dict
         message = str(known).partition("\nFailed to ")[0]  # Ray Data adds how to configure more tries
         if not _one_place():
             log.error("%s", message)
-        return {"status": "failed", "exit_code": known.exit_code, "error": message}
+        return {"status": "failed", "exit_code": known.exit_code, **known.facts, "error": message}
 
 
 def _known(error: BaseException | None) -> JobError | None:

@@ -1,12 +1,17 @@
 """The exceptions that end a job, each with its exit code."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from mnist_batch.statuses import Status
 
 
 class JobError(Exception):
-    """An error that the user can act on; the process returns ``exit_code``."""
+    """An error that the user can act on; the process returns ``exit_code``, and its last line has the ``facts``."""
 
     exit_code = 5
+    facts: Mapping[str, Any] = MappingProxyType({})
 
 
 class InputError(JobError, ValueError):
@@ -19,6 +24,16 @@ class TooManyUnreadable(JobError):
     """More scans could not be read than the run allows; the results are staged but not published."""
 
     exit_code = 3
+
+
+class GateFailed(JobError):
+    """A run broke a gate; it is held, with its report, until a person decides. ``facts`` are for the last line."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, facts: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.facts = facts
 
 
 class Locked(JobError):

@@ -42,15 +42,24 @@ from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
+Decide = Callable[[Published, Aggregates], Published]
+
 ATTEMPTS = 3  # to score a run whose processes die, or whose parts change after they were written
 
 
-def score(run: Run, settings: Settings = Settings(), connect: Callable[[], object] = lambda: None) -> Published:
+def score(
+    run: Run,
+    settings: Settings = Settings(),
+    connect: Callable[[], object] = lambda: None,
+    decide: Decide = lambda published, _: published,
+) -> Published:
     """Score the shards of an opened run that have no part yet, publish the run, and return its run.json.
 
-    ``connect`` connects to Ray; it is not called if every shard has its part. Raises TooManyUnreadable; BooksError if
-    the rows are not the scans listed; StorageError if a disk fails or a store does not answer; Locked if another
-    process takes the run over; and Stalled if no part is finished for too long.
+    ``connect`` connects to Ray; it is not called if every shard has its part. ``decide`` gets the run with its staged
+    report, and what its rows add up to, before anything is published; it returns what run.json will say, or raises
+    GateFailed. Raises TooManyUnreadable; BooksError if the rows are not the scans listed; StorageError if a disk fails
+    or a store does not answer; Locked if another process takes the run over; and Stalled if no part is finished for
+    too long.
     """
     if published := run.published:
         return published
@@ -90,6 +99,7 @@ def score(run: Run, settings: Settings = Settings(), connect: Callable[[], objec
     published = replace(published, drift=drift)
     published = replace(published, report_files=report.stage(run, published, gathered, of_drift))
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
+    published = decide(published, gathered)
     publishing.publish(run)
     published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=now())
     run.commit(published)
@@ -116,7 +126,7 @@ def _facts(opened: Opened, settings: Settings, totals: Totals, files: tuple[File
 
 
 def _readable(totals: Totals, max_unreadable: float) -> bool:
-    return totals.unreadable <= max_unreadable * totals.rows
+    return totals.unreadable <= max_unreadable * totals.own_rows
 
 
 def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: Aggregates) -> None:
@@ -126,7 +136,7 @@ def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: A
     run.refuse(totals)
     page = run.location(f"{run.staging}/pages/report.html")
     raise TooManyUnreadable(
-        f"{totals.unreadable:,} of {counted(totals.rows, 'row')} could not be read, more than --max-unreadable "
+        f"{totals.unreadable:,} of {counted(totals.own_rows, 'row')} could not be read, more than --max-unreadable "
         f"{max_unreadable:g} allows: {report.unreadable_text(gathered)}. Nothing is published. Fix these scans, remove "
         "them, or --exclude files that are not scans, then run the same command again; or publish them as they are "
         f"with a higher --max-unreadable. {page} shows them all"

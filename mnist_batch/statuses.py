@@ -8,6 +8,8 @@ class Status(StrEnum):
     """What became of a page. The value is the text in the tables."""
 
     OK = "ok"
+    KNOWN = "known"
+    REPEATED = "repeated"
     BLANK = "blank"
     NOT_A_DIGIT = "not_a_digit"
     SEVERAL = "several"
@@ -31,6 +33,8 @@ class Status(StrEnum):
 
 MEANINGS: Mapping[Status, str] = {
     Status.OK: "read and scored",
+    Status.KNOWN: "of the same bytes as a scan of an earlier run, which has the answer",
+    Status.REPEATED: "of the same bytes as an earlier scan of this run, which has the answer",
     Status.BLANK: "read, but no ink was found on it",
     Status.NOT_A_DIGIT: "read, but it holds no digit: a cross, a hyphen, a scribble or a letter",
     Status.SEVERAL: "read, but it holds more than one digit",
@@ -52,8 +56,9 @@ MEANINGS: Mapping[Status, str] = {
     Status.TIMEOUT: "not read and decoded within the time limit, three times",
 }
 
+SAME = (Status.KNOWN, Status.REPEATED)  # the answer is in the row that ``same_as`` names
 REFUSALS = (Status.NOT_A_DIGIT, Status.SEVERAL)  # the model's outputs after its ten digits, in this order
 OF_PAGES = (Status.BLANK_PAGE, Status.UNKNOWN_FORM, Status.OTHER_VERSION)  # of pages without cells that were read
-READ = (Status.OK, Status.BLANK, *REFUSALS, Status.CROSSED, *OF_PAGES)  # the statuses of what could be read
+READ = (Status.OK, *SAME, Status.BLANK, *REFUSALS, Status.CROSSED, *OF_PAGES)  # the statuses of what could be read
 # The cause may pass: a disk, a network or a busy machine.
 PASSING = (Status.MISSING, Status.CHANGED, Status.CRASHED, Status.TIMEOUT)

@@ -30,6 +30,7 @@ LISTERS = 64
 Row = tuple[str, str, bytes, int | None, int | None]  # source, scan, path, size, modified_ns
 Listed = tuple[pa.Table, list[Folder], Tally]  # scans, the folders that come after them, and what was left out
 Ask = Callable[[list[Folder], Selection], "Future[Listed]"]
+Sift = Callable[[Iterable[pa.Table]], Iterable[pa.Table]]
 
 
 def list_scans(
@@ -38,14 +39,16 @@ def list_scans(
     ask: Ask | None = None,
     selection: Selection = EVERYTHING,
     tally: Tally | None = None,
+    sift: Sift = iter,
 ) -> pa.Table:
     """List every scan at or below the sources, in a fixed order, as a table of ``tables.MANIFEST`` without labels.
 
     A source is a folder or a file, by path or URI. Whatever is not a folder is listed, links and pipes included, so
     that it becomes a row; no link is followed. What the ``selection`` leaves out is counted in ``tally``. Above
     ``ALONE`` scans, ``ask`` makes others run ``list_some`` on the remaining folders, many at once; the table is the
-    same. It lies in a memory-mapped file, so that a long listing does not fill the memory. Raises InputError, naming
-    ``argument``, for a source that is missing or listed twice, and StorageError if a remote store does not answer.
+    same. ``sift`` may leave out scans of the tables that it is given. The result lies in a memory-mapped file, so that
+    a long listing does not fill the memory. Raises InputError, naming ``argument``, for a source that is missing or
+    listed twice, and StorageError if a remote store does not answer.
     """
     roots = sorted((locations.absolute(source) for source in sources), key=lambda root: root.rstrip("/") + "/")
     for outer, inner in pairwise(roots):
@@ -61,8 +64,8 @@ def list_scans(
     left.reverse()
     walk = _Walk(left, selection, tally or Tally())
     if ask is None:
-        return _filed(_tables(walk.rows()))
-    return _filed(chain(_tables(walk.rows(ALONE)), _shared(walk, ask)))
+        return _filed(sift(_tables(walk.rows())))
+    return _filed(sift(chain(_tables(walk.rows(ALONE)), _shared(walk, ask))))
 
 
 def list_some(folders: Sequence[Folder], selection: Selection = EVERYTHING) -> Listed:
@@ -156,20 +159,20 @@ def _text(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def read_manifest(location: str) -> pa.Table:
+def read_manifest(location: str, sift: Sift = iter) -> pa.Table:
     """Read the scans that a CSV or Parquet file names, as a table of ``tables.MANIFEST``.
 
     The column ``scan`` has full paths or URIs, or paths below ``source`` if there is such a column, or else below the
     folder of the file. A relative ``source`` starts at that folder, too. A column ``label`` is optional. Scans keep
-    the names that the file gives them. The table lies in a memory-mapped file. Raises InputError if the file breaks a
-    rule.
+    the names that the file gives them. ``sift`` and the result are as for ``list_scans``. Raises InputError if the file
+    breaks a rule.
     """
     listed = _filed(_named(location))
     if repeated := _first_repeated(listed["path"]):
         first, again = (_where(location, row) for row in repeated)
         scan = listed["scan"][repeated[1]].as_py()
         raise InputError(f"{again}: {scan!r} is named in {first.rpartition(', ')[2]} already; name each scan once")
-    return listed
+    return listed if sift is iter else _filed(sift(pa.Table.from_batches([batch]) for batch in listed.to_batches()))
 
 
 def _where(location: str, row: int) -> str:
@@ -276,8 +279,8 @@ def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
 
 def _table(*columns: Sequence[object]) -> pa.Table:
     names = ("source", "scan", "path", "size", "modified_ns", "label")
-    later = ("page_labels", "field_values")  # what a label file may say
-    unknown = {name: pa.nulls(len(columns[0]), tables.MANIFEST.field(name).type) for name in later}
+    later = [item for item in tables.MANIFEST if item.name not in names]  # of label files, and of nights
+    unknown = {item.name: pa.nulls(len(columns[0]), item.type) for item in later}
     return tables.table(tables.MANIFEST, {**dict(zip(names, columns, strict=True)), **unknown})
 
 

@@ -15,6 +15,7 @@ from mnist_batch.store import locations
 SHARD_SIZE = 5_000
 PAGES_IN_A_SHARD = 100  # scans in a shard of forms, each of which may be a file of many pages
 MAX_SHARDS = 2_000  # so that analysts do not meet a million small files
+OF_ALL = ("source", "scan", "path", "size", "modified_ns", "label")  # columns of the manifest that no listing lacks
 CHUNK = 50_000  # scans held as Python objects at once
 
 
@@ -62,13 +63,12 @@ def cut(manifest: pa.Table, shard_size: int | None = None) -> list[pa.Table]:
 
 
 def digest(manifest: pa.Table) -> str:
-    """The digest of a listing, 32 hex digits: of the names, sizes, times and labels of all scans, in order."""
+    """The digest of a listing, 32 hex digits: of the names, sizes, times, labels and copies of all scans, in order."""
     total = hashlib.blake2b(digest_size=16)
     for batch in manifest.to_batches(max_chunksize=CHUNK):  # in pandas a batch takes many times its size
-        lists = ("page_labels", "field_values")
-        of_scans = batch.drop_columns([*lists]).to_pandas()
+        of_scans = batch.select([*OF_ALL]).to_pandas()
         total.update(pd.util.hash_pandas_object(of_scans, index=False, categorize=False).to_numpy().tobytes())
-        for name in lists:
-            if batch[name].null_count < len(batch):
-                total.update(json.dumps(batch[name].to_pylist()).encode())
+        for name in batch.schema.names:
+            if name not in OF_ALL and batch[name].null_count < len(batch):
+                total.update(json.dumps(batch[name].to_pylist(), default=bytes.hex).encode())
     return total.hexdigest()

@@ -1,21 +1,23 @@
-"""Spread a long listing over tasks of the cluster."""
+"""Spread a long listing, or the reading of what it lists, over tasks of the cluster."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import ray
 
 from mnist_batch.intake import listing
-from mnist_batch.intake.selecting import Selection
 
 
-def by_tasks(connect: Callable[[], object]) -> listing.Ask:
-    """Return a function that makes a cluster task list folders; ``connect`` runs first and must connect to Ray."""
-    listed = ray.remote(listing.list_some)
+def by_tasks(
+    connect: Callable[[], object], work: Callable[..., Any] = listing.list_some
+) -> Callable[..., "Future[Any]"]:
+    """Return a function that makes a cluster task do ``work``; ``connect`` runs first and must connect to Ray."""
+    remote = ray.remote(work)
 
-    def ask(folders: list[listing.Folder], selection: Selection) -> "Future[listing.Listed]":
+    def ask(*given: Any) -> "Future[Any]":
         connect()
-        answer: Future[listing.Listed] = listed.remote(folders, selection).future()
+        answer: Future[Any] = remote.remote(*given).future()
         return answer
 
     return ask

@@ -14,7 +14,7 @@ from mnist_batch.models.engines import ENGINES, Engine
 from mnist_batch.pixels import decoding, normalising
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Beta
-from mnist_batch.statuses import MEANINGS, REFUSALS, Status
+from mnist_batch.statuses import MEANINGS, REFUSALS, SAME, Status
 
 OTHERS_WEIGH = 0.5  # of what the likeliest reading of a page's ink weighs in its answer
 # Why an answer is never accepted, whatever its confidence; in ``reason``.
@@ -181,6 +181,7 @@ def answer(
     batch = _with(batch, "reason", read[scored & stray], STRAY)
     batch = _with(batch, "reason", read[scored & answers.doubted], DOUBTED)
     decisions = np.full(count, "review", object)
+    decisions[np.isin(batch["status"].to_numpy(), SAME)] = None
     if threshold is None:
         decisions[read[scored]] = None
     else:

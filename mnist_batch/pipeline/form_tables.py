@@ -76,7 +76,13 @@ def tabulate(
         "fields": _table(tables.FIELDS, fields),
         "pages": _table(tables.PAGES, _page_rows(pages, rows, fields, said, accepts is not None)),
     }
-    unplaced = sum((row, each["field"], each["page"]) not in used for row, own in enumerate(said) for each in own)
+    answered_here = manifest["same_as"].is_null().to_pylist()
+    unplaced = sum(
+        (row, each["field"], each["page"]) not in used
+        for row, own in enumerate(said)
+        for each in own
+        if answered_here[row]
+    )
     return rows, beside, unplaced
 
 
@@ -101,7 +107,7 @@ def withheld(
     pages = _with(pages, "fields_accepted", [accepted[key] for key in of_pages])
     kept = {key for key, decision in zip(of_fields, decisions, strict=True) if decision == "accept"}
     before = rows["decision"].to_pylist()
-    of_rows = [old if cell in kept else "review" for cell, old in zip(of_cells, before, strict=True)]
+    of_rows = [old if cell in kept or old is None else "review" for cell, old in zip(of_cells, before, strict=True)]
     return _with(rows, "decision", of_rows), {"fields": fields, "pages": pages}
 
 

@@ -5,7 +5,7 @@ scan -> bytes -> pages -> readings of the ink of each -> pictures
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from mnist_batch.errors import InputError, JobError
 from mnist_batch.forms.references import Reference
 from mnist_batch.reading import form_pages, images, readings
 from mnist_batch.schemas import tables
-from mnist_batch.statuses import Status
+from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
 
 READ_AHEAD = 32  # requests in flight: a remote store is slow to answer each, but answers many at once
@@ -89,8 +89,9 @@ def preprocess(
     """
     limits = limits or Limits()
     pages: list[Page] = []
-    listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
-    for row, (path, read) in enumerate(_read_ahead(listed, limits.max_bytes, waiting)):
+    unanswered = np.flatnonzero(manifest["same_as"].is_null().to_numpy())
+    reads = read_ahead(manifest.take(unanswered), limits.max_bytes, waiting)
+    for row, (path, read) in zip(unanswered.tolist(), reads, strict=True):
         next_page(row, 0)
         content = None
         try:
@@ -108,7 +109,18 @@ def preprocess(
                 next_page(row, number)
             failpoints.reach(f"page {number}", path)
             pages += _page(row, number, read_page, content, references, shown_side)
+    pages += _answered_elsewhere(manifest)
+    pages.sort(key=lambda page: page.row)  # pages of a scan stay in their order
     return table(manifest, shard, pages, bool(shown_side))
+
+
+def _answered_elsewhere(manifest: pa.Table) -> Iterator[Page]:
+    """The rows of the scans whose answer is in another row; they are not read."""
+    runs, contents = (manifest[name].to_pylist() for name in ("same_as_run", "content"))
+    for row, scan in enumerate(manifest["same_as"].to_pylist()):
+        if scan is not None:
+            status = Status.KNOWN if runs[row] else Status.REPEATED
+            yield Page(row, 0, status, MEANINGS[status], contents[row])
 
 
 def _page(
@@ -139,11 +151,12 @@ def _status_and_reason(error: Exception) -> tuple[Status, str]:
     return Status.CRASHED, f"{type(error).__name__}: {error}"[:200]
 
 
-def _read_ahead(
-    scans: Iterable[tuple[str, bytes, int | None, int | None]], max_bytes: int, waiting: Callable[[], object]
+def read_ahead(
+    manifest: pa.Table, max_bytes: int, waiting: Callable[[], object] = lambda: None
 ) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
     """Each scan's path and a function that returns its bytes; the bytes of a scan at a store have arrived by then.
 
+    The function raises ``images.Unreadable``, and InputError or StorageError if a store does not answer.
     At a store the next ``READ_AHEAD`` scans are requested ahead, as long as they are no more than ``AHEAD_BYTES``.
     """
     requested: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
@@ -160,8 +173,9 @@ def _read_ahead(
             return path, read.result
         return path, read
 
+    listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
     with ThreadPoolExecutor(READ_AHEAD) as pool:
-        for source, path, size, modified_ns in scans:
+        for source, path, size, modified_ns in listed:
             read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
             room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
             requested.append((path, pool.submit(read) if remote else read, room))
@@ -176,7 +190,8 @@ def table(manifest: pa.Table, shard: int, pages: list[Page], with_shown: bool) -
     """The pages with the manifest's columns of their scans, as ``tables.PREPROCESSED``, and ``shown`` if asked for."""
     columns = dict(zip(Page._fields, zip(*pages, strict=True) if pages else ([],) * len(Page._fields), strict=True))
     scans = manifest.take(pa.array(columns["row"], pa.int64()))
-    carried = {name: scans[name].combine_chunks() for name in ("scan", "source")}
+    names = ("scan", "source", *(item.name for item in tables.OF_LISTING))
+    carried = {name: scans[name].combine_chunks() for name in names}
     carried["label"] = _labels(scans, columns["page"])
     shown = pa.array(columns.pop("shown"), pa.binary())
     rows = tables.table(tables.PREPROCESSED, {**columns, **carried, "shard": np.full(len(scans), shard, np.int32)})

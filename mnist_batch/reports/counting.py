@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mnist_batch.models import calibrating
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
-from mnist_batch.statuses import READ, REFUSALS, Status
+from mnist_batch.statuses import READ, REFUSALS, SAME, Status
 
 NONE = tables.CLASSES  # the index of "no digit" in a matrix of counts, as a label and as an answer
 UNKNOWN = NONE + 1  # the index of "label not known"
@@ -91,8 +91,9 @@ class Counts:
         )
 
     def _no_digit(self) -> dict[str, Any]:
-        rows, answered = int(self.matrix[NONE].sum()), int(self.labelled[NONE].sum())
-        refused = sum(self.no_digit[name] for name in READ) - answered
+        answered = int(self.labelled[NONE].sum())
+        rows = int(self.matrix[NONE].sum()) - sum(self.no_digit[name] for name in SAME)  # counted where the answer is
+        refused = sum(self.no_digit[name] for name in READ if name not in SAME) - answered
         return {
             "labelled_none": rows,
             "none_refused": refused,
@@ -106,7 +107,7 @@ class Counts:
         known = self.ruled and bool(self.labelled.any())
         return {
             "accepted": accepted if self.ruled else None,
-            "review": rows - accepted if self.ruled else None,
+            "review": rows - sum(self.statuses[name] for name in SAME) - accepted if self.ruled else None,
             "accepted_labelled": of_labelled if known else None,
             "accepted_errors": of_labelled - int(np.trace(self._sure)) if known else None,
         }

@@ -208,22 +208,25 @@ class Command:
     @cached_property
     def fingerprint(self) -> str:
         """Eight hex digits of all that decides the rows; two commands with the same fingerprint mean the same runs."""
-        return series.fingerprint_of(
-            {
-                "sources": sorted(self.roots),
-                "manifest": self.manifest is not None,
-                "labels": series.digest_of(self.labels) if isinstance(self.truth, LabelFile) else self.labels,
-                "model": self.bundle.digest,
-                "engine": self.engine,
-                "limits": [self.limits.max_bytes, self.limits.max_pixels],
-                "preprocessing": normalising.VERSION,  # so that a run is finished with the one it began with
-                **self._rule_as_json,
-                **self._patterns,
-                **self._trust,
-                **({"forms": sorted(form.digest for form in self.opened_forms)} if self.form else {}),
-                "keep_images": self.keep_images,  # it changes no answer, but it changes what is published
-            }
-        )
+        return series.fingerprint_of(self.identity)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the rows."""
+        return {
+            "sources": sorted(self.roots),
+            "manifest": self.manifest is not None,
+            "labels": series.digest_of(self.labels) if isinstance(self.truth, LabelFile) else self.labels,
+            "model": self.bundle.digest,
+            "engine": self.engine,
+            "limits": [self.limits.max_bytes, self.limits.max_pixels],
+            "preprocessing": normalising.VERSION,  # so that a run is finished with the one it began with
+            **self._rule_as_json,
+            **self._patterns,
+            **self._trust,
+            **({"forms": sorted(form.digest for form in self.opened_forms)} if self.form else {}),
+            "keep_images": self.keep_images,  # it changes no answer, but it changes what is published
+        }
 
     @cached_property
     def _patterns(self) -> Mapping[str, Sequence[str]]:
@@ -257,10 +260,7 @@ class Command:
         ``ask`` is as for ``listing.list_scans``.
         """
         tally = selecting.Tally()
-        if self.manifest is None:
-            found = listing.list_scans(self.sources, ask=ask, selection=self.selection, tally=tally)
-        else:
-            found = listing.read_manifest(self.manifest)
+        found = self._found(ask, tally)
         if tally.left_out:
             log.info("not scans: %s", selecting.text(tally))
         if not found.num_rows:
@@ -273,6 +273,11 @@ class Command:
         else:
             labelled = attach_labels(found, self.truth, self.ignore_unlisted_labels)
         return labelled, dict(tally.left_out)
+
+    def _found(self, ask: listing.Ask | None, tally: selecting.Tally, sift: listing.Sift = iter) -> pa.Table:
+        if self.manifest is None:
+            return listing.list_scans(self.sources, ask=ask, selection=self.selection, tally=tally, sift=sift)
+        return listing.read_manifest(self.manifest, sift)
 
     def _say_nothing_is_there(self, tally: selecting.Tally) -> None:
         nothing = f"there is nothing to score in {', '.join(self.roots)}"

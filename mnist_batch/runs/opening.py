@@ -51,14 +51,14 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             log.info("resuming run %s with the manifest that was frozen when it was opened", run.run_id)
             yield run
             return
+        if isinstance(known, Published):
+            clear(run, known)  # left by a process that was killed between publishing and clearing
         # A published run most likely has nothing left to do, and needs no Ray.
         with nullcontext() if isinstance(known, Published) else in_background(connect, MISTAKE_SECONDS):
             listed, left_out = command.listed(spread.by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")
         listing = scans.digest(listed)
-        if isinstance(known, Published):
-            clear(run, known)  # left by a process that was killed between publishing and clearing
         if known and known.listing == listing:
             if isinstance(known, Published):
                 log.info("run %s is published and its sources list the same: nothing to do", run.run_id)

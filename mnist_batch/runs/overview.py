@@ -17,8 +17,8 @@ COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "re
 def overview(out: str) -> list[dict[str, Any]]:
     """Every run, published or not, the newest last: its id, night, state, counts, model, and the run that it retries.
 
-    ``state`` is published, unfinished, refused (too many scans could not be read), withdrawn (it is being deleted) or
-    damaged (run.json is gone or cannot be read). What is not known of a run is None.
+    ``state`` is published, unfinished, held (it broke a gate), refused (too many scans could not be read), withdrawn
+    (it is being deleted) or damaged (run.json is gone or cannot be read). What is not known of a run is None.
     """
     locations.reach("--out", out)
     found = [_described(Run(locations.absolute(out), run_id, "")) for run_id in series.known_runs(out)]
@@ -38,7 +38,7 @@ def _described(run: Run) -> dict[str, Any]:
             gone = locations.is_folder(run.filesystem, run.folder)
             return nothing | {"state": "damaged" if gone else "unfinished"}
         refused = run.refused
-        state = "refused" if refused else "unfinished"
+        state = "refused" if refused else "held" if run.held else "unfinished"
         return nothing | _common(opened, refused) | {"state": state, "at": opened.opened_at}
     except DamagedRun:
         return nothing

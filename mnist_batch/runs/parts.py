@@ -14,7 +14,7 @@ from mnist_batch.errors import BooksError, StorageError
 from mnist_batch.runs.run import PARQUET, Run, digest, parquet, part_name
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import PartFile, Receipt, as_json, from_json
-from mnist_batch.statuses import PASSING, READ
+from mnist_batch.statuses import PASSING, READ, SAME
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
@@ -74,7 +74,7 @@ def write_part(
         raise BooksError(f"a block holds rows of the shards {shards}; it has to be one shard, whole")
     manifest = run.shard(shards[0])
     listed = manifest.select(["source", "scan"])
-    numbers = rows["row"].to_numpy()
+    rows, numbers = _naming(run, rows), rows["row"].to_numpy()
     first_pages = np.flatnonzero(np.diff(numbers, prepend=-1))
     came = rows.select(["source", "scan"]).take(first_pages).cast(listed.schema)
     if not np.array_equal(numbers[first_pages], np.arange(len(listed))) or not came.equals(listed):
@@ -213,6 +213,13 @@ def completed(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
     return rows.select(list(columns))
 
 
+def _naming(run: Run, rows: pa.Table) -> pa.Table:
+    """The rows with the id of this run where their answer is in another row of it: a listing does not know the id."""
+    here = pc.and_(pc.is_valid(rows["same_as"]), pc.is_null(rows["same_as_run"]))
+    named = pc.if_else(here, run.run_id, rows["same_as_run"])
+    return rows.set_column(rows.schema.get_field_index("same_as_run"), "same_as_run", named)
+
+
 def _unplaced(page_labels: pa.ChunkedArray, pages: NDArray[np.int64], statuses: pa.ChunkedArray) -> int:
     """Count the labels of pages that their scan does not have; for a scan that could not be read this is unknown."""
     if page_labels.null_count == len(page_labels):
@@ -221,6 +228,6 @@ def _unplaced(page_labels: pa.ChunkedArray, pages: NDArray[np.int64], statuses: 
     return sum(
         label is not None
         for labels, count, status in of_scans
-        if labels and (count > 1 or status in READ)
+        if labels and (count > 1 or (status in READ and status not in SAME))
         for label in labels[count:]
     )

@@ -20,7 +20,7 @@ from mnist_batch.forms.form import Form, parse
 from mnist_batch.forms.form import as_json as form_json
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Opened, Published, Totals, as_json
+from mnist_batch.schemas.facts import Held, Opened, Published, Totals, as_json
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
@@ -100,6 +100,12 @@ class Run:
         return records.read(self.filesystem, f"{self.staging}/withheld.json", Judgement, remedy)
 
     @property
+    def held(self) -> Held | None:
+        """What ``hold`` recorded; None if the run was not held."""
+        remedy = f"throw the unfinished run away: {self.discarding}"
+        return records.read(self.filesystem, f"{self.staging}/held.json", Held, remedy)
+
+    @property
     def discarding(self) -> str:
         """The command that discards this run."""
         return f"python -m mnist_batch discard --out {shlex.quote(self.out)} --run {self.run_id}"
@@ -153,6 +159,10 @@ class Run:
     def refuse(self, totals: Totals) -> None:
         """Record that too many scans could not be read for this run to be published."""
         locations.write_whole(self.filesystem, f"{self.staging}/refused.json", as_json(totals))
+
+    def hold(self, held: Held) -> None:
+        """Record that the run broke a gate: its results stay staged until a person decides."""
+        locations.write_whole(self.filesystem, f"{self.staging}/held.json", as_json(held))
 
     def withhold(self, judgement: Judgement) -> None:
         """Record why answers are withheld: from here on it is not judged anew."""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mnist_batch.errors import InputError
 from mnist_batch.runs.parts import LISTING
 from mnist_batch.runs.run import PARQUET, Run, part_name
-from mnist_batch.schemas.facts import Opened, Published, RunFacts
+from mnist_batch.schemas.facts import Held, Opened, Published, RunFacts
 from mnist_batch.store import locations, locks
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -181,6 +181,32 @@ def published_run(out: str, run_id: str) -> tuple[Run, Published]:
             f"--run {run_id!r}: no published run of that id in {out}; there are {some_of(published_runs(out))}"
         )
     return _dated(run, published), published
+
+
+def held_run(out: str, run_id: str) -> tuple[Run, Held]:
+    """The held run with this id, and why it is held; if there is none, InputError names those there are."""
+    check_id(run_id, "--publish-anyway")
+    out = locations.absolute(out)
+    locations.reach("--out", out)
+    run = Run(out, run_id, "")
+    held, opened = run.held, run.opened
+    if held is None or opened is None:
+        there = [each for each in known_runs(out) if Run(out, each, "").held]
+        raise InputError(f"--publish-anyway {run_id!r}: no run of that id is held in {out}; there are {some_of(there)}")
+    return _dated(run, opened), held
+
+
+def unfinished(out: str, fingerprint: str, before: str) -> list[str]:
+    """The dates before this one of runs of a fingerprint that were interrupted, the oldest first."""
+    dates = set()
+    filesystem, root = locations.resolve(locations.absolute(out))
+    for run_id in known_runs(out):
+        if locations.exists(filesystem, f"{root}/_staging/{run_id}/opened.json"):
+            run = Run(locations.absolute(out), run_id, "")
+            ended = run.published or run.refused or run.held
+            if not ended and (opened := run.opened) and opened.fingerprint == fingerprint and opened.run_date < before:
+                dates.add(opened.run_date)
+    return sorted(dates)
 
 
 def some_of(ids: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from mnist_batch.schemas.drift_facts import Drift
 from mnist_batch.schemas.likeness_facts import Judgement, Likeness, Profile
-from mnist_batch.statuses import Status
+from mnist_batch.statuses import SAME, Status
 
 FORMAT = 5
 
@@ -89,6 +89,59 @@ class CalibratedOn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Increment:
+    """What a night listed, and what of it was new, in scans.
+
+    ``known`` are the scans whose path, size and time of change a published run has; of these ``former`` were answered
+    by another model or with other settings. ``held`` are in a run that failed a gate. The rest are the rows of the
+    night's run: ``moved`` have the bytes of a scan of an earlier run, ``repeated`` those of an earlier scan of this
+    one, and ``scored`` are all others.
+    """
+
+    listed: int
+    known: int
+    former: int
+    held: int
+    moved: int
+    repeated: int
+    scored: int
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A bound that a run must keep before it is published, by the name of its flag, and what the run has.
+
+    ``value`` was counted from ``of`` rows; with labels, ``limit`` is the end of the value's exact interval that is
+    compared with the bound. ``kept`` is None where the run has no labels to tell.
+    """
+
+    name: str
+    bound: float
+    value: float | None
+    limit: float | None
+    of: int
+    kept: bool | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """``held.json``, of a run that failed a gate and is not published: its gates, and the settings it is counted by."""
+
+    gates: tuple[Gate, ...]
+    max_unreadable: float
+    held_at: str
+
+
+@dataclass(frozen=True)
+class Anyway:
+    """A person's decision to publish a run that failed a gate: who, when, and why."""
+
+    by: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """What is known of a run when it is opened.
 
@@ -98,7 +151,8 @@ class RunFacts:
     where nothing is accepted. ``calibration`` is what the rule rests on. ``left_out`` is how many files are no scans,
     by why. ``retries`` names the run whose scans are scored again, ``refused_before`` runs of the same command that
     were not published. With ``trust_anyway`` answers are accepted even if the scans are unlike those of the
-    calibration. ``forms`` are those that its pages may be of, and ``field_thresholds`` the rule for their fields;
+    calibration. ``increment`` is what of a night's listing was new, None of a run of all that is listed. ``forms`` are
+    those that its pages may be of, and ``field_thresholds`` the rule for their fields;
     without any form, each page holds one digit.
     """
 
@@ -132,6 +186,7 @@ class RunFacts:
     trust_anyway: bool = False
     retries: str | None = None
     refused_before: tuple[str, ...] = ()
+    increment: Increment | None = None
     schema_version: int
     format: int = FORMAT
 
@@ -177,6 +232,11 @@ class Totals:
     accepted_labelled: int | None
     accepted_errors: int | None
     expected_calibration_error: float | None = None
+
+    @property
+    def own_rows(self) -> int:
+        """The rows whose answer, or the reason why there is none, is not in another row."""
+        return self.rows - sum(self.statuses.get(name, 0) for name in SAME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +308,8 @@ class Published(RunFacts):
     ``pale`` counts the answers from ink that is paler than ``paler_than``, so that none of them is accepted.
     ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
     audit.csv has, and ``sample_error`` what the labels that were given back say. ``drift`` compares the run with the
-    nights before it; None where that was not done.
+    nights before it; None where that was not done. ``gates`` are the bounds that the run had to keep, and ``anyway``
+    says who published a run that broke one.
     """
 
     shards: int
@@ -270,6 +331,8 @@ class Published(RunFacts):
     pale: int | None = None
     field_totals: FieldTotals | None = None
     drift: Drift | None = None
+    gates: tuple[Gate, ...] = ()
+    anyway: Anyway | None = None
 
 
 @dataclass(frozen=True)

@@ -81,13 +81,24 @@ FIELD_VALUES = pa.list_(
     )
 )
 
+# What the listing knows of the file of a scan, and whether its answer is in another row.
+SIZE = _field("size", pa.int64(), "bytes of the file when listed; null where it could not be examined")
+MODIFIED_NS = _field("modified_ns", pa.int64(), "time of last change when listed, ns since 1970, UTC")
+OF_COPIES = (
+    _field("copies", pa.int32(), "scans of this run with these bytes, in the row of the first; null: not looked for"),
+    _field("same_as", pa.string(), "the scan with the same bytes that has the answer; null where it is this one"),
+    _field("same_as_source", pa.string(), "the source of that scan"),
+    _field("same_as_run", pa.string(), "the run of that scan: this one, or an earlier one"),
+)
+OF_LISTING = (SIZE, MODIFIED_NS, *OF_COPIES)
+
 MANIFEST = pa.schema(
     [
         _field("source", pa.string(), "the root this scan was listed under", nullable=False),
         _field("scan", pa.string(), "path below its source; bytes that are not UTF-8 as \\xNN", nullable=False),
         _field("path", pa.binary(), "the exact path to open, as bytes", nullable=False),
-        _field("size", pa.int64(), "bytes when listed; null where the file could not be examined"),
-        _field("modified_ns", pa.int64(), "time of last change when listed, ns since 1970, UTC"),
+        SIZE,
+        MODIFIED_NS,
         LABEL,
         _field(
             "page_labels",
@@ -99,6 +110,8 @@ MANIFEST = pa.schema(
             FIELD_VALUES,
             "the true numbers in the fields of its pages, where a label file gives them; else null",
         ),
+        _field("content", pa.binary(), "BLAKE2b-128 of the file's bytes, where it was read already; else null"),
+        *OF_COPIES,
     ]
 )
 
@@ -142,6 +155,7 @@ PREPROCESSED = pa.schema(
         pa.field("normalisation", NORMALISATION),
         pa.field("stray", pa.bool_(), nullable=False),
         *(pa.field(item.name, pa.string() if item.type == TEXT else item.type) for item in OF_CELL),
+        *OF_LISTING,
         pa.field("registration", REGISTRATION),  # in the first row of a page that was compared with forms
     ]
 )
@@ -169,13 +183,15 @@ PREDICTIONS = pa.schema(
         _field(
             "decision",
             TEXT,
-            "accept or review; rows without a digit are always review; null: has a digit, and no rule was set",
+            "accept or review; rows without a digit are always review; null: has a digit, and no rule was set, or has "
+            "its answer in another row",
         ),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
         _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null unless the run has --keep-images"),
         *OF_CELL,
+        *OF_LISTING,
     ]
 )
 

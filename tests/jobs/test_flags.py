@@ -18,6 +18,7 @@ from jobs import (
     flags,
     form,
     inspect,
+    night,
     promote,
     prune,
     report,
@@ -45,6 +46,7 @@ DESCRIBED = [(kind, field) for kind in OF_SCORE for field in fields(kind) if fie
 
 # The flags that are a job's own, whose defaults stand in the job alone; all others are made of fields.
 OWN: dict[Any, set[str]] = {
+    night: {"--config", "--dry-run", "--out", "--publish-anyway", "--reason", "--address"},
     score: {"--retry", "--dry-run", "--out", "--address"},
     report: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--audit", "--audit-labels"},
     calibrate: {"--out", "--run", "--labels", "--ignore-unlisted-labels", "--model", "--by", "--to"},

@@ -1,0 +1,152 @@
+"""A night, from what is listed to what is published.
+
+    sources -> what is new -> a run -> scored -> report -> gates -> published, or held until a person decides
+
+What is new is said in ``increments.py``, how a run is scored in ``scoring.py``, and the gates are in ``gates.py``. A
+night that was interrupted is finished first, whatever its date.
+"""
+
+import getpass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from mnist_batch import scoring
+from mnist_batch.errors import GateFailed, InputError
+from mnist_batch.intake import spread
+from mnist_batch.pipeline.settings import Settings
+from mnist_batch.reading import contents
+from mnist_batch.reports import gates
+from mnist_batch.reports.aggregates import Aggregates
+from mnist_batch.reports.gates import Gates
+from mnist_batch.runs import increments, opening, series
+from mnist_batch.runs.increments import NewScans
+from mnist_batch.runs.run import Run, now
+from mnist_batch.schemas.facts import Anyway, Held, Increment, Published
+from mnist_batch.wording import counted
+
+READ_HERE = 20_000  # scans; the bytes of more are read by tasks of the cluster
+READ_BY_A_TASK = 5_000
+
+
+@dataclass(frozen=True)
+class Night:
+    """How a night ended: its run and what was published, or nothing where nothing was new."""
+
+    run: Run | None
+    published: Published | None
+    increment: Increment | None
+
+
+def due(command: NewScans) -> Iterator[NewScans]:
+    """The nights that a command means: those of it that were interrupted on an earlier date, then tonight."""
+    if command.run_date is None and command.run_id is None:
+        for date in series.unfinished(command.out, command.fingerprint, before=command.date):
+            yield replace(command, run_date=date)
+    yield command
+
+
+def score(command: NewScans, settings: Settings, asked: Gates, connect: Callable[[], object]) -> Night:
+    """Score what is new of a command's scans, and publish it if it keeps the gates that are ``asked`` for.
+
+    Raises GateFailed where it does not, or did not before; and what ``opening.open_run`` and ``scoring.score`` raise.
+    """
+    asked.check(command.target_error)
+    command = replace(command, digests=_by_tasks(connect))
+    try:
+        with opening.open_run(command, connect) as run:
+            if (held := run.held) and _bounds(held) == asked.bounds:
+                raise GateFailed(_held_text(run, held), _facts(run, held))
+            published = scoring.score(run, settings, connect, partial(_decide, run, settings, asked))
+            return Night(run, published, published.increment)
+    except increments.NothingNew as nothing:
+        return Night(None, None, nothing.increment)
+
+
+def publish_anyway(out: str, run_id: str, reason: str) -> Night:
+    """Publish a run that is held, and record who decided that, when, and why.
+
+    Raises InputError, naming the runs that are held, where this one is not.
+    """
+    if not reason.strip():
+        raise InputError("--publish-anyway: give --reason, a sentence that says why; it is recorded in run.json")
+    run, held = series.held_run(out, run_id)
+    with series.locked(run.out, run.run_id):
+        by = "a user without a name"
+        with suppress(OSError, KeyError):
+            by = getpass.getuser()
+        anyway, settings = Anyway(by, now(), reason), Settings(max_unreadable=held.max_unreadable)
+        published = scoring.score(
+            run, settings, decide=lambda published, _: replace(published, gates=held.gates, anyway=anyway)
+        )
+        return Night(run, published, published.increment)
+
+
+def _decide(run: Run, settings: Settings, asked: Gates, published: Published, gathered: Aggregates) -> Published:
+    judged = asked.of(published.totals, gathered.counts)
+    if gates.failed(judged):
+        held = Held(judged, settings.max_unreadable, now())
+        run.hold(held)
+        raise GateFailed(_held_text(run, held), _facts(run, held))
+    return replace(published, gates=judged)
+
+
+def _bounds(held: Held) -> Mapping[str, float]:
+    return {gate.name: gate.bound for gate in held.gates}
+
+
+def _held_text(run: Run, held: Held) -> str:
+    broken = "; ".join(map(gates.sentence, gates.failed(held.gates)))
+    return (
+        f"run {run.run_id} is held and not published: {broken}. Look at {_report(run)}; then publish it "
+        f"(python -m jobs.night --publish-anyway {run.run_id} --reason WHY --out {run.out}) or throw it away "
+        f"({run.discarding})"
+    )
+
+
+def _report(run: Run) -> str:
+    return run.location(f"{run.staging}/pages/report.html")
+
+
+def _facts(run: Run, held: Held) -> dict[str, Any]:
+    opened = run.opened
+    return {
+        "state": "held",
+        "run_id": run.run_id,
+        "gates": [asdict(gate) for gate in held.gates],
+        "scans": asdict(opened.increment) if opened and opened.increment else None,
+        "report": _report(run),
+    }
+
+
+def text(increment: Increment) -> str:
+    """What was listed, and what of it is new, in a sentence."""
+    parts = [
+        (increment.known, "scored before"),
+        (increment.moved, "the bytes of a scan that was scored before"),
+        (increment.repeated, "the bytes of another new scan"),
+        (increment.held, "in a run that is held"),
+    ]
+    said = [f"{count:,} {what}" for count, what in parts if count]
+    if increment.former:
+        said[0] += f" ({increment.former:,} by another model or with other settings; --rescore scores them again)"
+    return "; ".join([f"{counted(increment.listed, 'scan')} listed, {increment.scored:,} to score", *said])
+
+
+def _by_tasks(connect: Callable[[], object]) -> Callable[[pa.Table], pa.Array]:
+    """``contents.digests`` that lets tasks of the cluster read many scans."""
+    ask: Callable[[pa.Table], Future[pa.Array]] = spread.by_tasks(connect, contents.digests)
+
+    def digests(scans: pa.Table) -> pa.Array:
+        if len(scans) <= READ_HERE:
+            return contents.digests(scans)
+        starts = range(0, len(scans), READ_BY_A_TASK)
+        asked = [ask(scans.slice(start, READ_BY_A_TASK).combine_chunks()) for start in starts]
+        return pa.concat_arrays([each.result() for each in asked])
+
+    return digests

@@ -1,0 +1,236 @@
+"""A night scores what is new, known by content and not by name, and publishes what keeps its gates."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import discard, night, verify
+from jobs import list as list_job
+from mnist_batch import scoring
+from mnist_batch.models import bundle
+from mnist_batch.runs import ledger
+from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
+from tests.support.ruler import write_scan
+from tests.support.running import Capture, ran
+
+pytestmark = pytest.mark.usefixtures("without_ray")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, ruler: str) -> list[Any]:
+    """A command on ten scans, 0.png to 9.png."""
+    for digit in range(10):
+        write_scan(tmp_path / f"in/{digit}.png", digit)
+    return [tmp_path / "in", "--model", ruler, "--out", tmp_path / "out", "--shard-size", 4]
+
+
+def rows(out: Path, run: str | None = None) -> dict[str, dict[str, Any]]:
+    """The rows of predictions of a run by scan, or of all runs."""
+    found = pq.read_table(out / "predictions", partitioning=None).to_pylist()
+    return {row["scan"]: row for row in found if run in (None, row["run"])}
+
+
+def test_what_is_known_by_its_bytes_is_not_scored_again(asked: list[Any], tmp_path: Path, capsys: Capture) -> None:
+    """Renamed, moved, copied, touched: known. Changed under the same name: new. All of it is remembered."""
+    code, _, first = ran(capsys, night, *asked, "--run-date", "2026-11-21")
+    assert (code, first["state"], first["scans"]["scored"]) == (0, "published", 10)
+    for _ in range(2):
+        code, printed, summary = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+        assert (code, summary["state"], summary["run_id"]) == (0, "nothing_new", None)
+        assert summary["scans"] == {**dict.fromkeys(first["scans"], 0), "listed": 10, "known": 10}
+        assert "10 scans listed, 0 to score; 10 scored before" in printed
+
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "0.png").rename(folder / "renamed.png")
+    (folder / "deep").mkdir()
+    (folder / "1.png").rename(folder / "deep/1.png")
+    shutil.copy(folder / "2.png", folder / "copied.png")
+    os.utime(folder / "3.png", ns=(1, 1))
+    write_scan(folder / "4.png", 5, confidence=0.9)  # as large as it was, or not
+    for name in ("new.png", "new-again.png", "new-once-more.png"):
+        write_scan(folder / name, 7, confidence=0.7)
+    code, printed, second = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+    assert (code, second["state"], second["rows"], second["scored"], second["unreadable"]) == (0, "published", 8, 2, 0)
+    assert second["scans"] == {
+        **{"listed": 14, "known": 6, "former": 0, "held": 0, "moved": 4, "repeated": 2, "scored": 2}
+    }
+    found = rows(out, second["run_id"])
+    answers = {scan: (row["status"], row["digit"], row["copies"]) for scan, row in found.items()}
+    assert answers == {
+        **dict.fromkeys(("renamed.png", "deep/1.png", "copied.png", "3.png"), ("known", None, None)),
+        **{"4.png": ("ok", 5, 1), "new-again.png": ("ok", 7, 3)},
+        **dict.fromkeys(("new.png", "new-once-more.png"), ("repeated", None, None)),
+    }
+    source, contents = str(folder), {scan: row["content"] for scan, row in rows(out, first["run_id"]).items()}
+    for scan, of in (("renamed.png", "0.png"), ("deep/1.png", "1.png"), ("copied.png", "2.png"), ("3.png", "3.png")):
+        row = found[scan]
+        assert (row["same_as_run"], row["same_as_source"], row["same_as"]) == (first["run_id"], source, of)
+        assert row["content"] == contents[of]
+        assert row["decision"] is None
+    for scan in ("new.png", "new-once-more.png"):
+        row = found[scan]
+        assert (row["same_as_run"], row["same_as"]) == (second["run_id"], "new-again.png")
+        assert row["content"] == found["new-again.png"]["content"]
+    said = json.loads((out / f"runs/{second['run_id']}/run.json").read_text())
+    assert said["increment"] == second["scans"]
+    assert sum(row["predicted"] for row in table(out, "per_class", second["run_id"])) == 2
+
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-23")
+    assert (code, summary["state"], summary["scans"]["known"]) == (0, "nothing_new", 14)
+    assert ran(capsys, verify, "--out", out)[0] == 0
+
+
+def table(out: Path, name: str, run: str) -> list[dict[str, Any]]:
+    return [row for row in pq.read_table(out / name, partitioning=None).to_pylist() if row["run"] == run]
+
+
+def test_what_is_known_is_not_opened(
+    asked: list[Any], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran(capsys, night, *asked)
+    opened = []
+    monkeypatch.setattr("mnist_batch.reading.images._read_local", lambda _, path, __: opened.append(path))
+    assert ran(capsys, night, *asked)[2]["scans"]["known"] == 10
+    assert opened == []
+
+
+def test_the_ledger_is_made_again_where_it_is_lost_and_forgets_what_is_discarded(
+    asked: list[Any], tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    _, _, first = ran(capsys, night, *asked, "--run-date", "2026-11-21")
+    write_scan(tmp_path / "in/new.png", 3, confidence=0.6)
+    shutil.copy(tmp_path / "in/0.png", tmp_path / "in/copy.png")
+    _, _, second = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+    assert ran(capsys, night, *asked)[2]["scans"]["known"] == 12
+    files = sorted((out / ledger.FOLDER).iterdir())
+    assert [file.name for file in files] == sorted([first["run_id"], second["run_id"]])
+    before = [file.read_bytes() for file in files]
+    files[0].unlink()
+    files[1].write_bytes(before[1][:-200] + bytes(100) + before[1][-100:])
+    assert ran(capsys, night, *asked)[2]["scans"]["known"] == 12
+    assert [file.read_bytes() for file in files] == before
+    files[0].write_bytes(before[1])  # of another run
+    assert ran(capsys, night, *asked)[2]["scans"]["known"] == 12
+
+    assert ran(capsys, discard, "--out", out, "--run", first["run_id"])[0] == 0
+    code, _, third = ran(capsys, night, *asked, "--run-date", "2026-11-23")
+    # The copy's answer was in the run that is gone, so both are new; one of them is scored.
+    assert (code, third["scans"]["known"], third["scans"]["scored"], third["scans"]["repeated"]) == (0, 1, 10, 1)
+    assert not (out / ledger.FOLDER / first["run_id"]).exists()
+
+
+def test_scans_that_failed_for_a_passing_reason_are_new_again_and_others_are_not(
+    asked: list[Any], tmp_path: Path, capsys: Capture, away: set[str]
+) -> None:
+    (tmp_path / "in/empty.png").write_bytes(b"")
+    (tmp_path / "in/text.png").write_bytes(b"this is no image")
+    away.add("3.png")
+    asked += ["--max-unreadable", 1]
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-21")
+    assert (code, summary["unreadable"]) == (0, 3)
+    away.clear()
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+    assert (code, summary["rows"], summary["scored"]) == (0, 1, 1)
+    assert ran(capsys, night, *asked)[2]["state"] == "nothing_new"
+
+
+def test_another_model_scores_old_scans_only_if_told_to(
+    asked: list[Any], tmp_path: Path, capsys: Capture, ruler: str
+) -> None:
+    ran(capsys, night, *asked, "--run-date", "2026-11-21")
+    write_scan(tmp_path / "in/new.png", 3, confidence=0.6)
+    other = shutil.copytree(ruler, tmp_path / "other")
+    model = onnx.load(other / "model.onnx")
+    model.producer_name = "another"
+    onnx.save(model, other / "model.onnx")
+    bundle.describe(other, BundleFacts(architecture="another ruler", test=MnistTest(0.5)))
+    asked[asked.index("--model") + 1] = other
+    code, printed, summary = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+    assert (code, summary["scans"]["former"], summary["scored"]) == (0, 10, 1)
+    assert "10 by another model or with other settings; --rescore scores them again" in printed
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-22", "--rescore")
+    assert (code, summary["scored"], summary["rows"]) == (0, 11, 11)
+    run = summary["run_id"]
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-22", "--rescore")
+    assert (code, summary["run_id"]) == (0, run)
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-23")
+    assert (summary["state"], summary["scans"]["former"]) == ("nothing_new", 0)
+
+
+def test_a_run_that_breaks_a_gate_is_held_until_a_person_decides(
+    asked: list[Any], tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "truth.csv").write_text("scan,label\n" + "".join(f"{digit}.png,{9 - digit}\n" for digit in range(10)))
+    gates = ["--labels", tmp_path / "truth.csv", "--min-accuracy", 0.9]
+    code, printed, held = ran(capsys, night, *asked, *gates, "--run-date", "2026-11-21")
+    assert (code, held["state"], held["status"]) == (4, "held", "failed")
+    assert "--min-accuracy 0.9: broken, accuracy is 0.0000 of 10, at most 0.2589 by the evidence" in held["error"]
+    [gate] = held["gates"]
+    assert (gate["name"], gate["value"], gate["of"], gate["kept"]) == ("min_accuracy", 0.0, 10, False)
+    assert json.loads((out / "_last/night.json").read_text()) == held
+    assert Path(held["report"]).exists()
+    assert not (out / "predictions").exists()
+    staged = {path: path.stat().st_mtime_ns for path in (out / "_staging").rglob("part-*")}
+    assert staged
+
+    code, _, again = ran(capsys, night, *asked, *gates, "--run-date", "2026-11-21")
+    assert (code, again) == (4, held)
+    assert {path: path.stat().st_mtime_ns for path in (out / "_staging").rglob("part-*")} == staged
+    assert ran(capsys, list_job, "--out", out)[2]["states"] == {"held": 1}
+
+    # Its scans wait with it: the next night scores others, and publishes them.
+    write_scan(tmp_path / "in/new.png", 3, confidence=0.6)
+    shutil.copy(tmp_path / "in/0.png", tmp_path / "in/copy.png")
+    code, printed, other = ran(capsys, night, *asked, *gates, "--run-date", "2026-11-22")
+    assert (code, other["rows"], other["scans"]["held"]) == (0, 1, 11)
+    assert "--min-accuracy 0.9: not judged, since no scored scan has a label" in printed
+
+    for arguments in ([], ["--reason", "x", "--publish-anyway", other["run_id"]]):
+        code, _, summary = ran(capsys, night, "--publish-anyway", held["run_id"], *arguments, "--out", out)
+        assert code == 2, summary
+    code, _, summary = ran(
+        capsys, night, "--publish-anyway", held["run_id"], "--reason", "the labels are upside down", "--out", out
+    )
+    assert (code, summary["state"], summary["rows"], summary["accuracy"]) == (0, "published", 10, 0.0)
+    said = json.loads((out / f"runs/{held['run_id']}/run.json").read_text())
+    assert said["anyway"]["reason"] == "the labels are upside down"
+    assert said["anyway"]["by"]
+    assert [gate["kept"] for gate in said["gates"]] == [False]
+    assert said["arguments"]["max_unreadable"] == 0.05
+    assert ran(capsys, verify, "--out", out)[0] == 0
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-23")
+    assert (code, summary["scans"]["known"], summary["scans"]["moved"]) == (0, 11, 1)
+
+
+def test_other_gates_judge_a_held_run_anew(asked: list[Any], tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "truth.csv").write_text("scan,label\n" + "".join(f"{digit}.png,{9 - digit}\n" for digit in range(10)))
+    night_of = [*asked, "--labels", tmp_path / "truth.csv", "--run-date", "2026-11-21"]
+    assert ran(capsys, night, *night_of, "--min-accuracy", 0.9)[0] == 4
+    code, _, summary = ran(capsys, night, *night_of, "--min-accuracy", 0.8, "--min-recall", 0.99)
+    assert (code, [gate["kept"] for gate in summary["gates"]]) == (4, [False, True])
+    code, _, summary = ran(capsys, night, *night_of, "--min-accuracy", 0.2)
+    assert (code, summary["state"], summary["rows"]) == (0, "published", 10)
+
+
+def test_a_night_that_was_interrupted_is_finished_before_the_next(
+    asked: list[Any], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "score_shards", interrupted)
+        assert ran(capsys, night, *asked, "--run-date", "2026-11-21")[0] == 130
+    write_scan(tmp_path / "in/new.png", 3, confidence=0.6)
+    code, _, summary = ran(capsys, night, *asked)
+    assert code == 0
+    assert [len(rows(tmp_path / "out", run)) for run in summary["runs"]] == [10, 1]
+    assert summary["runs"][0].startswith("2026-11-21-")
