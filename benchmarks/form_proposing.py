@@ -52,12 +52,12 @@ def _of_pages(names: Iterable[str], state: str, pages: int, seed: int, written: 
                 one = filled(drawing, page, digits(), random) if written else blank
                 seen = disturbed(one, STATES[state], random)
                 proposal = propose(as_grey(seen.picture), seen.dots_per_inch[0])
-                for key, count in _compared(seen, proposal).items():
+                for key, count in compared(seen, proposal).items():
                     total[key] += count
     return total
 
 
-def _compared(page: Page, proposal: Proposal) -> dict[str, int]:
+def compared(page: Page, proposal: Proposal) -> dict[str, int]:
     """What of a page's cells was found."""
     high, wide = page.picture.shape[:2]
     back = moved_by(0.5, 0.5) @ turned_by(-proposal.skew, ((wide - 1) / 2, (high - 1) / 2)) @ moved_by(-0.5, -0.5)

@@ -3,12 +3,13 @@
 All works at 200 dots per inch, where a millimetre has about eight pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch.forms import corners
 from mnist_batch.forms.form import Box
 from mnist_batch.pixels.opencv import cv2
 
@@ -22,6 +23,9 @@ LEAST_HEIGHT, MOST_HEIGHT = 3.4 * MILLIMETRE, 18 * MILLIMETRE
 SHAPE = (0.45, 1.35)  # width by height of a cell for one digit
 THICKEST = 0.18  # of the line around a box, by its shorter side
 STRAIGHT = 0.6  # of each side of a box; those of letters are bent
+SAME_SIZE = 0.06  # boxes of a form that are alike differ by at most this share
+LEAST_ALIKE, MOST_SIZES = 4, 3  # of boxes of one size, and of such sizes on a page
+FULL = 0.65  # of a box by ink is too much
 SHORTEST_LINE = round(2.3 * MILLIMETRE)
 
 
@@ -73,14 +77,66 @@ def _lines(dark: Mask) -> Mask:
     return lines
 
 
-def closed(masks: Masks) -> list[Box]:
-    """Boxes that print encloses, by lines or by a tint, and tinted boxes on plain paper; of every width."""
+@dataclass(frozen=True)
+class Closed:
+    """Boxes of every width that print encloses: cells of a size that several have, and all others, the surer first.
+
+    They may lie in each other.
+    """
+
+    usual: tuple[Box, ...]
+    others: tuple[Box, ...]
+
+
+def closed(masks: Masks) -> Closed:
+    """Boxes that lines or a tint enclose, and tinted boxes on plain paper."""
+    least, most = (LEAST_WIDTH, LEAST_HEIGHT), (0.9 * masks.dark.shape[1], MOST_HEIGHT)
+    usual, others = list[Box](), list[Box]()
+    for mask in (masks.dark, masks.dark | masks.tint):
+        cornered = _alike_first(corners.boxes(mask, least, most))
+        sizes = _sizes(cornered)
+        for size in sizes:
+            usual += [box for box in cornered if same_size(box, Box(0, 0, *size))]
+            usual += corners.repeated(mask, size)
+        others += cornered
     lines = masks.across | masks.down
     enclosed = [*_rectangles(1 - lines), *_rectangles(1 - (lines | masks.tint))]
-    boxes = [box for box in enclosed if not _is_letter(box, masks.black)]
     # Wide ones are headings.
-    tinted = [box for box in _rectangles(masks.tint) if is_cell(box) and _is_light(box, masks)]
-    return _without_copies(sorted([*boxes, *tinted], key=lambda box: (not is_cell(box), box.width * box.height)))
+    tinted = [box for box in _rectangles(masks.tint) if is_cell(box)]
+    others += sorted([*enclosed, *tinted], key=lambda box: box.width * box.height)
+    return Closed(*(tuple(box for box in boxes if _is_box(box, masks)) for boxes in (usual, others)))
+
+
+def _alike_first(boxes: Iterable[Box]) -> list[Box]:
+    """Boxes, those of a size that many have first: a stroke through a box makes others of odd sizes."""
+    found = list(boxes)
+    sizes = np.array([box[2:] for box in found]).reshape(-1, 2)
+    alike = [int((np.abs(sizes - size) <= SAME_SIZE * size).all(axis=1).sum()) for size in sizes]
+    order = sorted(range(len(found)), key=lambda at: (-alike[at], found[at].width * found[at].height))
+    return [found[at] for at in order]
+
+
+def _sizes(boxes: Sequence[Box]) -> list[tuple[float, float]]:
+    """The sizes of cells that several boxes have, of which those that are alike come first."""
+    sizes = list[tuple[float, float]]()
+    left = [box for box in boxes if is_cell(box)]
+    while left and len(sizes) < MOST_SIZES:
+        alike = [box for box in left if same_size(box, left[0])]
+        if len(alike) < LEAST_ALIKE:
+            break
+        width, height = np.median([box[2:] for box in alike], axis=0).tolist()
+        # Two cells side by side may have the shape of a cell.
+        if not any(width > 1.7 * other and abs(height - high) < SAME_SIZE * high for other, high in sizes):
+            sizes.append((width, height))
+        left = [box for box in left if not same_size(box, left[0])]
+    return sizes
+
+
+def same_size(box: Box, other: Box) -> bool:
+    return (
+        abs(box.width - other.width) <= SAME_SIZE * box.width
+        and abs(box.height - other.height) <= SAME_SIZE * box.height
+    )
 
 
 def is_cell(box: Box) -> bool:
@@ -129,22 +185,32 @@ def _is_letter(box: Box, black: Mask) -> bool:
     return thick >= 3
 
 
-def _is_light(box: Box, masks: Masks) -> bool:
+def _is_box(box: Box, masks: Masks) -> bool:
+    """Whether a box is mostly light, and neither a letter nor two boxes side by side."""
     left, top, right, foot = inside(box)
-    return bool(masks.dark[top:foot, left:right].mean() < 0.4)
+    dark, tint = masks.dark[top:foot, left:right], masks.tint[top:foot, left:right]
+    several = is_cell(box) and len(tint_walls(dark, tint))
+    return bool(dark.mean() < FULL) and not several and not _is_letter(box, masks.black)
 
 
-def _without_copies(boxes: Sequence[Box]) -> list[Box]:
-    """The boxes without those that mostly cover one before them."""
-    kept: list[Box] = []
-    for box in boxes:
-        if not any(overlap(box, other) > 0.5 for other in kept):
-            kept.append(box)
-    return kept
+def tint_walls(dark: Mask, tint: Mask) -> NDArray[np.float64]:
+    """Where a tint that is none of a stroke runs from top to foot of a box, whose insides of two masks are given."""
+    free = tint & (1 - cv2.dilate(np.ascontiguousarray(dark), np.ones((5, 5), np.uint8)))
+    starts, stops = runs(free.mean(axis=0) > 0.5)
+    inner = (starts > 0) & (stops < free.shape[1]) & (stops - starts <= 0.6 * len(free))
+    return np.asarray((starts + stops - 1)[inner] / 2, np.float64)
 
 
-def overlap(one: Box, other: Box) -> float:
-    """The share of the smaller of two boxes that lies in the other."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    return max(width, 0) * max(height, 0) / min(one.width * one.height, other.width * other.height)
+def runs(there: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where runs of set values start and stop."""
+    steps = np.diff(np.concatenate([[0], there.astype(np.int8), [0]]))
+    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+
+
+def overlaps(box: Box, others: Sequence[Box]) -> NDArray[np.float64]:
+    """For each of other boxes, the share of the smaller one that lies in the other."""
+    x, y, wide, high = np.array(others).reshape(-1, 4).T
+    across = np.minimum(box.x + box.width, x + wide) - np.maximum(box.x, x)
+    down = np.minimum(box.y + box.height, y + high) - np.maximum(box.y, y)
+    shared = across.clip(0) * down.clip(0) / np.minimum(box.width * box.height, wide * high)
+    return np.asarray(shared, np.float64)

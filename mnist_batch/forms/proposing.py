@@ -1,13 +1,13 @@
 """Propose the fields of a form from its page: boxes are found, taken together as rows, and grouped into fields."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms import boxes, straightening, ticks
+from mnist_batch.forms import boxes, rows, straightening, ticks
 from mnist_batch.forms.boxes import DOTS_PER_INCH, MILLIMETRE, SHAPE, Masks
 from mnist_batch.forms.form import Box
 from mnist_batch.pixels.opencv import cv2
@@ -15,10 +15,10 @@ from mnist_batch.pixels.opencv import cv2
 Grey = NDArray[np.uint8]
 
 A4_WIDTH = 8.27  # inches, the width of a page whose resolution is not known
-LARGEST_GAP = 0.9  # between cells of a field, by the width of a cell
-ALIKE = 0.2  # cells of a field differ by at most this share in height, and in width unless they touch
+MOST_SHARED = 0.2  # of a cell by another
 TICKED = 0.72  # of the height of a form's cells; what is smaller is a box to tick
-SAME_PLACE = 0.05  # of a cell's height, by which what is printed in cells differs at most
+LEAST_PRINT = 6  # pixels, the height of a printed character
+SAME_PLACE = 0.025  # of a cell's height, by which what is printed in cells differs at most
 LONE_HEIGHT = 5.5 * MILLIMETRE  # of a cell that stands alone
 
 
@@ -90,52 +90,73 @@ def _scaled(box: Box, factor: float, page: Grey) -> Box:
 
 def _cells(masks: Masks) -> tuple[list[Box], list[LeftOut]]:
     """The boxes of a page that have the shape of a digit's cell, and those that are no cells."""
-    closed, cells, left_out = boxes.closed(masks), [], []
-    for box in closed:
-        if divided := ticks.divided(box, masks):
-            cells += divided
-        elif box.width > SHAPE[1] * box.height:
+    closed, cells = boxes.closed(masks), list[Box]()
+    _take([[box] for box in closed.usual], cells)
+    _take([[box] for box in rows.missing(cells, masks)], cells)
+    wide = {box for box in closed.others if box.width > SHAPE[1] * box.height}
+    widest_first = sorted(wide, key=lambda box: (-box.width, box))
+    divided = [ticks.divided(box, masks) for box in widest_first if not _covers(box, cells)]
+    _take([row for row in divided if len(row) > 2], cells)
+    _take(ticks.open_rows(masks), cells)
+    others = [box for box in closed.others if boxes.is_cell(box)]
+    _take([[box] for box in others if any(boxes.same_size(box, cell) for cell in cells)], cells)
+    _take([row for row in divided if len(row) == 2], cells)
+    _take([[box] for box in others], cells)
+    left_out = list[LeftOut]()
+    for box in widest_first:
+        if not _covers(box, [*cells, *(each.box for each in left_out)]):
             left_out.append(LeftOut(box, Reason.WIDE))
-        elif SHAPE[0] * box.height <= box.width:
-            cells.append(box)
-    cells += ticks.open_cells(masks, closed)
     printed = {box for box in cells if _holds_print(box, masks)}
     left_out += [LeftOut(box, Reason.PRINT) for box in printed]
     return [box for box in cells if box not in printed], left_out
 
 
+def _take(found: Iterable[list[Box]], cells: list[Box]) -> None:
+    """Add rows of cells of which none covers one that is there."""
+    for row in found:
+        if not any(_covers(box, cells) for box in row):
+            cells += row
+
+
+def _covers(box: Box, others: Sequence[Box]) -> bool:
+    return bool((boxes.overlaps(box, others) > MOST_SHARED).any())
+
+
 def _holds_print(box: Box, masks: Masks) -> bool:
-    """Whether three or more pieces of ink of about the same height stand side by side in a box: a word or a number."""
+    """Whether three or more pieces of ink of the same height stand side by side in a box: a word or a number."""
     left, top, right, foot = boxes.inside(box)
     inside = np.ascontiguousarray(masks.dark[top:foot, left:right])
     if not inside.size:
         return False
-    stats = cv2.connectedComponentsWithStats(inside, connectivity=8)[2][1:]
-    pieces = stats[stats[:, cv2.CC_STAT_AREA] >= 8]
-    if len(pieces) < 3:
-        return False
-    middles = pieces[:, cv2.CC_STAT_TOP] + pieces[:, cv2.CC_STAT_HEIGHT] / 2
-    near = np.abs(middles - np.median(middles)) < 0.2 * box.height
-    return bool(near.sum() >= 3)
+    x, y, wide, high, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)[2][1:].T
+    whole = (x > 0) & (y > 0) & (x + wide < inside.shape[1]) & (y + high < inside.shape[0]) & (high >= LEAST_PRINT)
+    ends = np.stack([y, y + high], 1)[whole]
+    alike = (np.abs(ends[:, None] - ends[None]) <= 0.03 * box.height + 1).all(axis=2)
+    return bool(len(ends) and alike.sum(axis=1).max() >= 3)
 
 
 def _printed(runs: Sequence[list[Box]], masks: Masks) -> list[list[Box]]:
     """The runs whose cells all hold something of the same height at the same place, as numbers to tick do.
 
-    Four cells show it; a shorter run is printed if it is like one of those.
+    Eight cells show it, in runs of four or more; a shorter run is printed if it is like one of those.
     """
     places = [_places(run, masks) for run in runs]
-    found = [
-        (float(np.median([cell.height for cell in run])), np.mean(place, axis=0))
+    even = [
+        (float(np.median([cell.height for cell in run])), np.mean(place, axis=0), len(run))
         for run, place in zip(runs, places, strict=True)
         if place is not None and len(run) >= 4 and (np.std(place, axis=0) < SAME_PLACE).all()
+    ]
+    found = [
+        (height, place)
+        for height, place, _ in even
+        if sum(count for _, other, count in even if (np.abs(place - other) < 2 * SAME_PLACE).all()) >= 8
     ]
     return [
         run
         for run, place in zip(runs, places, strict=True)
         if place is not None
         and any(
-            abs(run[0].height - height) < ALIKE * height and (np.abs(place - usual) < 3 * SAME_PLACE).all()
+            abs(run[0].height - height) < rows.ALIKE * height and (np.abs(place - usual) < 2 * SAME_PLACE).all()
             for height, usual in found
         )
     ]
@@ -157,42 +178,27 @@ def _places(run: Sequence[Box], masks: Masks) -> NDArray[np.float64] | None:
 
 def _fields(cells: Sequence[Box], masks: Masks) -> tuple[list[list[Box]], list[LeftOut]]:
     """Runs of cells, each a field, in reading order, and the cells that are too small or alone."""
-    every = _runs(cells)
+    every = rows.runs(cells)
     printed = _printed(every, masks)
     runs = [run for run in every if not any(run is other for other in printed)]
-    several = [cell.height for run in runs if len(run) > 1 for cell in run]
-    usual = float(np.median(several)) if several else LONE_HEIGHT
+    several = [cell for run in runs if len(run) > 1 for cell in run]
+    usual = float(np.median([cell.height for cell in several])) if several else LONE_HEIGHT
     fields, left_out = [], [LeftOut(cell, Reason.PRINT) for run in printed for cell in run]
     for run in runs:
         height = float(np.median([cell.height for cell in run]))
         if height < TICKED * usual:
             left_out += [LeftOut(cell, Reason.SMALL) for cell in run]
-        elif len(run) == 1 and (height < LONE_HEIGHT or (several and height > usual / TICKED)):
+        elif len(run) == 1 and (height < LONE_HEIGHT or (several and not _is_like(run[0], several))):
             left_out += [LeftOut(cell, Reason.ALONE) for cell in run]
         else:
             fields.append(run)
     return in_reading_order(fields), left_out
 
 
-def _runs(cells: Sequence[Box]) -> list[list[Box]]:
-    runs: list[list[Box]] = []
-    for cell in sorted(cells, key=lambda box: box.x):
-        before = [run for run in runs if _follows(run[-1], cell)]
-        if before:
-            min(before, key=lambda run: abs(run[-1].y - cell.y)).append(cell)
-        else:
-            runs.append([cell])
-    return runs
-
-
-def _follows(last: Box, cell: Box) -> bool:
-    """Whether a cell is the next of a field after another."""
-    height, gap = max(last.height, cell.height), cell.x - last.x - last.width
-    return (
-        abs(last.y - cell.y) <= 0.15 * height
-        and abs(last.height - cell.height) <= ALIKE * height
-        and -0.2 * cell.width <= gap <= LARGEST_GAP * min(last.width, cell.width)
-    )
+def _is_like(cell: Box, others: Sequence[Box]) -> bool:
+    """Whether a cell has the size of another."""
+    sizes = np.array([other[2:] for other in others])
+    return bool((np.abs(sizes - cell[2:]) <= rows.ALIKE * sizes).all(axis=1).any())
 
 
 def in_reading_order(fields: Sequence[list[Box]]) -> list[list[Box]]:

@@ -1,6 +1,5 @@
 """Find the cells that ticks divide: those of combs, one frame with ticks between, and of baselines with ticks."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +11,14 @@ from mnist_batch.forms.form import Box
 from mnist_batch.pixels.opencv import cv2
 
 SHORTEST, THICKEST = 0.7 * MILLIMETRE, 1.1 * MILLIMETRE  # of a tick
+LENGTHS = (0.35, 0.2)  # of ticks, by the height of their cells; the longer ones are surer
+OPEN_LENGTHS = (1.5 * MILLIMETRE, SHORTEST)  # of the ticks of a baseline
 OPEN_SHAPE = 0.8  # width by height of a cell that is open above
 THICKEST_LINE = round(1.5 * MILLIMETRE)
-_EVEN = (0.65, 1.6)  # a cell's width by that of its neighbours; people leave a gap between groups of digits
+WIDEST_STEP = 1.6  # from tick to tick, by that of the others; people leave a gap between groups of digits
+EVEN = 0.6  # of the steps at least are even
+STROKES = 0.2  # upright strokes from top to foot, for each border at most
+THIN = 0.5  # of the ticks at least stand free of what is written
 
 Places = NDArray[np.float64]
 
@@ -23,138 +27,141 @@ def divided(box: Box, masks: Masks) -> list[Box]:
     """The cells of a closed box by the ticks that rise from its foot or hang from its top; none if it has no ticks."""
     left, top, right, foot = boxes.inside(box)
     inside = masks.dark[top:foot, left:right]
-    rising, hanging = (_ticks(part, SHORTEST) for part in (inside[::-1], inside))
-    ends = 0.0, float(right - left)
-    for places in (rising, hanging, _upright(inside)):
-        borders = _borders(places, ends, len(inside))
-        if borders is not None:
-            return [Box(left + x, box.y, x_to - x, box.height) for x, x_to in pairwise(borders)]
+    ends = box.x - left, box.x + box.width - left
+    least, most = max(LEAST_WIDTH, SHAPE[0] * box.height), min(MOST_WIDTH, SHAPE[1] * box.height)
+    if (_covered(np.ascontiguousarray(inside.T))).any():
+        return []  # boxes that stand above each other
+    walls = _walls(inside, masks.tint[top:foot, left:right])
+    walls = walls[(walls > ends[0] + 0.6 * least) & (walls < ends[1] - 0.6 * least)]
+    if len(walls) > 1 and np.diff([ends[0], *np.sort(walls), ends[1]]).min() > most:
+        return []  # a row of wide boxes
+    for length in (*LENGTHS, SHORTEST / box.height):
+        for rows in (inside[::-1], inside):
+            borders = _borders(rows[: round(length * box.height)], ends, (least, most))
+            # Lines from top to foot that are no borders are those of other boxes.
+            if len(borders) and sum(np.abs(borders - wall).min() > 4 for wall in walls) <= STROKES * len(borders):
+                return [Box(left + x, box.y, x_to - x, box.height) for x, x_to in pairwise(borders)]
     return []
 
 
-def open_cells(masks: Masks, closed: Sequence[Box]) -> list[Box]:
-    """The cells of baselines with ticks that rise from them; a cell is as high as a digit is for its width."""
+def _walls(inside: Mask, tint: Mask) -> Places:
+    """Where a line, or a tint that is none of a stroke, runs from top to foot of a box."""
+    starts, stops = boxes.runs(_covered(inside))
+    lines = (starts + stops - 1)[stops - starts <= THICKEST] / 2
+    return np.concatenate([lines, boxes.tint_walls(inside, tint)])
+
+
+def open_rows(masks: Masks) -> list[list[Box]]:
+    """The cells of each baseline with ticks that rise from it; a cell is as high as a digit is for its width."""
     found = []
-    _, _, stats, _ = cv2.connectedComponentsWithStats(masks.across, connectivity=8)
-    for x, y, width, height, _ in stats[1:].tolist():
-        line = Box(x, y, width, height)
-        if (
-            height > THICKEST_LINE
-            or width < 2 * LEAST_WIDTH
-            or y < LEAST_HEIGHT
-            or any(_is_side(line, box) for box in closed)
-        ):
-            continue
-        reach = min(y, round(MOST_HEIGHT))
-        left, right = max(x - 3, 0), min(x + width + 3, masks.dark.shape[1])
-        # The lines of the mask are thicker by a pixel on each side.
-        above = masks.dark[y + 1 - reach : y + 1, left:right][::-1]
-        places = _ticks(above, SHORTEST)
-        if len(places) < 2 or not _is_ruled(masks.dark, line):
-            continue
-        places = _with_ends(places, 3.0, right - left - 3.0)
-        if len(places) < 3:
-            continue
-        widths = np.diff(places)
-        spacing = float(np.median(widths))
-        even = (widths > _EVEN[0] * spacing).all() and (widths < _EVEN[1] * spacing).all()
-        whole = places[0] < 0.5 * spacing and right - left - places[-1] < 0.5 * spacing
-        if even and whole and LEAST_WIDTH <= spacing <= MOST_WIDTH:
-            high = min(spacing / OPEN_SHAPE, _free(masks, left + places[0], left + places[-1], y, reach))
-            foot = y + height / 2
-            found += [Box(left + at, foot - high, to - at, high) for at, to in pairwise(places)]
+    for line in _baselines(masks):
+        borders = _ticks_of(line, masks)
+        if len(borders) >= 3:
+            spacing, foot = float(np.median(np.diff(borders))), line.y + line.height / 2
+            high = min(spacing / OPEN_SHAPE, _free(masks, borders[0], borders[-1], round(line.y)))
+            found.append([Box(at, foot - high, to - at, high) for at, to in pairwise(borders)])
     return found
 
 
-def _ticks(rows: Mask, least: float) -> Places:
-    """Where thin upright strokes of the same length begin in the first row, which lies at the line they rise from."""
-    tall = np.cumprod(cv2.dilate(rows, np.ones((2, 1), np.uint8)), axis=0).sum(axis=0)
-    starts, ends = _runs(tall >= least)
-    thin = ends - starts <= THICKEST
-    starts, ends = starts[thin], ends[thin]
-    if not len(starts):
+def _baselines(masks: Masks) -> list[Box]:
+    """Thin lines along rows, of at least two cells, with paper below them."""
+    long = cv2.morphologyEx(masks.across, cv2.MORPH_OPEN, np.ones((1, 2 * round(LEAST_WIDTH)), np.uint8))
+    found = []
+    for x, y, width, height, _ in cv2.connectedComponentsWithStats(long, connectivity=8)[2][1:].tolist():
+        rows = np.flatnonzero(long[y : y + height, x : x + width].mean(axis=1) > 0.9)
+        if not len(rows) or np.ptp(rows) > THICKEST_LINE or y + rows[0] < LEAST_HEIGHT:
+            continue
+        # The lines of the mask are thicker by a pixel on each side.
+        top, thick = y + int(rows[0]) + 1, max(int(np.ptp(rows)) - 1, 1)
+        own, below = (masks.dark[at : at + 5, x : x + width] for at in (top, top + thick + 2))
+        if own[:thick].any(axis=0).mean() > 0.97 and (not below.size or below.mean() < 0.25):
+            found.append(Box(x, top, width, thick))
+    return found
+
+
+def _ticks_of(line: Box, masks: Masks) -> Places:
+    """Where the ticks that divide a baseline stand, on the page."""
+    left, y = max(round(line.x) - 3, 0), round(line.y)
+    right = min(round(line.x + line.width) + 3, masks.dark.shape[1])
+    for length in OPEN_LENGTHS:
+        rows = masks.dark[max(y - round(length), 0) : y, left:right][::-1]
+        thin, _ = _strokes(rows)
+        if len(thin) >= 2:
+            for ends in ((3.0, right - left - 4.0), (thin[0], thin[-1])):
+                borders = _borders(rows, (float(ends[0]), float(ends[1])), (LEAST_WIDTH, MOST_WIDTH))
+                step = np.median(np.diff(borders)) if len(borders) else 0
+                ticked = sum(bool(np.abs(thin - end).min() < 4) for end in ends)
+                if max(ends[0], right - left - ends[1]) < 0.5 * step and (ticked == 2 or len(borders) > 4):
+                    return left + borders
+    return np.zeros(0)
+
+
+def _borders(rows: Mask, ends: tuple[float, float], steps: tuple[float, float]) -> Places:
+    """Where the ticks of evenly spaced cells stand, with both ends, by rows that begin at the line they rise from.
+
+    Ticks are where a column is inked in most of the rows. A tick may be part of a thicker stroke that was written over
+    it. Empty if there is no even row of ticks from one end to the other.
+    """
+    if not rows.size:
         return np.zeros(0)
-    heights = np.array([tall[start:end].max() for start, end in zip(starts, ends, strict=True)])
-    # Most strokes that touch the line are its ticks; handwriting that does has other heights.
-    usual = _mode(heights)
-    same = np.abs(heights - usual) <= max(2.0, 0.2 * usual)
-    return np.asarray((starts[same] + ends[same] - 1) / 2, np.float64)
-
-
-def _upright(inside: Mask) -> Places:
-    """Where upright lines of dots or dashes run through a box."""
-    shares = inside.mean(axis=0)
-    starts, ends = _runs(shares >= 0.3)
-    thin = ends - starts <= THICKEST
-    return np.asarray((starts[thin] + ends[thin] - 1) / 2, np.float64)
-
-
-def _runs(there: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    steps = np.diff(np.concatenate([[0], there.astype(np.int8), [0]]))
-    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-
-
-def _mode(values: NDArray[np.int64]) -> float:
-    near = [(np.abs(values - value) <= max(2.0, 0.2 * value)).sum() for value in values]
-    return float(values[int(np.argmax(near))])
-
-
-def _borders(places: Places, ends: tuple[float, float], height: int) -> Places | None:
-    """The borders of the cells between the ends of a box that ticks at these places divide; None if they do not."""
-    inner = places[(places > ends[0] + 0.6 * LEAST_WIDTH) & (places < ends[1] - 0.6 * LEAST_WIDTH)]
-    if not len(inner):
-        return None
-    borders = np.concatenate([[ends[0]], inner, [ends[1]]])
-    widths = np.diff(borders)
-    spacing = float(np.median(widths))
-    even = (widths > _EVEN[0] * spacing).all() and (widths < _EVEN[1] * spacing).all()
-    if not even:
-        evenly = _evenly(inner, ends, height)
-        if evenly is None:
-            return None
-        borders, spacing = evenly, float(evenly[1] - evenly[0])
-    fits = spacing >= LEAST_WIDTH and SHAPE[0] <= spacing / height <= SHAPE[1]
-    return borders if fits else None
-
-
-def _evenly(places: Places, ends: tuple[float, float], height: int) -> Places | None:
-    """Evenly spaced borders, most of which are at the places found; others may be hidden by what is written."""
-    length, best, most = ends[1] - ends[0], None, 0.0
-    for count in range(2, 1 + int(length / max(LEAST_WIDTH, SHAPE[0] * height))):
-        borders = np.linspace(*ends, count + 1)
-        inner = borders[1:-1]
-        near = np.abs(places[:, None] - inner[None]).min(axis=0) <= 0.08 * length / count
-        share = near.mean() - 0.15 * (near.sum() < 2)
-        if share >= 0.75 and share + 0.01 * count > most:
-            best, most = borders, share + 0.01 * count
+    thin, thick = _strokes(rows)
+    inner = sorted([(float(at), True) for at in thin] + [(float(at), False) for at in thick])
+    inner = [(at, free) for at, free in inner if ends[0] + 0.6 * steps[0] < at < ends[1] - 0.6 * steps[0]]
+    if not inner:
+        return np.zeros(0)
+    at = np.array([ends[0], *(place for place, _ in inner), ends[1]])
+    free = np.array([False, *(is_free for _, is_free in inner), False])
+    between = np.diff([ends[0], *thin, ends[1]])
+    length = ends[1] - ends[0]
+    counts = np.arange(max(2, int(np.ceil(length / steps[1]))), int(length / steps[0]) + 1)
+    chosen = np.unique(np.round(np.concatenate([length / counts, between]), 0))
+    best, most = np.zeros(0), 0.0
+    for step in chosen[(chosen >= steps[0]) & (chosen <= steps[1])]:
+        score, borders = _chain(at, free, float(step))
+        if score > most:
+            best, most = borders, score
     return best
 
 
-def _is_side(line: Box, box: Box) -> bool:
-    """Whether a line runs along the foot or the top of a closed box."""
-    shared = min(line.x + line.width, box.x + box.width) - max(line.x, box.x)
-    middle = line.y + line.height / 2
-    away = min(abs(box.y + box.height - middle), abs(box.y - middle))
-    return shared > 0.5 * min(box.width, line.width) and away < 0.8 * MILLIMETRE
+def _strokes(rows: Mask) -> tuple[Places, Places]:
+    """The middles of thin strokes that run through rows, and places in thicker ones."""
+    starts, stops = boxes.runs(_covered(rows))
+    thin = stops - starts <= THICKEST + 2
+    thick = [np.arange(start, stop, 2.0) for start, stop in zip(starts[~thin], stops[~thin], strict=True)]
+    return (starts + stops - 1)[thin] / 2, np.concatenate([np.zeros(0), *thick])
 
 
-def _with_ends(places: Places, start: float, end: float) -> Places:
-    """The places of ticks with the ends of their line, where these are as far from the ticks as ticks are."""
-    spacing = float(np.median(np.diff(places)))
-    first, last = places[0] - start, end - places[-1]
-    both = all(_EVEN[0] * spacing < away < _EVEN[1] * spacing for away in (first, last))
-    return np.concatenate([[start], places, [end]]) if both else places
+def _covered(rows: Mask) -> NDArray[np.bool_]:
+    """The columns that are inked in most rows, if not straight up."""
+    return np.asarray(cv2.dilate(np.ascontiguousarray(rows), np.ones((1, 3), np.uint8)).mean(axis=0) >= 0.9)
 
 
-def _is_ruled(dark: Mask, line: Box) -> bool:
-    """Whether a line is one stroke with paper below it; the feet and heads of letters are none."""
-    x, y, width, height = (round(part) for part in line)
-    own, below = dark[y : y + height, x : x + width], dark[y + height + 1 : y + height + 6, x : x + width]
-    return bool(own.any(axis=0).mean() > 0.97 and (not below.size or below.mean() < 0.2))
+def _chain(at: Places, free: NDArray[np.bool_], step: float) -> tuple[float, Places]:
+    """The best way from the first place to the last in even steps, and how good it is: 0 if there is none."""
+    scores, before = np.full(len(at), -np.inf), np.zeros(len(at), np.int64)
+    scores[0] = 0
+    for to in range(1, len(at)):
+        away = at[to] - at[:to]
+        even = np.abs(away - step) <= 0.05 * step + 1
+        gap = (away > step) & (away <= WIDEST_STEP * step)
+        gained = np.where(even, 1.0 - 0.3 * np.abs(away - step) / step, np.where(gap, -0.5, -np.inf)) + 0.5 * free[to]
+        before[to] = int(np.argmax(scores[:to] + gained))
+        scores[to] = (scores[:to] + gained)[before[to]]
+    if not scores[-1] > 0:
+        return 0.0, np.zeros(0)
+    way = [len(at) - 1]
+    while way[-1]:
+        way.append(int(before[way[-1]]))
+    way = way[::-1]
+    even = np.abs(np.diff(at[way]) - step) <= 0.05 * step + 1
+    if free[way[1:-1]].mean() < THIN or even.mean() < EVEN:
+        return 0.0, np.zeros(0)
+    return float(scores[-1]), at[way]
 
 
-def _free(masks: Masks, left: float, right: float, y: int, reach: int) -> float:
-    """How far above a baseline the next line runs, at most ``reach`` pixels."""
-    above = masks.across[y - reach : max(y - 4, 0), round(left) : round(right)]
-    rows = np.flatnonzero(above.mean(axis=1) > 0.3)
+def _free(masks: Masks, left: float, right: float, y: int) -> float:
+    """How far above a baseline the next line runs, at most as far as a cell is high."""
+    reach = min(y, round(MOST_HEIGHT))
+    above = masks.across[y - reach : max(y - round(LEAST_HEIGHT), 0), round(left) : round(right)]
+    rows = np.flatnonzero(above.mean(axis=1) > 0.8)
     return float(reach - rows[-1] - 2) if len(rows) else float(reach)

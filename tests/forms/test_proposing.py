@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import form_pages
+from benchmarks import form_pages, form_proposing
 from mnist_batch.forms import proposing, straightening
 from mnist_batch.forms.form import Box
 from mnist_batch.forms.proposing import Proposal, Reason
@@ -67,6 +67,25 @@ def test_each_cell_of_a_blank_form_is_found_and_nothing_else(
     assert false == 0
     assert len(proposal.fields) == len(fields)  # in the same order, from top to bottom
     assert sum(len(one) == len(other) for one, other in zip(proposal.fields, fields, strict=True)) >= 0.95 * len(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("boxes", "scan 150 dpi"),
+        ("combs", "1 bit 300 dpi"),
+        ("lines", "scan 200 dpi"),
+        ("coloured", "scan 200 dpi"),
+        ("marked", "1 bit 200 dpi"),
+    ],
+)
+def test_the_cells_of_a_page_that_is_filled_in_are_found_and_nothing_else(name: str, kind: str) -> None:
+    """With digits over the lines, crosses, stamps and signatures, a little askew."""
+    page = form_pages.page_of(form_pages.form(name), 0, kind, form_pages.mnist_digits(), 77, 0)
+    result = form_proposing.compared(page, proposing.propose(page.picture, page.dots_per_inch[0]))
+    assert result["found"] >= 0.95 * result["boxes"] > 0
+    assert result["false"] == 0
+    assert result["grouped"] >= 0.9 * result["fields"]
 
 
 @pytest.mark.parametrize("name", ["letter", "invoice", "timetable"])
