@@ -38,13 +38,13 @@ FOLDER_FILES = 1_000
 Line = dict[str, Any]
 
 
-def write_scans(folder: Path, files: int, side: int) -> None:
-    """MNIST as PNG files in folders of a thousand: 28 pixels as it is, 64 in a cell. After 70,000, hard links."""
+def write_scans(folder: Path, files: int, side: int, in_a_folder: int = FOLDER_FILES) -> None:
+    """MNIST as PNG files, so many in a folder: 28 pixels as it is, 64 in a cell. After 70,000, hard links."""
     pictures = np.concatenate([digits.mnist(part)[0] for part in ("test", "train")])
     random = np.random.default_rng(0)
 
     def path_of(number: int) -> Path:
-        return folder / f"{number // FOLDER_FILES:05d}" / f"scan-{number:07d}.png"
+        return folder / f"{number // in_a_folder:05d}" / f"scan-{number:07d}.png"
 
     for number in range(files):
         path_of(number).parent.mkdir(parents=True, exist_ok=True)

@@ -18,15 +18,18 @@ from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import FieldThresholds, FormFacts
+from mnist_batch.store import locations
 
 READERS = 2  # reading processes of an actor; by default there is such an actor for every two CPUs
 CHUNK = 256  # scans that a reader gets at a time
+CHUNK_AT_STORES = 1_024  # more, since none are under way at the beginning of each
 
 
 class Preprocess:
     """A shard number in, one row per page of its scans out (``tables.PREPROCESSED``).
 
-    Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last.
+    Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last, or
+    ``CHUNK_AT_STORES`` if the first of them is at a store.
     """
 
     def __init__(self, run: Run, limits: preprocessing.Limits | None = None, forms: Sequence[FormFacts] = ()) -> None:
@@ -42,23 +45,25 @@ class Preprocess:
         """``batch`` has one row with one column, ``shard``."""
         [shard] = batch["shard"].to_pylist()
         manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
+        chunk = CHUNK_AT_STORES if locations.is_uri(manifest["source"][0].as_py()) else CHUNK
 
         def read(first: int) -> pa.Table:
-            known = {row - first: what for row, what in fatal.items() if first <= row < first + CHUNK}
+            known = {row - first: what for row, what in fatal.items() if first <= row < first + chunk}
             reader = self.idle.get()
             try:
                 pages = reader.read(
-                    manifest.slice(first, CHUNK),
+                    manifest.slice(first, chunk),
                     shard,
                     known,
                     note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
                     beat=lambda row, page: self.run.beat(shard, first + row, page),
+                    tell=self.run.tell,
                 )
                 return preprocessing.shifted(pages, first)
             finally:
                 self.idle.put(reader)
 
-        return pa.concat_tables(self.pool.map(read, range(0, len(manifest), CHUNK))).combine_chunks()
+        return pa.concat_tables(self.pool.map(read, range(0, len(manifest), chunk))).combine_chunks()
 
 
 class Classify:

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from mnist_batch import wording
 from mnist_batch.errors import Stalled, StorageError
-from mnist_batch.runs.run import Run
+from mnist_batch.runs.run import TOLD, Run
 from mnist_batch.schemas.facts import Receipt
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
@@ -41,11 +41,14 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
         try:
             receipt = came.get(timeout=min(1, timeout_seconds))
         except Empty:
-            with suppress(StorageError):  # a store that does not answer is reported by the actors
-                with retry.patience(0):
-                    reached = run.signs_of_life()
-                if signs != (signs := reached):
+            # A store that does not answer is reported by the actors.
+            with suppress(StorageError), retry.patience(0):
+                if new := run.signs_of_life() - signs:
                     since = time.monotonic()
+                    signs |= new
+                    for name in new:
+                        if name.startswith(TOLD):
+                            log.warning("%s", run.told(name))
             if time.monotonic() - since > timeout_seconds:
                 raise Stalled(
                     f"run {run.run_id}: no shard was finished for {wording.seconds(timeout_seconds)} "

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from mnist_batch.reading import images, preprocessing
+from mnist_batch.reading import images, reading_ahead
 
 COLUMNS = ("source", "path", "size", "modified_ns")  # of the manifest
 
@@ -14,7 +14,7 @@ def digests(scans: pa.Table, max_bytes: int = images.MAX_BYTES) -> pa.Array:
     store does not answer.
     """
     found = list[bytes | None]()
-    for _, read in preprocessing.read_ahead(scans, max_bytes):
+    for _, read in reading_ahead.read_ahead(scans, max_bytes):
         try:
             found.append(images.content_digest(read()))
         except images.Unreadable:  # its row will say so

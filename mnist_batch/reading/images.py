@@ -36,8 +36,11 @@ def read_scan(
     that were listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``). Raises
     InputError or StorageError if a store does not answer, which says nothing about the scan.
     """
-    read = _read_remote if locations.is_uri(source) else _read_local
-    data, size_now, modified_now = read(source, path, max_bytes + 1)
+    most = max_bytes + 1
+    if locations.is_uri(source):
+        data, size_now, modified_now = _read_remote(source, path, most if size is None else min(size + 1, most))
+    else:
+        data, size_now, modified_now = _read_local(source, path, most)
     for what, now, listed in (("size", size_now, size), ("modification time", modified_now, modified_ns)):
         if None not in (now, listed) and now != listed:
             raise Unreadable(Status.CHANGED, f"{what} was {listed} when listed and is {now} now")
@@ -118,12 +121,12 @@ def _open_folder(source: str, folder: bytes) -> int:
 def _read_remote(source: str, path: bytes, most: int) -> Content:
     filesystem, _ = locations.resolve(source)
     try:
-        data = locations.read(filesystem, path.decode(), most)
+        data, size = locations.read_first(filesystem, path.decode(), most)
     except FileNotFoundError as error:
         raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     except retry.Denied as error:
         raise Unreadable(Status.MISSING, f"could not be read: {error}") from None
-    return data, len(data) if len(data) < most else None, None
+    return data, size, None
 
 
 def content_digest(data: bytes) -> bytes:

@@ -14,12 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
 import pyarrow as pa
@@ -30,12 +32,14 @@ from mnist_batch.forms.references import Reference
 from mnist_batch.reading import form_pages, preprocessing
 from mnist_batch.schemas.facts import FormFacts
 from mnist_batch.statuses import Status
+from mnist_batch.store import retry
 from mnist_batch.wording import seconds
 
 log = logging.getLogger(__name__)
 
 TRIES = 3  # attempts to read a scan: with others, then twice alone
 MEMORY_BYTES = 2 * 1024**3
+STACK_BYTES = 1024**2  # of each thread that reads ahead: the default, 8 MiB, would be half of the memory for decoding
 OUT_OF_MEMORY = 12
 
 
@@ -73,16 +77,16 @@ class Reader:
         fatal: Mapping[int, tuple[Status, str]] | None = None,
         note: Callable[[int, str, str], object] = lambda *_: None,
         beat: Callable[[int, int], object] = lambda *_: None,
+        tell: Callable[[str], object] = log.warning,
     ) -> pa.Table:
         """Read every scan of a manifest: one row per page (``tables.PREPROCESSED``), in the manifest's order.
 
         ``fatal`` has the status and reason of rows that are known to kill the process; these are not read again.
-        ``note`` is called with each new one, ``beat`` now and then with the row
-        and the page that are being read. Raises InputError
-        if a source cannot be opened at all, StorageError if a store does not answer, and JobError if the process does
-        not start.
+        ``note`` is called with each new one, ``beat`` now and then with the row and the page that are being read, and
+        ``tell`` with a sentence if requests to a store have to be repeated. Raises InputError if a source cannot be
+        opened at all, StorageError if a store does not answer, and JobError if the process does not start.
         """
-        known = dict(fatal or {})
+        known, self.tell = dict(fatal or {}), tell
         if not known:
             with suppress(Died):
                 return self._ask(scans, shard, beat)
@@ -119,10 +123,13 @@ class Reader:
             self.connection.send((shard, _packed(scans)))
         except OSError:
             raise self._death() from None
-        while (message := self._receive()).startswith(_AT):
+        while (message := self._receive()).startswith((_AT, _TOLD)):
             try:
-                beat(*map(int, message.removeprefix(_AT).split()))
-            except Exception:  # any error of ``beat``, which is raised again
+                if message.startswith(_TOLD):
+                    self.tell(message.removeprefix(_TOLD).decode())
+                else:
+                    beat(*map(int, message.removeprefix(_AT).split()))
+            except Exception:  # any error of ``beat`` or ``tell``, which is raised again
                 self.close()  # otherwise its pending messages would be taken for its next answer
                 raise
         for sign, fault in _FAULTS.items():
@@ -185,6 +192,7 @@ def _how(code: int) -> str:
 
 _FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
 _AT = b"at "  # a row and a page
+_TOLD = b"told: "
 
 
 def _packed(rows: pa.Table) -> bytes:
@@ -211,10 +219,16 @@ def serve(
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.stack_size(STACK_BYTES)
     warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
     Image.MAX_IMAGE_PIXELS = None  # ``limits`` applies instead
 
-    beaten = time.monotonic()
+    beaten, told = time.monotonic(), SimpleQueue[str]()
+    retry.tell_by(told.put)  # by threads that read ahead; only this one may write to the connection
+
+    def pass_on() -> None:
+        while not told.empty():
+            connection.send_bytes(_TOLD + told.get().encode())
 
     def next_page(row: int, page: int) -> None:
         nonlocal beaten
@@ -225,6 +239,7 @@ def serve(
 
     def waiting() -> None:  # the wait for a store does not count towards a scan's limit
         signal.setitimer(signal.ITIMER_REAL, 0)
+        pass_on()
 
     references: list[Reference] | None = None
     connection.send_bytes(b"ready")
@@ -243,7 +258,7 @@ def serve(
         except (InputError, StorageError) as error:
             [sign] = [sign for sign, fault in _FAULTS.items() if isinstance(error, fault)]
             answer = sign + str(error).encode()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        waiting()
         connection.send_bytes(answer)
 
 

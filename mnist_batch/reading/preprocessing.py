@@ -4,11 +4,8 @@ scan -> bytes -> pages -> readings of the ink of each -> pictures
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +16,9 @@ from mnist_batch import failpoints
 from mnist_batch.described import described, flag
 from mnist_batch.errors import InputError, JobError
 from mnist_batch.forms.references import Reference
-from mnist_batch.reading import form_pages, images, readings
+from mnist_batch.reading import form_pages, images, reading_ahead, readings
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import MEANINGS, Status
-from mnist_batch.store import locations
-
-READ_AHEAD = 32  # requests in flight: a remote store is slow to answer each, but answers many at once
-AHEAD_BYTES = 256 * 1024**2  # a part of ``isolated.MEMORY_BYTES``, most of which is for decoding
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,7 @@ def preprocess(
     limits = limits or Limits()
     pages: list[Page] = []
     unanswered = np.flatnonzero(manifest["same_as"].is_null().to_numpy())
-    reads = read_ahead(manifest.take(unanswered), limits.max_bytes, waiting)
+    reads = reading_ahead.read_ahead(manifest.take(unanswered), limits.max_bytes, waiting)
     for row, (path, read) in zip(unanswered.tolist(), reads, strict=True):
         next_page(row, 0)
         content = None
@@ -149,41 +142,6 @@ def _status_and_reason(error: Exception) -> tuple[Status, str]:
     if isinstance(error, images.Unreadable):
         return error.status, str(error.reason)
     return Status.CRASHED, f"{type(error).__name__}: {error}"[:200]
-
-
-def read_ahead(
-    manifest: pa.Table, max_bytes: int, waiting: Callable[[], object] = lambda: None
-) -> Iterator[tuple[bytes, Callable[[], bytes]]]:
-    """Each scan's path and a function that returns its bytes; the bytes of a scan at a store have arrived by then.
-
-    The function raises ``images.Unreadable``, and InputError or StorageError if a store does not answer.
-    At a store the next ``READ_AHEAD`` scans are requested ahead, as long as they are no more than ``AHEAD_BYTES``.
-    """
-    requested: deque[tuple[bytes, Callable[[], bytes] | Future[bytes], int]] = deque()
-    ahead = 0
-
-    def first() -> tuple[bytes, Callable[[], bytes]]:
-        nonlocal ahead
-        path, read, size = requested.popleft()
-        ahead -= size
-        if isinstance(read, Future):
-            if not read.done():
-                waiting()
-                wait([read])
-            return path, read.result
-        return path, read
-
-    listed = zip(*(manifest[name].to_pylist() for name in ("source", "path", "size", "modified_ns")), strict=True)
-    with ThreadPoolExecutor(READ_AHEAD) as pool:
-        for source, path, size, modified_ns in listed:
-            read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
-            room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
-            requested.append((path, pool.submit(read) if remote else read, room))
-            ahead += room
-            while len(requested) > READ_AHEAD or ahead > AHEAD_BYTES:
-                yield first()
-        while requested:
-            yield first()
 
 
 def table(manifest: pa.Table, shard: int, pages: list[Page], with_shown: bool) -> pa.Table:

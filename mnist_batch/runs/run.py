@@ -26,6 +26,7 @@ from mnist_batch.statuses import Status
 from mnist_batch.store import locations
 
 FORM_FILE = re.compile(r"form-[0-9]{3,}\.json")
+TOLD = "told-"  # how the names of sentences for the driver begin
 PARQUET = ".parquet"  # of published files only, so that OUT/**/*.parquet matches nothing that is staged
 
 
@@ -41,11 +42,12 @@ class Run:
     run_date: str
     attempt: str = field(default="", compare=False)
 
-    @cached_property
+    @property
     def filesystem(self) -> Any:
+        """The file system of ``out``; not kept, since credentials may be renewed while the run goes on."""
         return locations.resolve(self.out)[0]
 
-    def __getstate__(self) -> dict[str, str]:  # a file system does not travel to another process
+    def __getstate__(self) -> dict[str, str]:  # what is cached does not travel to another process
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def __setstate__(self, state: dict[str, str]) -> None:
@@ -177,6 +179,15 @@ class Run:
         """Leave a sign of life while a long shard is read, and how far it is."""
         locations.write_whole(self.filesystem, f"{self.staging}/beats/{shard}-{row}-{page}", b"")
 
+    def tell(self, what: str) -> None:
+        """Leave a sentence for the log of the run's driver; the same sentence is left once, whoever tells it."""
+        name = f"{TOLD}{digest(what.encode())[:8]}"
+        locations.write_whole(self.filesystem, f"{self.staging}/beats/{name}", what.encode())
+
+    def told(self, name: str) -> str:
+        """The sentence that ``tell`` has left, by its name among the signs of life."""
+        return locations.read(self.filesystem, f"{self.staging}/beats/{name}").decode()
+
     def fatal(self, shard: int) -> dict[int, tuple[Status, str]]:
         """The status and reason of each fatal scan of a shard, by row, as ``note_fatal`` recorded them."""
         known = {}
@@ -191,9 +202,9 @@ class Run:
         """The names of the notes on fatal scans of all shards."""
         return [name for name in locations.names(self.filesystem, f"{self.staging}/fatal") if name[0] != "."]
 
-    def signs_of_life(self) -> int:
-        """A number that grows with every fatal scan, and with every beat."""
-        return len(self.fatal_names()) + len(locations.names(self.filesystem, f"{self.staging}/beats"))
+    def signs_of_life(self) -> frozenset[str]:
+        """Names that are more with every fatal scan, with every beat, and with every sentence told."""
+        return frozenset([*self.fatal_names(), *locations.names(self.filesystem, f"{self.staging}/beats")])
 
     def parquet(self, rows: pa.Table, metadata: Mapping[str, str] = MappingProxyType({})) -> pa.Buffer:
         """The rows of a table of this run as the bytes of the file that is published."""

@@ -20,9 +20,7 @@ from mnist_batch.store import retry
 
 T = TypeVar("T")
 AT_ONCE = 16  # files that are moved at the same time at a store
-CONNECTIONS = (
-    128  # of a process to a store; pyarrow has 25, and one for each of its threads for files where these are more
-)
+CONNECTIONS = 128  # of a process to a store: pyarrow has as many as threads for files, and at least 25
 ASKED_AT_ONCE = 1_000  # files of one request for information that is repeated as a whole
 
 # user:password@, or a parameter such as secret_key=
@@ -70,8 +68,17 @@ def _refuse_secrets(location: str) -> None:
         )
 
 
-@cache  # one client for a store, not one for every scan
-def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
+def _keys_changed_ns() -> int:
+    """When the file of AWS credentials was changed last; 0 without one. A client of pyarrow reads it only once."""
+    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.expanduser("~/.aws/credentials")
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(100)  # one client for a store, not one for every scan
+def _from_uri(uri: str, _keys_changed_ns: int = 0) -> tuple[fs.FileSystem, str]:
     with_options = uri
     if uri.startswith("s3://"):
         with_options += ("&" if "?" in uri else "?") + "allow_delayed_open=true"  # writes a small file in one request
@@ -89,12 +96,13 @@ def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """The file system of a location, and the path inside it.
 
+    Call it again for each piece of work: where keys in a file have been renewed, the file system is another one.
     Raises InputError if no file system knows the URI's scheme, or if the location holds a secret.
     """
     location = absolute(location)
     if not is_uri(location):
         return fs.LocalFileSystem(), location
-    return _from_uri(location)
+    return _from_uri(location, _keys_changed_ns() if location.startswith("s3:") else 0)
 
 
 def what_to_check(location: str) -> str:
@@ -114,8 +122,30 @@ def puts_whole(filesystem: fs.FileSystem) -> bool:
 
 
 def ask(filesystem: fs.FileSystem, path: str, work: Callable[[], T]) -> T:
-    """Do the work at a path and return its result: at a store with the retries of ``retry.ask``, on a disk at once."""
-    return work() if is_disk(filesystem) else retry.ask(_uri(filesystem, path), work)
+    """Do the work at a path and return its result: at a store with the retries of ``retry.ask``, on a disk at once.
+
+    A store whose bucket cannot even be listed for this job is a StorageError, not Denied.
+    """
+    if is_disk(filesystem):
+        return work()
+    where = _uri(filesystem, path)
+    try:
+        return retry.ask(where, work)
+    except (retry.Denied, retry.Refused) as error:
+        try:
+            _probe(filesystem, path)
+        except retry.Denied:
+            if isinstance(error, retry.Denied):
+                raise retry.no_access(where, error) from None
+        raise
+
+
+def _probe(filesystem: fs.FileSystem, path: str) -> None:
+    """List what nobody has: only the answer to a listing tells why a request fails, or that there is no such bucket."""
+    if puts_whole(filesystem):
+        selector = fs.FileSelector(path.partition("/")[0] + "/_")
+        with suppress(FileNotFoundError):
+            retry.ask(_uri(filesystem, path), lambda: filesystem.get_file_info(selector))
 
 
 def _uri(filesystem: fs.FileSystem, path: str) -> str:
@@ -134,11 +164,8 @@ def reach(argument: str, location: str) -> None:
         return
     try:
         with retry.patience(0):
-            if puts_whole(filesystem):
-                probe = fs.FileSelector(path.partition("/")[0] + "/_")
-                # Only a listing reports the reason of a failure, and a missing bucket.
-                with suppress(FileNotFoundError, retry.Denied):
-                    ask(filesystem, path, lambda: filesystem.get_file_info(probe))
+            with suppress(retry.Denied):
+                _probe(filesystem, path)
             info(filesystem, path)
     except (InputError, StorageError) as error:
         raise InputError(f"{argument}: {error}") from None
@@ -189,14 +216,24 @@ def names(filesystem: fs.FileSystem, folder: str) -> list[str]:
 
 def read(filesystem: fs.FileSystem, path: str, most: int | None = None) -> bytes:
     """The bytes of a file, or its first ``most``. Raises FileNotFoundError if there is no such file."""
+    return read_first(filesystem, path, most)[0]
 
-    def whole() -> bytes:
+
+def read_first(filesystem: fs.FileSystem, path: str, most: int | None) -> tuple[bytes, int]:
+    """The first ``most`` bytes of a file, and the size of the whole.
+
+    Raises FileNotFoundError if there is no such file.
+    """
+
+    def first() -> tuple[bytes, int]:
         with filesystem.open_input_file(path) as file:
             # Never more than the file has: pyarrow allocates as much as it is asked for.
             size = file.size()
-            return bytes(file.read(size if most is None else min(size, most)))
+            wanted = size if most is None else min(size, most)
+            content = bytes(file.read(wanted))
+            return content, size if len(content) == wanted else len(content)  # it may have been replaced since
 
-    return ask(filesystem, path, whole)
+    return ask(filesystem, path, first)
 
 
 def read_if_there(filesystem: fs.FileSystem, path: str) -> bytes | None:

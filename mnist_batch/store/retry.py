@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 60.0  # a failing request is repeated for so long, on top of the client's own retries
 LONGEST_WAIT_SECONDS = 8.0
 
+_tell: Callable[[str], object] = log.warning
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 T = TypeVar("T")
 
@@ -31,23 +32,31 @@ class Denied(InputError):
     """The store does not allow this job to read or write there."""
 
 
+class Refused(InputError):
+    """The store rejects the request."""
+
+
 # The first pattern that matches the text decides. A text that matches none counts as a fault that may pass.
 _KINDS = (
     ("absent", r"^Path does not exist|^Not a regular file"),
-    ("credentials", r"INVALID_ACCESS_KEY|SIGNATURE|EXPIRED|TOKEN|UNAUTHENTICATED|UNRECOGNIZED_CLIENT"),
+    ("expired", r"EXPIRED|TOKEN_?REFRESH"),
+    ("credentials", r"INVALID_?ACCESS_?KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|UNRECOGNIZED_?CLIENT"),
     ("bucket", r"NO_SUCH_BUCKET|Bucket '.*' not found|bucket does not exist"),
     ("absent", r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|\bNOT_FOUND|HTTP status 404"),
     ("denied", r"ACCESS_DENIED|PERMISSION_DENIED|HTTP status 40[13]"),
     ("refused", r"HTTP status (3\d\d|40[0257]|41\d)|VALIDATION|INVALID_(ACTION|PARAMETER|QUERY)|redirect"),
 )  # fmt: skip
+_AWS_CODE = re.compile(
+    r"AWS Error (\w+(?: \(HTTP status \d+\))?)(?: during \w+ operation: Unable to parse ExceptionName: (\w+))?"
+)
 _NETWORK = (errno.EAGAIN, errno.EINTR, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET)
 
 
 def kind_of(error: OSError) -> str:
     """The kind of a store's error.
 
-    ``absent``, ``bucket`` (there is no such bucket), ``denied``, ``credentials``, ``refused`` (the store rejects the
-    request), ``disk``, or ``passing``: throttled, cut, silent or unknown.
+    ``absent``, ``bucket`` (there is no such bucket), ``denied``, ``credentials`` (not accepted), ``expired`` (they were
+    accepted), ``refused`` (the store rejects the request), ``disk``, or ``passing``: throttled, cut, silent or unknown.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return "absent"
@@ -57,9 +66,9 @@ def kind_of(error: OSError) -> str:
         return "passing"
     if error.errno is not None:
         return "passing" if error.errno in _NETWORK else "disk"
-    # For AWS only the code: the rest of the text holds names that users gave.
-    code = re.search(r"AWS Error (\w+(?: \(HTTP status \d+\))?)", str(error))
-    text = code[1] if code else str(error)
+    # For AWS only the codes: the rest of the text holds names that users gave.
+    code = _AWS_CODE.search(str(error))
+    text = " ".join(filter(None, code.groups())) if code else str(error)
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text, re.IGNORECASE)), "passing")
 
 
@@ -67,7 +76,14 @@ def _text_of(error: OSError) -> str:
     """The store's own text on one line, without request ids and markup."""
     text = re.sub(r"<[^>]*>|\(Request ID:[^)]*\)", " ", error.strerror or str(error))
     text = re.sub(r"^.*?(?=AWS Error)", "", re.sub(r"\s+", " ", text).strip())
+    text = re.sub(r"Unable to parse ExceptionName: (\w+) Message:", r"\1:", text)
     return text[:200].rstrip(" .:")
+
+
+def tell_by(tell: Callable[[str], object]) -> None:
+    """Have this process tell with a function that it repeats requests; without this call it writes to its log."""
+    global _tell
+    _tell = tell
 
 
 @contextmanager
@@ -84,7 +100,8 @@ def ask(where: str, work: Callable[[], T]) -> T:
     """Do the work at a store and return its result; repeat it after growing waits if its error may pass.
 
     ``where`` is the location, for messages. Raises FileNotFoundError; Denied if the store does not allow the work;
-    InputError if the store or the request is wrong; and StorageError if the store keeps failing for a minute.
+    InputError if the store or the request is wrong; and StorageError if the store keeps failing for a minute, or does
+    not accept the credentials, or not any more.
     """
     seconds = PATIENCE_SECONDS if (given := _patience.get()) is None else given
     try:
@@ -108,10 +125,7 @@ def _log_once(where: str, outcome: tenacity.Future | None) -> None:
 
 @cache  # the same fault of a store is logged once in a process
 def _log(store: str, what: str) -> None:
-    log.warning(
-        "%s: %s; requests are repeated after growing waits, for up to %s",
-        store, what, wording.seconds(PATIENCE_SECONDS),
-    )  # fmt: skip
+    _tell(f"{store}: {what}; requests are repeated after growing waits, for up to {wording.seconds(PATIENCE_SECONDS)}")
 
 
 def _translated(where: str, error: OSError, seconds: float) -> OSError | InputError:
@@ -121,12 +135,14 @@ def _translated(where: str, error: OSError, seconds: float) -> OSError | InputEr
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
         case "bucket":
             return InputError(f"{where}: there is no such bucket ({what}); check its name{_and_how_reached(where)}")
+        case "expired":
+            return StorageError(f"{where}: the credentials have expired ({what}); {_finished_by(where, 'fresh ones')}")
         case "credentials":
-            return InputError(f"{where}: the store does not accept these credentials ({what}); {_who(where)}")
+            return StorageError(f"{where}: the store does not accept these credentials ({what}); {_who(where)}")
         case "denied":
             return Denied(f"{where}: the store does not allow this access ({what}); {_who(where)}")
         case "refused":
-            return InputError(
+            return Refused(
                 f"{where}: the store rejects the request ({what}); check that this is the address of the "
                 f"store{_and_how_reached(where)}"
             )
@@ -138,6 +154,19 @@ def _translated(where: str, error: OSError, seconds: float) -> OSError | InputEr
         f"{where}: the store kept failing{f' for {wording.seconds(seconds)}' if seconds else ''} ({what}); finished "
         f"work is kept: check its address{_and_how_reached(where)}, then run the same command again"
     )
+
+
+def no_access(where: str, denied: Denied) -> StorageError:
+    """The error for a store that does not allow this job anything, not even to list: its rights or its key are gone."""
+    return StorageError(
+        f"{denied}. It does not allow to list its bucket either; {_finished_by(where, 'credentials that may')}"
+    )
+
+
+def _finished_by(where: str, which: str) -> str:
+    names = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or your profile"
+    into = names if where.startswith("s3:") else "the environment, or the file that it names"
+    return f"finished work is kept: put {which} into {into}, then run the same command again"
 
 
 def _and_how_reached(where: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from mnist_batch.errors import Stalled, StorageError
 from mnist_batch.pipeline import watching
+from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Receipt
 from tests.support import ROOT
 from tests.support.waiting import until
@@ -50,11 +51,11 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
         run_id = "night"
         looks = 0
 
-        def signs_of_life(self) -> int:
+        def signs_of_life(self) -> frozenset[str]:
             self.looks += 1
             if self.looks > 1:
                 raise StorageError("s3://bucket/out: no answer")
-            return 0
+            return frozenset()
 
     def once(there: Callable[[], Any]) -> Iterator[Receipt]:
         until(there, "the watch has looked once more")
@@ -71,9 +72,23 @@ def test_the_watch_bears_with_a_store_that_does_not_answer_for_a_while() -> None
         over.set()
 
 
+def test_what_the_processes_of_a_run_tell_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = Run(str(tmp_path), "night", "2026-11-21")
+
+    def throttled() -> Iterator[Receipt]:
+        for process in range(3):
+            run.tell("s3://bucket: slow down")
+            until(lambda: "slow down" in caplog.text, "it is in the log")
+            yield Receipt(process, 1, 1, 0, 0, 0, 100, "cafe")
+
+    assert len(list(watching.watched(run, throttled(), timeout_seconds=300))) == 3
+    assert caplog.messages == ["s3://bucket: slow down"]
+
+
 LIVE = """
 import sys
 from mnist_batch.pipeline.watching import Progress
+from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Receipt
 with Progress(1_000, 0, 0, every_seconds=0.02) as progress:
     sys.stdin.readline()

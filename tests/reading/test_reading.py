@@ -15,7 +15,7 @@ from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.intake import listing
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
-from mnist_batch.reading import images, isolated, preprocessing
+from mnist_batch.reading import images, isolated, preprocessing, reading_ahead
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import Status
 from tests.support.ruler import picture_of, write_scan
@@ -185,9 +185,9 @@ def test_a_sign_of_life_that_cannot_be_written_is_no_fault_of_a_scan(tmp_path: P
 
 
 def test_scans_of_a_remote_store_are_asked_for_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3 * preprocessing.READ_AHEAD):
+    for number in range(3 * reading_ahead.FEWEST):
         write_scan(tmp_path / f"{number:03}.png", number % 10)
-    together = threading.Barrier(preprocessing.READ_AHEAD)  # each read waits until so many are on their way
+    together = threading.Barrier(reading_ahead.FEWEST)  # each read waits until so many are on their way
     read_scan = images.read_scan
 
     def slow(*scan: Any) -> bytes:

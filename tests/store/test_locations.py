@@ -1,6 +1,7 @@
 """Object stores that throttle, refuse and cut: asked again, or told in a sentence, and never a row lost."""
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,13 +22,13 @@ from mnist_batch.learning.recipe import Data
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.pixels import decoding
-from mnist_batch.reading import isolated, preprocessing
+from mnist_batch.reading import isolated, preprocessing, reading_ahead
 from mnist_batch.runs import discarding, opening, publishing, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run, parquet
 from mnist_batch.schemas.facts import Receipt
 from mnist_batch.store import locations, retry
-from tests.support import s3
+from tests.support import s3, static_s3
 from tests.support.pictures import write_labelled
 from tests.support.ruler import picture_of, write_scan
 from tests.support.run_facts import commit, frozen
@@ -47,6 +48,7 @@ def first(times: int, fault: s3.Fault, method: str = "GET") -> Callable[[str, st
     return lambda asked, path: left.pop() if asked == method and left else None
 
 
+UNKNOWN = "Unable to parse ExceptionName: {} Message: The token EXPIRED."
 SAID = "When uploading object with key 'token/EXPIRED ACCESS_DENIED.png' in bucket 'SIGNATURE': AWS Error "
 
 
@@ -63,6 +65,13 @@ SAID = "When uploading object with key 'token/EXPIRED ACCESS_DENIED.png' in buck
         (SAID + "ACCESS_DENIED during HeadObject operation: No response body.", "denied"),
         (SAID + "SIGNATURE_DOES_NOT_MATCH during PutObject operation: The request signature we", "credentials"),
         (SAID + "INVALID_ACCESS_KEY_ID during ListObjectsV2 operation: The AWS Access Key Id", "credentials"),
+        (SAID + "UNKNOWN (HTTP status 400) during GetObject operation: " + UNKNOWN.format("ExpiredToken"), "expired"),
+        (SAID + "UNKNOWN (HTTP status 403) during GetObject operation: " + UNKNOWN.format("RequestExpired"), "expired"),
+        (
+            SAID + "UNKNOWN (HTTP status 400) during GetObject operation: " + UNKNOWN.format("InvalidToken"),
+            "credentials",
+        ),
+        (SAID + "UNKNOWN (HTTP status 403) during GetObject operation: " + UNKNOWN.format("Other"), "denied"),
         (SAID + "NO_SUCH_BUCKET during ListObjectsV2 operation: The specified bucket does not exist", "bucket"),
         (SAID + "NO_SUCH_KEY during CopyObject operation: The specified key does not exist.", "absent"),
         (SAID + "UNKNOWN (HTTP status 400) during HeadObject operation: No response body.", "refused"),
@@ -119,6 +128,20 @@ def test_asking_again_is_said_once(store: s3.Proxy, caplog: pytest.LogCaptureFix
     assert "requests are repeated" in said
 
 
+def test_a_process_that_reads_tells_once_that_requests_are_repeated(store: s3.Proxy) -> None:
+    manifest, told = listing.list_scans([put_scans(store, 3)]), list[str]()
+    reader = isolated.Reader()
+    try:
+        for _ in range(2):
+            store.fault = first(1, 503)
+            assert reader.read(manifest, tell=told.append)["status"].to_pylist() == ["ok"] * 3
+    finally:
+        reader.close()
+    [said] = told
+    assert said.startswith(f"s3://{store.bucket}: ")
+    assert said.endswith("requests are repeated after growing waits, for up to 60 seconds")
+
+
 def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
     with pytest.raises(FileNotFoundError):
@@ -162,17 +185,41 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     assert made <= {f"/{store.bucket}/out/_staging/night/", f"/{store.bucket}/out/_staging/"}  # pyarrow, deleting below
 
 
-def test_many_scans_are_read_ahead_within_the_readers_memory(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
-    manifest = listing.list_scans([put_scans(store, 2 * preprocessing.READ_AHEAD)])
-    reader = isolated.Reader()
-    try:
-        rows = reader.read(manifest)
-    finally:
-        reader.close()
+def test_many_scans_are_read_ahead_within_the_readers_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3 * reading_ahead.MOST):
+        write_scan(tmp_path / f"{number:03}.png", number % 10)
+    with static_s3.served(tmp_path, delay_seconds=0.1) as server:
+        for name, value in s3.CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        port = server.url.rpartition(":")[2]
+        manifest = listing.list_scans([f"s3://scans?endpoint_override=127.0.0.1:{port}&scheme=http"])
+        server.asked()
+        reader = isolated.Reader()
+        try:
+            rows = reader.read(manifest)
+        finally:
+            reader.close()
+        asked = server.asked()
     assert rows["status"].to_pylist() == ["ok"] * len(manifest)
     assert "died" not in caplog.text
-    reads = [request for request in store.seen if request.startswith("GET") and ".png" in request]
-    assert len(reads) == len(manifest)  # none of them twice
+    assert asked["GET object"] == len(manifest)  # none of them twice
+    assert asked["most_under_way"] > 2 * reading_ahead.FEWEST
+
+
+def test_as_many_scans_are_requested_ahead_as_the_store_is_slow() -> None:
+    def requests(answer_seconds: float, turn_seconds: float) -> int:
+        pace = reading_ahead.Pace()
+        for _ in range(100):
+            pace.answered(answer_seconds)
+            pace.turned(turn_seconds)
+        return pace.requests
+
+    assert reading_ahead.Pace().requests == reading_ahead.FEWEST
+    assert requests(0.030, 0.001) == 60
+    assert requests(0.001, 0.001) == requests(0.030, 0.5) == reading_ahead.FEWEST
+    assert requests(3, 0.001) == reading_ahead.MOST
 
 
 def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,11 +227,11 @@ def test_no_more_bytes_are_read_ahead_than_there_is_room_for(tmp_path: Path, mon
         write_scan(tmp_path / f"{number}.png", number)
     manifest = listing.list_scans([f"fsspec+file://{tmp_path}"])
     most = max(manifest["size"].to_pylist())
-    monkeypatch.setattr(preprocessing, "AHEAD_BYTES", 2 * most)
+    monkeypatch.setattr(reading_ahead, "MOST_BYTES", 2 * most)
     asked: list[bytes] = []
-    read_scan = preprocessing.images.read_scan
+    read_scan = reading_ahead.images.read_scan
     monkeypatch.setattr(
-        preprocessing.images,
+        reading_ahead.images,
         "read_scan",
         lambda source, path, *rest: asked.append(path) or read_scan(source, path, *rest),
     )
@@ -391,6 +438,80 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
         ):
             scoring.score(run)
         assert told.value.exit_code == 75
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ((400, XML.format("ExpiredToken", "The provided token has expired.").encode()), "the credentials have expired"),
+        (refusal("ExpiredToken", "The provided token has expired."), "the credentials have expired"),
+        (refusal("InvalidAccessKeyId", "The key"), "the store does not accept these credentials"),
+        (refusal("AccessDenied", "Access Denied"), "It does not allow to list its bucket either"),
+    ],
+)
+def test_a_run_whose_credentials_expire_ends_and_fresh_ones_finish_it(
+    store: s3.Proxy, ruler: str, tmp_path: Path, fault: s3.Fault, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put_scans(store, 30)
+    command = [f"s3://{store.bucket}/scans", "--out", str(tmp_path), "--model", ruler, "--shard-size", "10"]
+    command += ["--run-id", "night"]
+
+    def expiring(method: str, path: str) -> s3.Fault:
+        begun = sum(request.startswith("GET") and ".png" in request for request in store.seen) > 15
+        return fault if begun else None
+
+    store.seen.clear()
+    store.fault = expiring
+    assert score.main(command) == 5
+    output = capfd.readouterr()
+    error = json.loads(output.out.splitlines()[-1])["error"]
+    assert said in error
+    assert "AWS_SESSION_TOKEN" in error
+    assert "Traceback" not in output.err
+    store.fault = lambda *_: None
+    assert score.main(command) == 0
+    summary = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert (summary["rows"], summary["scored"]) == (30, 30)
+
+
+def test_keys_in_a_file_that_is_renewed_are_used_at_once(
+    store: s3.Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyarrow's client reads the file when it is made, and never again."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    manifest, run = None, Run(f"s3://{store.bucket}/out", "night", "2026-11-21")
+    for key in ("FIRST", "SECOND"):
+        file.write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\naws_session_token=t\n")
+        manifest = manifest or listing.list_scans([put_scans(store, 2)])
+        store.keys.clear()
+        assert preprocessing.preprocess(manifest)["status"].to_pylist() == ["ok", "ok"]
+        run.beat(0, 0, 0)
+        assert set(store.keys) == {key}
+        os.utime(file, ns=(1, 1))  # whatever the clock of the disk
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_run_bears_with_an_endpoint_that_goes_away_for_a_while(store: s3.Proxy, ruler: str, tmp_path: Path) -> None:
+    put_scans(store, 30)
+    command = [f"s3://{store.bucket}/scans", "--out", str(tmp_path), "--model", ruler, "--run-id", "night"]
+    cut: dict[str, int] = {}
+
+    def away(_method: str, path: str) -> s3.Fault:
+        if ".png" not in path:
+            return None
+        cut[path] = cut.get(path, 0) + 1
+        return "cut" if cut[path] <= 4 else None
+
+    store.fault = away
+    assert score.main(command) == 0
+    assert len(cut) == 30
+    assert min(cut.values()) > 4
+    rows = pq.read_table(tmp_path / "predictions")
+    assert rows["status"].to_pylist() == ["ok"] * 30
 
 
 @pytest.mark.usefixtures("shared_ray")

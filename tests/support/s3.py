@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import re
 import socket
 import struct
 import threading
@@ -43,6 +44,7 @@ class Proxy(ThreadingHTTPServer):
         self.delay_seconds = 0.0
         self.conditions = "kept"  # or "ignored", or "refused"
         self.seen: list[str] = []
+        self.keys: list[str] = []  # the access keys that requests were signed with
 
     @property
     def url(self) -> str:
@@ -71,6 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do(self) -> None:
         body = self._body()
         self.server.seen.append(f"{self.command} {self.path}")
+        self.server.keys += re.findall(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
         if self.server.delay_seconds:
             time.sleep(self.server.delay_seconds)  # the store's latency is what is tested
         fault = self.server.fault(self.command, self.path)
