@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     session.add_address(where)
     flags.add(where, Pools, "preprocessors", "classifiers", "gpus_per_classifier")
     flags.add(where, Command, "shard_size")
-    flags.add(where, Settings, "no_progress_timeout_seconds")
+    flags.add(where, Settings, "wait_for_cpus_seconds", "no_progress_timeout_seconds")
     return arguments
 
 

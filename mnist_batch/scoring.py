@@ -26,7 +26,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, Worke
 from mnist_batch import failpoints, versions
 from mnist_batch.errors import BooksError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.models.answers import ModelSpec
-from mnist_batch.pipeline import auditing, withholding
+from mnist_batch.pipeline import auditing, nodes, withholding
 from mnist_batch.pipeline.actors import Classify, Preprocess
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
@@ -71,6 +71,8 @@ def score(
     kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
     if kept < len(opened.shard_sizes):
         connect()  # before the clock starts
+        nodes.wait_for_cpus(settings.pools, settings.wait_for_cpus_seconds)
+        nodes.check_paths(run, opened)
     started = time.monotonic()
     try:
         receipts, gathered = score_shards(run, opened, settings, connect)

@@ -91,6 +91,7 @@ def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(scoring, "run_pipeline", in_process)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
+    monkeypatch.setattr(scoring.nodes.ray, "nodes", list)
     from jobs import session
 
     monkeypatch.setattr(session, "connect", lambda _: None)

@@ -33,6 +33,12 @@ class Settings:
     no_progress_timeout_seconds: float = described(
         300, "end with exit code 5 if for so many seconds no shard is finished and no scan is read", metavar="SECONDS"
     )
+    wait_for_cpus_seconds: float = described(
+        0,
+        "ask the autoscaler of the cluster for a CPU for each actor of --preprocessors and --classifiers, and wait so "
+        "long for them",
+        metavar="SECONDS",
+    )
     progress_seconds: float = 10
     baseline: Sequence[str] = described(
         (),
@@ -47,6 +53,10 @@ class Settings:
             raise InputError(f"--max-unreadable is {self.max_unreadable}; it has to be a share, from 0 to 1")
         if not 1 <= self.baseline_nights <= MOST_NIGHTS:
             raise InputError(f"--baseline-nights is {self.baseline_nights}; it has to be from 1 to {MOST_NIGHTS}")
+        if not 0 <= self.wait_for_cpus_seconds < 2**31:
+            raise InputError(
+                f"--wait-for-cpus is {self.wait_for_cpus_seconds:g}; it has to be at least 0, and below {2**31:,}"
+            )
         preprocessing.Limits(scan_timeout_seconds=self.scan_timeout_seconds)
         needed = isolated.TRIES * self.scan_timeout_seconds
         if not needed < self.no_progress_timeout_seconds < 2**31:

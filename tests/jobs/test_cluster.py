@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shlex
 import signal
 import socket
@@ -12,15 +13,19 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 import yaml
 
-from tests.support import ROOT
+from jobs import verify
+from mnist_batch.reading import images
+from tests.support import ROOT, s3
 from tests.support.network import Listener, is_loopback
 from tests.support.processes import family
+from tests.support.ruler import picture_of
 from tests.support.waiting import until
 
 RAY = str(Path(sys.executable).parent / "ray")
@@ -65,8 +70,17 @@ def proxy() -> Iterator[Listener]:
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[dict[str, str]]:
-    """A head as docs/cluster.md starts it on one machine, on ports of its own; the environment of its clients."""
-    folder = tmp_path_factory.mktemp("head")
+    """A head as docs/cluster.md starts it on one machine; the environment of its clients."""
+    with started(tmp_path_factory.mktemp("head"), proxy, alone=True) as environment:
+        yield environment
+
+
+@contextlib.contextmanager
+def started(folder: Path, proxy: Listener, alone: bool) -> Iterator[dict[str, str]]:
+    """A head as docs/cluster.md starts it, on ports of its own; the environment of its clients.
+
+    One that is ``alone`` keeps to the loopback interface, and no other node can join it.
+    """
     token = folder / "token"
     token.write_text("0123456789abcdef0123456789abcdef")
     token.chmod(0o600)
@@ -80,10 +94,11 @@ def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[
     environment["PATH"] = f"{Path(RAY).parent}:{environment['PATH']}"  # as in an activated .venv
     names = ("--port", "--ray-client-server-port", "--dashboard-agent-listen-port", "--metrics-export-port")
     ports = {"--dashboard-port": dashboard} | {name: free_port() for name in names}
-    command = [RAY, start, is_head, *LOOPBACK, "--block", "--num-cpus=2", f"--temp-dir={short_folder(folder)}"]
-    command += [f"{flag}={port}" for flag, port in ports.items()]
+    command = [RAY, start, is_head, *(LOOPBACK if alone else LOOPBACK[1:]), "--block", "--num-cpus=2"]
+    command += [f"--temp-dir={short_folder(folder)}", *(f"{flag}={port}" for flag, port in ports.items())]
     (folder / "ray_bootstrap_config.yaml").touch()  # as the page says
-    own = environment | dict(one.split("=", 1) for one in assignments) | {"HOME": str(folder)}
+    own = environment | {"HOME": str(folder)}
+    own |= dict(one.split("=", 1) for one in assignments) if alone else {}
     own |= {"HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url, "NO_PROXY": "127.0.0.1,localhost"}
     own |= {name.lower(): value for name, value in own.items() if name.endswith("_PROXY")}
     with (folder / "head.log").open("w") as log:
@@ -96,7 +111,8 @@ def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[
         # A head takes jobs some seconds after it answers, and says so only by taking one.
         takes = partial(subprocess.run, ready, env=environment, capture_output=True, check=False)
         until(lambda: takes().returncode == 0, "the head takes a job", process)
-        yield environment | {"RAY_API_SERVER_ADDRESS": address, "HEAD": str(process.pid)}
+        facts = {"RAY_API_SERVER_ADDRESS": address, "HEAD": str(process.pid), "GCS": str(ports["--port"])}
+        yield environment | facts
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -104,7 +120,7 @@ def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[
 
 def short_folder(folder: Path) -> str:
     """Ray puts sockets below its folder, whose names may not be long."""
-    link = Path(f"/tmp/mb-{os.getpid()}")
+    link = Path(f"/tmp/mb-{os.getpid()}-{secrets.token_hex(2)}")
     link.unlink(missing_ok=True)
     (folder / "ray").mkdir()
     link.symlink_to(folder / "ray")
@@ -174,3 +190,100 @@ def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
     told = [line for line in printed.splitlines() if line.startswith('{"status"')]
     assert told == [json.dumps({"status": "interrupted", "exit_code": 143})], printed
     assert "Connecting to existing Ray cluster" not in printed
+
+
+@contextlib.contextmanager
+def worker(head: dict[str, str], *hidden: Path) -> Iterator[None]:
+    """A second node of the cluster, to which some folders are empty: it does not share them with the driver."""
+    names = ("--dashboard-agent-listen-port", "--metrics-export-port", "--node-manager-port", "--object-manager-port")
+    ports = " ".join(f"{name}={free_port()}" for name in names)
+    hide = "".join(f"mount -t tmpfs none {shlex.quote(str(folder))} && " for folder in hidden)
+    start = f"{RAY} start --address=127.0.0.1:{head['GCS']} --block --num-cpus=2 {ports}"
+    with (hidden[0].parent / "worker.log").open("w") as log:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", f"{hide} exec {start}"],
+            env=head,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        count = "import ray; ray.init('auto', log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
+        environment = head | {"RAY_ADDRESS": f"127.0.0.1:{head['GCS']}"}
+        asked = partial(
+            subprocess.run, [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=False
+        )
+        until(lambda: asked().stdout.strip() == "2", "the node joins", process)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may hide a folder from a process")
+def test_a_node_that_does_not_see_a_path_is_named_before_anything_is_scored(
+    proxy: Listener, scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    scans, folder = scans_folder(50), tmp_path / "head"
+    folder.mkdir()
+    with started(folder, proxy, alone=False) as head, worker(head, scans):
+        code, printed = submitted(head, scans, ruler, tmp_path / "out")
+    assert code == 1
+    assert re.search(r"SCANS: node [0-9.]+ of the cluster does not see .*png, which this job sees", printed), printed
+    assert '"exit_code": 2' in printed
+    assert not list((tmp_path / "out").rglob("run.json"))
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may hide a folder from a process")
+def test_nodes_that_share_only_a_store_train_and_score_and_a_job_that_was_stopped_goes_on(
+    proxy: Listener, tmp_path: Path
+) -> None:
+    folder, hidden = tmp_path / "head", tmp_path / "hidden"
+    folder.mkdir()
+    hidden.mkdir()
+    with s3.store() as store, contextlib.ExitStack() as stack:
+        store.send("PUT", "/bucket")
+        for number in range(60):
+            store.send("PUT", f"/bucket/scans/{number % 10}/{number}.png", images.encode(picture_of(number % 10)))
+        patched = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in (s3.CREDENTIALS | {"AWS_ENDPOINT_URL": store.url}).items():
+            patched.setenv(name, value)
+        head = stack.enter_context(started(folder, proxy, alone=False))
+        stack.enter_context(worker(head, hidden))
+        points = hidden.parent / "points"
+        points.mkdir()
+
+        def submit(*job: str, armed: str = "") -> subprocess.Popen[str]:
+            variables = {"PYTHONPATH": str(ROOT)} | ({"MNIST_BATCH_FAILPOINTS": armed} if armed else {})
+            command = [RAY, "job", "submit", "--runtime-env-json", json.dumps({"env_vars": variables})]
+            command += ["--submission-id", f"job-{secrets.token_hex(2)}", "--", "python", "-m", *job]
+            return subprocess.Popen(
+                command, cwd=ROOT, env=head, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+
+        def last_line(job: subprocess.Popen[str]) -> dict[str, Any]:
+            printed, _ = job.communicate()
+            [last] = [line for line in printed.splitlines() if line.startswith('{"status"')][-1:] or [printed]
+            return json.loads(last)
+
+        trained = last_line(
+            submit("jobs.train", "--model", "linear", "--epochs", "1", "--workers", "2", "--out", "s3://bucket/model")
+        )
+        assert trained["exit_code"] == 0, trained
+        scoring = ("jobs.score", "s3://bucket/scans", "--labels", "parent", "--model", "s3://bucket/model")
+        scoring += ("--out", "s3://bucket/out", "--run-id", "night", "--shard-size", "10")
+        (points / "write parts_part-00003").write_text("hold")
+        stopped = submit(*scoring, armed=str(points))
+        until((points / "write parts_part-00003.fired").exists, "a part is being written", stopped)
+        running = stopped.args[stopped.args.index("--submission-id") + 1]
+        subprocess.run([RAY, "job", "stop", running], cwd=ROOT, env=head, capture_output=True, check=True)
+        assert last_line(stopped) == {"status": "interrupted", "exit_code": 143}
+        again = last_line(submit(*scoring))
+        assert (again["exit_code"], again["rows"], again["labelled"]) == (0, 60, 60)
+        assert verify.main(["--out", "s3://bucket/out", "--run", "night"]) == 0
+        assert list(hidden.iterdir()) == []

@@ -16,6 +16,7 @@ from mnist_batch.pipeline.settings import Settings
         ({"scan_timeout_seconds": 0}, "--scan-timeout is 0; it has to be above 0"),
         ({"scan_timeout_seconds": nan}, "--scan-timeout is nan; it has to be above 0"),
         ({"scan_timeout_seconds": inf}, "--scan-timeout is inf; it has to be above 0"),
+        ({"wait_for_cpus_seconds": -1}, "--wait-for-cpus is -1; it has to be at least 0"),
         ({"no_progress_timeout_seconds": 0}, "--no-progress-timeout is 0; it has to be above 60"),
         ({"no_progress_timeout_seconds": nan}, "--no-progress-timeout is nan; it has to be above 60"),
         ({"no_progress_timeout_seconds": inf}, "--no-progress-timeout is inf; it has to be above 60"),
