@@ -1,13 +1,14 @@
 """What every job does around its work: log, connect to Ray, end with an exit code and a line of JSON."""
 
 import argparse
+import datetime
 import json
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from . import cluster
 
 log = logging.getLogger("mnist_batch")
 _whole_process = False
+_log_format = "text"
 connect = cluster.connect
 
 
@@ -65,6 +67,13 @@ def parser(module: str | None, description: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     arguments.add_argument("--version", action=_Version, nargs=0, help="show the version of mnist_batch and exit")
+    if module:
+        arguments.add_argument(
+            "--log-format",
+            action=_LogFormat,
+            choices=tuple(_FORMATS),
+            help="how the log is written: text, or a JSON object in each line; text if left out",
+        )
     return arguments
 
 
@@ -72,6 +81,29 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         print(f"mnist-batch {mnist_batch.__version__}")
         parser.exit()
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        said = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        return json.dumps(said | ({"trace": self.formatException(record.exc_info)} if record.exc_info else {}))
+
+
+_FORMATS = {"text": logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"), "json": _JsonLines()}
+
+
+class _LogFormat(argparse.Action):
+    """Chooses how this process logs; no attribute of what was parsed, since no job has to know."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        global _log_format
+        _log_format = "text"
+        super().__init__(option_strings, dest, **options | {"default": argparse.SUPPRESS})
+
+    def __call__(self, _parser: object, _namespace: object, value: Any, _option: object = None) -> None:
+        global _log_format
+        _log_format = value
 
 
 def add_address(arguments: argparse._ActionsContainer) -> None:
@@ -109,7 +141,10 @@ def run(work: Callable[[], Mapping[str, Any]], keep: Callable[[Mapping[str, Any]
     """
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
     joined = cluster.is_there()
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.basicConfig(stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setFormatter(_FORMATS[_log_format])
     logging.getLogger("mnist_batch").setLevel(logging.INFO)
     signals = _Signals()
     try:

@@ -26,7 +26,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, Worke
 from mnist_batch import failpoints, versions
 from mnist_batch.errors import BooksError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.models.answers import ModelSpec
-from mnist_batch.pipeline import auditing, nodes, withholding
+from mnist_batch.pipeline import auditing, metrics, nodes, withholding
 from mnist_batch.pipeline.actors import Classify, Preprocess
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
@@ -85,6 +85,8 @@ def score(
         with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
         raise
+    if judgement.likeness:
+        metrics.show_unlike(judgement.likeness.unlike)
     failpoints.reach("scored")
     scored = time.monotonic()
 

@@ -7,12 +7,13 @@ from functools import partial
 from queue import LifoQueue
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError
 from mnist_batch.models import field_rule
 from mnist_batch.models.answers import Model, ModelSpec, answer
-from mnist_batch.pipeline import form_tables
+from mnist_batch.pipeline import form_tables, metrics
 from mnist_batch.reading import isolated, preprocessing
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
@@ -63,7 +64,10 @@ class Preprocess:
             finally:
                 self.idle.put(reader)
 
-        return pa.concat_tables(self.pool.map(read, range(0, len(manifest), chunk))).combine_chunks()
+        with metrics.timed("read"):
+            pages = pa.concat_tables(self.pool.map(read, range(0, len(manifest), chunk))).combine_chunks()
+        metrics.count("mnist_batch_bytes", pc.sum(manifest["size"]).as_py() or 0)
+        return pages
 
 
 class Classify:
@@ -97,7 +101,8 @@ class Classify:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         # Writing tasks of their own would make Ray start a process every few seconds.
-        rows, gathered = self.answered(batch), Aggregates.of_run(self.threshold)
+        with metrics.timed("classify"):
+            rows, gathered = self.answered(batch), Aggregates.of_run(self.threshold)
         beside, unplaced = dict[str, pa.Table](), 0
         if self.forms:
             manifest = self.run.shard(batch["shard"][0].as_py())
@@ -106,6 +111,7 @@ class Classify:
         gathered.add_beside(beside, rows, batch["picture"])
         receipt = parts.write_part(self.run, rows, gathered.table(), beside, unplaced)
         failpoints.reach("part written")
+        metrics.count_rows(rows)
         return pa.Table.from_pylist([asdict(receipt)])
 
     def answered(self, batch: pa.Table) -> pa.Table:

@@ -13,28 +13,25 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 import yaml
 
-from jobs import verify
-from mnist_batch.reading import images
-from tests.support import ROOT, s3
+from tests.support import ROOT
 from tests.support.network import Listener, is_loopback
 from tests.support.processes import family
-from tests.support.ruler import picture_of
 from tests.support.waiting import until
 
 RAY = str(Path(sys.executable).parent / "ray")
 
 
-def test_cluster_yaml_is_valid_for_ray_up() -> None:
+@pytest.mark.parametrize("name", ["cluster.yaml", "deploy/cluster-aws.yaml"])
+def test_cluster_yaml_is_valid_for_ray_up(name: str) -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    config = yaml.safe_load((ROOT / name).read_text())
     validate_config(prepare_config(config))
     with pytest.raises(Exception, match="Additional properties|additionalProperties|is not valid|unexpected"):
         validate_config(prepare_config(config | {"no_such_key": 1}))
@@ -235,55 +232,3 @@ def test_a_node_that_does_not_see_a_path_is_named_before_anything_is_scored(
     assert re.search(r"SCANS: node [0-9.]+ of the cluster does not see .*png, which this job sees", printed), printed
     assert '"exit_code": 2' in printed
     assert not list((tmp_path / "out").rglob("run.json"))
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may hide a folder from a process")
-def test_nodes_that_share_only_a_store_train_and_score_and_a_job_that_was_stopped_goes_on(
-    proxy: Listener, tmp_path: Path
-) -> None:
-    folder, hidden = tmp_path / "head", tmp_path / "hidden"
-    folder.mkdir()
-    hidden.mkdir()
-    with s3.store() as store, contextlib.ExitStack() as stack:
-        store.send("PUT", "/bucket")
-        for number in range(60):
-            store.send("PUT", f"/bucket/scans/{number % 10}/{number}.png", images.encode(picture_of(number % 10)))
-        patched = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in (s3.CREDENTIALS | {"AWS_ENDPOINT_URL": store.url}).items():
-            patched.setenv(name, value)
-        head = stack.enter_context(started(folder, proxy, alone=False))
-        stack.enter_context(worker(head, hidden))
-        points = hidden.parent / "points"
-        points.mkdir()
-
-        def submit(*job: str, armed: str = "") -> subprocess.Popen[str]:
-            variables = {"PYTHONPATH": str(ROOT)} | ({"MNIST_BATCH_FAILPOINTS": armed} if armed else {})
-            command = [RAY, "job", "submit", "--runtime-env-json", json.dumps({"env_vars": variables})]
-            command += ["--submission-id", f"job-{secrets.token_hex(2)}", "--", "python", "-m", *job]
-            return subprocess.Popen(
-                command, cwd=ROOT, env=head, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-
-        def last_line(job: subprocess.Popen[str]) -> dict[str, Any]:
-            printed, _ = job.communicate()
-            [last] = [line for line in printed.splitlines() if line.startswith('{"status"')][-1:] or [printed]
-            return json.loads(last)
-
-        trained = last_line(
-            submit("jobs.train", "--model", "linear", "--epochs", "1", "--workers", "2", "--out", "s3://bucket/model")
-        )
-        assert trained["exit_code"] == 0, trained
-        scoring = ("jobs.score", "s3://bucket/scans", "--labels", "parent", "--model", "s3://bucket/model")
-        scoring += ("--out", "s3://bucket/out", "--run-id", "night", "--shard-size", "10")
-        (points / "write parts_part-00003").write_text("hold")
-        stopped = submit(*scoring, armed=str(points))
-        until((points / "write parts_part-00003.fired").exists, "a part is being written", stopped)
-        running = stopped.args[stopped.args.index("--submission-id") + 1]
-        subprocess.run([RAY, "job", "stop", running], cwd=ROOT, env=head, capture_output=True, check=True)
-        assert last_line(stopped) == {"status": "interrupted", "exit_code": 143}
-        again = last_line(submit(*scoring))
-        assert (again["exit_code"], again["rows"], again["labelled"]) == (0, 60, 60)
-        assert verify.main(["--out", "s3://bucket/out", "--run", "night"]) == 0
-        assert list(hidden.iterdir()) == []

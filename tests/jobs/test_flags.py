@@ -212,7 +212,7 @@ def test_every_flag_is_made_of_a_field_or_the_jobs_own(job: Any, monkeypatch: py
         action.option_strings[-1] if action.option_strings else action.metavar
         for action in parser_of(job, monkeypatch)._actions
         if "." not in action.dest  # as ``flags.add`` names them
-    } - {"--help", "--version"}
+    } - {"--help", "--version", "--log-format"}
     assert own
     assert own <= OWN[job]
 

@@ -1,6 +1,7 @@
 """What a Ray of a job's own lets in, what a job lets out, what it leaves behind, and how it ends."""
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -326,6 +327,15 @@ def test_what_nobody_reads_any_more_does_not_change_how_a_job_ends() -> None:
     failed = ended("raise InputError('no')", stdout=write, stderr=subprocess.PIPE)
     assert (failed.returncode, failed.stderr.count("no")) == (2, 1)
     os.close(write)
+
+
+def test_each_line_of_the_log_is_an_object_where_that_is_asked_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.discard", "--out", str(tmp_path), "--run", "typo", "--log-format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["logger"]) for line in said] == [("error", "mnist_batch")]
+    assert said[0]["message"] == json.loads(done.stdout)["error"]
+    assert datetime.datetime.fromisoformat(said[0]["at"]).utcoffset() == datetime.timedelta()
 
 
 def test_an_error_is_told_once_in_each_place() -> None:

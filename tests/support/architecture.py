@@ -12,6 +12,7 @@ OTHERS = {
     "findings/": "what surprised us in libraries: each script shows it on the library alone",
     "docs/": "what operators, analysts and maintainers look up",
     "cluster.yaml": "a cluster for `ray up`",
+    "deploy/": "an image, manifests for KubeRay, a cluster on AWS, a dashboard",
     "requirements.lock": "every package with its version and hashes",
 }
 
