@@ -4,11 +4,13 @@ import importlib
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from jobs import config, night, session
 from mnist_batch.pipeline import metrics
 from tests.support import ROOT
 
@@ -56,13 +58,21 @@ def test_every_command_of_a_manifest_is_one_that_its_job_takes(
         return
     [command] = commands(document)
     assert command[0] == "mnist-batch"
-    from jobs import session
-
     job = importlib.import_module(f"jobs.{command[1]}")
     begun: list[object] = []
-    monkeypatch.setattr(session, "run", lambda work: begun.append(work) or 0)
+    monkeypatch.setattr(session, "run", lambda work, *_: begun.append(work) or 0)
     assert job.main(command[2:]) == 0
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("document", documents())
+def test_the_settings_of_a_night_are_ones_that_it_takes(document: dict[str, Any], tmp_path: Path) -> None:
+    if document["kind"] != "ConfigMap":
+        return
+    [(name, text)] = document["data"].items()
+    (tmp_path / name).write_text(text)
+    told = config.read(str(tmp_path / name), night._parser(), night.PATHS)
+    assert {"NewScans.sources", "NewScans.target_error", "out"} <= told.keys()
 
 
 @pytest.mark.parametrize("document", documents())
