@@ -49,7 +49,7 @@ class Preprocess:
         chunk = CHUNK_AT_STORES if locations.is_uri(manifest["source"][0].as_py()) else CHUNK
 
         def read(first: int) -> pa.Table:
-            known = {row - first: what for row, what in fatal.items() if first <= row < first + chunk}
+            known = {(row - first, page): what for (row, page), what in fatal.items() if first <= row < first + chunk}
             reader = self.idle.get()
             try:
                 pages = reader.read(

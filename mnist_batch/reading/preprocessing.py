@@ -5,7 +5,7 @@ scan -> bytes -> pages -> readings of the ink of each -> pictures
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ from mnist_batch.forms.references import Reference
 from mnist_batch.reading import form_pages, images, reading_ahead, readings
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import MEANINGS, Status
+from mnist_batch.wording import counted
+
+MOST_FATAL = 10  # pages that kill the process before a file is given up
 
 
 @dataclass(frozen=True)
@@ -63,29 +66,70 @@ def unread(row: int, page: int, status: Status, reason: str, content: bytes | No
     return Page(row, page, status, reason, content)
 
 
+@dataclass(frozen=True)
+class PagesAsked:
+    """Which pages of a scan to read: those from ``first`` on, but none in ``fatal`` and none after ``last``.
+
+    ``fatal`` has the status and reason of the rows of pages that are not read.
+    """
+
+    first: int = 0
+    fatal: Mapping[int, tuple[Status, str]] = field(default_factory=dict)
+    last: int | None = None
+
+    @classmethod
+    def of(cls, first: int, fatal: Mapping[int | None, tuple[Status, str]]) -> "PagesAsked":
+        """The pages from ``first`` on of a file with these fatal ones; after ``MOST_FATAL`` of them it is given up."""
+        pages = {page: what for page, what in fatal.items() if page is not None}
+        if len(pages) < MOST_FATAL:
+            return cls(first, pages)
+        last = max(pages) + 1
+        killers = counted(len(pages), "page")
+        reason = f"not read, nor what follows: {killers} of the file before this one killed the process that decodes it"
+        return cls(first, pages | {last: (Status.CRASHED, reason)}, last)
+
+
 def preprocess(
     manifest: pa.Table,
     shard: int = 0,
     limits: Limits | None = None,
-    next_page: Callable[[int, int], object] = lambda *_: None,
+    next_page: Callable[[int, int | None], object] = lambda *_: None,
     waiting: Callable[[], object] = lambda: None,
     references: Sequence[Reference] = (),
     shown_side: int = 0,
 ) -> pa.Table:
     """Read, decode and normalise every scan of a manifest in this process, with the result of ``Reader.read``.
 
-    With ``references`` each page is compared with these forms, and has a row for each cell. A scan that cannot be read
-    is one row with its status and reason and an empty picture. ``next_page`` is called with the row and 0 before a
-    scan is read, or, at a store, once its bytes have arrived, and with the row and the number of each further page
-    before that is read. ``waiting`` is called before the process waits for these bytes. Raises InputError or
-    StorageError if a store does not answer.
+    The arguments, and what is raised, are those of ``read_pages``.
     """
-    limits = limits or Limits()
-    pages: list[Page] = []
+    pages = read_pages(manifest, limits, next_page, waiting, references, shown_side)
+    rows = sorted((row for page in pages for row in page), key=lambda row: row.row)  # pages stay in their order
+    return table(manifest, shard, rows, bool(shown_side))
+
+
+def read_pages(
+    manifest: pa.Table,
+    limits: Limits | None = None,
+    next_page: Callable[[int, int | None], object] = lambda *_: None,
+    waiting: Callable[[], object] = lambda: None,
+    references: Sequence[Reference] = (),
+    shown_side: int = 0,
+    asked: PagesAsked | None = None,
+) -> Iterator[list[Page]]:
+    """Read the scans of a manifest and yield the rows of each page; last those whose answer is in another row.
+
+    With ``references`` each page is compared with these forms, and has a row for each cell. A scan that cannot be read
+    is one row with its status and reason and an empty picture. ``next_page`` is called with the row and None before a
+    scan is read, or, at a store, once its bytes have arrived; and with the row and the number of each further page
+    before that is read. ``waiting`` is called before the process waits for these bytes. ``asked`` are the pages of a
+    single scan; if it has several, ``next_page`` is called with the first, too. Raises InputError or StorageError if a
+    store does not answer.
+    """
+    limits, alone, asked = limits or Limits(), asked is not None, asked or PagesAsked()
     unanswered = np.flatnonzero(manifest["same_as"].is_null().to_numpy())
     reads = reading_ahead.read_ahead(manifest.take(unanswered), limits.max_bytes, waiting)
     for row, (path, read) in zip(unanswered.tolist(), reads, strict=True):
-        next_page(row, 0)
+        next_page(row, None)
         content = None
         try:
             failpoints.reach("read", path)
@@ -95,16 +139,17 @@ def preprocess(
         except JobError:
             raise
         except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
-            pages.append(unread(row, 0, *_status_and_reason(error), content))
+            yield [unread(row, asked.first, *_status_and_reason(error), content)]
             continue
-        for number, read_page in enumerate(readers):
-            if number:
+        for number, read_page in list(enumerate(readers))[asked.first : None if asked.last is None else asked.last + 1]:
+            if number in asked.fatal:
+                yield [unread(row, number, *asked.fatal[number], content)]
+                continue
+            if number or (alone and len(readers) > 1):
                 next_page(row, number)
             failpoints.reach(f"page {number}", path)
-            pages += _page(row, number, read_page, content, references, shown_side)
-    pages += _answered_elsewhere(manifest)
-    pages.sort(key=lambda page: page.row)  # pages of a scan stay in their order
-    return table(manifest, shard, pages, bool(shown_side))
+            yield _page(row, number, read_page, content, references, shown_side)
+    yield from ([page] for page in _answered_elsewhere(manifest))
 
 
 def _answered_elsewhere(manifest: pa.Table) -> Iterator[Page]:

@@ -13,7 +13,7 @@ from mnist_batch.store import locations
 
 FEWEST = 16  # requests under way, and how many there are until it is known how long the store takes
 MOST = locations.CONNECTIONS
-MOST_BYTES = 256 * 1024**2  # a part of ``isolated.MEMORY_BYTES``, most of which is for decoding
+MOST_BYTES = 256 * 1024**2  # a part of ``serving.MEMORY_BYTES``, most of which is for decoding
 SMOOTHING = 0.1  # the weight of the newest measurement
 
 Read = Callable[[], bytes]

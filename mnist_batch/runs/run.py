@@ -170,10 +170,11 @@ class Run:
         """Record why answers are withheld: from here on it is not judged anew."""
         locations.write_whole(self.filesystem, f"{self.staging}/withheld.json", as_json(judgement))
 
-    def note_fatal(self, shard: int, row: int, status: Status, reason: str) -> None:
-        """Record that a scan kills the process that reads it, so that it is not read again."""
+    def note_fatal(self, shard: int, row: int, page: int | None, status: Status, reason: str) -> None:
+        """Record that a page of a scan, or its file, kills the process that reads it, so that it is not read again."""
         note = json.dumps({"status": status, "reason": reason}).encode()
-        locations.write_whole(self.filesystem, f"{self.staging}/fatal/{shard}-{row}.json", note)
+        name = f"{shard}-{row}" if page is None else f"{shard}-{row}-{page}"
+        locations.write_whole(self.filesystem, f"{self.staging}/fatal/{name}.json", note)
 
     def beat(self, shard: int, row: int, page: int) -> None:
         """Leave a sign of life while a long shard is read, and how far it is."""
@@ -188,14 +189,14 @@ class Run:
         """The sentence that ``tell`` has left, by its name among the signs of life."""
         return locations.read(self.filesystem, f"{self.staging}/beats/{name}").decode()
 
-    def fatal(self, shard: int) -> dict[int, tuple[Status, str]]:
-        """The status and reason of each fatal scan of a shard, by row, as ``note_fatal`` recorded them."""
-        known = {}
+    def fatal(self, shard: int) -> dict[tuple[int, int | None], tuple[Status, str]]:
+        """The status and reason of what is fatal of a shard, by row and page, as ``note_fatal`` recorded them."""
+        known: dict[tuple[int, int | None], tuple[Status, str]] = {}
         for name in self.fatal_names():
-            number, row = name.removesuffix(".json").split("-")
-            if int(number) == shard:
+            number, row, *page = map(int, name.removesuffix(".json").split("-"))
+            if number == shard:
                 note = json.loads(locations.read(self.filesystem, f"{self.staging}/fatal/{name}"))
-                known[int(row)] = Status(note["status"]), note["reason"]
+                known[row, page[0] if page else None] = Status(note["status"]), note["reason"]
         return known
 
     def fatal_names(self) -> list[str]:

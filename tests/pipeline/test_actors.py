@@ -70,7 +70,7 @@ def test_preprocess_shares_a_shard_out_over_its_readers(tmp_path: Path, monkeypa
         (tmp_path / f"points/read {row:03}.png").write_text("exit always")
     actor, shard = actors.Preprocess(run), pa.table({"shard": pa.array([0], pa.int32())})
     rows = actor(shard)
-    assert sorted(run.fatal(0)) == poison
+    assert sorted(run.fatal(0)) == [(row, None) for row in poison]
     assert [row for row, status in enumerate(rows["status"].to_pylist()) if status == "crashed"] == poison
     others = [row for row in range(30) if row not in poison]
     assert rows.take(others).equals(preprocessing.preprocess(manifest).take(others))

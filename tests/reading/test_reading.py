@@ -63,20 +63,22 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     clean = reader.read(manifest)
     reader.close()
     (tmp_path / "points/read 270.png").write_text(f"{action} always")
-    noted: list[tuple[int, str, str]] = []
+    noted: list[tuple[int, int | None, str, str]] = []
     rows = reader.read(manifest, note=lambda *death: noted.append(death))
     assert rows.schema.equals(tables.PREPROCESSED)
     [fatal] = rows.slice(270, 1).to_pylist()
     status, reason = FATAL[action]
     assert (fatal["scan"], fatal["status"]) == ("270.png", status)
     assert reason in fatal["reason"]
-    assert noted == [(270, status, fatal["reason"])]
+    assert noted == [(270, None, status, fatal["reason"])]
     others = [row for row in range(300) if row != 270]
     assert rows.take(others).equals(clean.take(others))
 
     # Known to kill, it is not read again: the process that is now there stays.
     process = reader.process
-    again = reader.read(manifest, fatal={270: (status, fatal["reason"])}, note=lambda *_: pytest.fail("noted twice"))
+    again = reader.read(
+        manifest, fatal={(270, None): (status, fatal["reason"])}, note=lambda *_: pytest.fail("noted twice")
+    )
     assert again.equals(rows)
     assert reader.process is process
 
@@ -133,7 +135,72 @@ def test_a_page_without_end_is_ended_by_its_limit(tmp_path: Path, reader: isolat
     write_scan(tmp_path / "in/b.png", 9)
     (tmp_path / "points/page 1 a.pdf").write_text("late always")
     rows = reader.read(listed(tmp_path / "in")).to_pylist()
-    assert [(row["scan"], row["status"]) for row in rows] == [("a.pdf", "timeout"), ("b.png", "ok")]
+    assert [(row["scan"], row["page"], row["status"]) for row in rows] == [
+        ("a.pdf", 0, "ok"),
+        ("a.pdf", 1, "timeout"),
+        ("b.png", 0, "ok"),
+    ]
+
+
+def stack(path: Path, pages: int) -> None:
+    first, *others = [Image.fromarray(picture_of(number % 10)) for number in range(pages)]
+    path.parent.mkdir(exist_ok=True)
+    first.save(path, save_all=True, append_images=others)
+
+
+@pytest.mark.parametrize(("name", "poison"), [("a.pdf", [2, 3]), pytest.param("a.tif", [0], marks=pytest.mark.long)])
+def test_a_page_that_kills_its_reader_costs_only_its_page(
+    tmp_path: Path, reader: isolated.Reader, name: str, poison: list[int]
+) -> None:
+    stack(tmp_path / "in" / name, 6)
+    for number in range(3):
+        write_scan(tmp_path / "in" / f"{number}.png", number)
+    manifest = listed(tmp_path / "in")
+    clean = preprocessing.preprocess(manifest)
+    for page in poison:
+        (tmp_path / f"points/page {page} {name}").write_text("kill always")
+    noted: list[tuple[int, int | None]] = []
+    rows = reader.read(manifest, note=lambda row, page, *_: noted.append((row, page)))
+    assert rows.select(["scan", "page", "row", "content"]).equals(clean.select(["scan", "page", "row", "content"]))
+    dead = [at for at, row in enumerate(clean.to_pylist()) if row["scan"] == name and row["page"] in poison]
+    assert noted == [(clean["row"][at].as_py(), clean["page"][at].as_py()) for at in dead]
+    assert {rows["status"][at].as_py() for at in dead} == {"crashed"}
+    assert all("three times (signal SIGKILL)" in rows["reason"][at].as_py() for at in dead)
+    others = [at for at in range(len(clean)) if at not in dead]
+    assert rows.take(others).equals(clean.take(others))
+
+    process = reader.process
+    known = {place: (Status.CRASHED, rows["reason"][at].as_py()) for place, at in zip(noted, dead, strict=True)}
+    assert reader.read(manifest, fatal=known, note=lambda *_: pytest.fail("noted twice")).equals(rows)
+    assert reader.process is process  # nothing that kills it was read
+
+
+@pytest.mark.long
+def test_a_page_that_kills_its_reader_once_or_twice_keeps_its_row(
+    tmp_path: Path, reader: isolated.Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack(tmp_path / "in/a.pdf", 4)
+    manifest = listed(tmp_path / "in")
+    (tmp_path / "points/page 1 a.pdf").write_text("kill")
+    (tmp_path / "points/page 3 a.pdf").write_text("kill")
+    assert reader.read(manifest, note=lambda *_: pytest.fail("noted")).equals(preprocessing.preprocess(manifest))
+    assert not list((tmp_path / "points").glob("*.pdf"))
+
+
+def test_a_file_of_which_many_pages_kill_is_given_up_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preprocessing, "MOST_FATAL", 2)
+    fatal = {1: (Status.CRASHED, "why"), 3: (Status.TIMEOUT, "why")}
+    asked = preprocessing.PagesAsked.of(1, fatal)
+    found = []
+    for pages in (6, 4):  # of the second no page is left after these
+        stack(tmp_path / f"{pages}/a.pdf", pages)
+        rows = [row for page in preprocessing.read_pages(listed(tmp_path / str(pages)), asked=asked) for row in page]
+        found.append([(row.page, row.status) for row in rows])
+    assert found[1] == [(1, "crashed"), (2, "ok"), (3, "timeout")]
+    assert found[0] == [*found[1], (4, "crashed")]
+    assert asked.fatal[4][1].startswith("not read, nor what follows: 2 pages of the file before this one killed the")
 
 
 def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path, reader: isolated.Reader) -> None:
@@ -145,7 +212,7 @@ def test_pages_for_people_to_see_come_beside_what_the_model_sees(tmp_path: Path,
         (tmp_path / "in" / name).write_bytes(images.encode(page))
     write_scan(tmp_path / "in/4.png", 4)
     reader.shown_side = 100
-    rows = reader.read(listed(tmp_path / "in"), fatal={3: (Status.CRASHED, "as before")})
+    rows = reader.read(listed(tmp_path / "in"), fatal={(3, None): (Status.CRASHED, "as before")})
     assert (
         rows.drop_columns(["shown"]).slice(0, 3).equals(preprocessing.preprocess(listed(tmp_path / "in").slice(0, 3)))
     )
@@ -231,9 +298,9 @@ def test_a_scan_that_kills_its_reader_but_once_alone_keeps_its_row(
     poison.write_text("kill always")
     asked = reader._ask
 
-    def unlucky(scans: pa.Table, *more: Any) -> pa.Table:
+    def unlucky(scans: pa.Table, *more: Any) -> Iterator[pa.Table]:
         try:
-            return asked(scans, *more)
+            yield from asked(scans, *more)
         finally:
             if len(scans) == 1 and scans["scan"][0].as_py() == "1.png":
                 poison.unlink(missing_ok=True)  # it was something else that killed the process

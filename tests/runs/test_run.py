@@ -143,7 +143,7 @@ def test_nothing_that_is_staged_has_the_name_of_a_parquet_file(tmp_path: Path, r
     run = opened(tmp_path, scheme).begin_attempt()
     for shard in range(3):
         write_part(run, answered(run, ruler, shard))
-    run.note_fatal(0, 1, "crashed", "why")
+    run.note_fatal(0, 1, None, "crashed", "why")
     run.beat(0, 1, 0)
     publishing.stage_report(
         run, {name: schema.empty_table() for name, schema in tables.REPORT.items()}, {"report.html": b""}

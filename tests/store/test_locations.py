@@ -22,7 +22,7 @@ from mnist_batch.learning.recipe import Data
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.pixels import decoding
-from mnist_batch.reading import isolated, preprocessing, reading_ahead
+from mnist_batch.reading import isolated, preprocessing, reading_ahead, serving
 from mnist_batch.runs import discarding, opening, publishing, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run, parquet
@@ -268,14 +268,14 @@ def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, mo
     assert "the store does not allow this access" in rows["reason"][2].as_py()
 
 
-@pytest.mark.parametrize("sign", isolated._FAULTS)
+@pytest.mark.parametrize("sign", serving.FAULTS)
 def test_what_stops_the_reading_process_is_told_as_it_is(tmp_path: Path, sign: bytes) -> None:
     write_scan(tmp_path / "1.png", 1)
     reader = isolated.Reader()
     try:
         reader.read(listing.list_scans([str(tmp_path)]))
         reader._receive = lambda: sign + b"s3://bucket/x: no answer"  # type: ignore[method-assign]
-        with pytest.raises(isolated._FAULTS[sign], match=r"^s3://bucket/x: no answer$"):
+        with pytest.raises(serving.FAULTS[sign], match=r"^s3://bucket/x: no answer$"):
             reader.read(listing.list_scans([str(tmp_path)]))
     finally:
         reader.close()

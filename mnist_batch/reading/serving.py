@@ -1,0 +1,123 @@
+"""The process that reads scans for ``isolated.Reader``: scans in, their rows out, within limits of time and memory.
+
+    python -m mnist_batch.reading.serving DESCRIPTOR LIMITS BEAT_SECONDS SHOWN_SIDE FORMS
+
+It answers each request with messages: where it is, rows, a fault, and at last ``DONE``.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+
+import pyarrow as pa
+from PIL import Image
+
+from mnist_batch.errors import InputError, JobError, StorageError
+from mnist_batch.forms.references import Reference
+from mnist_batch.reading import form_pages, preprocessing
+from mnist_batch.schemas.facts import FormFacts
+from mnist_batch.store import retry
+
+MEMORY_BYTES = 2 * 1024**3
+STACK_BYTES = 1024**2  # of each thread that reads ahead: the default, 8 MiB, would be half of the memory for decoding
+OUT_OF_MEMORY = 12
+FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
+AT = b"at "  # a row and a page
+TOLD = b"told: "
+DONE = b"done"
+
+
+def packed(rows: pa.Table) -> bytes:
+    """A table as the bytes of a message."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def unpacked(content: bytes) -> pa.Table:
+    """The table of a message."""
+    return pa.ipc.open_stream(content).read_all()
+
+
+def serve(
+    connection: Connection,
+    limits: preprocessing.Limits,
+    beat_seconds: float,
+    shown_side: int,
+    forms: Sequence[FormFacts],
+) -> None:
+    """Run the process: receive scans and send back their rows, until the other end is closed.
+
+    A request is the shard, its scans, and None; or, for a single scan that may kill the process, which of its pages to
+    read: then the rows of each page are sent as soon as they are there. If a page takes longer than the limit, the
+    kernel ends the process, whatever the decoder is doing.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.stack_size(STACK_BYTES)
+    warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
+    Image.MAX_IMAGE_PIXELS = None  # ``limits`` applies instead
+
+    beaten, told = time.monotonic(), SimpleQueue[str]()
+    retry.tell_by(told.put)  # by threads that read ahead; only this one may write to the connection
+    asked: preprocessing.PagesAsked | None = None
+
+    def pass_on() -> None:
+        while not told.empty():
+            connection.send_bytes(TOLD + told.get().encode())
+
+    def next_page(row: int, page: int | None) -> None:
+        nonlocal beaten
+        signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
+        if (asked and page is not None) or time.monotonic() - beaten > beat_seconds:
+            connection.send_bytes(AT + f"{row} {page or 0}".encode())
+            beaten = time.monotonic()
+
+    def waiting() -> None:  # the wait for a store does not count towards a scan's limit
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        pass_on()
+
+    references: list[Reference] | None = None
+    connection.send_bytes(b"ready")
+    while True:
+        try:
+            shard, scans, asked = connection.recv()
+        except EOFError:
+            return
+        try:
+            if references is None:  # here, so that a form that has changed is told
+                references = form_pages.prepare(forms)
+            manifest = unpacked(scans)
+            settings = limits, next_page, waiting, references, shown_side
+            if asked:
+                for page in preprocessing.read_pages(manifest, *settings, asked):
+                    connection.send_bytes(packed(preprocessing.table(manifest, shard, page, bool(shown_side))))
+            else:
+                connection.send_bytes(packed(preprocessing.preprocess(manifest, shard, *settings)))
+            answer = DONE
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
+        except (InputError, StorageError) as error:
+            [sign] = [sign for sign, fault in FAULTS.items() if isinstance(error, fault)]
+            answer = sign + str(error).encode()
+        waiting()
+        connection.send_bytes(answer)
+
+
+if __name__ == "__main__":
+    serve(
+        Connection(int(sys.argv[1])),
+        preprocessing.Limits(**json.loads(sys.argv[2])),
+        float(sys.argv[3]),
+        int(sys.argv[4]),
+        [FormFacts(**form) for form in json.loads(sys.argv[5])],
+    )
