@@ -73,8 +73,7 @@ def counts_text(answers: Mapping[str, int]) -> str:
 
 def per_class_text(run: Run) -> str:
     """The per_class table of a run as text, with a dash for null; the columns of decisions only if there is a rule."""
-    path = f"{run.table_folder('per_class')}/report.parquet"
-    table = locations.read_table(run.filesystem, path)
+    table = locations.read_table(run.filesystem, parts.table_paths(run, "per_class")["report"])
     table = table.select([name for name in tables.PER_CLASS.names if name in table.column_names])
     if table["accepted"].null_count:
         table = table.drop_columns(["accepted", "accepted_errors"])

@@ -34,8 +34,8 @@ from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import preprocessing
 from mnist_batch.reports import drift_nights, report
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import opening, parts, publishing
-from mnist_batch.runs.run import Run, now
+from mnist_batch.runs import parts, publishing
+from mnist_batch.runs.run import Run, now, part_name
 from mnist_batch.schemas.facts import Arguments, File, Opened, Published, Receipt, RunFacts, Totals
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
@@ -107,7 +107,7 @@ def score(
     publishing.publish(run)
     published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=now())
     run.commit(published)
-    opening.clear(run, published)
+    publishing.conclude(run, published)
     return published
 
 
@@ -191,7 +191,9 @@ def _warn_of_unplaced(receipts: Sequence[Receipt]) -> None:
 def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: float) -> Progress:
     """Progress that begins with the shards that are done already."""
     there = [shard for shard in range(len(opened.shard_sizes)) if shard not in set(pending)]
-    unreadable = sum(written[0].unreadable for written in (parts.receipt(run, shard) for shard in there) if written)
+    paths = parts.part_paths(run) if there else {}
+    receipts = [parts.receipt(run, paths[part_name(shard)]) for shard in there]
+    unreadable = sum(written[0].unreadable for written in receipts if written)
     return Progress(opened.scans, sum(opened.shard_sizes[shard] for shard in there), unreadable, every_seconds)
 
 

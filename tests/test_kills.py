@@ -13,25 +13,38 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
+import mnist_batch
 from mnist_batch import scoring
 from mnist_batch.models import bundle
-from mnist_batch.runs import opening
+from mnist_batch.runs import opening, parts
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
-from mnist_batch.store import locations
+from mnist_batch.store import conditional, locations
 from tests.support.running import Killed, readers_see
 
 Make = Callable[..., Path]
 
 
+PLACES = ["disk", "fsspec", pytest.param("s3", marks=pytest.mark.slow)]
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("without_ray")
-@pytest.mark.parametrize("scheme", ["", "fsspec+file://"])
+@pytest.mark.parametrize("place", PLACES)
 def test_killed_at_every_step_in_turn(
-    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+    scans_folder: Make,
+    ruler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     folder = scans_folder(25)
+    base = {"disk": str(tmp_path), "fsspec": f"fsspec+file://{tmp_path}"}.get(place)
+    if base is None:
+        base = f"s3://{request.getfixturevalue('store').bucket}"
     steps = 0
     fatal: int | None = None
 
@@ -40,7 +53,7 @@ def test_killed_at_every_step_in_turn(
             nonlocal steps
             steps += 1
             if steps == fatal:
-                if name == "write_whole":  # what a kill in the middle of it leaves
+                if name == "write_whole" and place != "s3":  # what a kill in the middle of it leaves
                     parent, _, file = path.rpartition("/")
                     Path(parent).mkdir(parents=True, exist_ok=True)
                     Path(parent, f".{file}.0badcafe.tmp").write_bytes(b"half")
@@ -49,14 +62,16 @@ def test_killed_at_every_step_in_turn(
 
         return step
 
-    for name in ("write_whole", "move_file", "move_folder", "delete_folder"):
+    for name in ("write_whole", "move_file", "move_folder", "delete_folder", "delete_file"):
         monkeypatch.setattr(locations, name, mortal(name, getattr(locations, name)))
+    for name in ("create", "replace", "delete"):
+        monkeypatch.setattr(conditional.Objects, name, mortal(name, getattr(conditional.Objects, name)))
 
-    def job(out: Path) -> Run:
+    def job(out: str) -> Run:
         asked = Command(
             sources=[str(folder)],
             model=ruler,
-            out=f"{scheme}{out}",
+            out=out,
             labels="parent",
             shard_size=10,
             run_id="night",
@@ -65,31 +80,59 @@ def test_killed_at_every_step_in_turn(
             scoring.score(run)
             return run
 
-    expected = pq.read_table(job(tmp_path / "calm").table_folder("predictions"), partitioning=None)
+    def rows(run: Run) -> Any:
+        return mnist_batch.read_predictions(run.out).to_table().sort_by("scan")
+
+    expected = rows(job(f"{base}/calm"))
+    assert len(expected) == 25
     last, survived = steps, 0
     assert last > 15
     for fatal in range(1, last + 1):
-        out, steps = tmp_path / f"killed-{fatal}", 0
+        out, steps = f"{base}/killed-{fatal}", 0
         with pytest.raises(Killed):
             job(out)
-        assert readers_see(out) in [(0, 0), (25, 0), (25, 10)]
-        kept = {path.stem: path.stat().st_mtime_ns for path in out.rglob("parts/part-*")}
         steps = -1_000
+        assert published_rows(out) in [(0, 0), (25, 10)]
+        if place == "disk":  # where the folder is enough
+            assert readers_see(Path(out)) in [(0, 0), (25, 0), (25, 10)]
+        kept = written(Run(out, "night", expected["night"][0].as_py().isoformat()))
         run = job(out)
         assert run.run_id == "night"
-        assert pq.read_table(run.table_folder("predictions"), partitioning=None).equals(expected)
-        moved = {path.stem: path.stat().st_mtime_ns for path in (out / "predictions").rglob("part-*.parquet")}
-        assert kept.items() <= moved.items()  # what was safe was not scored again
+        assert rows(run).equals(expected)
+        assert kept.items() <= written(run).items()  # what was safe was not scored again
         survived += len(kept)
-        assert readers_see(out) == (25, 10)
-        assert sorted(path.name for path in (out / "runs/night").iterdir() if path.name[0] != ".") == [
-            "confusion.png",
-            "report.html",
-            "run.json",
-        ]
+        assert published_rows(out) == (25, 10)
         assert job(out).published
-        assert list((out / "_staging").iterdir()) == []
+        pages = {f"runs/night/{name}" for name in ("run.json", "report.html", "confusion.png")}
+        tables = {f"{run.root}/{file.path}" for file in listed(run)}
+        assert files(run) == tables | {f"{run.root}/{name}" for name in (*pages, "published.sql")}
     assert survived > 0
+
+
+def published_rows(out: str) -> tuple[int, int]:
+    """Rows of predictions, and of per_class, that those see who go by run.json."""
+    read = mnist_batch.read_predictions
+    return read(out).count_rows(), read(out, "per_class").count_rows()
+
+
+def written(run: Run) -> dict[str, Any]:
+    """When each part was written, or at a store its name, which tells its content."""
+    return {
+        name: path if run.at_store else locations.info(run.filesystem, path).mtime_ns
+        for name, path in parts.part_paths(run).items()
+    }
+
+
+def listed(run: Run) -> list[Any]:
+    assert run.published
+    return [*run.published.files, *(run.published.report_files or ())]
+
+
+def files(run: Run) -> set[str]:
+    """The paths of all files of an output but temporary ones, which readers pass over."""
+    found = run.filesystem.get_file_info(fs.FileSelector(run.root, recursive=True))
+    return {each.path for each in found if each.type == fs.FileType.File and not each.base_name.startswith(".")
+            and not (each.size == 0 and each.path.endswith("_staging"))}  # fmt: skip
 
 
 @pytest.mark.ray

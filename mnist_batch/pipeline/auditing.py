@@ -35,23 +35,23 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
         log.warning("%s: no part, removed", name)
     for shard, name in enumerate(expected):
         content = locations.read(run.filesystem, paths[name])
-        written = parts.receipt(run, shard) or _adopted(run, opened, shard, paths[name], content)
+        written = parts.receipt(run, paths[name]) or _adopted(run, opened, shard, paths[name], content)
         if written and written[0].scored == digest(content) and (judgement := run.withheld):
             # Killed after the receipt was written and before the part with answers withheld.
             written = withholding.rewrite(run, opened, judgement, content, *written)
             content = locations.read(run.filesystem, paths[name])
         if written is None or digest(content) != written[0].blake2b:
             log.warning("%s: not what was written; it is scored again", name)
-            locations.delete_file(run.filesystem, paths[name])
+            parts.discard_part(run, paths[name])
             continue
         if differing := parts.beside_differs(run, written[0]):
             log.warning("%s: not what was written; its shard is scored again", differing)
-            locations.delete_file(run.filesystem, paths[name])
+            parts.discard_part(run, paths[name])
             continue
         receipts.append(written[0])
         kept.append(written[1])
         if written[0].labelled and opened.forms:
-            fields = parts.beside_path(run, "fields", name)
+            fields = parts.beside_path(run, "fields", written[0])
             gathered.add_field_labels(locations.read_table(run.filesystem, fields))
         elif written[0].labelled:
             gathered.add_labels(pq.read_table(pa.BufferReader(content), columns=tables.LABELS.names))
@@ -71,7 +71,7 @@ def _adopted(run: Run, opened: Opened, shard: int, path: str, content: bytes) ->
 
     The digest of the listing in its metadata was compared when the run was opened; its scans are compared here.
     """
-    if path.startswith(run.staging):
+    if run.at_store or path.startswith(run.staging):
         return None
     rows = parts.completed(pq.ParquetFile(pa.BufferReader(content)).read(columns=tables.SHOWN), tables.SHOWN)
     came = list(dict.fromkeys(scans.identities(rows)))

@@ -64,7 +64,7 @@ def withhold(run: Run, opened: Opened, judgement: Judgement) -> None:
     paths = parts.part_paths(run)
     for shard in range(len(opened.shard_sizes)):
         content = locations.read(run.filesystem, paths[part_name(shard)])
-        written = parts.receipt(run, shard)
+        written = parts.receipt(run, paths[part_name(shard)])
         rows = pq.read_table(pa.BufferReader(content), columns=["digit", "decision", "reason", "normalisation"])
         pale, others = _withheld(rows, opened, judgement)
         with_fields = written is not None and written[0].beside and _all_withheld(opened, judgement)
@@ -85,7 +85,7 @@ def rewrite(
         changed = pc.if_else(which, said, rows[name].cast(pa.string()))
         rows = rows.set_column(rows.schema.get_field_index(name), name, changed)
     beside = {
-        table: locations.read_table(run.filesystem, parts.beside_path(run, table, part_name(receipt.shard)))
+        table: locations.read_table(run.filesystem, parts.beside_path(run, table, receipt))
         for table in receipt.beside or ()
     }
     if beside:

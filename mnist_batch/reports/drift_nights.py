@@ -10,8 +10,8 @@ from mnist_batch.errors import DamagedRun, InputError, StorageError
 from mnist_batch.models import likeness
 from mnist_batch.reports import drift
 from mnist_batch.reports.drift_metrics import WHOLE, Moment, Night, Seen
-from mnist_batch.runs import series
-from mnist_batch.runs.run import PARQUET, Run
+from mnist_batch.runs import parts, series
+from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.drift_facts import Drift
 from mnist_batch.schemas.facts import Published, RunFacts
@@ -53,8 +53,8 @@ def check_named(out: str, named: Sequence[str]) -> None:
 
 def kept(run: Run) -> pa.Table:
     """The rows of ``drift`` of a published run; none of a run whose version had no such table."""
-    path = _path(run)
-    if not locations.exists(run.filesystem, path):
+    path = parts.table_paths(run, "drift").get("report")
+    if path is None:
         return tables.DRIFT.empty_table()
     rows = locations.read_table(run.filesystem, path)
     return tables.table(tables.DRIFT, {name: rows[name] for name in tables.DRIFT.names})
@@ -65,10 +65,6 @@ def alike(facts: RunFacts) -> tuple[object, ...]:
     rule = facts.target_error, facts.threshold, facts.temperature
     forms = tuple(sorted(form.digest for form in facts.forms))
     return facts.model.digest, facts.engine, facts.preprocessing, *rule, forms
-
-
-def _path(run: Run) -> str:
-    return f"{run.table_folder('drift')}/report{PARQUET}"
 
 
 def _named(out: str, named: Sequence[str]) -> Iterator[tuple[str, Night]]:

@@ -50,11 +50,10 @@ def read_tables(
 
 def _parts(run: Run, values: Values | None, columns: Sequence[str]) -> Iterator[tuple[pa.Table, dict[str, pa.Table]]]:
     fields_by_name = {(form.name, field.name): field for form in run.forms for field in form.fields}
+    of_tables = {table: parts.table_paths(run, table) for table in tables.BESIDE}
     for name, path in sorted(parts.part_paths(run).items()):
         rows = parts.completed(locations.read_table(run.filesystem, path, columns), columns)
-        beside = {
-            table: locations.read_table(run.filesystem, parts.beside_path(run, table, name)) for table in tables.BESIDE
-        }
+        beside = {table: locations.read_table(run.filesystem, paths[name]) for table, paths in of_tables.items()}
         if values is not None:
             beside["fields"] = _labelled(beside["fields"], values)
             rows = _with_cells(rows, beside["fields"], fields_by_name)
@@ -68,7 +67,7 @@ def _chosen(
         return None, None
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     if labels is None:
-        kept = locations.read_table(run.filesystem, f"{run.table_folder('field_labels')}/report.parquet")
+        kept = locations.read_table(run.filesystem, parts.table_paths(run, "field_labels")["report"])
         for row in kept.to_pylist():
             found[row["source"], row["scan"]].append(row)
         return published.report_labels, found

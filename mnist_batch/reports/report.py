@@ -133,13 +133,17 @@ def rebuild(
     """
     series.published_run(out, run_id)  # a wrong id is reported before a lock is made for it
     with series.locked(out, run_id):  # against another report, and against discarding
-        run, published = series.published_run(out, run_id)
+        run, known = series.published_run(out, run_id)
+        published = known
         verifying.check_predictions(run, published.files)
         run.clear_staging()  # files of a report that was killed are none of this one
         if sample_labels is not None:
             given_back = field_sample.given_back if published.forms else sample_error.given_back
             published = given_back(run, published, sample_labels)
-        return run, _rebuilt(run, published, labels, ignore_unlisted_labels, sample)
+        published = _rebuilt(run, published, labels, ignore_unlisted_labels, sample)
+        run.commit(published, known)
+        publishing.conclude(run, published, known)
+        return run, published
 
 
 def _rebuilt(
@@ -163,8 +167,6 @@ def _rebuilt(
     if longest is not None:
         sampling.check_unchanged(run, longest)  # somebody may have saved it meanwhile
     publishing.publish(run)
-    run.commit(published)
-    run.clear_staging()
     return published
 
 
@@ -190,11 +192,11 @@ def late_labels(run: Run, published: Published) -> Truth | None:
     """
     if published.report_labels is None:
         return None
-    path = f"{run.table_folder('labels')}/report.parquet"
-    if not locations.exists(run.filesystem, path):  # written by a version that did not keep them
+    path = parts.table_paths(run, "labels").get("report")
+    if path is None:  # written by a version that did not keep them
         raise InputError(
-            f"--labels: the last report used the labels of {published.report_labels}, which {path} does not have; "
-            "give them again"
+            f"--labels: the last report used the labels of {published.report_labels}, which "
+            f"{run.table_folder('labels')} does not have; give them again"
         )
     kept = locations.read_table(run.filesystem, path)
     return dict(zip(scans.keys(kept), kept["label"].to_pylist(), strict=True))

@@ -12,7 +12,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
 from mnist_batch.reports import sampling
 from mnist_batch.runs import parts
-from mnist_batch.runs.run import PARQUET, Run
+from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
 from mnist_batch.statuses import MEANINGS, REFUSALS, Status
@@ -104,7 +104,7 @@ def choose(run: Run, published: Published, most: int, audit: int = 0) -> Chosen:
         raise InputError(f"--audit is {audit}; it has to be a number of answers from 0 to {sampling.MOST:,}")
     if audit and published.threshold is None:
         sampling.check(published, audit)
-    of_fields = locations.is_folder(run.filesystem, run.table_folder("fields"))
+    of_fields = bool(parts.table_paths(run, "fields"))
     rows = _fields(run) if of_fields else _scans(run)
     review, drawn = _Lowest(published, most, of_fields), _Lowest(published, audit, of_fields)
     unread = _unfiled(run) if of_fields else 0
@@ -161,10 +161,8 @@ def _fields(run: Run) -> Rows:
 
 def parts_of(run: Run, table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of each part of a table, with texts in place of dictionaries."""
-    folder = run.table_folder(table)
-    for name in locations.names(run.filesystem, folder):
-        if name.endswith(PARQUET):
-            yield _plain(locations.read_table(run.filesystem, f"{folder}/{name}", columns))
+    for _, path in sorted(parts.table_paths(run, table).items()):
+        yield _plain(locations.read_table(run.filesystem, path, columns))
 
 
 def _unfiled(run: Run) -> int:

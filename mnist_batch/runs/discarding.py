@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from mnist_batch import failpoints
 from mnist_batch.errors import InputError
-from mnist_batch.runs import series
+from mnist_batch.runs import datasets, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.store import locations
@@ -30,6 +30,8 @@ def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
     found = _found(filesystem, root, run_id, out)
     if not dry_run:
         with series.locked(out, run_id):
+            withdraw(out, run_id)
+            datasets.write_views(out)
             finish(out, run_id)
     return [locations.named(out, folder) for folder in found]
 

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ from mnist_batch import failpoints
 from mnist_batch.background import in_background
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake import scans, spread
-from mnist_batch.runs import discarding, parts, series
+from mnist_batch.runs import discarding, parts, publishing, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run, now
 from mnist_batch.schemas import tables
@@ -52,7 +51,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
             yield run
             return
         if isinstance(known, Published):
-            clear(run, known)  # left by a process that was killed between publishing and clearing
+            publishing.conclude(run, known)  # left by a process that was killed between publishing and clearing
         # A published run most likely has nothing left to do, and needs no Ray.
         with nullcontext() if isinstance(known, Published) else in_background(connect, MISTAKE_SECONDS):
             listed, left_out = command.listed(spread.by_tasks(connect))
@@ -110,9 +109,3 @@ def _freeze(run: Run, listed: pa.Table, command: Command, of_listing: Mapping[st
         raise InputError(
             f"--out {run.out}: cannot be written to ({error.__cause__}); choose a folder that this job may write to"
         ) from None
-
-
-def clear(run: Run, published: Published) -> None:
-    """Delete the staging of a published run, and of the refused runs that it replaces."""
-    for run_id in (*published.refused_before, run.run_id):
-        replace(run, run_id=run_id).clear_staging()

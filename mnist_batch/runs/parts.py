@@ -1,5 +1,7 @@
 """The parts of a run and their receipts: written, found, read, deleted."""
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -19,30 +21,80 @@ from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
 LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
+_CONTENT = re.compile(r"-[0-9a-f]{16}$")
 RECEIPT = b"mnist_batch.receipt"  # in the metadata of a receipt's file, beside what was gathered of the part
 
 
+def shard_name(file_name: str) -> str:
+    """The name of a table's file without its ending, and without what tells its content: ``part-00000``, ``report``."""
+    return _CONTENT.sub("", file_name.removesuffix(PARQUET))
+
+
+def tells_content(file_name: str) -> bool:
+    """Whether the name of a table's file tells its content, as those that are written at a store do."""
+    return _CONTENT.search(file_name.removesuffix(PARQUET)) is not None
+
+
+def table_paths(run: Run, table: str) -> dict[str, str]:
+    """The path of each file of a table of a published run, by its ``shard_name``; at a store as run.json lists them."""
+    folder = run.table_folder(table)
+    if not run.at_store:
+        names = locations.names(run.filesystem, folder)
+        return {name.removesuffix(PARQUET): f"{folder}/{name}" for name in names if not name.startswith(".")}
+    if (published := run.published) is None:
+        return {}
+    files = (*published.files, *(published.report_files or ()))
+    paths = [f"{run.root}/{file.path}" for file in files if file.path.startswith(f"{table}/")]
+    return {shard_name(posixpath.basename(path)): path for path in paths}
+
+
 def part_paths(run: Run) -> dict[str, str]:
-    """The path of every part by its name: staged, or already moved while publishing goes on."""
-    return {
-        name.removesuffix(PARQUET): f"{folder}/{name}"
-        for folder in (f"{run.staging}/parts", run.table_folder("predictions"))
-        for name in locations.names(run.filesystem, folder)
-        if not name.startswith(".")
-    }
+    """The path of every part by its ``shard_name``, published or not.
+
+    On a disk an unpublished part is staged, or already moved while publishing goes on. At a store it is written where
+    it stays, and counts if there is a receipt of its name.
+    """
+    published = table_paths(run, "predictions")
+    if not run.at_store:
+        return {**_staged(run), **published}
+    return published or _with_receipt(run)
 
 
-def beside_path(run: Run, table: str, name: str) -> str:
-    """The path of a part's file of another table, ``tables.BESIDE``: staged, or already moved."""
-    staged, published = f"{run.staging}/beside/{table}/{name}", f"{run.table_folder(table)}/{name}{PARQUET}"
+def _staged(run: Run) -> dict[str, str]:
+    folder = f"{run.staging}/parts"
+    names = locations.names(run.filesystem, folder)
+    return {name.removesuffix(PARQUET): f"{folder}/{name}" for name in names if not name.startswith(".")}
+
+
+def _with_receipt(run: Run) -> dict[str, str]:
+    receipts = set(locations.names(run.filesystem, f"{run.staging}/receipts"))
+    folder, found = run.table_folder("predictions"), dict[str, list[str]]()
+    for name in locations.names(run.filesystem, folder):
+        if name.removesuffix(PARQUET) in receipts:
+            found.setdefault(shard_name(name), []).append(f"{folder}/{name}")
+
+    def withheld(path: str) -> bool:  # it was written over another part, whose receipt is about to be deleted
+        written = receipt(run, path)
+        return written is not None and written[0].scored is not None
+
+    return {name: paths[0] if len(paths) == 1 else max(paths, key=withheld) for name, paths in found.items()}
+
+
+def beside_path(run: Run, table: str, receipt: Receipt) -> str:
+    """The path of the file of another table, ``tables.BESIDE``, that was written with a part of this receipt."""
+    written = run.part_path(table, receipt.shard, (receipt.beside or {})[table].blake2b)
+    if run.at_store:
+        return written
     # A process that was killed while it published may have left the staged file with its final ending.
-    return next((path for path in (staged, staged + PARQUET) if locations.exists(run.filesystem, path)), published)
+    published = f"{run.table_folder(table)}/{part_name(receipt.shard)}{PARQUET}"
+    staged = (written, written + PARQUET)
+    return next((path for path in staged if locations.exists(run.filesystem, path)), published)
 
 
 def beside_differs(run: Run, receipt: Receipt) -> str | None:
     """The path of the first file beside a part that is not what its writer wrote; None if all are."""
     for table, written in (receipt.beside or {}).items():
-        path = beside_path(run, table, part_name(receipt.shard))
+        path = beside_path(run, table, receipt)
         content = locations.read_if_there(run.filesystem, path)
         if content is None or digest(content) != written.blake2b:
             return path
@@ -123,10 +175,12 @@ def write_rows(
     if scored:
         failpoints.reach("receipt of withheld")
     for name, (_, file) in others.items():
-        path = f"{run.staging}/beside/{name}/{part_name(shard)}"
+        path = run.part_path(name, shard, digest(file))
         locations.write_whole(run.filesystem, path, file, run.check_attempt)
-    path = f"{run.staging}/parts/{part_name(shard)}"
+    path = run.part_path("predictions", shard, receipt.blake2b)
     locations.write_whole(run.filesystem, path, content, run.check_attempt)
+    if scored and run.at_store and scored != receipt.blake2b:
+        locations.delete_file(run.filesystem, _receipt_path(run, run.part_path("predictions", shard, scored)))
     return receipt
 
 
@@ -157,18 +211,28 @@ def write_receipt(
         beside,
     )
     gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
-    locations.write_whole(run.filesystem, f"{run.staging}/receipts/{part_name(shard)}", parquet(gathered))
+    path = _receipt_path(run, run.part_path("predictions", shard, receipt.blake2b))
+    locations.write_whole(run.filesystem, path, parquet(gathered))
     return receipt
 
 
-def receipt(run: Run, shard: int) -> tuple[Receipt, pa.Table] | None:
-    """Read the receipt of a part and what was gathered of its rows; None if it is missing or damaged."""
-    content = locations.read_if_there(run.filesystem, f"{run.staging}/receipts/{part_name(shard)}")
+def _receipt_path(run: Run, part_path: str) -> str:
+    return f"{run.staging}/receipts/{posixpath.basename(part_path).removesuffix(PARQUET)}"
+
+
+def receipt(run: Run, part_path: str) -> tuple[Receipt, pa.Table] | None:
+    """Read the receipt of the part at a path and what was gathered of its rows; None if it is missing or damaged."""
+    content = locations.read_if_there(run.filesystem, _receipt_path(run, part_path))
     try:
         gathered = pq.read_table(pa.BufferReader(content or b""))
         return from_json(Receipt, gathered.schema.metadata[RECEIPT]), gathered
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
         return None
+
+
+def discard_part(run: Run, part_path: str) -> None:
+    """Delete a part, so that its shard is scored again; at a store only its receipt, by which the part counts."""
+    locations.delete_file(run.filesystem, _receipt_path(run, part_path) if run.at_store else part_path)
 
 
 def discard_foreign_files(run: Run, parts: Sequence[str]) -> list[str]:
@@ -185,8 +249,7 @@ def discard_foreign_files(run: Run, parts: Sequence[str]) -> list[str]:
 
 def discard_passing(run: Run) -> None:
     """Delete the staged parts with a row in ``PASSING``, and the notes on fatal scans: they are tried again."""
-    for name in locations.names(run.filesystem, f"{run.staging}/parts"):
-        path = f"{run.staging}/parts/{name}"
+    for path in (_with_receipt(run) if run.at_store else _staged(run)).values():
         try:
             statuses = locations.read_table(run.filesystem, path, ["status"])["status"]
         except StorageError:
@@ -194,7 +257,7 @@ def discard_passing(run: Run) -> None:
         except (pa.ArrowException, OSError):  # the audit will name it
             continue
         if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(PASSING))).as_py():
-            locations.delete_file(run.filesystem, path)
+            discard_part(run, path)
     locations.delete_folder(run.filesystem, f"{run.staging}/fatal")
 
 

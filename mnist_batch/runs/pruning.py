@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mnist_batch.errors import DamagedRun, InputError, Locked
-from mnist_batch.runs import discarding, series
+from mnist_batch.runs import datasets, discarding, series
 from mnist_batch.runs.run import Run, now
 from mnist_batch.store import locations
 
@@ -67,6 +67,8 @@ def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24,
             _do(_withdraw, out, run_id, pruned.withdrawn, pruned, dry_run)
         else:
             _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
+    if not dry_run and (pruned.withdrawn or pruned.deleted):
+        datasets.write_views(out)
     return pruned
 
 

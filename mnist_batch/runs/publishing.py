@@ -1,13 +1,18 @@
-"""A run's files: staged, then moved to where they are read, so that each table appears whole."""
+"""A run's files: staged, then moved to where they are read, so that each table appears whole.
+
+At a store, which has no renames, tables are written where they stay, under names that tell their content. Readers go by
+run.json, which is written last.
+"""
 
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
 from mnist_batch import failpoints
+from mnist_batch.runs import clearing, datasets
 from mnist_batch.runs.run import PARQUET, Run, digest, part_name
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import File, PartFile, Receipt
+from mnist_batch.schemas.facts import File, PartFile, Published, Receipt
 from mnist_batch.store import locations
 
 
@@ -19,8 +24,9 @@ def stage_report(run: Run, tables_of_report: Mapping[str, pa.Table], pages: Mapp
     files = []
     for table, rows in tables_of_report.items():
         content = run.parquet(rows)
-        locations.write_whole(run.filesystem, f"{run.staging}/{table}/report", content)
-        files.append(_file(run, f"{run.table_folder(table)}/report{PARQUET}", content, len(rows)))
+        path = f"{run.table_folder(table)}/{run.file_name('report', digest(content))}"
+        locations.write_whole(run.filesystem, path if run.at_store else f"{run.staging}/{table}/report", content)
+        files.append(_file(run, path, content, len(rows)))
     for name, page in sorted(pages.items()):
         locations.write_whole(run.filesystem, f"{run.staging}/pages/{name}", page)
         files.append(_file(run, f"{run.folder}/{name}", page))
@@ -31,10 +37,10 @@ def files_of(run: Run, receipts: Iterable[Receipt]) -> tuple[File, ...]:
     """The published parts as run.json lists them: with the digests of their writers."""
     files = []
     for receipt in receipts:
-        name = f"{part_name(receipt.shard)}{PARQUET}"
         of_tables = {"predictions": PartFile(receipt.rows, receipt.bytes, receipt.blake2b), **(receipt.beside or {})}
         for table, written in of_tables.items():
             folder = run.table_folder(table).removeprefix(f"{run.root}/")
+            name = run.file_name(part_name(receipt.shard), written.blake2b)
             files.append(File(f"{folder}/{name}", written.bytes, written.blake2b, written.rows))
     return tuple(files)
 
@@ -44,7 +50,24 @@ def _file(run: Run, path: str, content: bytes | pa.Buffer, rows: int | None = No
 
 
 def publish(run: Run) -> None:
-    """Move the parts, then the report, to where they are read; called again after a kill, it finishes."""
+    """Move what is staged to where it is read, parts first; called again after a kill, it finishes."""
+    if not run.at_store:
+        _move_tables(run)
+    for name in locations.names(run.filesystem, f"{run.staging}/pages"):
+        locations.move_file(run.filesystem, f"{run.staging}/pages/{name}", f"{run.folder}/{name}")
+
+
+def conclude(run: Run, published: Published, known: Published | None = None) -> None:
+    """What follows run.json: list the run for DuckDB, then clear what is not needed any more; may be done again.
+
+    ``known`` is what run.json said before a report was made again; its files stay for those who read them.
+    """
+    if known or locations.is_folder(run.filesystem, run.staging):  # else it was done before
+        datasets.write_views(run.out)
+    clearing.clear(run, published, known)
+
+
+def _move_tables(run: Run) -> None:
     for table in tables.BESIDE:
         locations.move_folder(run.filesystem, f"{run.staging}/beside/{table}", run.table_folder(table), PARQUET)
     locations.move_folder(run.filesystem, f"{run.staging}/parts", run.table_folder("predictions"), PARQUET)
@@ -52,5 +75,3 @@ def publish(run: Run) -> None:
     for table in (*tables.REPORT, *tables.REPORT_OF_FORMS):
         report = f"{run.table_folder(table)}/report{PARQUET}"
         locations.move_file(run.filesystem, f"{run.staging}/{table}/report", report)
-    for name in locations.names(run.filesystem, f"{run.staging}/pages"):
-        locations.move_file(run.filesystem, f"{run.staging}/pages/{name}", f"{run.folder}/{name}")

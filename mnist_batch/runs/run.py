@@ -15,17 +15,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mnist_batch import failpoints
 from mnist_batch.errors import Locked
 from mnist_batch.forms.form import Form, parse
 from mnist_batch.forms.form import as_json as form_json
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Held, Opened, Published, Totals, as_json
+from mnist_batch.schemas.facts import Held, Opened, Published, Totals, as_json, from_json
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import Status
-from mnist_batch.store import locations
+from mnist_batch.store import conditional, locations, locks
 
 FORM_FILE = re.compile(r"form-[0-9]{3,}\.json")
+LOCK = ".lock"  # the ending of lock files
 TOLD = "told-"  # how the names of sentences for the driver begin
 PARQUET = ".parquet"  # of published files only, so that OUT/**/*.parquet matches nothing that is staged
 
@@ -66,6 +68,16 @@ class Run:
         """The folder of run.json and of the files that people open."""
         return f"{self.root}/runs/{self.run_id}"
 
+    @property
+    def lock(self) -> str:
+        """The path of the lock file, or of the lease at a store."""
+        return f"{self.root}/_staging/{self.run_id}{LOCK}"
+
+    @property
+    def at_store(self) -> bool:
+        """True where files cannot be renamed: they are written where they stay, and run.json says which ones count."""
+        return not locations.is_disk(self.filesystem)
+
     def location(self, path: str) -> str:
         """A path of this run as a location that any process can open, with the scheme of its store."""
         return locations.named(self.out, path)
@@ -73,6 +85,16 @@ class Run:
     def table_folder(self, table: str) -> str:
         """The folder of this run in ``predictions`` or a table of its report."""
         return f"{self.root}/{table}/run_date={self.run_date}/run_id={self.run_id}"
+
+    def file_name(self, stem: str, blake2b: str) -> str:
+        """The name of a published file; at a store it tells the content, so that no other one is written over it."""
+        return f"{stem}-{blake2b[:16]}{PARQUET}" if self.at_store else f"{stem}{PARQUET}"
+
+    def part_path(self, table: str, shard: int, blake2b: str) -> str:
+        """Where the file of a shard in ``predictions`` or a table beside it is written: staged, or where it stays."""
+        if self.at_store:
+            return f"{self.table_folder(table)}/{self.file_name(part_name(shard), blake2b)}"
+        return f"{self.staging}/{'parts' if table == 'predictions' else f'beside/{table}'}/{part_name(shard)}"
 
     @property
     def published(self) -> Published | None:
@@ -212,9 +234,26 @@ class Run:
         published = tables.of_run(rows, self.run_date, self.run_id)
         return parquet(published.replace_schema_metadata(published.schema.metadata | metadata))
 
-    def commit(self, published: Published) -> None:
-        """Write run.json: from here on the run is published."""
-        locations.write_whole(self.filesystem, f"{self.folder}/run.json", as_json(published))
+    def commit(self, published: Published, known: Published | None = None) -> None:
+        """Write run.json: from here on the run is published. ``known`` is what it said before, if it did.
+
+        Raises Locked if another process has published the run, at a store that keeps conditions.
+        """
+        path, content = f"{self.folder}/run.json", as_json(published)
+        if not self.at_store:
+            locations.write_whole(self.filesystem, path, content)
+            return
+        locks.check(self.lock)
+        failpoints.reach("commit")
+        objects = conditional.at(self.out)
+        there = objects.read(path) if known else None
+        if there is None:
+            written = objects.create(path, content)
+        else:
+            same = from_json(Published, there.content) == known
+            written = same and objects.replace(path, content, there)
+        if not written:
+            raise Locked(f"run {self.run_id}: another process has published it meanwhile; nothing of it was replaced")
 
     def clear_staging(self) -> None:
         """Delete the files that only an unfinished run needs."""

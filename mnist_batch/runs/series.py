@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mnist_batch.errors import InputError
-from mnist_batch.runs.parts import LISTING
-from mnist_batch.runs.run import PARQUET, Run, part_name
+from mnist_batch.runs.parts import LISTING, shard_name
+from mnist_batch.runs.run import LOCK, Run, part_name
 from mnist_batch.schemas.facts import Held, Opened, Published, RunFacts
 from mnist_batch.store import locations, locks
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-LOCK = ".lock"  # the ending of lock files
 LONGEST_NEW = 90  # characters; later runs of the series get a number at the end
 
 
@@ -77,13 +76,8 @@ def check_new_id(run_id: str) -> None:
 def locked(out: str, run_id: str) -> Iterator[None]:
     """Lock the run ``run_id`` in ``out``; raises Locked if another process is at work on it."""
     check_id(run_id)
-    with locks.locked(out, lock_path(out, run_id), f"run {run_id}"):
+    with locks.locked(out, Run(out, run_id, "").lock, f"run {run_id}"):
         yield
-
-
-def lock_path(out: str, run_id: str) -> str:
-    """The path of the lock file of a run, or of its lease at a store."""
-    return f"{locations.resolve(out)[1]}/_staging/{run_id}{LOCK}"
 
 
 class Found(NamedTuple):
@@ -141,12 +135,12 @@ def check_place(run: Run, listing: str, shards: int) -> None:
     """Raise InputError if predictions of another run lie where those of ``run``, which has not begun, will go.
 
     That is what is left where a run.json was deleted. Those of all the same scans, by the digest of what was listed,
-    are taken for this run's.
+    are taken for this run's; at a store they are scored again, and those that differ are deleted in the end.
     """
     folder = run.table_folder("predictions")
     there = [name for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
     if not there or (
-        there == [part_name(number) + PARQUET for number in range(shards or 1)]
+        sorted({shard_name(name) for name in there}) == [part_name(number) for number in range(shards or 1)]
         and all(_listing_of(run, f"{folder}/{name}") == listing for name in there)
     ):
         return

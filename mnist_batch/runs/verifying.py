@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mnist_batch.errors import BooksError, DamagedRun, InputError
-from mnist_batch.runs import series
+from mnist_batch.runs import parts, series
 from mnist_batch.runs.run import Run, digest
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import File, Published
@@ -118,5 +118,7 @@ def _report_folders(run: Run) -> list[str]:
 
 
 def _paths(run: Run, folder: str) -> list[str]:
-    # Readers of tables skip names that begin with a dot.
-    return [f"{folder}/{name}" for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
+    # Readers of tables skip names that begin with a dot. At a store an attempt that lost may have left a file: readers
+    # go by run.json there.
+    names = [name for name in locations.names(run.filesystem, folder) if not name.startswith(".")]
+    return [f"{folder}/{name}" for name in names if not (run.at_store and parts.tells_content(name))]

@@ -59,6 +59,9 @@ def locked(location: str, path: str, what: str) -> Iterator[None]:
                 lock.unlink()
 
 
+check = leases.check  # raises Locked if a lease of this process was taken over; locks of a disk cannot be
+
+
 def _taken(path: Path, what: str) -> IO[str]:
     while True:
         file = path.open("a+")

@@ -179,8 +179,8 @@ def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s
     verifying.check_predictions(run, files)
     keys = [entry.path for entry in run.filesystem.get_file_info(fs.FileSelector(store.bucket, recursive=True))
             if entry.type == fs.FileType.File and "/scans/" not in entry.path]  # fmt: skip
-    parts = [f"{run.table_folder('predictions')}/part-{number:05}.parquet" for number in range(3)]
-    assert sorted(keys) == sorted([*parts, f"{run.folder}/run.json"])
+    assert sorted(keys) == sorted([*(f"{run.root}/{file.path}" for file in files), f"{run.folder}/run.json"])
+    assert sum("/predictions/" in request for request in store.seen if request.startswith("PUT")) == 3  # never again
     made = {request.split()[1] for request in store.seen if request.startswith("PUT") and request.endswith("/")}
     assert made <= {f"/{store.bucket}/out/_staging/night/", f"/{store.bucket}/out/_staging/"}  # pyarrow, deleting below
 
