@@ -31,7 +31,7 @@ from mnist_batch.models.answers import Model
 from mnist_batch.reading import preprocessing
 from mnist_batch.reports import counting
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import publishing, series
+from mnist_batch.runs import datasets, publishing, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from tests.support import DATA, ROOT
@@ -157,7 +157,7 @@ def expected(ids: Sequence[str]) -> Mapping[str, tuple[set[datetime.date], set[s
 
 def test_every_line_finds_a_night_and_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    section = PAGE.split("## One night, or one run")[1].split("## Runs of different")[0]
+    section = PAGE.split("## One night, or one run")[1].split("## At a store")[0]
     by = {"night": [], "run": []}
     for kind, line in lines(section):
         one = "2026-11-21-1a2b3c4d" in line
@@ -241,6 +241,32 @@ def test_runs_of_old_and_new_versions_are_read_together(both: Path, monkeypatch:
             answered = row["status"] == "ok"
             assert (len(row["probabilities"]) if answered else row["probabilities"]) == (10 if answered else None)
     assert readers == {"sql", "polars.", "pandas.", "dataset."}
+
+
+def test_every_line_that_goes_by_run_json_reads_published_runs_of_all_versions(
+    both: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(both)
+    [(_, block)] = blocks(PAGE.split("<!-- published -->")[1].split("<!-- end -->")[0])
+    imported, opened, *found = ast.parse(block).body
+    names = dict(NAMES)
+    exec(compile(ast.Module([imported, opened], []), "reading.md", "exec"), names)
+    later, one, per_class, then, counts = (rows_of(eval(ast.unparse(line), names)) for line in found)
+    assert {row["run"] for row in later} == {run_id for run_id, night in RUNS.items() if night == SECOND}
+    assert of_runs(one) == expected(["2026-11-21-1a2b3c4d"])
+    assert {row["run"] for row in per_class} == {OLD_RUN, *RUNS}
+    assert {row["run"] for row in counts} == {OLD_RUN, *RUNS}
+    assert {row["run"] for row in then} == set(RUNS)  # the old one was published later
+    every = rows_of(names["rows"].to_table())
+    assert {row["night"] for row in every if row["run"] == OLD_RUN} == {datetime.date(2026, 11, 20)}
+    for row in every:
+        answered = row["status"] == "ok"
+        assert (len(row["probabilities"]) if answered else row["probabilities"]) == (10 if answered else None)
+    datasets.write_views("out")
+    with duckdb.connect() as connection:
+        connection.execute(Path("out/published.sql").read_text())
+        seen = connection.execute("SELECT coalesce(run, run_id), count(*) FROM predictions GROUP BY ALL").fetchall()
+    assert dict(seen) == {row["run"]: row["len"] for row in counts}
 
 
 def test_a_file_says_its_version(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:

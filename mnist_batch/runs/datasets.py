@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow.dataset as ds
 
 from mnist_batch.errors import DamagedRun, InputError, JobError
-from mnist_batch.runs import series
+from mnist_batch.runs import parts, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import File, Published
+from mnist_batch.schemas.facts import Published
 from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def read(
     paths, of_run = list[str](), list[ds.Expression]()
     for published in _published(out, _asked(out, run)):
         if moment is None or datetime.datetime.fromisoformat(published.published_at) <= moment:
-            files = files_of(published, table)
-            paths += [f"{root}/{file.path}" for file in files]
+            files = files_of(out, published, table)
+            paths += [f"{root}/{file}" for file in files]
             night = datetime.date.fromisoformat(published.run_date)
             # Files of the first version have these columns in the names of their folders only.
             of_run += [(ds.field("night") == night) & (ds.field("run") == published.run_id)] * len(files)
@@ -45,10 +45,14 @@ def read(
     )
 
 
-def files_of(published: Published, table: str) -> list[File]:
-    """The files of a table of a run, as its run.json lists them, in order."""
+def files_of(out: str, published: Published, table: str) -> list[str]:
+    """The paths below an output of the files of a table of a run, as its run.json lists them, in order."""
     files = [*published.files, *(published.report_files or ())]
-    return sorted((file for file in files if file.path.startswith(f"{table}/")), key=lambda file: file.path)
+    found = sorted(file.path for file in files if file.path.startswith(f"{table}/"))
+    if published.report_files is None and not found:  # the first version, which wrote to disks, did not list its report
+        run = Run(out, published.run_id, published.run_date)
+        return sorted(path.removeprefix(f"{run.root}/") for path in parts.table_paths(run, table).values())
+    return found
 
 
 def _asked(out: str, run: str | Sequence[str] | None) -> list[str]:
@@ -114,7 +118,7 @@ def views(out: str, runs: Sequence[Published]) -> str:
         f"-- The runs themselves are what counts: {address}/runs/*/run.json lists their files.",
     ]
     for table in TABLES:
-        paths = [f"{address}/{file.path}".replace("'", "''") for run in runs for file in files_of(run, table)]
+        paths = [f"{address}/{file}".replace("'", "''") for run in runs for file in files_of(out, run, table)]
         if paths:
             listed = ",\n".join(f"  '{path}'" for path in paths)
             lines.append(

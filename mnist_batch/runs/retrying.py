@@ -107,9 +107,8 @@ class Retry(Command):
         """The labels of the fields of these scans: those that were kept with their failed pages."""
         found: dict[tuple[str, str], list[dict[str, Any]]] = {}
         run = self.retried
-        for name in parts.part_paths(run):
-            columns = ["source", "scan", "field_values"]
-            pages = locations.read_table(run.filesystem, parts.beside_path(run, "pages", name), columns)
+        for path in parts.table_paths(run, "pages").values():
+            pages = locations.read_table(run.filesystem, path, ["source", "scan", "field_values"])
             if "field_values" in pages.column_names:  # an earlier version did not keep them
                 kept = pages.filter(pages["field_values"].is_valid())
                 found |= dict(zip(scans.identities(kept), kept["field_values"].to_pylist(), strict=True))

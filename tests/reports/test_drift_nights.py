@@ -63,7 +63,7 @@ def test_the_last_runs_that_were_scored_alike_are_the_baseline(
     withdrawn = publish(tmp_path, "withdrawn", "2026-11-20")
     locations.delete_file(withdrawn.filesystem, f"{withdrawn.folder}/run.json")
     damaged = publish(tmp_path, "damaged", "2026-11-20")
-    Path(drift_nights._path(damaged)).write_bytes(b"no Parquet")
+    Path(f"{damaged.table_folder('drift')}/report.parquet").write_bytes(b"no Parquet")
     run_facts.commit(Run(str(tmp_path), "older-version", "2026-11-20"))
     with caplog.at_level(logging.WARNING):
         found = baseline(tmp_path, nights=4)
@@ -133,12 +133,12 @@ def test_a_night_is_compared_with_those_before_it_and_says_how_it_differs(
     assert "digit_1" in {alert.metric for alert in found.alerts}
     page = Path(run.folder, "report.html").read_text()
     assert "the digit 1 is more frequent than before" in page
-    rows = pq.read_table(drift_nights._path(run))
+    rows = pq.read_table(f"{run.table_folder('drift')}/report.parquet")
     assert sum(filter(None, rows["alert"].to_pylist())) == found.alerting
     # A report with other labels keeps what was compared when the run was published.
     assert ran(capsys, report_job, "--out", out, "--run", run.run_id, "--labels", "parent")[0] == 0
     assert run.published.drift == found
-    assert pq.read_table(drift_nights._path(run)).equals(rows)
+    assert pq.read_table(f"{run.table_folder('drift')}/report.parquet").equals(rows)
     assert ran(capsys, verify, "--out", out)[0] == 0
     assert night(15, ones, "--baseline", run.run_id)[1]["drift"] == 0
     code, _, last = ran(capsys, score, usual, "--model", ruler, "--out", out, "--baseline", "gone")
