@@ -1,33 +1,38 @@
 """Kill random processes of scoring runs at random times, give the same command again until it ends, check the books.
 
     python -m benchmarks.chaos --runs 50 --model demo/models/hidden
+    python -m benchmarks.chaos --runs 50 --model demo/models/hidden --store s3
 
-Writes a line a run to benchmarks/chaos.jsonl; docs/reliability.md shows their sums.
+Writes a line a run to benchmarks/chaos.jsonl, or chaos-s3.jsonl for outputs at an S3 server on loopback;
+docs/reliability.md shows their sums. Meanwhile a reader reads the output through ``read_predictions`` without end.
 """
 
 import argparse
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
 
+import mnist_batch
 from jobs.demo import write_forms
 from mnist_batch.learning import digits
+from mnist_batch.store import locations
+from tests.support import s3
 from tests.support.processes import descendants
 
-RESULTS = Path(__file__).parent / "chaos.jsonl"
+RESULTS = {"disk": Path(__file__).parent / "chaos.jsonl", "s3": Path(__file__).parent / "chaos-s3.jsonl"}
 SHARD_SIZE = 25
 KILLS = 3  # at most, in a run
 WAIT_SECONDS = 0.2, 2.0  # between ticks: a job takes about ten seconds undisturbed
@@ -53,17 +58,55 @@ def victims(job: int) -> dict[str, list[int]]:
     return found
 
 
-def rows_of(out: Path) -> list[tuple[Any, ...]]:
-    """What anyone reads in ``predictions`` now: scan, status, digit and content of every row."""
-    if not (out / "predictions").exists():
+def rows_of(out: str) -> list[tuple[Any, ...]]:
+    """What is read in ``predictions`` now, on a disk by anyone: scan, status, digit and content of every row."""
+    if locations.is_uri(out):
+        rows = mnist_batch.read_predictions(out)
+    elif Path(out, "predictions").exists():
+        rows = ds.dataset(Path(out, "predictions"), format="parquet")
+    else:
         return []
-    table = ds.dataset(out / "predictions", format="parquet").to_table(["scan", "page", "status", "digit", "content"])
-    return [tuple(row.values()) for row in table.to_pylist()]
+    return [tuple(row.values()) for row in rows.to_table(["scan", "page", "status", "digit", "content"]).to_pylist()]
 
 
-def score(scans: Path, model: str, out: Path) -> subprocess.Popen[bytes]:
+class Reader:
+    """Reads an output through ``read_predictions`` again and again: how often, and how often part of ``rows`` rows."""
+
+    def __init__(self, out: str, rows: int) -> None:
+        self.out, self.rows, self.looks, self.partial = out, rows, 0, 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Reader":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def _read(self) -> None:
+        while not self.over.wait(0.1):
+            seen = len(mnist_batch.read_predictions(self.out).to_table(["scan"]))
+            self.looks += 1
+            self.partial += seen not in (0, self.rows)
+
+
+@contextmanager
+def place(store: str, folder: str) -> Iterator[str]:
+    """Where outputs go: a folder, or a bucket of an S3 server on loopback."""
+    if store == "disk":
+        yield folder
+        return
+    with s3.store() as proxy:
+        os.environ.update(s3.CREDENTIALS | {"AWS_ENDPOINT_URL": proxy.url})
+        proxy.send("PUT", "/chaos")
+        yield "s3://chaos"
+
+
+def score(scans: Path, model: str, out: str) -> subprocess.Popen[bytes]:
     """Start the job, in a process group of its own."""
-    command = [sys.executable, "-m", "jobs.score", str(scans), "--model", model, "--out", str(out)]
+    command = [sys.executable, "-m", "jobs.score", str(scans), "--model", model, "--out", out]
     command += ["--shard-size", str(SHARD_SIZE), "--run-id", "night"]
     nowhere, patience = subprocess.DEVNULL, {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}  # Ray's own is a minute
     environment = os.environ | patience
@@ -71,9 +114,17 @@ def score(scans: Path, model: str, out: Path) -> subprocess.Popen[bytes]:
 
 
 def one_run(
-    scans: Path, model: str, out: Path, expected: Sequence[tuple[Any, ...]], chance: random.Random
+    scans: Path, model: str, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, most_kills: int
 ) -> dict[str, Any]:
-    """One run, disturbed until ``KILLS``, brought to its end; what was killed and what is in its tables."""
+    """One run, disturbed until ``most_kills``, brought to its end; what was killed and what is in its tables."""
+    with Reader(out, len(expected)) as reader:
+        found = _disturbed(scans, model, out, expected, chance, most_kills)
+    return found | {"reads": reader.looks, "read_in_part": reader.partial}
+
+
+def _disturbed(
+    scans: Path, model: str, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, most_kills: int
+) -> dict[str, Any]:
     kills: Counter[str] = Counter()
     commands, partial, started = 0, 0, time.monotonic()
     while True:
@@ -86,7 +137,7 @@ def one_run(
             replaced = sorted(set(there) & SURVIVED)
             kinds = replaced if replaced and chance.random() < 0.75 else sorted(there)
             # Most ticks of a job's start pass: it would never get as far as its actors.
-            if job.poll() is None and kinds and kills.total() < KILLS and (replaced or chance.random() < 0.2):
+            if job.poll() is None and kinds and kills.total() < most_kills and (replaced or chance.random() < 0.2):
                 kind = chance.choice(kinds)
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(there[kind]), signal.SIGKILL)
@@ -98,7 +149,7 @@ def one_run(
             break
     found = Counter(rows_of(out))
     verified = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "jobs.verify", "--out", str(out)], capture_output=True, check=False
+        [sys.executable, "-m", "jobs.verify", "--out", out], capture_output=True, check=False
     )
     return {
         "kills": dict(kills),
@@ -119,7 +170,8 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> str:
     for run in runs:
         kills.update(run["kills"])
     by_kind = ", ".join(f"{kills[kind]} {kind}" for kind in KINDS)
-    sums = {name: sum(run[name] for run in runs) for name in ("rows", "lost", "doubled", "wrong", "seen_in_part")}
+    names = ("rows", "lost", "doubled", "wrong", "seen_in_part", "reads", "read_in_part")
+    sums = {name: sum(run.get(name, 0) for run in runs) for name in names}
     return "\n".join(
         [
             "| what | count |",
@@ -132,6 +184,14 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> str:
             f"| rows doubled | {sums['doubled']} |",
             f"| rows with another answer than undisturbed | {sums['wrong']} |",
             f"| looks at `predictions/` that met a part of a run | {sums['seen_in_part']} |",
+            *(
+                [
+                    f"| reads through `read_predictions` | {sums['reads']:,} |",
+                    f"| of these met a part of a run | {sums['read_in_part']} |",
+                ]
+                if sums["reads"]
+                else []
+            ),
             f"| runs that `jobs.verify` found fault with | {sum(run['verify_exit_code'] != 0 for run in runs)} |",
         ]
     )
@@ -149,25 +209,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--scans", type=int, default=1_000)
     arguments.add_argument("--model", default="demo/models/hidden")
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--results", type=Path, default=RESULTS)
+    arguments.add_argument("--store", choices=list(RESULTS), default="disk", help="where the outputs are")
+    arguments.add_argument("--kills", type=int, default=KILLS, help="at most so many in a run")
+    arguments.add_argument("--results", type=Path)
     given = arguments.parse_args(argv)
-    chance = random.Random(given.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        scans, out = Path(folder, "forms"), Path(folder, "calm")
+    chance, results = random.Random(given.seed), given.results or RESULTS[given.store]
+    with tempfile.TemporaryDirectory() as folder, place(given.store, folder) as base:
+        scans = Path(folder, "forms")
         images, labels = digits.mnist("test")
         write_forms(Path(folder), images[: given.scans], labels[: given.scans])
-        if score(scans, given.model, out).wait() != 0:
+        if score(scans, given.model, f"{base}/calm").wait() != 0:
             print(f"scoring with --model {given.model} does not work undisturbed; make demo makes one", file=sys.stderr)
             return 2
-        expected = rows_of(out)
+        expected = rows_of(f"{base}/calm")
         runs = []
         for number in range(given.runs):
-            runs.append(one_run(scans, given.model, Path(folder, "out"), expected, chance))
+            out = f"{base}/out-{number}"
+            runs.append(one_run(scans, given.model, out, expected, chance, given.kills))
             print(number + 1, json.dumps(runs[-1]), flush=True)
-            shutil.rmtree(Path(folder, "out"))
-            given.results.write_text("".join(f"{json.dumps(run)}\n" for run in runs))
+            locations.delete_folder(*locations.resolve(out))
+            results.write_text("".join(f"{json.dumps(run)}\n" for run in runs))
     print(summary(runs))
-    faults = ("lost", "doubled", "wrong", "seen_in_part", "verify_exit_code")
+    faults = ("lost", "doubled", "wrong", "seen_in_part", "read_in_part", "verify_exit_code")
     return int(any(run[name] for run in runs for name in faults))
 
 
