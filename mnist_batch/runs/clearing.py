@@ -4,13 +4,17 @@ At a store an attempt writes its files where they stay; those that run.json does
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+
+from pyarrow import fs
 
 from mnist_batch.errors import DamagedRun, InputError, Locked
-from mnist_batch.runs import parts, series
+from mnist_batch.runs import datasets, parts, series
 from mnist_batch.runs.run import LOCK, Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
@@ -48,8 +52,8 @@ def clear_abandoned(out: str) -> list[str]:
     filesystem, root = locations.resolve(out)
     removed: list[str] = []
     staged = locations.names(filesystem, f"{root}/_staging")
-    ids = {name.removesuffix(LOCK) for name in staged if name.endswith(LOCK)} | set(series.known_runs(out))
-    for run_id in sorted(ids):
+    ids = {name.removesuffix(LOCK) for name in staged if not name.startswith(".")}
+    for run_id in sorted(ids | _with_unlisted(out)):
         with suppress(Locked):
             removed += _clear_run(out, run_id, f"{run_id}{LOCK}" in staged)
     for name in staged:
@@ -57,6 +61,24 @@ def clear_abandoned(out: str) -> list[str]:
             locations.delete_file(filesystem, f"{root}/_staging/{name}")
             removed.append(f"{root}/_staging/{name}")
     return [locations.named(out, path) for path in removed]
+
+
+def _with_unlisted(out: str) -> set[str]:
+    """The published runs at a store that have files which their run.json does not list; nothing is locked."""
+    filesystem, root = locations.resolve(out)
+    if locations.is_disk(filesystem):
+        return set()
+    found = []
+    for table in TABLES:
+        below = fs.FileSelector(f"{root}/{table}", allow_not_found=True, recursive=True)
+        found += locations.ask(filesystem, below.base_dir, partial(filesystem.get_file_info, below))
+    written = {each.path.removeprefix(f"{root}/") for each in found if parts.tells_content(each.base_name)}
+    ids = {match[1] for path in written if (match := re.search(r"/run_id=([^/]+)/", path))}
+    for published in datasets.facts_of(out, sorted(ids & set(series.published_runs(out))), skip_damaged=True):
+        listed = {file.path for file in (*published.files, *(published.report_files or ()))}
+        if all(path in listed for path in written if f"/run_id={published.run_id}/" in path):
+            ids.discard(published.run_id)
+    return ids
 
 
 def _clear_run(out: str, run_id: str, leased: bool) -> list[str]:

@@ -33,7 +33,7 @@ def read(
     filesystem, root = locations.resolve(out)
     moment = None if as_of is None else _moment(as_of)
     paths, of_run = list[str](), list[ds.Expression]()
-    for published in _published(out, _asked(out, run)):
+    for published in facts_of(out, _asked(out, run)):
         if moment is None or datetime.datetime.fromisoformat(published.published_at) <= moment:
             files = files_of(out, published, table)
             paths += [f"{root}/{file}" for file in files]
@@ -65,7 +65,7 @@ def _asked(out: str, run: str | Sequence[str] | None) -> list[str]:
     return asked
 
 
-def _published(out: str, ids: Sequence[str], skip_damaged: bool = False) -> list[Published]:
+def facts_of(out: str, ids: Sequence[str], skip_damaged: bool = False) -> list[Published]:
     """What these runs say of themselves; one that was discarded since is left out."""
 
     def said(run_id: str) -> Published | None:
@@ -102,7 +102,7 @@ def _write_views(out: str) -> None:
     filesystem, root = locations.resolve(out)
     path, written = f"{root}/{VIEWS}", None
     while written != (ids := series.published_runs(out)):  # another run may have been published meanwhile
-        content = views(out, _published(out, ids, skip_damaged=True)).encode()
+        content = views(out, facts_of(out, ids, skip_damaged=True)).encode()
         if not ids:
             locations.delete_file(filesystem, path)
         elif locations.read_if_there(filesystem, path) != content:

@@ -148,6 +148,7 @@ def test_a_part_without_its_receipt_is_scored_again_and_a_damaged_one_too(
     assert audited(run) == files
 
 
+@pytest.mark.long
 def test_a_report_with_other_labels_is_read_by_the_new_run_json_and_the_old_one_stays_whole(
     scans_folder: Make, ruler: str, out: str, capsys: Capture
 ) -> None:
@@ -178,6 +179,7 @@ def test_of_two_reports_at_once_the_second_is_refused(scans_folder: Make, ruler:
     assert run.published == replace(known, sample=1)
 
 
+@pytest.mark.long
 def test_where_run_json_was_deleted_the_run_is_scored_again(
     scans_folder: Make, ruler: str, out: str, capsys: Capture
 ) -> None:
@@ -194,6 +196,7 @@ def test_where_run_json_was_deleted_the_run_is_scored_again(
         scored(folder, ruler, out)
 
 
+@pytest.mark.long
 def test_a_refused_run_leaves_nothing_once_another_is_published(scans_folder: Make, ruler: str, out: str) -> None:
     from mnist_batch.errors import TooManyUnreadable
     from mnist_batch.pipeline.settings import Settings
@@ -210,6 +213,7 @@ def test_a_refused_run_leaves_nothing_once_another_is_published(scans_folder: Ma
     assert keys(out) == listed(again) | {"runs/night-2/run.json", "published.sql"}
 
 
+@pytest.mark.long
 def test_what_killed_and_lost_attempts_left_is_cleared_and_nothing_else(
     scans_folder: Make, ruler: str, out: str, capsys: Capture
 ) -> None:
@@ -253,6 +257,7 @@ def test_the_next_run_of_a_series_clears_what_a_killed_one_left(scans_folder: Ma
     assert keys(out) == before
 
 
+@pytest.mark.long
 def test_only_what_is_published_is_read_by_run_table_and_time(
     scans_folder: Make, ruler: str, anywhere: str, capsys: Capture
 ) -> None:
@@ -291,6 +296,7 @@ def test_only_what_is_published_is_read_by_run_table_and_time(
         read(out)
 
 
+@pytest.mark.long
 def test_the_views_for_duckdb_are_those_of_the_published_runs(
     scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture
 ) -> None:
