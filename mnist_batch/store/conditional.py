@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,13 +37,18 @@ class Read:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of a store by their paths, as ``locations.resolve`` gives them.
+    """The objects at the store of a location by their paths, as ``locations.resolve`` gives them.
 
     ``client`` is obstore's; without one, conditions are looked at before the object is written.
     """
 
-    filesystem: fs.FileSystem
+    location: str
     client: Any = None
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """The file system of the store, with the keys of this moment."""
+        return locations.resolve(self.location)[0]
 
     def read(self, path: str) -> Read | None:
         """The object at a path; None if there is none."""
@@ -143,7 +148,7 @@ def _at(location: str, _endpoint: str | None) -> Objects:
     filesystem, root = locations.resolve(location)
     why = "its kind of store has none"
     if locations.puts_whole(filesystem):
-        objects = Objects(filesystem, _client(location, filesystem))
+        objects = Objects(location, _client(location, filesystem))
         try:
             with retry.patience(0):
                 why = _broken(objects, f"{root}/_staging/.probe-{secrets.token_hex(4)}")
@@ -156,7 +161,7 @@ def _at(location: str, _endpoint: str | None) -> Objects:
         "one at a time",
         location, why,
     )  # fmt: skip
-    return Objects(filesystem)
+    return Objects(location)
 
 
 def _broken(objects: Objects, probe: str) -> str:
@@ -185,11 +190,23 @@ def _client(location: str, filesystem: fs.FileSystem) -> Any:
     if filesystem.type_name == "gcs":
         return store.GCSStore(bucket, retry_config=retries)
     options = dict(parse_qsl(urlsplit(location).query))
-    config: Any = _profile() if "AWS_ACCESS_KEY_ID" not in os.environ else {}
+    config = {"region": filesystem.region}
     if address := options.get("endpoint_override"):
         config["endpoint"] = address if "://" in address else f"{options.get('scheme', 'https')}://{address}"
-    config["region"] = filesystem.region
-    return store.S3Store(bucket, config=config, client_options={"allow_http": True}, retry_config=retries)
+    keys: Any = _profile_keys if "AWS_ACCESS_KEY_ID" not in os.environ and _profile() else None
+    reached: Any = {"config": config, "client_options": {"allow_http": True}, "retry_config": retries}
+    return store.S3Store(bucket, credential_provider=keys, **reached)
+
+
+def _profile_keys() -> dict[str, Any]:
+    """The keys of the profile as obstore asks for them; it asks again when they may have been renewed."""
+    keys = _profile()
+    return {
+        "access_key_id": keys.get("aws_access_key_id", ""),
+        "secret_access_key": keys.get("aws_secret_access_key", ""),
+        "token": keys.get("aws_session_token"),
+        "expires_at": datetime.now(UTC) + timedelta(minutes=5),
+    }
 
 
 def _profile() -> dict[str, str]:

@@ -222,3 +222,17 @@ def test_the_keys_of_a_profile_are_those_that_aws_reads(tmp_path: Any, monkeypat
     }
     monkeypatch.setenv("AWS_PROFILE", "none")
     assert conditional._profile() == {}
+
+
+def test_keys_of_a_profile_reach_a_store(
+    store: s3.Proxy, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    objects = conditional.at(f"s3://{store.bucket}/out?region=us-east-1")
+    assert objects.client is not None
+    assert caplog.text == ""
+    assert conditional._profile_keys()["expires_at"] > conditional.datetime.now(conditional.UTC)
