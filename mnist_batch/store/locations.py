@@ -70,9 +70,9 @@ def _refuse_secrets(location: str) -> None:
 
 def _keys_changed_ns() -> int:
     """When the file of AWS credentials was changed last; 0 without one. A client of pyarrow reads it only once."""
-    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.expanduser("~/.aws/credentials")
+    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
     try:
-        return os.stat(path).st_mtime_ns
+        return os.stat(os.path.expanduser(path)).st_mtime_ns
     except OSError:
         return 0
 

@@ -27,7 +27,7 @@ from mnist_batch.runs import discarding, opening, publishing, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run, parquet
 from mnist_batch.schemas.facts import Receipt
-from mnist_batch.store import locations, retry
+from mnist_batch.store import conditional, locations, retry
 from tests.support import s3, static_s3
 from tests.support.pictures import write_labelled
 from tests.support.ruler import picture_of, write_scan
@@ -478,7 +478,7 @@ def test_a_run_whose_credentials_expire_ends_and_fresh_ones_finish_it(
 def test_keys_in_a_file_that_is_renewed_are_used_at_once(
     store: s3.Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pyarrow's client reads the file when it is made, and never again."""
+    """pyarrow's client reads the file when it is made, and never again; obstore's does not read it at all."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     file = tmp_path / "credentials"
@@ -490,6 +490,7 @@ def test_keys_in_a_file_that_is_renewed_are_used_at_once(
         store.keys.clear()
         assert preprocessing.preprocess(manifest)["status"].to_pylist() == ["ok", "ok"]
         run.beat(0, 0, 0)
+        assert conditional.at(run.out).create(f"{run.root}/{key}", b"x")
         assert set(store.keys) == {key}
         os.utime(file, ns=(1, 1))  # whatever the clock of the disk
 
