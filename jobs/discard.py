@@ -24,9 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch.runs import discarding  # after parsing: --help need not wait
+        from mnist_batch.reports import overview_page  # after parsing: --help need not wait
+        from mnist_batch.runs import discarding
 
         folders = discarding.discard(given.out, given.run, given.dry_run)
+        if not given.dry_run:
+            overview_page.rewrite(given.out)
         for folder in folders:
             print(f"{'would be deleted' if given.dry_run else 'deleted'}: {folder}")
         return {"status": "dry_run" if given.dry_run else "done", "run_id": given.run, "folders": folders}

@@ -44,9 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
-        from mnist_batch.runs import pruning  # after parsing: --help need not wait
+        from mnist_batch.reports import overview_page  # after parsing: --help need not wait
+        from mnist_batch.runs import pruning
 
         pruned = pruning.prune(given.out, given.keep_days, given.keep_last, given.grace_hours, given.dry_run)
+        if not given.dry_run:
+            overview_page.rewrite(given.out)
         said = {"withdrawn": pruned.withdrawn, "deleted": pruned.deleted, "left alone, at work": pruned.at_work}
         for what, runs in said.items():
             for run_id in runs:

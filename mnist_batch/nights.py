@@ -21,7 +21,7 @@ from mnist_batch.errors import GateFailed, InputError
 from mnist_batch.intake import spread
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading import contents
-from mnist_batch.reports import gates
+from mnist_batch.reports import gates, overview_page
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.gates import Gates
 from mnist_batch.runs import increments, opening, series
@@ -92,6 +92,7 @@ def _decide(run: Run, settings: Settings, asked: Gates, published: Published, ga
     if gates.failed(judged):
         held = Held(judged, settings.max_unreadable, now())
         run.hold(held)
+        overview_page.rewrite(run.out)
         raise GateFailed(_held_text(run, held), _facts(run, held))
     return replace(published, gates=judged)
 

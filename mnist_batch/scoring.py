@@ -32,7 +32,7 @@ from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import preprocessing
-from mnist_batch.reports import drift_nights, report
+from mnist_batch.reports import drift_nights, overview_page, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts, publishing
 from mnist_batch.runs.run import Run, now, part_name
@@ -108,6 +108,7 @@ def score(
     published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=now())
     run.commit(published)
     publishing.conclude(run, published)
+    overview_page.rewrite(run.out)
     return published
 
 
@@ -138,6 +139,7 @@ def _check_readable(run: Run, totals: Totals, max_unreadable: float, gathered: A
     if _readable(totals, max_unreadable):
         return
     run.refuse(totals)
+    overview_page.rewrite(run.out)
     page = run.location(f"{run.staging}/pages/report.html")
     raise TooManyUnreadable(
         f"{totals.unreadable:,} of {counted(totals.own_rows, 'row')} could not be read, more than --max-unreadable "

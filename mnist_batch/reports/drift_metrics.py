@@ -63,7 +63,7 @@ METRICS: Mapping[str, Metric] = {
     "stroke_width": Metric("stroke width", "{:.2f} pixels of 28", 1, matters=0.02),
     "ink_share": Metric("share of the picture that is ink", matters=0.001),
     "slant": Metric("slant, to the right", "{:.2f} pixels a pixel", 1, matters=0.01),
-    "contrast": Metric("contrast of the ink", "{:.0f} grey levels", 1, matters=0.5),
+    "contrast": Metric("contrast of the ink", "{:.1f} grey levels", 1, matters=0.5),
     "width": Metric("width of the digits", "{:.1f} pixels", 1, matters=0.1),
     "height": Metric("height of the digits", "{:.1f} pixels", 1, matters=0.1),
     "across": Metric("place from the left", "{:.1f} pixels", 1, matters=0.1),
@@ -136,11 +136,14 @@ class Seen:
             group, page = groups.places[kind][at], groups.page[at]
             own = group >= 0
             # A unit is what a page has of a group.
-            unit, place = np.unique(np.stack([group[own], page[own]]), axis=1, return_inverse=True)
-            count, total = np.bincount(place.ravel()), np.bincount(place.ravel(), values[own])
+            pages = len(groups.page)
+            unit, place = np.unique(group[own] * pages + page[own], return_inverse=True)
+            count, total = np.bincount(place), np.bincount(place, values[own])
             each = np.stack([np.ones(len(count)), count, total, count**2, count * total, total**2], axis=1)
-            for number in np.unique(unit[0]):
-                self.sums[groups.names[number]][NAMES.index(metric)] += each[unit[0] == number].sum(axis=0)
+            of = unit // pages
+            first = np.flatnonzero(np.diff(of, prepend=-1))
+            for number, sums in zip(of[first], np.add.reduceat(each, first) if len(first) else (), strict=True):
+                self.sums[groups.names[number]][NAMES.index(metric)] += sums
 
     def as_json(self) -> list[Any]:
         """The sums as values of JSON, for ``merge``; metrics without a value are left out."""
@@ -254,9 +257,9 @@ def slant(pictures: NDArray[np.uint8]) -> Numbers:
     From the second moments of their ink, as in deslanting; NaN for what is one row high.
     """
     down, across = np.mgrid[:28, :28].reshape(2, -1).astype(np.float32)
-    ink = pictures.reshape(-1, 28 * 28).astype(np.float32)
-    total = np.maximum(ink.sum(axis=1), 1)
-    x, y, xy, yy = (ink @ each / total for each in (across, down, across * down, down * down))
+    weights = np.stack([np.ones_like(down), across, down, across * down, down * down], axis=1)
+    sums = pictures.reshape(-1, 28 * 28).astype(np.float32) @ weights
+    x, y, xy, yy = (sums[:, 1:] / np.maximum(sums[:, :1], 1)).T
     height = (yy - y * y).astype(np.float64)
     return np.where(height > 0.1, -(xy - x * y) / np.maximum(height, 0.1), np.nan)
 

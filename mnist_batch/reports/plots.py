@@ -257,3 +257,8 @@ def audit_page(*, out: str, run: Published, accepted: int, rows: Sequence[Mappin
     """
     gone = sum(row["shown"] is None for row in rows)
     return _template("audit.html.j2").render(out=shlex.quote(out), run=run, accepted=accepted, rows=rows, gone=gone)
+
+
+def overview_page(**shown: Any) -> str:
+    """``index.html`` of an output, from what ``overview_page.page`` has of it."""
+    return _template("overview.html.j2").render(**shown)

@@ -18,6 +18,7 @@ from mnist_batch.reports import (
     examples,
     field_labels,
     field_sample,
+    overview_page,
     plots,
     sample_error,
     sampling,
@@ -143,6 +144,7 @@ def rebuild(
         published = _rebuilt(run, published, labels, ignore_unlisted_labels, sample)
         run.commit(published, known)
         publishing.conclude(run, published, known)
+        overview_page.rewrite(run.out)
         return run, published
 
 

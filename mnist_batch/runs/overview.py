@@ -1,17 +1,22 @@
 """The runs of an output and their states, from one file of each run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from mnist_batch.errors import DamagedRun, InputError
 from mnist_batch.runs import discarding, series
 from mnist_batch.runs.run import Run
-from mnist_batch.schemas.facts import RunFacts, Totals
+from mnist_batch.schemas.facts import Published, RunFacts, Totals
 from mnist_batch.store import locations
 
+T = TypeVar("T")
 COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "review")
+AT_ONCE = 16  # runs that are read at the same time
 
 
 def overview(out: str) -> list[dict[str, Any]]:
@@ -69,3 +74,51 @@ def text(runs: Sequence[Mapping[str, Any]]) -> str:
     rows = [{name: shown(name, value) for name, value in run.items() if name != "at"} for run in runs]
     table = pd.DataFrame(rows)
     return table.loc[:, (table != "-").any()].to_string(index=False)
+
+
+@dataclass(frozen=True)
+class Nights:
+    """The newest nights of an output: its published ``runs``, the newest first, and what is beside them.
+
+    ``others`` are runs of these nights and unfinished ones that are not published, as ``overview`` describes them.
+    ``earlier`` is how many nights there are before these.
+    """
+
+    runs: Sequence[tuple[Run, Published]]
+    others: Sequence[Mapping[str, Any]]
+    earlier: int
+
+
+def nights(out: str, most: int) -> Nights:
+    """The runs of the ``most`` newest nights; of earlier ones nothing is read."""
+    filesystem, root = locations.resolve(out)
+    dates = [name for name in locations.names(filesystem, f"{root}/predictions") if name.startswith("run_date=")]
+    shown = sorted(dates, reverse=True)[:most]
+    ids = [
+        (date.removeprefix("run_date="), name.removeprefix("run_id="))
+        for date in shown
+        for name in locations.names(filesystem, f"{root}/predictions/{date}")
+        if name.startswith("run_id=")
+    ]
+    staged = [(None, name) for name in locations.names(filesystem, f"{root}/_staging") if series.is_id(name)]
+    dated = {run_id: date for date, run_id in [*staged, *ids]}
+    runs = [Run(locations.absolute(out), run_id, date or "") for run_id, date in dated.items()]
+    found = at_once(_published, runs)
+    published = [(run, facts) for run, facts in zip(runs, found, strict=True) if facts and run.run_date]
+    published.sort(key=lambda each: (each[1].run_date, each[1].published_at), reverse=True)
+    others = [_described(run) for run, facts in zip(runs, found, strict=True) if not facts]
+    return Nights(published, [each for each in others if each["state"] != "published"], len(dates) - len(shown))
+
+
+def at_once(work: Callable[[Run], T], runs: Sequence[Run]) -> list[T]:
+    """The results of the work for each run, done for many at the same time; ``retry.patience`` holds for each."""
+    contexts = [copy_context() for _ in runs]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda context, run: context.run(work, run), contexts, runs))
+
+
+def _published(run: Run) -> Published | None:
+    try:
+        return None if discarding.interrupted(run) else run.published
+    except (DamagedRun, InputError):
+        return None

@@ -219,6 +219,10 @@ def published_runs(out: str) -> list[str]:
 def known_runs(out: str) -> list[str]:
     """The ids of all runs that have a folder, published or not, sorted."""
     filesystem, root = locations.resolve(out)
-    staged = [name for name in locations.names(filesystem, f"{root}/_staging") if not name.endswith(LOCK)]
-    names = {*locations.names(filesystem, f"{root}/runs"), *staged}
-    return sorted(name for name in names if _ID.fullmatch(name))
+    names = {name for folder in ("runs", "_staging") for name in locations.names(filesystem, f"{root}/{folder}")}
+    return sorted(name for name in names if is_id(name))
+
+
+def is_id(name: str) -> bool:
+    """Whether a name in ``runs`` or ``_staging`` is that of a run, and not of a lock or what is being deleted."""
+    return bool(_ID.fullmatch(name)) and not name.endswith(LOCK)

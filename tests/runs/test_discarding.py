@@ -21,7 +21,9 @@ Make = Callable[..., Path]
 
 
 def files(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    every = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    every.pop("index.html", None)  # of all runs together, and made anew by the jobs
+    return every
 
 
 def scored(folder: Path, ruler: str, out: Path | str, run_id: str) -> None:
