@@ -7,6 +7,7 @@ from itertools import islice
 
 from pyarrow import fs
 
+from mnist_batch.errors import InputError
 from mnist_batch.store import locations
 
 AT_ONCE = 32  # folders
@@ -47,7 +48,10 @@ class Folders:
                 self._asked[folder] = self._pool.submit(_entries, folder)
 
     def entries(self, folder: Folder) -> list[fs.FileInfo]:
-        """The entries of a folder that was asked for, sorted by path."""
+        """The entries of a folder that was asked for, sorted by path.
+
+        Raises InputError for one with a folder whose name is empty, and StorageError if the store does not answer.
+        """
         entries = self._asked.pop(folder).result()
         self._largest = max(self._largest, len(entries))
         self._at_once = max(1, min(AT_ONCE, HELD // self._largest))
@@ -73,7 +77,15 @@ class Folders:
 
 
 def _entries(folder: Folder, recursive: bool = False) -> list[fs.FileInfo]:
-    return locations.entries(locations.resolve(folder[0])[0], folder[1].decode(), recursive)
+    path = folder[1].decode()
+    entries = locations.entries(locations.resolve(folder[0])[0], path, recursive)
+    # pyarrow lists a folder with an empty name as the folder that it is in: following it would never end.
+    if any(entry.path == path or "//" in entry.path for entry in entries):
+        raise InputError(
+            f"{locations.named(folder[0], path)}: a key below it has an empty folder name, as in a//b.png, and "
+            "cannot be read; rename such keys, or name the scans in a --manifest"
+        )
+    return entries
 
 
 def by_folder(entries: Iterable[fs.FileInfo], top: str) -> dict[str, list[fs.FileInfo]]:

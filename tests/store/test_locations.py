@@ -15,7 +15,7 @@ from pyarrow import fs
 from jobs import discard, export, report, score, verify
 from jobs import list as list_job
 from mnist_batch import scoring
-from mnist_batch.errors import Locked, StorageError
+from mnist_batch.errors import InputError, Locked, StorageError
 from mnist_batch.intake import listing, scans, user_tables
 from mnist_batch.learning.listed import list_data
 from mnist_batch.learning.recipe import Data
@@ -568,6 +568,17 @@ def test_a_run_at_a_store_is_withdrawn_and_no_run_any_more_from_the_first_moment
     filesystem, root = locations.resolve(out)
     left = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
     assert [entry.path for entry in left if entry.type == fs.FileType.File and entry.size] == []
+
+
+@pytest.mark.parametrize("key", ["scans//1.png", "scans/a//1.png"])
+def test_a_key_with_an_empty_folder_name_is_said(store: s3.Proxy, key: str) -> None:
+    """pyarrow lists ``a//`` as ``a`` in itself, for ever."""
+    source = put_scans(store, 2)
+    store.send("PUT", f"/{store.bucket}/{key}", b"x")
+    with pytest.raises(
+        InputError, match=rf"^s3://{store.bucket}/{key.partition('//')[0]}: a key below it has an empty"
+    ):
+        listing.list_scans([source])
 
 
 def test_labelled_pictures_at_a_store_are_listed_with_their_licence(store: s3.Proxy, tmp_path: Path) -> None:
