@@ -24,17 +24,18 @@ from mnist_batch.store import locations
 READERS = 2  # reading processes of an actor; by default there is such an actor for every two CPUs
 CHUNK = 256  # scans that a reader gets at a time
 CHUNK_AT_STORES = 1_024  # more, since none are under way at the beginning of each
+CHUNK_OF_PAGES = 8  # fewer, since each may be a file of many pages: the other reader goes on with its neighbours
 
 
 class Preprocess:
     """A shard number in, one row per page of its scans out (``tables.PREPROCESSED``).
 
     Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last, or
-    ``CHUNK_AT_STORES`` if the first of them is at a store.
+    ``CHUNK_AT_STORES`` if the first of them is at a store, or ``CHUNK_OF_PAGES`` with forms.
     """
 
     def __init__(self, run: Run, limits: preprocessing.Limits | None = None, forms: Sequence[FormFacts] = ()) -> None:
-        self.run = run
+        self.run, self.with_forms = run, bool(forms)
         self.pool = ThreadPoolExecutor(READERS)
         self.idle: LifoQueue[isolated.Reader] = (
             LifoQueue()
@@ -47,6 +48,7 @@ class Preprocess:
         [shard] = batch["shard"].to_pylist()
         manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
         chunk = CHUNK_AT_STORES if locations.is_uri(manifest["source"][0].as_py()) else CHUNK
+        chunk = CHUNK_OF_PAGES if self.with_forms else chunk
 
         def read(first: int) -> pa.Table:
             known = {(row - first, page): what for (row, page), what in fatal.items() if first <= row < first + chunk}

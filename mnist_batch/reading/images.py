@@ -15,7 +15,7 @@ from io import BytesIO
 from PIL import Image
 
 from mnist_batch.errors import Unreadable as Unreadable
-from mnist_batch.pixels import image_file
+from mnist_batch.pixels import image_file, signatures
 from mnist_batch.pixels.decoding import Grey as Grey
 from mnist_batch.pixels.decoding import encode as encode
 from mnist_batch.pixels.opencv import MAX_PIXELS as MAX_PIXELS
@@ -24,6 +24,10 @@ from mnist_batch.store import locations, retry
 from mnist_batch.wording import counted
 
 MAX_BYTES = 64 * 1024 * 1024
+PAGED = ("PDF", "TIFF")  # the formats of files with pages, which may have more bytes
+PAGED_TIMES = 8  # as many
+MOST_PAGED_BYTES = 1024**3  # a file is held in memory, of which a reading process has 2 GiB
+HEAD_BYTES = 4096  # of a file, to tell its format
 MAX_PAGES = 1000
 
 
@@ -33,25 +37,44 @@ def read_scan(
     """The bytes of one listed scan. Only regular files are read, and no link below the source is followed.
 
     ``path`` is the manifest's, inside the file system of ``source``. ``size`` and ``modified_ns``, if given, are those
-    that were listed. Raises Unreadable (``missing``, ``changed``, ``not_a_file``, ``empty``, ``too_large``). Raises
-    InputError or StorageError if a store does not answer, which says nothing about the scan.
+    that were listed. A PDF or TIFF may have ``paged_bytes``. Raises Unreadable (``missing``, ``changed``,
+    ``not_a_file``, ``empty``, ``too_large``). Raises InputError or StorageError if a store does not answer, which says
+    nothing about the scan.
     """
-    most = max_bytes + 1
-    if locations.is_uri(source):
-        data, size_now, modified_now = _read_remote(source, path, most if size is None else min(size + 1, most))
-    else:
-        data, size_now, modified_now = _read_local(source, path, most)
+    large = size is not None and size > max_bytes
+    data, size_now, modified_now = _read(source, path, size, HEAD_BYTES if large else max_bytes + 1)
+    if (large or len(data) > max_bytes) and _is_paged(data):
+        max_bytes, large = paged_bytes(max_bytes), False
+        data, size_now, modified_now = _read(source, path, size, max_bytes + 1)
     for what, now, listed in (("size", size_now, size), ("modification time", modified_now, modified_ns)):
         if None not in (now, listed) and now != listed:
             raise Unreadable(Status.CHANGED, f"{what} was {listed} when listed and is {now} now")
     if not data:
         raise Unreadable(Status.EMPTY, "0 bytes")
-    if len(data) > max_bytes:
+    if large or len(data) > max_bytes:
         raise Unreadable(Status.TOO_LARGE, f"more than {counted(max_bytes, 'byte')}")
     return data
 
 
+def paged_bytes(max_bytes: int) -> int:
+    """How many bytes a PDF or TIFF may have where a file of one picture may have ``max_bytes``."""
+    return max(max_bytes, min(PAGED_TIMES * max_bytes, MOST_PAGED_BYTES))
+
+
+def _is_paged(data: bytes) -> bool:
+    try:
+        return signatures.kind_of(data[:HEAD_BYTES]) in PAGED
+    except Unreadable:
+        return False
+
+
 Content = tuple[bytes, int | None, int | None]  # bytes, size, modified_ns
+
+
+def _read(source: str, path: bytes, size: int | None, most: int) -> Content:
+    if locations.is_uri(source):
+        return _read_remote(source, path, most if size is None else min(size + 1, most))
+    return _read_local(source, path, most)
 
 
 def _read_local(source: str, path: bytes, most: int) -> Content:
@@ -132,6 +155,12 @@ def _read_remote(source: str, path: bytes, most: int) -> Content:
 def content_digest(data: bytes) -> bytes:
     """BLAKE2b-128 of a file's bytes, as ``predictions.content`` has it."""
     return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def check_share(data: bytes, pages: int, max_bytes: int) -> None:
+    """Raise Unreadable (``too_large``) if a file has more than ``max_bytes`` for each of so many pages."""
+    if len(data) > max_bytes * pages:
+        raise Unreadable(Status.TOO_LARGE, f"more than {counted(max_bytes, 'byte')} a page")
 
 
 def pages(data: bytes, max_pixels: int = MAX_PIXELS) -> list[Callable[[], Grey]]:

@@ -31,7 +31,12 @@ class Limits:
     Raises InputError for a value that is not above 0 and below 2**31.
     """
 
-    max_bytes: int = described(images.MAX_BYTES, "bytes of its file", metavar="N")
+    max_bytes: int = described(
+        images.MAX_BYTES,
+        f"bytes of its file; of a PDF or TIFF those of each page, and the file may have {images.PAGED_TIMES} times as "
+        "many",
+        metavar="N",
+    )
     max_pixels: int = described(images.MAX_PIXELS, "pixels of a page", metavar="N")
     scan_timeout_seconds: float = 20
 
@@ -136,6 +141,7 @@ def read_pages(
             data = read()
             content = images.content_digest(data)
             readers = images.pages(data, limits.max_pixels)
+            images.check_share(data, len(readers), limits.max_bytes)
         except JobError:
             raise
         except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
@@ -149,6 +155,7 @@ def read_pages(
                 next_page(row, number)
             failpoints.reach(f"page {number}", path)
             yield _page(row, number, read_page, content, references, shown_side)
+        del data, readers  # before the next file is read: both may be large
     yield from ([page] for page in _answered_elsewhere(manifest))
 
 

@@ -81,7 +81,7 @@ def read_ahead(
     with ThreadPoolExecutor(MOST) as pool:
         for source, path, size, modified_ns in listed:
             read = partial(images.read_scan, source, path, size, modified_ns, max_bytes)
-            room = min(size or 0, max_bytes) if (remote := locations.is_uri(source)) else 0
+            room = min(size or 0, images.paged_bytes(max_bytes)) if (remote := locations.is_uri(source)) else 0
             requested.append((path, pool.submit(timed, read) if remote else read, room))
             ahead += room
             while len(requested) > pace.requests or ahead > MOST_BYTES:

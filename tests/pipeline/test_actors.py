@@ -1,5 +1,6 @@
 """The two actors called directly, with a model whose answers are known by construction."""
 
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated, preprocessing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import FormFacts
 from tests.support.ruler import calibrated, picture_of, write_scan
 from tests.support.run_facts import frozen
 
@@ -42,6 +44,34 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
     actor = actors.Preprocess(run)
     rows = actor(pa.table({"shard": pa.array([1], pa.int32())}))
     assert rows.select(["shard", "scan"]).to_pylist() == [{"shard": 1, "scan": "3.png"}]
+
+
+def test_pages_beside_a_file_of_many_are_read_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard of forms: the first scan is a stack that is done only after all but its next neighbours have been read."""
+    for number in range(50):
+        write_scan(tmp_path / "in" / f"{number:03}.png", 1)
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
+    frozen(run, [listed(tmp_path / "in")])
+    read, all_others = list[str](), threading.Event()
+
+    class Reader:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def read(self, scans: pa.Table, shard: int, *_: object, **__: object) -> pa.Table:
+            names = scans["scan"].to_pylist()
+            if "000.png" in names:
+                assert all_others.wait(timeout=60)
+            read.extend(names)
+            if len(read) >= 50 - actors.CHUNK_OF_PAGES:
+                all_others.set()
+            pages = [preprocessing.unread(row, 0, statuses.Status.EMPTY, "") for row in range(len(scans))]
+            return preprocessing.table(scans, shard, pages, False)
+
+    monkeypatch.setattr(actors.isolated, "Reader", Reader)
+    actor = actors.Preprocess(run, forms=[FormFacts("/form", "turnout", None, "d")])
+    rows = actor(pa.table({"shard": pa.array([0], pa.int32())}))
+    assert rows["scan"].to_pylist() == [f"{number:03}.png" for number in range(50)]
 
 
 def test_where_one_reader_is_enough_no_other_process_is_started(tmp_path: Path) -> None:

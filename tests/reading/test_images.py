@@ -405,6 +405,42 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("scheme", ["", "fsspec+file://"])
+@pytest.mark.parametrize("with_size", [True, False])
+def test_a_file_of_pages_may_have_more_bytes_than_one_of_a_picture(
+    tmp_path: Path, scheme: str, with_size: bool
+) -> None:
+    most = images.paged_bytes(1_000)
+    sizes = {"a.png": 1_000, "b.png": 1_001, "a.pdf": most, "b.pdf": most + 1, "a.tif": most, "b.tif": most + 1}
+    head = {"png": PNG[:8], "pdf": b"%PDF-1.4\n", "tif": b"II*\0"}
+    found = {}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(head[name[-3:]].ljust(size))
+        known = size if with_size else None
+        try:
+            found[name] = len(images.read_scan(f"{scheme}{tmp_path}", os.fsencode(tmp_path / name), known, None, 1_000))
+        except images.Unreadable as error:
+            found[name] = str(error)
+    assert found == {
+        name: size if name[0] == "a" else f"too_large: more than {1_000 if 'png' in name else most:,} bytes"
+        for name, size in sizes.items()
+    }
+
+
+def test_a_large_file_that_has_changed_since_it_was_listed_says_so(tmp_path: Path) -> None:
+    for name in ("a.png", "a.pdf"):
+        (tmp_path / name).write_bytes((PNG[:8] if "png" in name else b"%PDF-1.4\n").ljust(2_000))
+        with pytest.raises(images.Unreadable, match="changed: size was 3000 when listed and is 2000 now"):
+            images.read_scan(str(tmp_path), os.fsencode(tmp_path / name), 3_000, None, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "most"), [(1, 8), (2**26, 2**29), (2**28, 2**30), (2**30, 2**30), (2**31, 2**31)]
+)
+def test_how_much_larger_a_file_of_pages_may_be(max_bytes: int, most: int) -> None:
+    assert images.paged_bytes(max_bytes) == most
+
+
 def test_a_scan_behind_a_uri_is_read_and_a_missing_one_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
     source = f"fsspec+file://{tmp_path}"

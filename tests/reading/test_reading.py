@@ -281,6 +281,17 @@ def test_a_page_of_more_pixels_than_the_limit_is_not_decoded(tmp_path: Path) -> 
     assert [row["reason"] for row in rows[1:]] == ["more than 10,000 pixels a page", "more than 2,000 bytes"]
 
 
+@pytest.mark.parametrize("kind", ["pdf", "tif"])
+def test_each_page_of_a_file_may_have_as_many_bytes_as_a_picture(tmp_path: Path, kind: str) -> None:
+    stack(tmp_path / f"in/a.{kind}", 4)
+    size = (tmp_path / f"in/a.{kind}").stat().st_size
+    enough, few = (preprocessing.preprocess(listed(tmp_path / "in"), limits=preprocessing.Limits(max_bytes=most)) for
+                   most in (-(-size // 4), (size - 1) // 4))  # fmt: skip
+    assert enough["status"].to_pylist() == ["ok"] * 4
+    assert few["status"].to_pylist() == ["too_large"]
+    assert few["reason"].to_pylist() == [f"more than {(size - 1) // 4:,} bytes a page"]
+
+
 @pytest.mark.parametrize("name", ["max_bytes", "max_pixels", "scan_timeout_seconds"])
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 2**64])
 def test_a_limit_is_above_0_and_a_number(name: str, value: float) -> None:
