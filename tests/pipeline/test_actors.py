@@ -47,7 +47,7 @@ def test_preprocess_opens_its_shard_of_the_frozen_manifest(tmp_path: Path) -> No
 
 
 def test_pages_beside_a_file_of_many_are_read_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shard of forms: the first scan is a stack that is done only after all but its next neighbours have been read."""
+    """The first scan of a shard of forms is a stack that is done only after all but its next neighbours are read."""
     for number in range(50):
         write_scan(tmp_path / "in" / f"{number:03}.png", 1)
     run = Run(str(tmp_path / "out"), "night", "2026-11-21")
