@@ -1,5 +1,6 @@
 """The ten questions to the tables: DuckDB, polars and pandas give the same answer to each."""
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,19 @@ from tests.support.ruler import calibrated
 PAGE = (ROOT / "docs/questions.md").read_text()
 
 
+def statements(text: str) -> list[str]:
+    """The statements of the only block of Python in a text."""
+    [block] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [ast.unparse(statement) for statement in ast.parse(block).body]
+
+
 @pytest.fixture(scope="module")
 def questions() -> list[tuple[str, str, str, str]]:
     """Each question with its lines for SQL, polars and pandas."""
     found = []
     for section in PAGE.split("\n## ")[1:]:
         [sql] = re.findall(r"^```sql\n(.*;)\n```$", section, re.MULTILINE)
-        [(by_polars, by_pandas)] = re.findall(r"^```python\n(.*)\n(.*)\n```$", section, re.MULTILINE)
+        by_polars, by_pandas = statements(section)
         found.append((section.partition("\n")[0], sql, by_polars, by_pandas))
     return found
 
@@ -54,9 +61,8 @@ def test_three_readers_answer_each_question_alike(out: Path, questions: list[tup
     connection.execute(views)
     in_polars: dict[str, Any] = {"polars": polars}
     in_pandas: dict[str, Any] = {"pandas": pandas}
-    [(opened, with_pandas)] = re.findall(r"^```python\n(.*)\n(.*)\n```$", beginning, re.MULTILINE)
-    exec(opened, in_polars)
-    exec(with_pandas, in_pandas)
+    for names, statement in zip((in_polars, in_pandas), statements(beginning), strict=True):
+        exec(statement, names)
     for question, sql, by_polars, by_pandas in questions:
         of_sql = connection.sql(sql).pl()
         of_polars, of_pandas = eval(by_polars, in_polars), eval(by_pandas, in_pandas)
