@@ -66,9 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     how = parser.add_argument_group("with what, and where to")
     flags.add_out(how, "where tables and reports are published")
     flags.add(how, NewScans, "model", "engine", "target_error", "trust_anyway", "keep_images", "run_date", "run_id")
+    flags.add(how, Settings, "baseline", "baseline_nights")
     gates = parser.add_argument_group("gates: what a run must keep to be published")
     flags.add(gates, Settings, "max_unreadable")
-    flags.add(gates, Gates, "min_accuracy", "min_recall", "max_review")
+    flags.add(gates, Gates, "min_accuracy", "min_recall", "max_review", "max_drift")
     gates.add_argument("--publish-anyway", metavar="RUN_ID", help="publish this run, which is held; nothing is scored")
     gates.add_argument("--reason", metavar="TEXT", help="why it is published; recorded in run.json")
     limits = parser.add_argument_group("limits of one scan; the row of a scan beyond them says so")
@@ -102,12 +103,22 @@ def _nights(given: argparse.Namespace) -> Mapping[str, Any]:
     if given.dry_run:
         return _previewed(command)
     plots.import_ahead()
+    late = nights.late_truth(command)
+    for each in late:
+        print(
+            f"labels for run {each.run_id}: {each.labelled:,} instead of {each.labelled_before:,}, accuracy "
+            f"{_share(each.accuracy)} instead of {_share(each.accuracy_before)}"
+        )
     finished = []
     for asked in nights.due(command):
         night = nights.score(asked, settings, gates, partial(session.connect, given.address))
         said = _told(night)
         finished += [said["run_id"]] if night.run else []
-    return {**said, "runs": finished}
+    return {**said, "runs": finished, "late_truth": [asdict(each) for each in late]}
+
+
+def _share(accuracy: float | None) -> str:
+    return "unknown" if accuracy is None else f"{100 * accuracy:.2f} %"
 
 
 def _previewed(command: NewScans) -> Mapping[str, Any]:
@@ -157,6 +168,7 @@ def _told(night: Any) -> dict[str, Any]:
         **printing.decisions(totals),
         **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
         "gates": [asdict(gate) for gate in published.gates],
+        "alerts": [asdict(alert) for alert in published.drift.alerts] if published.drift else [],
         **({"anyway": asdict(published.anyway)} if published.anyway else {}),
         **({"unlike": published.likeness.unlike} if published.likeness else {}),
         "predictions": run.location(run.table_folder("predictions")),

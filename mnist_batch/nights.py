@@ -1,5 +1,6 @@
 """A night, from what is listed to what is published.
 
+    labels that came late -> reports of earlier runs
     sources -> what is new -> a run -> scored -> report -> gates -> published, or held until a person decides
 
 What is new is said in ``increments.py``, how a run is scored in ``scoring.py``, and the gates are in ``gates.py``. A
@@ -19,11 +20,13 @@ import pyarrow as pa
 from mnist_batch import scoring
 from mnist_batch.errors import GateFailed, InputError
 from mnist_batch.intake import spread
+from mnist_batch.intake.labels import LabelFile
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading import contents
 from mnist_batch.reports import gates, overview_page
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.gates import Gates
+from mnist_batch.reports.late_truth import Late, applied
 from mnist_batch.runs import increments, opening, series
 from mnist_batch.runs.increments import NewScans
 from mnist_batch.runs.run import Run, now
@@ -49,6 +52,14 @@ def due(command: NewScans) -> Iterator[NewScans]:
         for date in series.unfinished(command.out, command.fingerprint, before=command.date):
             yield replace(command, run_date=date)
     yield command
+
+
+def late_truth(command: NewScans) -> list[Late]:
+    """Add the labels of a file to the reports of earlier runs that have its scans; returns the runs that changed."""
+    if not isinstance(command.truth, LabelFile):
+        return []
+    with command.open_ledger() as known:
+        return [*applied(known, command.truth, command.roots)]
 
 
 def score(command: NewScans, settings: Settings, asked: Gates, connect: Callable[[], object]) -> Night:
@@ -88,7 +99,7 @@ def publish_anyway(out: str, run_id: str, reason: str) -> Night:
 
 
 def _decide(run: Run, settings: Settings, asked: Gates, published: Published, gathered: Aggregates) -> Published:
-    judged = asked.of(published.totals, gathered.counts)
+    judged = asked.of(published.totals, gathered.counts, published.drift)
     if gates.failed(judged):
         held = Held(judged, settings.max_unreadable, now())
         run.hold(held)

@@ -25,7 +25,19 @@ README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 JOBS = {
     name: import_module(f"jobs.{name}")
-    for name in ["form", "score", "report", "review", "export", "list", "verify", "discard", "inspect", "train"]
+    for name in [
+        "form",
+        "score",
+        "night",
+        "report",
+        "review",
+        "export",
+        "list",
+        "verify",
+        "discard",
+        "inspect",
+        "train",
+    ]
 }
 
 
@@ -61,7 +73,7 @@ def test_the_readmes_commands_and_reads_work(
     for line in commands:
         _, _, module, *arguments = shlex.split(line.replace("RUN_ID", run_id).replace("YOUR_FOLDER", "scans"))
         assert JOBS[module.removeprefix("jobs.")].main(arguments) == 0, line
-        run_id = json.loads(capsys.readouterr().out.splitlines()[-1]).get("run_id", run_id)
+        run_id = json.loads(capsys.readouterr().out.splitlines()[-1]).get("run_id") or run_id
 
     of_scans, of_fields = blocks("sql")
     assert 0 < len(duckdb.sql(of_fields).df()) <= 6 * 6

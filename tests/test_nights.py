@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,14 @@ import onnx
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import discard, night, verify
+from jobs import discard, night, promote, verify
 from jobs import list as list_job
 from mnist_batch import scoring
 from mnist_batch.models import bundle
 from mnist_batch.runs import ledger
 from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
-from tests.support.ruler import write_scan
+from tests.support import ROOT
+from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -234,3 +237,128 @@ def test_a_night_that_was_interrupted_is_finished_before_the_next(
     assert code == 0
     assert [len(rows(tmp_path / "out", run)) for run in summary["runs"]] == [10, 1]
     assert summary["runs"][0].startswith("2026-11-21-")
+
+
+def test_labels_that_come_late_make_the_reports_of_their_runs_anew_and_the_old_ones_are_kept(
+    asked: list[Any], tmp_path: Path, capsys: Capture
+) -> None:
+    out, truth = tmp_path / "out", tmp_path / "truth.csv"
+    asked += ["--labels", truth]
+    truth.write_text("scan,label\n0.png,0\n1.png,1\n")
+    _, _, first = ran(capsys, night, *asked, "--run-date", "2026-11-21")
+    assert first["labelled"] == 2
+    write_scan(tmp_path / "in/new.png", 3, confidence=0.6)
+    # Tonight's label, one that comes late, and a correction of one that was wrong.
+    truth.write_text("scan,label\nnew.png,3\n2.png,2\n1.png,7\n")
+    code, printed, second = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+    assert (code, second["labelled"], second["accuracy"]) == (0, 1, 1.0)
+    late = {"run_id": first["run_id"], "labelled_before": 2, "accuracy_before": 1.0, "labelled": 3, "accuracy": 2 / 3}
+    assert second["late_truth"] == [late]
+    assert "3 instead of 2, accuracy 66.67 % instead of 100.00 %" in printed
+    said = out / f"runs/{first['run_id']}/run.json"
+    [former] = json.loads(said.read_text())["former_reports"]
+    assert (former["number"], former["labels"], former["labelled"], former["accuracy"]) == (1, None, 2, 1.0)
+    labels = {file["path"] for file in former["files"]}
+    assert f"runs/{first['run_id']}/reports/1/labels.parquet" in labels
+    kept = pq.read_table(out / f"runs/{first['run_id']}/reports/1/labels.parquet")
+    assert dict(zip(kept["scan"].to_pylist(), kept["label"].to_pylist(), strict=True)) == {"0.png": 0, "1.png": 1}
+    assert {row["scan"]: row["label"] for row in table(out, "labels", first["run_id"])} == {
+        **{"0.png": 0, "1.png": 7, "2.png": 2}
+    }
+    assert ran(capsys, verify, "--out", out)[0] == 0
+
+    before = said.read_bytes()
+    code, _, third = ran(capsys, night, *asked, "--run-date", "2026-11-23")  # nothing in it is new
+    assert (code, third["state"], third["late_truth"]) == (0, "nothing_new", [])
+    assert said.read_bytes() == before
+    (out / f"runs/{first['run_id']}/reports/1/labels.parquet").write_bytes(b"")
+    assert ran(capsys, verify, "--out", out)[0] == 5
+
+
+def test_a_night_reads_its_settings_from_a_file_and_flags_count_more(
+    asked: list[Any], tmp_path: Path, capsys: Capture, ruler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "night.toml"
+    settings.write_text(
+        f'scans = "in"\nout = "out"\nrun-date = "2026-11-21"\n'
+        f'[cluster]\nshard-size = 4\nmodel = "{ruler}"\n[gates]\nmax-unreadable = 1\n[input]\nexclude = ["9.*"]\n'
+    )
+    monkeypatch.chdir(tmp_path.parent)
+    code, _, dry = ran(capsys, night, "--config", settings, "--dry-run")
+    assert (code, dry["would"], dry["scans"]) == (0, "begin", 9)
+    assert not (tmp_path / "out").exists()
+    code, _, summary = ran(capsys, night, "--config", settings, "--run-date", "2026-11-20")
+    assert (code, summary["rows"]) == (0, 9)
+    assert summary["run_id"].startswith("2026-11-20-")
+    assert Path(summary["report"]).is_relative_to(tmp_path / "out")
+    assert json.loads((tmp_path / "out/_last/night.json").read_text()) == summary
+    assert ran(capsys, night, "--config", settings, "--dry-run")[2]["would"] == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scan = 'in'", "there is no key scan; there are"),
+        ("scans = 3", "scans is 3; it has to be a text in quotes, or a list of such: folders and image files"),
+        ("[gates]\nmin-accuracy = '90'", "gates.min-accuracy is '90'; it has to be a number: hold the run if"),
+        ("[gates]\nmin-accuracy = 90", "--min-accuracy is 90; it has to be a share, from 0 to 1"),
+        ("max-drift = 1.5", "max-drift is 1.5; it has to be a whole number"),
+        ("rescore = 'yes'", "rescore is 'yes'; it has to be true or false: score all scans"),
+        ("engine = 'fast'", "engine is 'fast'; choose from onnx, keras"),
+        ("out = ''", "out is empty: where tables and reports are published"),
+        ("scans = [", "is not TOML"),
+        ("max-review = 0.5\nscans = 'in'", "--max-review: nothing is accepted without --target-error"),
+        ("shard-size = 1\n[cluster]\nshard-size = 2", "shard-size is given twice; keep one"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_exit_2_and_names_the_key(
+    text: str, said: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "night.toml").write_text(text)
+    code, _, summary = ran(capsys, night, "--config", "night.toml")
+    assert code == 2
+    assert said in summary["error"]
+    assert not (tmp_path / "out/runs").exists()
+
+
+def test_a_night_at_a_store_without_renames_knows_the_same(asked: list[Any], tmp_path: Path, capsys: Capture) -> None:
+    asked[asked.index("--out") + 1] = f"fsspec+file://{tmp_path}/out"
+    assert ran(capsys, night, *asked, "--run-date", "2026-11-21")[2]["scored"] == 10
+    (tmp_path / "in/0.png").rename(tmp_path / "in/renamed.png")
+    code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-22")
+    assert (code, summary["scans"]["known"], summary["scans"]["moved"]) == (0, 9, 1)
+    assert ran(capsys, night, *asked, "--run-date", "2026-11-23")[2]["state"] == "nothing_new"
+    assert len(list((tmp_path / "out/_ledger").iterdir())) == 2
+
+
+def test_the_commands_of_the_page_on_nights_work(
+    tmp_path: Path, capsys: Capture, ruler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From nothing to a cron line; then a night is held, and published; and another, which is thrown away."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/nightly.md").read_text()
+    [settings] = re.findall("```toml\n(.*?)```", page, re.DOTALL)
+    Path("night.toml").write_text(settings)
+    for digit in range(10):
+        write_scan(tmp_path / f"scans/{digit}.png", digit)
+    assert ran(capsys, promote, calibrated(ruler, tmp_path / "model"), "--out", "out")[0] == 0
+    jobs = {"night": night, "discard": discard}
+    commands = re.findall(r"^python -m jobs\.(\w+) (.*)$", page, re.MULTILINE)
+    assert [name for name, _ in commands] == ["night", "night", "night", "discard"]
+    [cron] = re.findall(r"python -m jobs\.night --config /data/night.toml >> ", page)
+    assert cron
+    (dry, scored, published, thrown) = (shlex.split(line) for _, line in commands)
+    assert ran(capsys, night, *dry)[2]["would"] == "begin"
+    assert ran(capsys, night, *scored)[2]["scored"] == 10
+    assert ran(capsys, night, *scored)[2]["state"] == "nothing_new"
+    for number, (job, line) in enumerate((("night", published), ("discard", thrown))):
+        for digit in range(10):
+            write_scan(tmp_path / f"scans/{number}-{digit}.png", digit, confidence=0.3 + number / 10)
+        code, _, held = ran(capsys, night, *scored)
+        assert (code, held["state"]) == (4, "held")
+        arguments = [held["run_id"] if word == "RUN_ID" else word for word in line]
+        assert ran(capsys, jobs[job], *arguments)[0] == 0
+        known = ran(capsys, list_job, "--out", "out")[2]["states"]
+        assert known == {"published": 2}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.models import likeness
 from mnist_batch.schemas.tables import CLASSES, KEY
-from mnist_batch.statuses import READ, REFUSALS, Status
+from mnist_batch.statuses import READ, REFUSALS, SAME, Status
 
 Group = tuple[str | None, str | None, str | None]  # source, form, field; None: not told apart
 WHOLE: Group = (None, None, None)
@@ -126,7 +126,8 @@ class Seen:
     def _add_review(self, rows: pa.Table, groups: "_Groups") -> None:
         if self.ruled:
             review = pc.equal(rows["decision"].cast(pa.string()), "review").fill_null(False).to_numpy()
-            self._add("review", (np.arange(len(rows)), review.astype(np.float64)), groups, ("source", "field"))
+            own = _own(rows)
+            self._add("review", (own, review[own].astype(np.float64)), groups, ("source", "field"))
 
     def _add(self, metric: str, found: "Values", groups: "_Groups", kinds: Sequence[str]) -> None:
         """Add the values of a metric to the groups of these kinds."""
@@ -216,10 +217,16 @@ class _Groups:
 Values = tuple[NDArray[np.int64], Numbers]  # the rows that have a value, and the values
 
 
+def _own(rows: pa.Table) -> NDArray[np.int64]:
+    """The rows whose answer, or the reason why there is none, is not in another row."""
+    return np.flatnonzero(~np.isin(rows["status"].cast(pa.string()).to_numpy(), [*SAME]))
+
+
 def _of_rows(rows: pa.Table) -> dict[str, Values]:
     status = rows["status"].cast(pa.string()).to_numpy()
     digit = rows["digit"].fill_null(-1).to_numpy()
-    every, answered = np.arange(len(rows)), np.flatnonzero(digit >= 0)
+    every, answered = _own(rows), np.flatnonzero(digit >= 0)
+    status = status[every]
     confidence = rows["confidence"].to_numpy()[answered].astype(np.float64)
     found = {f"digit_{each}": (answered, (digit[answered] == each).astype(np.float64)) for each in range(CLASSES)}
     found["blank"] = every, (status == Status.BLANK).astype(np.float64)

@@ -22,13 +22,21 @@ Values = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]  # by source and 
 
 
 def gather(
-    gathered: Aggregates, run: Run, published: Published, labels: str | None, ignore_unlisted: bool
+    gathered: Aggregates,
+    run: Run,
+    published: Published,
+    labels: str | None,
+    ignore_unlisted: bool,
+    add: bool = False,
 ) -> str | None:
     """Add the rows of a run with forms to ``gathered``, with the labels of a file, and return where these came from.
 
-    ``labels`` is as for ``report.rebuild``. Raises InputError for labels that do not fit the forms or the scans.
+    ``labels`` and ``add`` are as for ``report.rebuild``. Raises InputError for labels that do not fit the forms or the
+    scans.
     """
     labels, values = _chosen(run, published, labels, ignore_unlisted)
+    if add and values is not None:
+        values = _merged(_kept(run), values)
     for rows, beside in _parts(run, values, [*tables.SHOWN, "cell"]):
         gathered.add(rows)
         gathered.add_beside(beside, rows)
@@ -65,12 +73,8 @@ def _chosen(
 ) -> tuple[str | None, Values | None]:
     if labels == "none" or (labels is None and published.report_labels is None):
         return None, None
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     if labels is None:
-        kept = locations.read_table(run.filesystem, parts.table_paths(run, "field_labels")["report"])
-        for row in kept.to_pylist():
-            found[row["source"], row["scan"]].append(row)
-        return published.report_labels, found
+        return published.report_labels, _kept(run)
     if not isinstance(parse_labels(labels), LabelFile):
         raise InputError(
             f"--labels {labels}: run {run.run_id} has forms; give a file with columns scan,page,field,value"
@@ -81,6 +85,38 @@ def _chosen(
         key: [{"page": page, "field": field, "value": value} for page, field, value in values]
         for key, values in given.items()
     }
+
+
+def adds(run: Run, published: Published, labels: str) -> bool:
+    """Whether a label file says anything of a run that the labels of its last report do not."""
+    _, given = _chosen(run, published, labels, True)
+    kept = _kept(run)
+    return any(
+        {was["value"] for was in kept.get(key, ()) if _same_field(was, value)} != {value["value"]}
+        for key, values in (given or {}).items()
+        for value in values
+    )
+
+
+def _kept(run: Run) -> Values:
+    """The labels of the last report: those that it brought, or those of the run itself."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    kept = locations.read_table(run.filesystem, parts.table_paths(run, "field_labels")["report"])
+    for row in kept.to_pylist():
+        found[row["source"], row["scan"]].append(row)
+    return found
+
+
+def _merged(kept: Values, given: Values) -> Values:
+    found = dict(kept)
+    for key, values in given.items():
+        others = [was for was in kept.get(key, ()) if not any(_same_field(was, value) for value in values)]
+        found[key] = [*others, *values]
+    return found
+
+
+def _same_field(was: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    return bool(was["field"] == value["field"] and value["page"] in (None, was["page"]))
 
 
 def _labelled(fields: pa.Table, values: Values) -> pa.Table:

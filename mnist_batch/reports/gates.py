@@ -1,7 +1,8 @@
 """Gates: bounds that a run must keep before it is published. A bound is broken only where the counts are evidence.
 
-What is counted of all rows of the run, such as the share for review, is compared as it is. What is counted from labels
-is a sample of the night: a gate fails where the exact one-sided 95 % interval of the value is beyond the bound.
+What is counted of all rows of the run, such as the share for review, is compared as it is, and so is the number of
+metrics that drift, each of which is beyond chance already. What is counted from labels is a sample of the night: a gate
+fails where the exact one-sided 95 % interval of the value is beyond the bound.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,13 @@ from mnist_batch.described import described, flag
 from mnist_batch.errors import InputError
 from mnist_batch.models import calibrating
 from mnist_batch.reports.counting import NONE, Counts
+from mnist_batch.schemas.drift_facts import Drift
 from mnist_batch.schemas.facts import Gate, Totals
 
 LEVEL = 0.95  # of the evidence against a run
+WHAT = {"min_accuracy": "accuracy", "min_recall": "recall of the worst digit", "max_review": "share for review"}
+NO_LABELS = "no scored scan has a label"
+LACKING = {"min_accuracy": NO_LABELS, "min_recall": NO_LABELS, "max_drift": "there is nothing to compare the run with"}
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,16 @@ class Gates:
         None, "hold the run if a larger share of its rows is for review", left_out="not asked", metavar="SHARE"
     )
 
+    max_drift: int | None = described(
+        None, "hold the run if more of its metrics are unlike the nights before it", left_out="not asked", metavar="N"
+    )
+
     def __post_init__(self) -> None:
-        for name, bound in asdict(self).items():
-            if bound is not None and not 0 <= bound <= 1:
-                raise InputError(f"{flag(name)} is {bound}; it has to be a share, from 0 to 1")
+        for name, bound in self.bounds.items():
+            if name == "max_drift" and bound < 0:
+                raise InputError(f"{flag(name)} is {bound:g}; it has to be a number of metrics, from 0")
+            if name != "max_drift" and not 0 <= bound <= 1:
+                raise InputError(f"{flag(name)} is {bound:g}; it has to be a share, from 0 to 1")
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -53,11 +64,11 @@ class Gates:
         if self.max_review is not None and target_error is None:
             raise InputError("--max-review: nothing is accepted without --target-error; give both, or leave both out")
 
-    def of(self, totals: Totals, counts: Counts) -> tuple[Gate, ...]:
+    def of(self, totals: Totals, counts: Counts, drift: Drift | None = None) -> tuple[Gate, ...]:
         """Each bound with what the run has."""
-        return tuple(self._of(totals, counts))
+        return tuple(self._of(totals, counts, drift))
 
-    def _of(self, totals: Totals, counts: Counts) -> Iterator[Gate]:
+    def _of(self, totals: Totals, counts: Counts, drift: Drift | None) -> Iterator[Gate]:
         if self.min_accuracy is not None:
             yield _least("min_accuracy", self.min_accuracy, totals.correct or 0, totals.labelled, LEVEL)
         if self.min_recall is not None:
@@ -65,6 +76,8 @@ class Gates:
         if self.max_review is not None:
             of, review = totals.own_rows, totals.review or 0
             yield Gate("max_review", self.max_review, review / max(of, 1), None, of, review <= self.max_review * of)
+        if self.max_drift is not None:
+            yield _drift(self.max_drift, drift)
 
     def _recall(self, counts: Counts) -> Gate:
         """The gate of the class that is read worst by the evidence; ten classes are looked at, so each has a tenth."""
@@ -84,6 +97,12 @@ def _least(name: str, bound: float, right: int, of: int, level: float) -> Gate:
     return Gate(name, bound, right / of, limit, of, limit >= bound)
 
 
+def _drift(bound: int, drift: Drift | None) -> Gate:
+    if drift is None or not drift.compared:
+        return Gate("max_drift", bound, None, None, 0, None)
+    return Gate("max_drift", bound, drift.alerting, None, drift.compared, drift.alerting <= bound)
+
+
 def failed(gates: Sequence[Gate]) -> list[Gate]:
     """The gates that are not kept; one that lacks labels is not among them."""
     return [gate for gate in gates if gate.kept is False]
@@ -93,7 +112,9 @@ def sentence(gate: Gate) -> str:
     """A gate and what the run has, in words."""
     asked = f"{flag(gate.name)} {gate.bound:g}"
     if gate.value is None:
-        return f"{asked}: not judged, since no scored scan has a label"
-    what = {"min_accuracy": "accuracy", "min_recall": "recall of the worst digit", "max_review": "share for review"}
-    text = f"{asked}: {'kept' if gate.kept else 'broken'}, {what[gate.name]} is {gate.value:.4f} of {gate.of:,}"
+        return f"{asked}: not judged, since {LACKING[gate.name]}"
+    said = f"{asked}: {'kept' if gate.kept else 'broken'}"
+    if gate.name == "max_drift":
+        return f"{said}, {gate.value:g} of {gate.of:,} metrics are unlike the nights before"
+    text = f"{said}, {WHAT[gate.name]} is {gate.value:.4f} of {gate.of:,}"
     return text if gate.limit is None else f"{text}, at most {gate.limit:.4f} by the evidence"

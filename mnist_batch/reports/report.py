@@ -123,14 +123,16 @@ def rebuild(
     ignore_unlisted_labels: bool = False,
     sample: int | None = None,
     sample_labels: str | None = None,
+    add: bool = False,
 ) -> tuple[Run, Published]:
     """Make the report of a published run again from its predictions, and update the totals in run.json.
 
     Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
-    ``none`` goes back to those in the rows, and None keeps those of the last report. ``sample`` draws so many accepted
-    answers for a person to label, and ``sample_labels`` is where their labels are given back. Raises InputError for a
-    run that is not there, or labels that do not fit its scans or its sample, and BooksError where its predictions are
-    not those that were published.
+    ``none`` goes back to those in the rows, and None keeps those of the last report. With ``add`` those of a file are
+    added to those of the last report, or replace them scan by scan; if none is new, nothing is written. The report
+    before is kept if its labels are others. ``sample`` draws so many accepted answers for a person to label, and
+    ``sample_labels`` is where their labels are given back. Raises InputError for a run that is not there, or labels
+    that do not fit its scans or its sample, and BooksError where its predictions are not those that were published.
     """
     series.published_run(out, run_id)  # a wrong id is reported before a lock is made for it
     with series.locked(out, run_id):  # against another report, and against discarding
@@ -141,7 +143,9 @@ def rebuild(
         if sample_labels is not None:
             given_back = field_sample.given_back if published.forms else sample_error.given_back
             published = given_back(run, published, sample_labels)
-        published = _rebuilt(run, published, labels, ignore_unlisted_labels, sample)
+        if add and labels is not None and not _adds(run, published, labels):
+            return run, published
+        published = _rebuilt(run, published, labels, ignore_unlisted_labels, sample, add)
         run.commit(published, known)
         publishing.conclude(run, published, known)
         overview_page.rewrite(run.out)
@@ -149,15 +153,16 @@ def rebuild(
 
 
 def _rebuilt(
-    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool, sample: int | None
+    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool, sample: int | None, add: bool
 ) -> Published:
+    before = published
     longest = None if sample is None else sampling.draw_longest(run, published, sample)
     gathered = Aggregates.of_run(published.threshold)
     if published.forms:
-        labels = field_labels.gather(gathered, run, published, labels, ignore_unlisted_labels)
+        labels = field_labels.gather(gathered, run, published, labels, ignore_unlisted_labels, add)
         published = replace(published, field_totals=gathered.fields.totals())
     else:
-        labels, truth = chosen_labels(run, published, labels, ignore_unlisted_labels)
+        labels, truth = chosen_labels(run, published, labels, ignore_unlisted_labels, add)
         for part in parts.read_parts(run, tables.SHOWN):
             gathered.add(part if truth is None else relabel(part, truth))
     published = replace(published, report_labels=labels, totals=gathered.totals())
@@ -165,7 +170,9 @@ def _rebuilt(
     if longest is not None:
         drawn = longest.first(sample)
         published, of_sample = replace(published, sample=len(drawn.rows)), sampling.stage(run, published, drawn)
-    published = replace(published, report_files=stage(run, published, gathered, drift_nights.kept(run)) + of_sample)
+    files = stage(run, published, gathered, drift_nights.kept(run)) + of_sample
+    former = publishing.former_reports(run, before, files)
+    published = replace(published, report_files=files, former_reports=former)
     if longest is not None:
         sampling.check_unchanged(run, longest)  # somebody may have saved it meanwhile
     publishing.publish(run)
@@ -173,7 +180,7 @@ def _rebuilt(
 
 
 def chosen_labels(
-    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool = False
+    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool = False, add: bool = False
 ) -> tuple[str | None, Truth | None]:
     """Where the labels of a report come from, and the labels; None and None for those in the rows.
 
@@ -184,7 +191,30 @@ def chosen_labels(
     if labels == "none":
         return None, None
     pages = Counter(key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part))
-    return labels, labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
+    given = labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
+    if not add:
+        return labels, given
+    of_pages: dict[tuple[str, str, int | None], int] = {
+        (source, scan, number): label
+        for (source, scan, page), label in given.items()
+        for number in (range(pages[source, scan]) if page is None else [page])
+    }
+    return labels, {**_labels_so_far(run, published), **of_pages}
+
+
+def _adds(run: Run, published: Published, labels: str) -> bool:
+    """Whether a label file says anything of the scans of a run that the labels of its last report do not."""
+    if published.forms:
+        return field_labels.adds(run, published, labels)
+    return chosen_labels(run, published, labels, True, add=True)[1] != _labels_so_far(run, published)
+
+
+def _labels_so_far(run: Run, published: Published) -> Truth:
+    """The labels of the last report, page by page: those that it brought, or those in the rows."""
+    if (late := late_labels(run, published)) is not None:
+        return late
+    own = [part.filter(part["label"].is_valid()) for part in parts.read_parts(run, [*tables.KEY, "label"])]
+    return {key: label for part in own for key, label in zip(scans.keys(part), part["label"].to_pylist(), strict=True)}
 
 
 def late_labels(run: Run, published: Published) -> Truth | None:

@@ -8,6 +8,7 @@ Scans with the same bytes are scored once; the rows of the others name the first
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from typing import Any
@@ -70,6 +71,11 @@ class NewScans(Command):
             raise NothingNew(self.increment)
         return found
 
+    def open_ledger(self) -> AbstractContextManager[Ledger]:
+        """What is known of scans that this command would score."""
+        facts = super().facts(tables.MANIFEST.empty_table())
+        return ledger.opened(self.out, facts, self.keeps_ledger)
+
     def facts(self, listed: pa.Table) -> dict[str, Any]:
         """The fields of ``facts.Opened`` that this command decides, with what of the listing was new."""
         return super().facts(listed) | {"increment": self.increment}
@@ -78,8 +84,7 @@ class NewScans(Command):
         self.counts.clear()
         if self.rescore:
             return self._new(super()._found(ask, tally, sift), Ledger())
-        facts = super().facts(tables.MANIFEST.empty_table())
-        with ledger.opened(self.out, facts, self.keeps_ledger) as known:
+        with self.open_ledger() as known:
             return self._new(super()._found(ask, tally, partial(self._sifted, known)), known)
 
     def _say_nothing_is_there(self, tally: selecting.Tally) -> None:

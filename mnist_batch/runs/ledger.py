@@ -118,6 +118,12 @@ class Ledger:
                 found |= np.isin(sizes, _whole(block["size"]))
         return found
 
+    def runs_with(self, paths: NDArray[np.uint64]) -> Iterator[Run]:
+        """The published runs that have a scan at one of these ``paths_of``, whatever its size and time of change."""
+        for entry in self.entries:
+            if entry.state != State.HELD and any(np.isin(paths, block["path"]).any() for block in entry.blocks("path")):
+                yield entry.run
+
     def answers(self, contents: pa.Array) -> dict[bytes, Answer]:
         """Where the answers to these contents are, binary(16) without nulls, for those that any run has."""
         asked = halves(contents)
@@ -197,10 +203,10 @@ def forms_of(facts: Mapping[str, Any]) -> frozenset[str]:
 
 
 @contextmanager
-def opened(out: str, facts: Mapping[str, Any], write: bool = True) -> Iterator[Ledger]:
+def opened(out: str, facts: Mapping[str, Any], keep: bool = True) -> Iterator[Ledger]:
     """The ledger of an output for a run that will have these ``facts``, by name.
 
-    Files that are made are kept in the output, unless ``write`` is false. At a store, they are copied to this machine
+    Files that are made are kept in the output, unless ``keep`` is false. At a store, they are copied to this machine
     for as long as the context lasts.
     """
     out = locations.absolute(out)
@@ -216,10 +222,10 @@ def opened(out: str, facts: Mapping[str, Any], write: bool = True) -> Iterator[L
             state = State.KNOWN if reading_of(named) == reading_of(facts) else State.FORMER
             state = state if isinstance(known, Published) else State.HELD
             dated = Run(out, run.run_id, known.run_date)
-            file, others = _file(dated, known, folder, write)
+            file, others = _file(dated, known, folder, keep)
             gone = tuple(at for at, other in enumerate(others) if other not in there | {run.run_id})
             entries.append((Entry(dated, state, file, gone), known.opened_at))
-        if write:
+        if keep:
             _forget(out, {run.run_id for run in runs})
         ordered = sorted(entries, key=lambda pair: (pair[0].state, pair[1]), reverse=True)
         yield Ledger([entry for entry, _ in ordered])
@@ -230,15 +236,15 @@ def _known(run: Run) -> Published | Opened | None:
     return run.published or (run.opened if run.held else None)
 
 
-def _state_of(known: RunFacts) -> bytes:
+def state_of(known: RunFacts) -> bytes:
     """What of a run a file of the ledger was derived from: its parts are never rewritten under the same state."""
     files = b"".join(map(as_json, known.files)) if isinstance(known, Published) else b"held"
     return digest(b"1 " + known.opened_at.encode() + files).encode()
 
 
-def _file(run: Run, known: RunFacts, folder: str, write: bool) -> tuple[str, list[str]]:
+def _file(run: Run, known: RunFacts, folder: str, keep: bool) -> tuple[str, list[str]]:
     """The path of the file of a run on this machine, and the runs that its ``answered_in`` counts."""
-    kept, copy, state = f"{run.root}/{FOLDER}/{run.run_id}", f"{folder}/{run.run_id}", _state_of(known)
+    kept, copy, state = f"{run.root}/{FOLDER}/{run.run_id}", f"{folder}/{run.run_id}", state_of(known)
     on_disk = locations.is_disk(run.filesystem)
     if not on_disk and (content := locations.read_if_there(run.filesystem, kept)) is not None:
         Path(copy).write_bytes(content)
@@ -246,8 +252,10 @@ def _file(run: Run, known: RunFacts, folder: str, write: bool) -> tuple[str, lis
     if (others := _valid(path, state)) is not None:
         return path, others
     log.info("ledger: reads run %s", run.run_id)
-    others = _write(run, state, copy)
-    if write:
+    others = list[str]()
+    blocks = (_scans(part, number, others) for number, part in enumerate(parts.read_parts(run, _COLUMNS)))
+    write(copy, blocks, state, others)
+    if keep:
         locations.write_whole(run.filesystem, kept, pa.memory_map(copy).read_buffer())
     return copy, others
 
@@ -266,15 +274,16 @@ def _valid(path: str, state: bytes) -> list[str] | None:
         return None
 
 
-def _write(run: Run, state: bytes, path: str) -> list[str]:
-    others = list[str]()
-    blocks = (_scans(part, number, others) for number, part in enumerate(parts.read_parts(run, _COLUMNS)))
+def write(path: str, blocks: Iterable[pa.Table], state: bytes, others: Sequence[str]) -> None:
+    """Write the file of a run: its scans, ``SCHEMA``, its ``state``, and the ``others`` that ``answered_in`` counts.
+
+    ``others`` may grow while the blocks are made.
+    """
     plain: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, SCHEMA, write_page_checksum=True, **plain) as writer:
         for block in gathered(blocks, BLOCK):
             writer.write_table(block.take(np.argsort(block["path"].to_numpy())), row_group_size=2 * BLOCK)
         writer.add_key_value_metadata({OF: state, ANSWERED_IN: " ".join(others)})
-    return others
 
 
 _COLUMNS = ["source", "scan", "status", "content", "size", "modified_ns", "same_as_run"]

@@ -5,14 +5,15 @@ run.json, which is written last.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 
 from mnist_batch import failpoints
 from mnist_batch.runs import clearing, datasets
-from mnist_batch.runs.run import PARQUET, Run, digest, part_name
+from mnist_batch.runs.run import PARQUET, Run, digest, now, part_name
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import File, PartFile, Published, Receipt
+from mnist_batch.schemas.facts import File, FormerReport, PartFile, Published, Receipt
 from mnist_batch.store import locations
 
 
@@ -47,6 +48,44 @@ def files_of(run: Run, receipts: Iterable[Receipt]) -> tuple[File, ...]:
 
 def _file(run: Run, path: str, content: bytes | pa.Buffer, rows: int | None = None) -> File:
     return File(path.removeprefix(f"{run.root}/"), len(content), digest(content), rows)
+
+
+def former_reports(run: Run, published: Published, replacing: Iterable[File]) -> tuple[FormerReport, ...]:
+    """The former reports of a run, with the present one if the files ``replacing`` it are made of other labels.
+
+    Its files are copied into a folder beside it. A copy that is there already stays: an attempt that was killed may
+    have replaced some of the files since.
+    """
+    old, number = published.report_files or (), len(published.former_reports) + 1
+    if _of_labels(old) in ({}, _of_labels(replacing)):
+        return published.former_reports
+    copies = []
+    for file in old:
+        path = f"{run.folder}/reports/{number}/{_name_of(file.path)}"
+        if _read(run, path, file) is None:
+            if (content := _read(run, f"{run.root}/{file.path}", file)) is None:
+                continue
+            locations.write_whole(run.filesystem, path, content)
+        copies.append(replace(file, path=path.removeprefix(f"{run.root}/")))
+    totals = published.totals
+    former = FormerReport(number, published.report_labels, totals.labelled, totals.accuracy, now(), tuple(copies))
+    return (*published.former_reports, former)
+
+
+def _of_labels(files: Iterable[File]) -> dict[str, str]:
+    return {file.path: file.blake2b for file in files if file.path.startswith(("labels/", "field_labels/"))}
+
+
+def _read(run: Run, path: str, file: File) -> bytes | None:
+    """The bytes at a path, if they are those of this file."""
+    content = locations.read_if_there(run.filesystem, path)
+    return content if content is not None and digest(content) == file.blake2b else None
+
+
+def _name_of(path: str) -> str:
+    """The name of a copy of a report's file: a table is named by itself, any other file keeps its name."""
+    table, _, name = path.partition("/")
+    return f"{table}{PARQUET}" if name.endswith(PARQUET) else path.rpartition("/")[2]
 
 
 def publish(run: Run) -> None:

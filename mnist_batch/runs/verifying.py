@@ -67,7 +67,10 @@ def _verified(run: Run, published: Published) -> Verified:
     report = published.report_files
     if report is not None:
         faults += _compared(run, report, _report_folders(run))
-    return Verified(run.run_id, faults, len(published.files) + len(report or ()), rows, report is not None)
+    former = [file for each in published.former_reports for file in each.files]
+    faults += _compared(run, former, [])
+    files = len(published.files) + len(report or ()) + len(former)
+    return Verified(run.run_id, faults, files, rows, report is not None)
 
 
 def _compared(run: Run, listed: Sequence[File], folders: Sequence[str]) -> list[str]:

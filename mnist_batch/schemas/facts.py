@@ -124,6 +124,31 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class File:
+    """A published file: its path below OUT, its size, its BLAKE2b-128 in hex, and the rows of a Parquet file."""
+
+    path: str
+    bytes: int
+    blake2b: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class FormerReport:
+    """A report of a run that a later one replaced, since its labels are others: its files, and what it said.
+
+    ``labels`` is where its labels came from, None for those of the run itself.
+    """
+
+    number: int
+    labels: str | None
+    labelled: int
+    accuracy: float | None
+    replaced_at: str
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True)
 class Held:
     """``held.json``, of a run that failed a gate and is not published: its gates, and the settings it is counted by."""
 
@@ -261,16 +286,6 @@ class FieldTotals:
 
 
 @dataclass(frozen=True)
-class File:
-    """A published file: its path below OUT, its size, its BLAKE2b-128 in hex, and the rows of a Parquet file."""
-
-    path: str
-    bytes: int
-    blake2b: str
-    rows: int | None = None
-
-
-@dataclass(frozen=True)
 class Arguments:
     """Arguments that decide no row, of the process that published a run."""
 
@@ -308,7 +323,8 @@ class Published(RunFacts):
     ``pale`` counts the answers from ink that is paler than ``paler_than``, so that none of them is accepted.
     ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
     audit.csv has, and ``sample_error`` what the labels that were given back say. ``drift`` compares the run with the
-    nights before it; None where that was not done. ``gates`` are the bounds that the run had to keep, and ``anyway``
+    nights before it; None where that was not done. ``former_reports`` are those before the one that
+    counts. ``gates`` are the bounds that the run had to keep, and ``anyway``
     says who published a run that broke one.
     """
 
@@ -331,6 +347,7 @@ class Published(RunFacts):
     pale: int | None = None
     field_totals: FieldTotals | None = None
     drift: Drift | None = None
+    former_reports: tuple[FormerReport, ...] = ()
     gates: tuple[Gate, ...] = ()
     anyway: Anyway | None = None
 
