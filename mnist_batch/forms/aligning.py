@@ -94,18 +94,21 @@ class Aligned:
         return float(across), float(down)
 
 
-def align(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
-    """Make exact a rough map from a reference's picture to a page; None if the print is not found around it."""
-    aligned = _grown(reference, page, matrix)
-    if aligned is None or aligned.printed >= WELL:
+def align(reference: Reference, page: Grey, matrix: Matrix, least: float = 0.0) -> Aligned | None:
+    """Make exact a rough map from a reference's picture to a page; None if the print is not found around it.
+
+    None, too, as soon as less than the share ``least`` of it is found around a map that is nearly exact.
+    """
+    aligned = _grown(reference, page, matrix, least)
+    if aligned is None or aligned.printed >= WELL or least:
         return aligned
     far = aligned.far(reference)
     better = _fitted(far.only(far.alike >= SURE))
-    again = None if better is None else _grown(reference, page, aligned.matrix @ better)
+    again = None if better is None else _grown(reference, page, aligned.matrix @ better, least)
     return again if again is not None and again.printed > aligned.printed else aligned
 
 
-def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
+def _grown(reference: Reference, page: Grey, matrix: Matrix, least: float) -> Aligned | None:
     """Make a map exact from where it is right: each time it is, more patches are near enough to be found."""
     source, to_source = _source(reference, page, matrix)
     seen = seen_from(source, to_source @ matrix, reference.picture.shape)
@@ -116,7 +119,7 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
         alike = found.alike >= patches.ALIKE
         telling = alike & found.telling
         better = _fitted(found.only(telling if int(telling.sum()) >= MANY and number < 2 else alike))
-        if better is None:
+        if better is None or (every == 1 and telling.sum() < least * found.telling.sum()):
             return None
         if every == 1 and np.abs(mapped(better, found.middles) - found.middles).max() < SAME:
             break
@@ -126,21 +129,22 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix) -> Aligned | None:
     true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR) & _beside_its_like(found)
     dark = darkness_of(seen)
     gain = _gain(reference, dark)
-    under = ~true & found.telling & _covered(reference, found, dark, gain)
+    under = _covered(reference, found, ~true & found.telling, dark, gain)
     found.shifts[under] = 0.0
     return Aligned(matrix, seen, dark, found, true | under, len(reference.patches), gain)
 
 
-def _covered(reference: Reference, found: Found, dark: NDArray[np.float32], gain: float) -> NDArray[np.bool_]:
-    """Which patches are there under a signature or a stamp: all of their print is inked, though more is."""
-    theirs = reference.darkness >= 0.3 * reference.print[2]
-    ours = dark >= 0.5 * gain * reference.darkness
-    half, covered = patches.SIDE // 2, np.zeros(len(found.middles), bool)
-    for number, (x, y) in enumerate(found.middles.astype(int)):
-        if found.telling[number]:
-            rows, columns = slice(y - half, y + half), slice(x - half, x + half)
-            printed = theirs[rows, columns]
-            covered[number] = printed.any() and ours[rows, columns][printed].mean() >= COVERED
+def _covered(
+    reference: Reference, found: Found, doubtful: NDArray[np.bool_], dark: NDArray[np.float32], gain: float
+) -> NDArray[np.bool_]:
+    """Which doubtful patches are there under a signature or a stamp: all of their print is inked, though more is."""
+    half, covered = patches.SIDE // 2, np.zeros(len(doubtful), bool)
+    for number in np.flatnonzero(doubtful):
+        x, y = found.middles[number].astype(int)
+        there = slice(y - half, y + half), slice(x - half, x + half)
+        theirs = reference.darkness[there]
+        printed = theirs >= 0.3 * reference.print[2]
+        covered[number] = printed.any() and (dark[there] >= 0.5 * gain * theirs)[printed].mean() >= COVERED
     return covered
 
 
@@ -213,4 +217,7 @@ def _gain(reference: Reference, dark: NDArray[np.float32]) -> float:
     rows, columns, theirs = reference.print
     if not len(rows):
         return 1.0
-    return float(np.percentile(cv2.dilate(dark, np.ones((3, 3), np.uint8))[rows, columns], 70)) / theirs
+    beside = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    high, wide = dark.shape
+    darkest = np.max([dark[(rows + y).clip(0, high - 1), (columns + x).clip(0, wide - 1)] for y, x in beside], axis=0)
+    return float(np.percentile(darkest, 70)) / theirs

@@ -1,6 +1,6 @@
 """The forms that a page may be of, laid onto it: by marks, or by points of print that look alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,31 +8,38 @@ import numpy as np
 
 from mnist_batch.forms import features, marks
 from mnist_batch.forms.aligning import WELL, Aligned, align
-from mnist_batch.forms.features import Agreed
+from mnist_batch.forms.features import POINTS, Agreed, Features
 from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped
 from mnist_batch.forms.placing import place
+from mnist_batch.forms.ranking import ranking_of
 from mnist_batch.forms.references import Reference, at_size
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict
 from mnist_batch.pixels.opencv import cv2
 
 SMALLEST, LONGEST = 64, 3000  # pixels of a side of what is looked at
 LARGEST = 1.5  # times its size is a small page looked at
+FEW = 8  # references that are compared with a page point by point; of more the likest
 IN_FULL = 5  # references that are laid onto a page, of those that are like it
 LESS = 0.4  # of the points of the likest reference: one with fewer is not laid onto the page
 PARTLY = 0.5  # of the patches of a reference; where so few are found, another sheet may lie on the page
+MARGIN = 0.25  # by how much the best form must be better than the next, or else be told from it by what differs
+EXPLAINED = 0.9  # the score from which a page is so well explained that only what comes near to that is looked into
 
 
 class Attempt(NamedTuple):
-    """How points are found, on what share of the usual area, and how many times too near a page's rows lie."""
+    """How points are found, on what share of the usual area, how many times too near rows lie, and how many points."""
 
     method: str
     size: float = 1.0
     aspect: float = 1.0
+    points: int = POINTS
 
 
+FIRST = Attempt("orb", points=600)
 # The rows of a coarse fax are half as far apart as its columns, though its tags may not say so.
 ATTEMPTS = (
     Attempt("marks", size=1.8),
+    FIRST,
     Attempt("orb"),
     Attempt("orb", size=1.6),
     Attempt("orb", size=0.6),
@@ -101,30 +108,34 @@ def candidates(page: Grey, references: Sequence[Reference], attempt: Attempt) ->
     small, to_small = at_size(page, features.AREA * attempt.size, attempt.aspect, LARGEST)
     if not SMALLEST <= min(small.shape) <= max(small.shape) <= LONGEST:
         return []
-    agreed = zip(AGREED[attempt.method](small, references), references, strict=True)
+    agreed = zip(_agreed(attempt, small, references), references, strict=True)
     like = sorted((each for each in agreed if each[0]), key=lambda each: -each[0][0].inliers)
-    from_small, found = inverse(to_small), []
+    from_small, found, least = inverse(to_small), list[Candidate](), 0.0
     for maps, reference in like[:IN_FULL]:
         if maps[0].inliers >= LESS * like[0][0][0].inliers:
-            aligned = _aligned(reference, page, [from_small @ each.matrix for each in maps])
-            if aligned is not None:
+            aligned = _aligned(reference, page, [from_small @ each.matrix for each in maps], least)
+            if aligned is not None and aligned.printed >= least:
                 fields = {field.name: place(field, reference, aligned, page.shape) for field in reference.fields}
                 found.append(Candidate(reference, aligned, maps[0].inliers, attempt.method, fields))
+                least = max(least, found[-1].score - MARGIN if found[-1].score >= EXPLAINED else 0.0)
     return sorted(found, key=lambda each: -each.score)
 
 
-def _by_binary(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
-    theirs = features.binary(page)
-    likely = features.likely([reference.features for reference in references], theirs)
-    return [
-        features.agreed(reference.features, theirs) if is_likely else []
-        for reference, is_likely in zip(references, likely, strict=True)
-    ]
+def _agreed(attempt: Attempt, page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
+    """For each reference the maps to a page that an attempt leads to, the likelier first."""
+    if attempt.method == "marks":
+        return _by_marks(page, references)
+    if attempt.method == "orb":
+        return _by_points([reference.features for reference in references], features.binary(page, attempt.points))
+    return _by_points([reference.fine_features for reference in references], features.fine(page, attempt.points))
 
 
-def _by_fine(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
-    theirs = features.fine(page)
-    return [features.agreed(reference.fine_features, theirs) for reference in references]
+def _by_points(references: Sequence[Features], page: Features) -> list[list[Agreed]]:
+    """The maps that pairs of points lead to; of many references only for the likest."""
+    few = list(range(len(references)))
+    if len(few) > FEW:
+        few = ranking_of(tuple(references)).likest(page, FEW)
+    return [features.agreed(each, page) if number in few else [] for number, each in enumerate(references)]
 
 
 def _by_marks(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:
@@ -143,19 +154,12 @@ def _by_marks(page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]
     return every
 
 
-AGREED: dict[str, Callable[[Grey, Sequence[Reference]], list[list[Agreed]]]] = {
-    "marks": _by_marks,
-    "orb": _by_binary,
-    "sift": _by_fine,
-}
-
-
-def _aligned(reference: Reference, page: Grey, matrices: Sequence[Matrix]) -> Aligned | None:
+def _aligned(reference: Reference, page: Grey, matrices: Sequence[Matrix], least: float) -> Aligned | None:
     """The reference on the page by the first map, or by another if that finds more of the print."""
     best: Aligned | None = None
-    for matrix in matrices:
+    for matrix in matrices[:1] if least else matrices:
         if best is None or best.printed < WELL or best.of_all < PARTLY:
-            aligned = align(reference, page, matrix)
+            aligned = align(reference, page, matrix, least)
             if aligned is not None and (best is None or aligned.of_all > best.of_all + 0.05):
                 best = aligned
     return best

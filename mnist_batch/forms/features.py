@@ -1,7 +1,8 @@
 """Points of a picture that are found again on another, and the map that most of the pairs of points agree on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,33 @@ POINTS = 1000  # of a picture; twice as many take four times as long to compare 
 BUCKETS = 6  # along each side of a picture
 RATIO = 0.8  # the nearest descriptor must be this much nearer than the next
 NEAR = 3.0  # pixels; what a point may be off the common map
-FEW, STRONGEST = 6, 300  # references that are compared in full, and the points by which they are chosen
 LEAST = 8  # pairs that agree; fewer are chance
 # A homography follows the noise of a page: it must explain this many times the pairs of an affine map, and some more.
 RICHER, MORE = 1.15, 6
 MAPS, SECOND = 3, 0.5  # how many maps are tried, and the share of the first's pairs that agree on another
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
-    """``points``, float64 (n, 2), in pixels of the picture, and their descriptors, (n, length)."""
+    """``points``, float64 (n, 2), in pixels of the picture, and their descriptors, (n, length).
+
+    ``turns``, in degrees, and ``sizes``, in pixels, float64 (n,), are those of what is around each point.
+    """
 
     points: NDArray[np.float64]
     descriptors: NDArray[np.generic]
+    turns: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, keypoints: Sequence[cv2.KeyPoint], descriptors: NDArray[np.generic] | None, empty: Any) -> "Features":
+        """What OpenCV found; ``empty`` are the descriptors where it is nothing."""
+        turns = np.array([point.angle for point in keypoints], np.float64)
+        sizes = np.array([point.size for point in keypoints], np.float64)
+        return cls(_places(keypoints), empty if descriptors is None or not keypoints else descriptors, turns, sizes)
+
+    def only(self, kept: NDArray[np.bool_]) -> "Features":
+        return Features(self.points[kept], self.descriptors[kept], self.turns[kept], self.sizes[kept])
 
 
 @dataclass(frozen=True)
@@ -40,44 +55,28 @@ class Agreed:
 def binary(picture: Grey, count: int = POINTS) -> Features:
     """ORB features, spread over the picture."""
     orb = cv2.ORB.create(3 * count)
-    keypoints = orb.detect(picture, None)
+    keypoints, descriptors = orb.detect(picture, None), None
     if keypoints:
         keypoints, descriptors = orb.compute(picture, _spread(keypoints, picture.shape, count))
-    if not keypoints:
-        return Features(np.zeros((0, 2)), np.zeros((0, 32), np.uint8))
-    return Features(_places(keypoints), descriptors)
+    return Features.of(keypoints, descriptors, np.zeros((0, 32), np.uint8))
 
 
 def fine(picture: Grey, count: int = POINTS) -> Features:
     """SIFT features: ten times slower than binary ones, and found again on worse pages."""
     keypoints, descriptors = cv2.SIFT.create(count).detectAndCompute(picture, None)
-    if not keypoints:
-        return Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
-    return Features(_places(keypoints), descriptors)
+    return Features.of(keypoints, descriptors, np.zeros((0, 128), np.float32))
 
 
 def moved(features: Features, matrix: Matrix) -> Features:
-    """The features on another picture that a map leads to."""
-    return Features(mapped(matrix, features.points), features.descriptors)
+    """The features on another picture, to which a map scales the first."""
+    return replace(features, points=mapped(matrix, features.points), sizes=features.sizes * matrix[0, 0])
 
 
 def without(features: Features, hidden: NDArray[np.uint8]) -> Features:
     """The features that do not lie where ``hidden`` is set."""
     rows, columns = features.points[:, 1].astype(int), features.points[:, 0].astype(int)
     seen = hidden[rows.clip(0, hidden.shape[0] - 1), columns.clip(0, hidden.shape[1] - 1)] == 0
-    return Features(features.points[seen], features.descriptors[seen])
-
-
-def likely(references: Sequence[Features], page: Features) -> list[bool]:
-    """Which references are compared with a page at all: the likest by their strongest points, if there are many."""
-    if len(references) <= FEW:
-        return [True] * len(references)
-    strongest = Features(page.points[:STRONGEST], page.descriptors[:STRONGEST])
-    counts = [
-        len(_pairs(Features(each.points[:STRONGEST], each.descriptors[:STRONGEST]), strongest)) for each in references
-    ]
-    least = sorted(counts, reverse=True)[FEW - 1]
-    return [count >= least for count in counts]
+    return features.only(seen)
 
 
 def agreed(reference: Features, page: Features) -> list[Agreed]:
@@ -167,4 +166,5 @@ def _spread(keypoints: Sequence[cv2.KeyPoint], shape: tuple[int, ...], count: in
 
 def _places(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
     """Where keypoints lie; to OpenCV, whole numbers are the middles of pixels."""
-    return np.array([point.pt for point in keypoints], np.float64) + 0.5
+    places = cv2.KeyPoint.convert(keypoints) if keypoints else np.zeros((0, 2))
+    return np.asarray(places, np.float64) + 0.5

@@ -33,9 +33,10 @@ def mapped(matrix: Matrix, points: ArrayLike) -> Points:
     return np.asarray(to[:, :2] / to[:, 2:])
 
 
-def corners_of(x: float, y: float, width: float, height: float) -> Points:
-    """The corners of a box, clockwise from its upper left."""
-    return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], np.float64)
+def corners_of(x: ArrayLike, y: ArrayLike, width: ArrayLike, height: ArrayLike) -> Points:
+    """The corners (4, 2) of a box, clockwise from its upper left; those of n boxes are (4, 2, n)."""
+    x, y, right, foot = (np.asarray(each, np.float64) for each in (x, y, np.add(x, width), np.add(y, height)))
+    return np.array([[x, y], [right, y], [right, foot], [x, foot]])
 
 
 def of_middles(matrix: Matrix) -> Matrix:
@@ -80,12 +81,14 @@ def fitted(here: Points, there: Points, weights: Points, stiffness: float = STIF
     It turns and scales freely. How much it stretches one way, or slants, costs something, so that points close
     together do not lead to nonsense far from them.
     """
-    middle, to_middle = np.average(here, axis=0, weights=weights), np.average(there, axis=0, weights=weights)
+    share = weights / weights.sum()
+    middle, to_middle = share @ here, share @ there
     (x, y), (to_x, to_y) = (here - middle).T, (there - to_middle).T
-    rows = np.concatenate([np.c_[x, -y, x, y], np.c_[y, x, -y, x]]) * np.tile(np.sqrt(weights), 2)[:, None]
-    right = np.concatenate([to_x, to_y]) * np.tile(np.sqrt(weights), 2)
-    rows = np.concatenate([rows, [[0, 0, stiffness, 0], [0, 0, 0, stiffness]]])
-    scale, turn, stretch, slant = np.linalg.lstsq(rows, np.concatenate([right, [0, 0]]), rcond=None)[0]
+    rows = np.concatenate([np.c_[x, -y, x, y], np.c_[y, x, -y, x]])
+    weighted = rows * np.concatenate([weights, weights])[:, None]
+    cost = np.diag([0, 0, stiffness**2, stiffness**2])
+    right = weighted.T @ np.concatenate([to_x, to_y])
+    scale, turn, stretch, slant = np.linalg.lstsq(weighted.T @ rows + cost, right, rcond=None)[0]
     linear = np.array([[scale + stretch, slant - turn, 0], [turn + slant, scale - stretch, 0], [0, 0, 1]])
     return np.asarray(moving(*to_middle) @ linear @ moving(*-middle))
 

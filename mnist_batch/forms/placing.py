@@ -48,10 +48,9 @@ def _in_form(shift: tuple[float, float], reference: Reference) -> tuple[float, f
 
 
 def _is_cut_off(field: Field, matrix: Matrix, page: tuple[int, ...]) -> bool:
-    for x, y, width, height in field.cells:
-        least = 1 - 2 * OUTSIDE
-        within = corners_of(x + OUTSIDE * width, y + OUTSIDE * height, least * width, least * height)
-        across, down = mapped(matrix, within).T
-        if across.min() < 0 or down.min() < 0 or across.max() > page[1] or down.max() > page[0]:
-            return True
-    return False
+    """Whether a part of a cell that counts lies beyond the edge of a page of this shape."""
+    x, y, width, height = np.array(field.cells).T
+    least = 1 - 2 * OUTSIDE
+    corners = corners_of(x + OUTSIDE * width, y + OUTSIDE * height, least * width, least * height)
+    across, down = mapped(matrix, corners.transpose(2, 0, 1).reshape(-1, 2)).T
+    return bool(across.min() < 0 or down.min() < 0 or across.max() > page[1] or down.max() > page[0])

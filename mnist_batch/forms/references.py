@@ -83,8 +83,15 @@ class Reference:
 
     def box_of(self, field: Field) -> NDArray[np.float64]:
         """The upper left and lower right corners of a field on ``picture``, (2, 2)."""
-        corners = mapped(self.matrix, np.concatenate([corners_of(*cell) for cell in field.cells]))
-        return np.array([corners.min(axis=0), corners.max(axis=0)])
+        return self._boxes[field.name]
+
+    @cached_property
+    def _boxes(self) -> Mapping[str, NDArray[np.float64]]:
+        every = {
+            field.name: mapped(self.matrix, np.concatenate([corners_of(*cell) for cell in field.cells]))
+            for field in self.fields
+        }
+        return {name: np.array([corners.min(axis=0), corners.max(axis=0)]) for name, corners in every.items()}
 
     def middle_of(self, field: Field) -> NDArray[np.float64]:
         """Where the middle of a field is on ``picture``."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mnist_batch.forms.blankness import is_blank
-from mnist_batch.forms.candidates import ATTEMPTS, SMALLEST, Attempt, Candidate, candidates
+from mnist_batch.forms.candidates import ATTEMPTS, FIRST, MARGIN, SMALLEST, Candidate, candidates
 from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
@@ -13,7 +13,6 @@ PRINTED = 0.6  # of what is printed on the form must be found on a page
 SURELY = 0.75  # of what is printed; where less is found, other ways may find more
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the frames that should be there must be
-MARGIN = 0.25  # by how much the best form must be better than the next, or else be told from it by what differs
 
 
 def register(page: Grey, references: Sequence[Reference]) -> Registration:
@@ -27,7 +26,7 @@ def register(page: Grey, references: Sequence[Reference]) -> Registration:
         found = candidates(page, references, attempt)
         if found and (not best or found[0].score > best[0].score):
             best = found
-        if attempt == Attempt("orb") and not best and is_blank(page):
+        if attempt is FIRST and not best and is_blank(page):
             return Registration(Verdict.BLANK_PAGE, "Nothing is printed or written on the page.")
     if not best:
         return Registration(Verdict.UNKNOWN_FORM, "The page is like none of the forms.")

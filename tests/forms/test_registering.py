@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.form_drawing import FormDrawing, form
+from benchmarks.form_drawing import FORMS, SIBLINGS, FormDrawing, form
 from benchmarks.form_filling import Page, mnist_digits
 from benchmarks.form_pages import page_of
+from mnist_batch.forms.candidates import FEW
 from mnist_batch.forms.form import parse
 from mnist_batch.forms.geometry import corners_of, mapped
 from mnist_batch.forms.opening import OpenForm
@@ -111,6 +112,16 @@ def test_the_same_cells_with_other_words_are_not_the_form(kind: str) -> None:
     registration = registered(page("other_language", kind), "boxes")
     assert registration.verdict is not Verdict.REGISTERED
     assert registration.fields == {}
+
+
+def test_a_page_is_found_among_more_forms_than_are_compared_point_by_point() -> None:
+    known = (*FORMS, *SIBLINGS)
+    assert sum(len(references(name)) for name in known) > FEW
+    for name, kind in (("boxes", "moderate"), ("other_language", "turned 90"), ("dense", "1 bit 200 dpi")):
+        registration = registered(page(name, kind), *known)
+        expected = form(name).form_json
+        assert (registration.form, registration.version) == (expected["name"], expected["version"])
+        assert registration.verdict is Verdict.REGISTERED, registration.reason
 
 
 def test_versions_and_languages_are_told_apart_where_both_are_known() -> None:
