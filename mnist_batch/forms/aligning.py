@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms import patches
-from mnist_batch.forms.frames import darkness_of
+from mnist_batch.forms.frames import FAINT, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped, moving, scaling, seen_from, shrunk
+from mnist_batch.forms.lost_rows import LostRows, displaced_rows
 from mnist_batch.forms.patches import Found
 from mnist_batch.forms.references import Reference
 from mnist_batch.pixels.opencv import cv2
@@ -22,6 +23,11 @@ COVERED = 0.85  # of the print of a patch
 SURE = 0.6  # how alike a patch must be that is found far from where it should be
 WELL = 0.8  # of the patches; a map that finds as many is right
 SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
+EXACT, MOSTLY, PARTLY = (
+    1.0,
+    0.9,
+    0.4,
+)  # pixels; if fewer are as exact as that, the page may have lost lines, or is another
 FAR = 6.0  # pixels beside the common map: farther off, the paper is not stretched, but something else was found
 FEWEST = 4  # patches; with fewer a map is moved, not stretched
 # A homography is taken if it makes the shifts that are left this much smaller, and from so many patches.
@@ -35,7 +41,8 @@ class Aligned:
 
     ``seen`` is the page as it lies on the reference's picture, and ``dark`` its darkness. ``sought`` are the patches
     that lie on the page, and how they lie beside the map; ``is_found`` says which of them were found. The
-    reference has ``patches`` in all. ``gain`` is how dark print is on the page, beside the reference's.
+    reference has ``patches`` in all. ``gain`` is how dark print is on the page, beside the reference's. Where the page
+    lost lines, ``rows`` says how its rows lie beside the map; in all else they are where they should be.
     """
 
     matrix: Matrix
@@ -45,6 +52,11 @@ class Aligned:
     is_found: NDArray[np.bool_]
     patches: int
     gain: float
+    rows: LostRows | None = None
+
+    def matrix_at(self, box: NDArray[np.float64]) -> Matrix:
+        """The map for what is within a box of the reference's picture, given by two corners of it."""
+        return self.matrix if self.rows is None else np.asarray(self.matrix @ self.rows.across(box))
 
     @property
     def telling(self) -> NDArray[np.bool_]:
@@ -56,6 +68,12 @@ class Aligned:
     def printed(self) -> float:
         """The share of the telling patches that were found."""
         return float(self.is_found[self.telling].mean())
+
+    @property
+    def exact(self) -> float:
+        """The share of the telling patches that were found, and are where the map has them."""
+        here = self.is_found & (np.hypot(*self.sought.shifts.T) <= EXACT)
+        return float(here[self.telling].mean())
 
     @property
     def visible(self) -> float:
@@ -100,11 +118,15 @@ def align(reference: Reference, page: Grey, matrix: Matrix, least: float = 0.0) 
     None, too, as soon as less than the share ``least`` of it is found around a map that is nearly exact.
     """
     aligned = _grown(reference, page, matrix, least)
-    if aligned is None or aligned.printed >= WELL or least:
+    if aligned is None or least:
+        return aligned
+    aligned = _restored(reference, aligned, page.shape)
+    if aligned.printed >= WELL:
         return aligned
     far = aligned.far(reference)
     better = _fitted(far.only(far.alike >= SURE))
     again = None if better is None else _grown(reference, page, aligned.matrix @ better, least)
+    again = None if again is None else _restored(reference, again, page.shape)
     return again if again is not None and again.printed > aligned.printed else aligned
 
 
@@ -126,12 +148,38 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix, least: float) -> Al
         matrix = matrix @ better
         seen = seen_from(source, to_source @ matrix, reference.picture.shape)
         found = found.laid(inverse(better))
+    return _judged(reference, matrix, seen, found)
+
+
+def _judged(reference: Reference, matrix: Matrix, seen: Grey, found: Found, rows: LostRows | None = None) -> Aligned:
+    """Which of the patches that were found are true, on a page as it was laid onto a reference."""
     true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR) & _beside_its_like(found)
     dark = darkness_of(seen)
     gain = _gain(reference, dark)
     under = _covered(reference, found, ~true & found.telling, dark, gain)
     found.shifts[under] = 0.0
-    return Aligned(matrix, seen, dark, found, true | under, len(reference.patches), gain)
+    return Aligned(matrix, seen, dark, found, true | under, len(reference.patches), gain, rows)
+
+
+def _restored(reference: Reference, aligned: Aligned, page: tuple[int, ...]) -> Aligned:
+    """The same, with the lines that the page lost, if more of the print is where it should be so."""
+    if aligned.exact >= MOSTLY or aligned.printed < PARTLY:
+        return aligned
+    here = np.array([[reference.picture.shape[1] / 2, reference.picture.shape[0] / 2]])
+    beside = mapped(aligned.matrix, here) + np.array([1.0, 0.0])
+    across, down = (mapped(inverse(aligned.matrix), beside) - here)[0]
+    lost = None
+    if abs(down) < abs(across):  # else the page is turned, and no fax
+        # Faint print may have dropped out, and pens write on it.
+        printed = np.where(reference.darkness >= FAINT * reference.print[2], reference.darkness, np.float32(0))
+        lost = displaced_rows(printed, aligned.dark, float(down / across))
+    if lost is None:
+        return aligned
+    seen = lost.restored(aligned.seen)
+    sought = patches.on_page(reference.patches, aligned.matrix, page)
+    found = patches.find(reference.patches, seen, REACH, sought)
+    again = _judged(reference, aligned.matrix, seen, found, lost)
+    return again if again.exact > aligned.exact else aligned
 
 
 def _covered(

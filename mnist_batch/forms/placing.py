@@ -15,7 +15,8 @@ OUTSIDE = 0.1  # of a cell's side that may lie beyond the edge of the page
 
 def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int, ...]) -> FieldPlace:
     """Where a field lies on a page of this shape."""
-    whole = aligned.matrix @ reference.matrix
+    there = aligned.matrix_at(reference.box_of(field))
+    whole = np.asarray(there @ reference.matrix)
     if _is_cut_off(field, whole, page):
         return FieldPlace(FieldVerdict.CUT_OFF, whole, frame=0.0)
     prior = aligned.shift_near(reference.middle_of(field))
@@ -23,23 +24,23 @@ def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int,
         return FieldPlace(FieldVerdict.SHIFTED, whole, frame=0.0)
     frame = reference.frames.get(field.name)
     if frame is None:
-        return FieldPlace(FieldVerdict.PLACED, _moved(prior, reference, aligned), _in_form(prior, reference))
+        return FieldPlace(FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference))
     reach = int(np.ceil(frames.REACH * reference.pixels_per_millimetre))
     sought = frames.seek(frame, aligned.dark, aligned.gain, prior, reach)
     if not sought.is_found and frame.is_faint(reference.print[2]) and sought.share < VANISHED:
         return FieldPlace(
-            FieldVerdict.PLACED, _moved(prior, reference, aligned), _in_form(prior, reference), sought.share
+            FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference), sought.share
         )
     if not sought.is_found:
         return FieldPlace(FieldVerdict.SHIFTED, whole, frame=sought.share)
     return FieldPlace(
-        FieldVerdict.PLACED, _moved(sought.shift, reference, aligned), _in_form(sought.shift, reference), sought.share
+        FieldVerdict.PLACED, _moved(there, sought.shift, reference), _in_form(sought.shift, reference), sought.share
     )
 
 
-def _moved(shift: tuple[float, float], reference: Reference, aligned: Aligned) -> Matrix:
+def _moved(matrix: Matrix, shift: tuple[float, float], reference: Reference) -> Matrix:
     """The map of the form's picture to the page, for what lies moved by a shift on the reference's picture."""
-    return np.asarray(aligned.matrix @ moving(*shift) @ reference.matrix)
+    return np.asarray(matrix @ moving(*shift) @ reference.matrix)
 
 
 def _in_form(shift: tuple[float, float], reference: Reference) -> tuple[float, float]:

@@ -94,6 +94,16 @@ def test_a_page_is_registered_and_its_cells_are_where_they_are(kind: str) -> Non
     assert len(placed) >= 0.9 * len(kept) > 0
 
 
+@pytest.mark.parametrize(("name", "number"), [("lines", 0), ("boxes", 1), ("combs", 1), ("dense", 0)])
+def test_fields_are_placed_where_a_fax_that_lost_lines_has_them(name: str, number: int) -> None:
+    spoiled = page(name, "fax with lines lost", number)
+    registration = registered(spoiled, name)
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert np.percentile(off(form(name), spoiled, registration), 99) < OFF
+    placed = [each for each in registration.fields.values() if each.verdict is FieldVerdict.PLACED]
+    assert len(placed) >= 0.95 * len(registration.fields) > 0
+
+
 def test_the_pages_of_a_form_are_told_apart() -> None:
     for number in (0, 1):
         registration = registered(page("two_page", "moderate", of=number), "two_page", "boxes")
