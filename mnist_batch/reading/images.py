@@ -26,7 +26,7 @@ from mnist_batch.wording import counted
 MAX_BYTES = 64 * 1024 * 1024
 PAGED = ("PDF", "TIFF")  # the formats of files with pages, which may have more bytes
 PAGED_TIMES = 8  # as many
-MOST_PAGED_BYTES = 1024**3  # a file is held in memory, of which a reading process has 2 GiB
+MOST_PAGED_BYTES = 512 * 1024**2  # a file is held in memory, a TIFF twice, and a reading process has 2 GiB
 HEAD_BYTES = 4096  # of a file, to tell its format
 MAX_PAGES = 1000
 
