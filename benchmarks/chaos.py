@@ -2,7 +2,9 @@
 
     python -m benchmarks.chaos --runs 50 --model demo/models/hidden
     python -m benchmarks.chaos --runs 50 --model demo/models/hidden --store s3
+    python -m benchmarks.chaos --runs 100 --kills 10 --model demo/models/hidden --store s3 --alone
 
+With --alone the driver scores without Ray, and is what is killed: nothing but publishing is tried, many times an hour.
 Writes a line a run to benchmarks/chaos.jsonl, or chaos-s3.jsonl for outputs at an S3 server on loopback;
 docs/reliability.md shows their sums. Meanwhile a reader reads the output through ``read_predictions`` without end.
 """
@@ -41,6 +43,7 @@ KINDS = {
     "Classify actor": "ray::MapWorker(MapBatches(Classify))",
     "reading process": "-m mnist_batch.reading",
     "driver": "-m jobs.score",
+    "driver alone": "-m tests.support.alone",
     "raylet": "raylet/raylet",
     "GCS": "gcs/gcs_server",
 }
@@ -104,32 +107,34 @@ def place(store: str, folder: str) -> Iterator[str]:
         yield "s3://chaos"
 
 
-def score(scans: Path, model: str, out: str) -> subprocess.Popen[bytes]:
+def score(scans: Path, model: str, out: str, alone: bool = False) -> subprocess.Popen[bytes]:
     """Start the job, in a process group of its own."""
     command = [sys.executable, "-m", "jobs.score", str(scans), "--model", model, "--out", out]
     command += ["--shard-size", str(SHARD_SIZE), "--run-id", "night"]
+    if alone:
+        command = [sys.executable, "-m", "tests.support.alone", str(scans), model, out, str(SHARD_SIZE)]
     nowhere, patience = subprocess.DEVNULL, {"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}  # Ray's own is a minute
     environment = os.environ | patience
     return subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment, start_new_session=True)  # noqa: S603
 
 
 def one_run(
-    scans: Path, model: str, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, most_kills: int
+    scans: Path, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, given: argparse.Namespace
 ) -> dict[str, Any]:
-    """One run, disturbed until ``most_kills``, brought to its end; what was killed and what is in its tables."""
+    """One run, disturbed until ``given.kills``, brought to its end; what was killed and what is in its tables."""
     with Reader(out, len(expected)) as reader:
-        found = _disturbed(scans, model, out, expected, chance, most_kills)
+        found = _disturbed(scans, out, expected, chance, given)
     return found | {"reads": reader.looks, "read_in_part": reader.partial}
 
 
 def _disturbed(
-    scans: Path, model: str, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, most_kills: int
+    scans: Path, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, given: argparse.Namespace
 ) -> dict[str, Any]:
     kills: Counter[str] = Counter()
     commands, partial, started = 0, 0, time.monotonic()
     while True:
         commands += 1
-        job = score(scans, model, out)
+        job = score(scans, given.model, out, given.alone)
         while job.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 job.wait(chance.uniform(*WAIT_SECONDS))
@@ -137,7 +142,7 @@ def _disturbed(
             replaced = sorted(set(there) & SURVIVED)
             kinds = replaced if replaced and chance.random() < 0.75 else sorted(there)
             # Most ticks of a job's start pass: it would never get as far as its actors.
-            if job.poll() is None and kinds and kills.total() < most_kills and (replaced or chance.random() < 0.2):
+            if job.poll() is None and kinds and kills.total() < given.kills and (replaced or chance.random() < 0.2):
                 kind = chance.choice(kinds)
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(there[kind]), signal.SIGKILL)
@@ -169,7 +174,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> str:
     kills: Counter[str] = Counter()
     for run in runs:
         kills.update(run["kills"])
-    by_kind = ", ".join(f"{kills[kind]} {kind}" for kind in KINDS)
+    by_kind = ", ".join(f"{kills[kind]} {kind}" for kind in KINDS if kills[kind])
     names = ("rows", "lost", "doubled", "wrong", "seen_in_part", "reads", "read_in_part")
     sums = {name: sum(run.get(name, 0) for run in runs) for name in names}
     return "\n".join(
@@ -211,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--store", choices=list(RESULTS), default="disk", help="where the outputs are")
     arguments.add_argument("--kills", type=int, default=KILLS, help="at most so many in a run")
+    arguments.add_argument("--alone", action="store_true", help="score without Ray, in the driver itself")
     arguments.add_argument("--results", type=Path)
     given = arguments.parse_args(argv)
     chance, results = random.Random(given.seed), given.results or RESULTS[given.store]
@@ -218,14 +224,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         scans = Path(folder, "forms")
         images, labels = digits.mnist("test")
         write_forms(Path(folder), images[: given.scans], labels[: given.scans])
-        if score(scans, given.model, f"{base}/calm").wait() != 0:
+        if score(scans, given.model, f"{base}/calm", given.alone).wait() != 0:
             print(f"scoring with --model {given.model} does not work undisturbed; make demo makes one", file=sys.stderr)
             return 2
         expected = rows_of(f"{base}/calm")
         runs = []
         for number in range(given.runs):
             out = f"{base}/out-{number}"
-            runs.append(one_run(scans, given.model, out, expected, chance, given.kills))
+            runs.append(one_run(scans, out, expected, chance, given))
             print(number + 1, json.dumps(runs[-1]), flush=True)
             locations.delete_folder(*locations.resolve(out))
             results.write_text("".join(f"{json.dumps(run)}\n" for run in runs))

@@ -72,24 +72,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
     from mnist_batch import scoring
-    from mnist_batch.models.answers import ModelSpec
-    from mnist_batch.pipeline import actors
-    from mnist_batch.reading import form_pages, preprocessing
-    from mnist_batch.schemas.facts import Opened, Receipt
+    from tests.support import alone
 
-    def in_process(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
-        limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
-        spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
-        with_forms = bool(opened.forms)
-        rule = {"by_source": opened.by_source, "field_thresholds": opened.field_thresholds}
-        classify = actors.Classify(run, spec, opened.threshold, with_forms=with_forms, **rule)
-        references = form_pages.prepare(opened.forms)
-        for number in pending:
-            pages = preprocessing.preprocess(run.shard(number), number, limits, references=references)
-            [receipt] = classify(pages).to_pylist()
-            yield Receipt(**receipt)
-
-    monkeypatch.setattr(scoring, "run_pipeline", in_process)
+    monkeypatch.setattr(scoring, "run_pipeline", alone.run_pipeline)
     monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
     monkeypatch.setattr(scoring.nodes.ray, "nodes", list)
     from jobs import session

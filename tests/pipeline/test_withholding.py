@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import mnist_batch
 from jobs import score
 from mnist_batch import calibration, scoring
 from mnist_batch.errors import InputError, TooManyUnreadable
@@ -19,7 +20,7 @@ from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading import images
 from mnist_batch.reports import unlike
-from mnist_batch.runs import opening, retrying, verifying
+from mnist_batch.runs import opening, parts, retrying, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import bundle_facts
@@ -89,10 +90,21 @@ def test_unlike_scans_are_answered_and_none_is_accepted(scans_folder: Make, rule
 
 @pytest.mark.long
 @pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize(
+    "place", ["disk", pytest.param("fsspec", marks=pytest.mark.slow), pytest.param("s3", marks=pytest.mark.slow)]
+)
 def test_killed_at_every_step_of_withholding(
-    scans_folder: Make, ruler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scans_folder: Make,
+    ruler: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     """The scans are gone after the kill, so that none of them can be scored again."""
+    base = {"disk": str(tmp_path), "fsspec": f"fsspec+file://{tmp_path}"}.get(place)
+    if base is None:
+        base = f"s3://{request.getfixturevalue('store').bucket}"
     strict = ruled.calibrated(ruler, tmp_path / "strict", profile=SURE)
     steps: list[str] = []
     fatal = -1
@@ -100,20 +112,27 @@ def test_killed_at_every_step_of_withholding(
     def mortal(change: Callable[..., Any]) -> Callable[..., Any]:
         def step(filesystem: Any, path: str, *rest: Any) -> Any:
             if steps or path.endswith("withheld.json"):
-                steps.append(Path(path).name)
+                steps.append(parts.shard_name(Path(path).name))
                 if len(steps) == fatal:
                     raise Killed
             return change(filesystem, path, *rest)
 
         return step
 
-    monkeypatch.setattr(locations, "write_whole", mortal(locations.write_whole))
-    calm, facts = scored(scans_folder(16, "calm"), strict, tmp_path / "out", shard_size=8)
-    expected = predictions(calm).drop_columns(["source", "modified_ns"])
-    of_withholding = ["withheld.json", "part-00000", "part-00000", "part-00001", "part-00001"]
-    assert steps[:6] == [*of_withholding, "report"]
+    def rows(run: Run) -> pa.Table:
+        table = mnist_batch.read_predictions(run.out).to_table().sort_by("scan")
+        return table.drop_columns(["source", "modified_ns"])
+
+    for name in ("write_whole", "delete_file"):
+        monkeypatch.setattr(locations, name, mortal(getattr(locations, name)))
+    calm, facts = scored(scans_folder(16, "calm"), strict, f"{base}/out", shard_size=8)
+    expected = rows(calm)
+    assert len(expected) == 16
+    each = 3 if calm.at_store else 2  # the receipt, the part, and at a store the receipt of the part before
+    of_withholding = ["withheld.json", *["part-00000"] * each, *["part-00001"] * each]
+    assert steps[: len(of_withholding) + 1] == [*of_withholding, "report"]
     for killed in range(1, 1 + len(of_withholding)):
-        folder, out = scans_folder(16, f"scans-{killed}"), tmp_path / f"killed-{killed}"
+        folder, out = scans_folder(16, f"scans-{killed}"), f"{base}/killed-{killed}"
         steps.clear()
         fatal = killed
         with pytest.raises(Killed):
@@ -123,11 +142,11 @@ def test_killed_at_every_step_of_withholding(
         steps.clear()
         fatal = -1
         run, again = scored(folder, strict, out, shard_size=8)
-        assert predictions(run).drop_columns(["source", "modified_ns"]).equals(expected), killed
+        assert rows(run).equals(expected), killed
         assert again.totals == facts.totals
         assert again.likeness == facts.likeness
         assert [each.faults for each in verifying.verify(run.out, run.run_id)] == [[]]
-        assert list((out / "_staging").iterdir()) == []
+        assert locations.names(run.filesystem, f"{run.root}/_staging") == []
 
 
 @pytest.mark.usefixtures("without_ray")
