@@ -237,6 +237,8 @@ def test_the_chaos_of_the_reliability_page_is_the_one_measured() -> None:
     runs = chaos.read(chaos.RESULTS["disk"])
     assert shown == chaos.summary(runs)
     assert len(runs) >= 50
+    at_store = (ROOT / "docs/reliability.md").read_text().split("<!-- chaos s3 -->")[1].strip()
+    assert at_store == chaos.summary(chaos.read(chaos.RESULTS["s3"]))
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

@@ -30,6 +30,7 @@ from tests.support.running import Capture, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 Make = Callable[..., Path]
+DERIVED = {"published.sql", "index.html"}  # of all runs; made again at any time
 
 
 @pytest.fixture(params=["s3", pytest.param("fsspec", marks=pytest.mark.slow)])
@@ -78,7 +79,7 @@ def test_a_store_holds_what_run_json_lists_and_nothing_else(
 ) -> None:
     folder = scans_folder(25)
     run = scored(folder, ruler, out)
-    assert keys(out) == listed(run) | {"runs/night/run.json", "published.sql"}
+    assert keys(out) == listed(run) | {"runs/night/run.json", *DERIVED}
     assert {Path(file).parts[0] for file in listed(run)} >= {"predictions", "per_class", "labels", "runs"}
     assert all(parts.tells_content(file) for file in listed(run) if file.endswith(".parquet"))
     assert ran(capsys, verify, "--out", out)[0] == 0
@@ -165,7 +166,7 @@ def test_a_report_with_other_labels_is_read_by_the_new_run_json_and_the_old_one_
     left = f"{run.table_folder('labels')}/report-0123456789abcdef.parquet"
     locations.write_whole(run.filesystem, left, b"left by a report that was killed")
     assert ran(capsys, report, "--out", out, "--run", "night", "--labels", "none")[0] == 0
-    assert keys(out) == listed(run) | again | {"runs/night/run.json", "published.sql"}
+    assert keys(out) == listed(run) | again | {"runs/night/run.json", *DERIVED}
     assert mnist_batch.read_predictions(out, "labels").count_rows() == before
 
 
@@ -210,7 +211,7 @@ def test_a_refused_run_leaves_nothing_once_another_is_published(scans_folder: Ma
         write_scan(path, 2)
     again = scored(folder, ruler, out)
     assert again.run_id == "night-2"
-    assert keys(out) == listed(again) | {"runs/night-2/run.json", "published.sql"}
+    assert keys(out) == listed(again) | {"runs/night-2/run.json", *DERIVED}
 
 
 @pytest.mark.long
