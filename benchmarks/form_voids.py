@@ -10,6 +10,7 @@ from benchmarks.handwriting import Random
 Points = NDArray[np.float64]
 Box = Sequence[float]  # x, y, width and height
 SLASH, BACKSLASH, DASH = ((0.12, 0.9), (0.88, 0.1)), ((0.12, 0.1), (0.88, 0.9)), ((0.15, 0.5), (0.85, 0.5))
+SHORT_SLASH = (0.24, 0.8), (0.76, 0.2)
 UNSTEADY = 0.06  # of a cell's sides by which ends and middles of strokes are off
 
 Path = Sequence[tuple[float, float]]  # points of a stroke, in shares of the box over which it is drawn
@@ -38,6 +39,7 @@ def _bar(_: int, random: Random) -> Sequence[Path]:
 
 EACH: Mapping[str, Sequence[Path]] = {
     "slash": (SLASH,),
+    "short slash": (SHORT_SLASH,),
     "backslash": (BACKSLASH,),
     "x": (SLASH, BACKSLASH),
     "dash": (DASH,),

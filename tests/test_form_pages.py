@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from benchmarks import form_crossing, form_pages, form_reading, form_registering, forms
 from benchmarks import form_disturbing as steps
-from benchmarks import form_pages, form_reading, form_registering, forms
 from benchmarks.form_disturbing import Sheet
-from benchmarks.form_filling import Page, luhn
+from benchmarks.form_filling import Page, Written, luhn
 from benchmarks.form_pages import (
     FORMS,
     KINDS,
@@ -36,7 +36,11 @@ from benchmarks.handwriting import Digits
 from mnist_batch.forms.cutting import Cut
 from mnist_batch.forms.opening import open_form
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
+from mnist_batch.forms.spans import CellAnswer, FieldStatus
+from mnist_batch.forms.values import FieldValue
 from mnist_batch.learning import digits
+from mnist_batch.reports import form_check
+from mnist_batch.schemas.facts import FieldThresholds
 from mnist_batch.statuses import Status
 from tests.support import ROOT
 
@@ -157,6 +161,36 @@ def test_what_is_read_is_counted_beside_what_is_written() -> None:
     figures = form_reading.figures(lambda cells: np.array([WRITTEN.labels[0] if it else -1 for it in cells]), [cells])
     assert (figures["digits"], figures["perfect"], figures["right"], figures["wrong"]) == (1, 1, 1, 0)
     assert (figures["blank"], figures["blank_read_as_digits"], figures["crossed"]) == (1, 0, 1)
+
+
+def test_cells_told_as_crossed_are_counted_beside_digits_taken_for_it() -> None:
+    labels = ("crossed", "crossed", "crossed", "7", "7")
+    answers = (Status.CROSSED, Status.OK, Status.BLANK, Status.OK, Status.CROSSED)
+    cells = [
+        form_check.Cell(Cut("station", at, None, status), CellAnswer(status, doubted=at == 3))
+        for at, status in enumerate(answers)
+    ]
+    page = Page(np.zeros((9, 9), np.uint8), "boxes", 0, {"station": Written(labels)}, {})
+    wrong, right = (FieldValue("station", FieldStatus.OK, None, True, value, 1.0) for value in ("177", "77"))
+    checked = form_check.Checked(Registration(Verdict.REGISTERED), {}, tuple(cells), (wrong, right))
+    counts = form_crossing.cells(page, checked) + form_crossing.fields(page, checked, FieldThresholds(0.5))
+    assert counts == {
+        **{"crossed": 3, "told": 1, "taken_for_clear_digits": 1, "digits": 2, "digits_taken_for_crossed": 1},
+        **{"fields": 2, "accepted": 2, "accepted_wrong": 1},
+    }
+
+
+@pytest.mark.parametrize("void", ["slash", "z"])
+def test_unused_cells_are_crossed_in_a_way_that_the_truth_names(void: str) -> None:
+    manner = Manner(unused=1, free=4, empty=0.5, void=void, strangers=(0, 1))
+    page = filled(form("boxes"), 0, WRITTEN, np.random.default_rng(1), manner)
+    labels = {(name, at): label for name, it in page.truth.items() for at, label in enumerate(it.labels)}
+    assert "blank" not in labels.values()
+    assert page.ink is not None
+    for cell, label in labels.items():
+        (left, top), (right, foot) = page.corners[cell][[0, 2]].astype(int)
+        assert label.isdigit() or page.ink[top:foot, left:right].any()
+    assert any(not it.value for it in page.truth.values()), "empty fields are crossed, too"
 
 
 def test_a_stack_holds_every_page_with_its_resolution(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ BENT = 0.06  # of a stroke's length that it may bend beside its thickness
 STRAY = 2  # per cent of a stroke's pixels on each side that may lie farther beside it, as where it meets a frame
 THICK = 0.12  # of a stroke's length that it may be thick
 THICK_X = 0.16  # of the shorter side of an X
-ACROSS = 0.66  # of a cell's width and height that a diagonal stroke or an X covers at least
+USUAL = 0.8  # of a cell's diagonal that a slash is long
+SHORT = 0.4  # of a cell's width and height that a diagonal stroke covers at least
+STEEP, FALLING = 2.15, 1.5  # times its width that it is high at most; no 1 leans to the left by more than the second
+ACROSS = 0.66  # of a cell's width and height that an X covers at least
 THROUGH, BEYOND = 0.85, 1.3  # of a cell's width that a level stroke covers at least, and at most
 TALL, NARROW = 0.5, 0.4  # of a cell's height, and of its own height: an upright 1 is so high, and so wide at most
 DASH, CENTRAL = 0.4, 0.25  # of a cell's width that a dash covers at least, and of its height around its middle
@@ -33,16 +36,20 @@ class Lean(StrEnum):
     """How a single stroke lies in its cell."""
 
     UPRIGHT = "upright"  # as most 1s
-    SLASH = "slash"  # rising from one corner to the other
+    SLASH = "slash"  # leaning
     DASH = "dash"  # level, in the middle
 
 
 class Stroke(NamedTuple):
-    """A single stroke in a cell: its angle from level in degrees, and its length in diagonals of the cell."""
+    """A single stroke in a cell: its angle from level in degrees, and its length in diagonals of the cell.
+
+    ``across`` says that it goes from one side of the cell to the other, and from top to foot.
+    """
 
     lean: Lean
     angle: float
     length: float
+    across: bool
 
 
 class Crossing(NamedTuple):
@@ -61,14 +68,17 @@ def crossing(x: Places, y: Places, cell: Extent) -> Crossing:
     if high <= FLAT * wide and THROUGH * cell.width <= wide <= BEYOND * cell.width:
         return Crossing(True)
     if _is_a_dash(y, wide, high, cell):
-        return Crossing(False, _stroke(Lean.DASH, wide, high, cell))
-    if wide < ACROSS * cell.width or high < ACROSS * cell.height:
-        upright = high >= TALL * cell.height and wide <= NARROW * high
-        return Crossing(False, _stroke(Lean.UPRIGHT, wide, high, cell) if upright else None)
-    if _is_straight(x, y):
+        return Crossing(False, _stroke(Lean.DASH, wide, high, cell, False))
+    if high >= TALL * cell.height and wide <= NARROW * high:
+        return Crossing(False, _stroke(Lean.UPRIGHT, wide, high, cell, False))
+    across = wide >= ACROSS * cell.width and high >= ACROSS * cell.height
+    short = wide >= SHORT * cell.width and high >= SHORT * cell.height and high <= STEEP * wide
+    if (across or short) and _is_straight(x, y, float(np.hypot(wide, high)), USUAL * float(np.hypot(*cell))):
         rises = float(((x - x.mean()) * (y - y.mean())).sum()) < 0
-        return Crossing(not rises, _stroke(Lean.SLASH, wide, high, cell) if rises else None)
-    return Crossing(_is_an_x(x, y, wide, high))
+        if not rises and (across or high <= FALLING * wide):
+            return Crossing(True)
+        return Crossing(False, _stroke(Lean.SLASH, wide, high, cell, across))
+    return Crossing(across and _is_an_x(x, y, wide, high))
 
 
 def _is_a_dash(y: Places, wide: float, high: float, cell: Extent) -> bool:
@@ -78,24 +88,30 @@ def _is_a_dash(y: Places, wide: float, high: float, cell: Extent) -> bool:
     return inside and level and DASH * cell.width <= wide <= BEYOND * cell.width
 
 
-def _stroke(lean: Lean, wide: float, high: float, cell: Extent) -> Stroke:
+def _stroke(lean: Lean, wide: float, high: float, cell: Extent, across: bool) -> Stroke:
     angle, length = np.degrees(np.arctan2(high, wide)), np.hypot(wide, high) / np.hypot(*cell)
-    return Stroke(lean, float(angle), float(length))
+    return Stroke(lean, float(angle), float(length), across)
 
 
-def _is_straight(x: Places, y: Places) -> bool:
+def _is_straight(x: Places, y: Places, longest: float, usual: float) -> bool:
+    """Whether ink is one straight stroke; ``longest`` is the diagonal of its box, and ``usual`` a slash's length.
+
+    A stroke that is shorter than usual may be as thick and bent as one that is not.
+    """
+    if len(x) > THICK * longest * max(longest, usual):
+        return False
     across, down = x - x.mean(), y - y.mean()
     xx, yy, xy = float(across @ across), float(down @ down), float(across @ down)
     angle = 0.5 * float(np.arctan2(2 * xy, xx - yy))
     length = float(np.sqrt(12 * (xx + yy) / len(x)))  # of a bar with such moments, about
-    if len(x) > 1.2 * THICK * length * length:
+    if len(x) > 1.2 * THICK * length * max(length, usual):
         return False
     cos, sin = np.cos(angle), np.sin(angle)
     length = float(np.ptp(cos * across + sin * down))
     thickness = len(x) / max(length, 1.0)
     beside = cos * down - sin * across
     bent = float(np.subtract(*np.percentile(beside, (100 - STRAY, STRAY)))) - thickness
-    return thickness <= THICK * length and bent <= BENT * length
+    return thickness <= THICK * max(length, usual) and bent <= BENT * max(length, usual)
 
 
 def _is_an_x(x: Places, y: Places, wide: float, high: float) -> bool:

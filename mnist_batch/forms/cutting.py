@@ -1,8 +1,8 @@
 """Cut the cells of a registered page: pictures of their writing, without the print and the ink of neighbours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,11 +90,7 @@ def cut(page: Grey, registration: Registration, reference: Prepared) -> list[Cut
     readings = [_without_slashes(_contents(writing), reference.fields) for writing in writings]
     # Where the pen is of the colour of a stamp, the first plane has none of its writing.
     contents = readings[0] if 2 * _written(readings[0]) >= _written(readings[-1]) else readings[-1]
-    return [
-        _cut(field, position, places[field.name], page, contents)
-        for field in reference.fields
-        for position in range(len(field.cells))
-    ]
+    return [each for field in reference.fields for each in _cuts(field, places[field.name], page, contents)]
 
 
 def _without_slashes(contents: _Contents, fields: Sequence[Field]) -> _Contents:
@@ -103,8 +99,9 @@ def _without_slashes(contents: _Contents, fields: Sequence[Field]) -> _Contents:
     if all(stroke.lean is Lean.UPRIGHT for stroke in strokes.values()):
         return contents
     statuses = {cell: content.status for cell, content in contents.items()}
-    crossed = slashed(fields, statuses, strokes)
-    return {cell: _Content(Status.CROSSED) if cell in crossed else content for cell, content in contents.items()}
+    found = slashed(fields, statuses, strokes)
+    doubted = {cell: contents[cell].doubted() for cell in found.doubted}
+    return {**contents, **doubted, **dict.fromkeys(found.crossed, _Content(Status.CROSSED))}
 
 
 def _place(field: Field, registration: Registration) -> FieldPlace:
@@ -116,23 +113,28 @@ def _written(contents: _Contents) -> int:
     return sum(content.status is not Status.BLANK for content in contents.values())
 
 
-def _cut(field: Field, position: int, place: FieldPlace, page: Grey, contents: _Contents) -> Cut:
-    x, y, width, height = field.cells[position]
-    there = strips.mapped(place.matrix, [(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
-    corners = None if there is None else there.astype(np.float32)
-    content = contents.get((field.name, position))
-    status = _OF_VERDICT.get(place.verdict, Status.CUT_OFF)
-    if place.verdict is FieldVerdict.PLACED and content and corners is not None and _is_on(page, corners):
-        status = content.status
-    pictures = content.pictures if content and status is Status.OK else ()
-    return Cut(field.name, position, corners, status, None if status is Status.OK else MEANINGS[status], pictures)
+def _cuts(field: Field, place: FieldPlace, page: Grey, contents: _Contents) -> Iterator[Cut]:
+    """The cells of a field, in writing order."""
+    x, y, width, height = np.array(field.cells, np.float64).T
+    edges = np.stack([x, y, x + width, y, x + width, y + height, x, y + height], axis=1).reshape(-1, 4, 2)
+    together = strips.mapped(place.matrix, edges.reshape(-1, 2))
+    alone = [strips.mapped(place.matrix, each) for each in edges] if together is None else together.reshape(-1, 4, 2)
+    corners = [None if each is None else each.astype(np.float32) for each in alone]
+    for position, (there, is_on) in enumerate(zip(corners, _are_on(page, corners), strict=True)):
+        content = contents.get((field.name, position))
+        status = _OF_VERDICT.get(place.verdict, Status.CUT_OFF)
+        if place.verdict is FieldVerdict.PLACED and content and is_on:
+            status = content.status
+        pictures = content.pictures if content and status is Status.OK else ()
+        yield Cut(field.name, position, there, status, None if status is Status.OK else MEANINGS[status], pictures)
 
 
-def _is_on(page: Grey, corners: NDArray[np.float32]) -> bool:
-    """Whether a cell lies on a page, but for a small part."""
-    middle = corners.mean(axis=0)
-    inner = middle + (1 - 2 * OUTSIDE) * (corners - middle)
-    return bool(inner.min() >= 0 and (inner <= (page.shape[1], page.shape[0])).all())
+def _are_on(page: Grey, corners: Sequence[NDArray[np.float32] | None]) -> NDArray[np.bool_]:
+    """Whether each cell lies on a page, but for a small part."""
+    some = np.array([np.full((4, 2), -1, np.float32) if each is None else each for each in corners])
+    middle = some.mean(axis=1, keepdims=True)
+    inner = middle + (1 - 2 * OUTSIDE) * (some - middle)
+    return np.asarray(((inner >= 0) & (inner <= (page.shape[1], page.shape[0]))).all(axis=(1, 2)))
 
 
 def _contents(writing: Writing) -> _Contents:
@@ -152,15 +154,11 @@ def _contents(writing: Writing) -> _Contents:
     kept = _without_specks(ink, sheet)
     pixels = np.flatnonzero(kept[ink.piece])
     owner = ink.owner[ink.piece[pixels]]
-    order = pixels[np.argsort(owner, kind="stable")]
-    ends = np.cumsum(np.bincount(owner, minlength=len(names)))
-    pieces = np.zeros_like(writing.ink, np.int32)
-    pieces[ink.y[pixels], ink.x[pixels]] = owner + 1
-    soft = _soft(writing)
+    order = pixels[np.argsort(owner.astype(np.min_scalar_type(len(names))), kind="stable")]  # small numbers sort faster
+    inked = _Ink.of(writing, ink.x[order], ink.y[order], np.bincount(owner, minlength=len(names)))
     beside = {one: other for pair in ink.parted for one, other in (pair, pair[::-1])}
-    for cell in np.flatnonzero(np.diff(ends, prepend=0) >= 3).tolist():
-        chosen = order[ends[cell - 1] if cell else 0 : ends[cell]]
-        content = _content(_Ink(writing, soft, pieces), ink.x[chosen], ink.y[chosen], cell, beside.get(cell))
+    for cell in np.flatnonzero(inked.counts >= 3).tolist():
+        content = _content(inked, cell, beside.get(cell))
         contents[names[cell]] = content.doubted() if cell in ink.met else content
     for cell in ink.crossed:
         contents[names[cell]] = _Content(Status.CROSSED)
@@ -194,30 +192,57 @@ def _soft(writing: Writing) -> Grey:
 
 @dataclass(frozen=True, eq=False)
 class _Ink:
-    """The ink of a page: the writing, its soft strength, and the cell of each pixel, plus one."""
+    """The ink of a page: the writing, its soft strength, and the cell of each pixel of the sheet, plus one.
+
+    ``x`` and ``y`` are those of the pixels, cell by cell, and ``counts`` and ``ends`` how many each has and where they
+    end. ``edges``, int (N, 4), are the least x and y of each cell, and the largest. ``strength`` is the mean of it.
+    """
 
     writing: Writing
     soft: Grey
-    cells: NDArray[np.int32]
+    cells: NDArray[Any]
+    x: Numbers
+    y: Numbers
+    counts: Numbers
+    ends: Numbers
+    edges: Numbers
+    strength: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, writing: Writing, x: Numbers, y: Numbers, counts: Numbers) -> "_Ink":
+        """The ink of cells, each of which has so many of these pixels."""
+        soft, ends = _soft(writing), np.cumsum(counts)
+        cells = np.zeros(writing.ink.shape, np.min_scalar_type(len(counts)))
+        cells[y, x] = np.repeat(np.arange(1, len(counts) + 1), counts)
+        edges, strength = np.zeros((len(counts), 4), np.int64), np.zeros(len(counts))
+        inked = np.flatnonzero(counts)
+        if len(inked):
+            starts = (ends - counts)[inked]
+            outermost = ((np.minimum, x), (np.minimum, y), (np.maximum, x), (np.maximum, y))
+            edges[inked] = np.stack([edge.reduceat(at, starts) for edge, at in outermost], axis=1)
+            strength[inked] = np.add.reduceat(soft[y, x].astype(np.int64), starts) / counts[inked]
+        return cls(writing, soft, cells, x, y, counts, ends, edges, strength)
 
 
-def _content(ink: _Ink, x: Numbers, y: Numbers, cell: int, touching: int | None) -> _Content:
-    """What is in a cell with ink at these pixels; ``touching`` is the cell whose digit touches that of this one."""
+def _content(ink: _Ink, cell: int, touching: int | None) -> _Content:
+    """What is in a cell; ``touching`` is the cell whose digit touches that of this one."""
     left, top, right, foot = ink.writing.sheet.boxes[cell].tolist()
     size = Extent(right - left, foot - top)
-    if float(ink.soft[y, x].mean()) < MEAN * PALE * ink.writing.pen:
+    if ink.strength[cell] < MEAN * PALE * ink.writing.pen:
         return _Content(Status.BLANK)
-    crossed = crossing(x - left, y - top, size)
+    own = slice(ink.ends[cell] - ink.counts[cell], ink.ends[cell])
+    crossed = crossing(ink.x[own] - left, ink.y[own] - top, size)
     if crossed.certain:
         return _Content(Status.CROSSED)
-    around = slice(max(0, int(y.min()) - 1), int(y.max()) + 2), slice(max(0, int(x.min()) - 1), int(x.max()) + 2)
+    left, top, right, foot = ink.edges[cell].tolist()
+    around = slice(max(0, top - 1), foot + 2), slice(max(0, left - 1), right + 2)
     picture = _picture(ink, around, (cell,), size)
     if touching is not None:
-        both = np.nonzero((ink.cells == cell + 1) | (ink.cells == touching + 1))
-        around = slice(int(both[0].min()), int(both[0].max()) + 1), slice(int(both[1].min()), int(both[1].max()) + 1)
-        return _Content(Status.OK, (picture, _picture(ink, around, (cell, touching), size)))
-    content = _Content(Status.OK, (picture,), crossed.stroke)
-    return content.doubted() if crossed.stroke and crossed.stroke.lean is Lean.SLASH else content
+        both = ink.edges[[cell, touching] if ink.counts[touching] else [cell]]
+        (left, top), (right, foot) = both[:, :2].min(axis=0).tolist(), both[:, 2:].max(axis=0).tolist()
+        second = _picture(ink, (slice(top, foot + 1), slice(left, right + 1)), (cell, touching), size)
+        return _Content(Status.OK, (picture, second))
+    return _Content(Status.OK, (picture,), crossed.stroke)
 
 
 def _picture(ink: _Ink, around: tuple[slice, slice], cells: tuple[int, ...], size: Extent) -> Grey:

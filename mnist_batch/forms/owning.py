@@ -113,11 +113,10 @@ def _without_voids(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers)
 def _with_piece(found: Owned, chosen: Numbers, cell: int) -> Owned:
     """The ink with these pixels as a piece of their own, which is of this cell."""
     x, y = found.x[chosen], found.y[chosen]
-    pieces = found.piece.copy()
-    pieces[chosen] = len(found.area)
+    found.piece[chosen] = len(found.area)
     edges = np.vstack([found.edges, [x.min(), y.min(), x.max() + 1, y.max() + 1]])
     owner, area = np.append(found.owner, cell), np.append(found.area, len(chosen))
-    return replace(found, piece=pieces, owner=owner, area=area, edges=edges)
+    return replace(found, owner=owner, area=area, edges=edges)
 
 
 def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers) -> Owned:
@@ -151,8 +150,8 @@ def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet
     if len(at):
         edge = at[np.lexsort((abs(at - edge), ink[at - x.min()]))[0]]
     right = own[x >= edge]
-    pieces, owner = found.piece.copy(), np.append(found.owner, cells[1])
-    pieces[right], owner[piece] = len(found.area), cells[0]
+    owner = np.append(found.owner, cells[1])
+    found.piece[right], owner[piece] = len(found.area), cells[0]
     area, edges = np.append(found.area, len(right)), np.vstack([found.edges, found.edges[piece]])
     for part, chosen in ((piece, own[x < edge]), (len(found.area), right)):
         at_x, at_y = found.x[chosen], found.y[chosen]
@@ -160,7 +159,7 @@ def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet
         if len(chosen):
             edges[part] = at_x.min(), at_y.min(), at_x.max() + 1, at_y.max() + 1
     parted = (*found.parted, (int(cells[0]), int(cells[1])))
-    return replace(found, piece=pieces, owner=owner, area=area, edges=edges, parted=parted)
+    return replace(found, owner=owner, area=area, edges=edges, parted=parted)
 
 
 def _tall(found: Owned, sheet: Sheet) -> Numbers:

@@ -7,8 +7,8 @@ from mnist_batch.forms.crossing import Lean, Stroke
 from mnist_batch.forms.form import Field
 from mnist_batch.statuses import Status
 
-TURNED, LONGER = 9.0, 0.15  # degrees, and diagonals of a cell, by which strokes of one hand differ at most
-UPRIGHT = 2  # of a writer's own 1s, at least, that say that a lone slash is none
+TURNED, LONGER = 9.0, 0.11  # degrees, and diagonals of a cell, by which strokes of one hand differ at most
+UPRIGHT = 3  # of a writer's own 1s, at least, that say that a lone slash is none
 LEANING = 0.25  # of a writer's 1s that may lean as slashes do
 
 Cell = tuple[str, int]  # the name of a field, and a position in it
@@ -17,47 +17,71 @@ Cell = tuple[str, int]  # the name of a field, and a position in it
 class _Run(NamedTuple):
     """Strokes through cells at an end of a field where cells may be unused.
 
-    ``outer`` are those with a crossed cell between them and the number, ``inner`` the others. In a ``whole`` field no
-    cell holds anything else.
+    ``outer`` are those with a crossed cell between them and the number, ``inner`` the others. ``alone`` says that
+    no cell beside them is crossed in another way. In a ``whole`` field no cell holds anything else.
     """
 
     outer: tuple[Cell, ...]
     inner: tuple[Cell, ...]
+    alone: bool
     whole: bool
 
 
-def slashed(fields: Sequence[Field], statuses: Mapping[Cell, Status], strokes: Mapping[Cell, Stroke]) -> set[Cell]:
-    """The cells whose stroke is a slash and clearly no 1, or a dash and clearly no sign before a number.
+class Slashed(NamedTuple):
+    """The cells that are ``crossed`` by a stroke, and those that are ``doubted``, since they may be."""
+
+    crossed: set[Cell]
+    doubted: set[Cell]
+
+
+def slashed(fields: Sequence[Field], statuses: Mapping[Cell, Status], strokes: Mapping[Cell, Stroke]) -> Slashed:
+    """Which cells have a slash and clearly no 1, or a dash and clearly no sign before a number.
 
     ``statuses`` are those of the cells of a page, ``strokes`` the single strokes in some that are OK. Such a stroke may
     say that its cell is unused at an end of a field where cells may be, with none of them blank. It does if the hand
     shows it: by strokes beside each other that are alike, or by 1s elsewhere that are upright.
     """
     runs = [run for field in fields for run in _runs(field, statuses, strokes)]
-    found = {cell for run in runs for cell in run.outer}
-    in_runs = found.union(*(run.inner for run in runs))
+    in_runs = {cell for run in runs for cell in (*run.outer, *run.inner)}
+    slashes = {cell for cell, stroke in strokes.items() if stroke.lean is Lean.SLASH}
+    crossed = {cell for run in runs for cell in run.outer}
     upright = sum(stroke.lean is Lean.UPRIGHT for stroke in strokes.values())
-    leaning = sum(stroke.lean is Lean.SLASH and cell not in in_runs for cell, stroke in strokes.items())
-    if leaning > LEANING * (leaning + upright):  # so are the writer's 1s
-        runs = [run for run in runs if all(strokes[cell].lean is Lean.DASH for cell in run.inner)]
-    rows = [run.inner for run in runs if len(run.inner) > 1 + _may_be_11(run, strokes) and _alike(run.inner, strokes)]
-    found.update(*rows)
+    own = [strokes[cell] for cell in slashes - in_runs]
+    rows = [run.inner for run in runs if _is_a_row(run, strokes, own, upright)]
+    crossed.update(*rows)
     for run in runs:
-        if len(run.inner) == 1 and not (run.whole and strokes[run.inner[0]].lean is Lean.SLASH):
-            others_are_upright = strokes[run.inner[0]].lean is Lean.SLASH and not leaning and upright >= UPRIGHT
-            if others_are_upright or any(_alike((*run.inner, *row), strokes) for row in rows):
-                found.update(run.inner)
-    return found
+        if len(run.inner) == 1:
+            [stroke] = [strokes[cell] for cell in run.inner]
+            like_a_row = any(_alike((stroke, *(strokes[cell] for cell in row))) for row in rows)
+            others_stand = run.alone and upright >= UPRIGHT and stroke.across and not (run.whole or _as(stroke, own))
+            if others_stand or (like_a_row and not (run.whole and stroke.lean is Lean.SLASH)):
+                crossed.update(run.inner)
+    return Slashed(crossed, {cell for cell in slashes if cell in in_runs or strokes[cell].across} - crossed)
 
 
-def _may_be_11(run: _Run, strokes: Mapping[Cell, Stroke]) -> bool:
-    """Whether two slashes are all that is in a field."""
-    return run.whole and len(run.inner) == 2 and strokes[run.inner[0]].lean is Lean.SLASH
+def _is_a_row(run: _Run, strokes: Mapping[Cell, Stroke], own: Sequence[Stroke], upright: int) -> bool:
+    """Whether a run has strokes beside each other that are alike, and unlike the writer's ``own`` 1s."""
+    row = [strokes[cell] for cell in run.inner]
+    if len(row) < 2 or not _alike(row):
+        return False
+    if row[0].lean is Lean.DASH:
+        return True
+    leaning = max(_as(stroke, own) for stroke in row)
+    if (run.whole and len(row) == 2) or leaning > LEANING * (leaning + upright):
+        return False  # it may be 11
+    return upright > 0 or all(stroke.across for stroke in row)
+
+
+def _as(stroke: Stroke, own: Sequence[Stroke]) -> int:
+    """How many of a writer's own 1s lean as a stroke does."""
+    return sum(_alike((stroke, each)) for each in own)
 
 
 def _runs(field: Field, statuses: Mapping[Cell, Status], strokes: Mapping[Cell, Stroke]) -> list[_Run]:
-    """The strokes through cells at the ends of a field at which its cells may be unused, with no cell blank."""
+    """The strokes through cells at the ends of a field at which its cells may be unused; none of it is blank."""
     cells = [(field.name, at) for at in range(len(field.cells))]
+    if any(statuses.get(cell) == Status.BLANK for cell in cells):
+        return []
     ends = {"right": [cells], "left": [cells[::-1]]}.get(field.digits.written_from, [cells, cells[::-1]])
     runs = []
     for order in ends:
@@ -73,13 +97,13 @@ def _runs(field: Field, statuses: Mapping[Cell, Status], strokes: Mapping[Cell, 
             outer, inner = (
                 tuple(order[at] for at in some if marked[at]) for some in (range(last + 1), range(last + 1, length))
             )
-            runs.append(_Run(outer, inner, whole))
+            runs.append(_Run(outer, inner, not any(crossed[:length]), whole))
         if whole:
             break
     return runs
 
 
-def _alike(cells: Sequence[Cell], strokes: Mapping[Cell, Stroke]) -> bool:
+def _alike(strokes: Sequence[Stroke]) -> bool:
     """Whether strokes lean alike and are as long."""
-    angles, lengths = [strokes[cell].angle for cell in cells], [strokes[cell].length for cell in cells]
+    angles, lengths = [stroke.angle for stroke in strokes], [stroke.length for stroke in strokes]
     return max(angles) - min(angles) <= TURNED and max(lengths) - min(lengths) <= LONGER

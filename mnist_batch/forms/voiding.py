@@ -14,6 +14,7 @@ ON_INK = 0.95  # of a straight stroke's line that is inked
 OF_STROKE = 0.88  # of a cell's ink, in a cell that is crossed through
 ACROSS = 0.3  # of a cell's width that its ink covers at least, in a cell that is crossed through
 FULL = 0.4  # of the cells' area; strokes do not fill so much of it
+TALL = 0.5  # of a cell's height; a 1 is as tall
 STEEP = 0.5  # of a cell's height; no column of a zigzag or a wave has a longer run
 _NEXT = np.ones((3, 3), np.uint8)
 
@@ -43,18 +44,21 @@ def voided(x: Numbers, y: Numbers, cell: Numbers, boxes: Numbers) -> Voided | No
     mask[y - top, x - left] = 1
     straight = _on_long_lines(mask, LONG * wide)[y - top, x - left]
     single = _in_single_runs(mask, STEEP * high)[x - left]
-    across = np.array([np.ptp(x[cell == each]) + 1 for each in cells])
-    enough = across >= ACROSS * (boxes[cells, 2] - boxes[cells, 0])
+    width, height = np.array([(np.ptp(x[cell == each]), np.ptp(y[cell == each])) for each in cells]).T + 1
+    enough = width >= ACROSS * (boxes[cells, 2] - boxes[cells, 0])
     straight_in, single_in = (
         enough & (np.bincount(cell, of_stroke, len(boxes))[cells] >= OF_STROKE * counts)
         for of_stroke in (straight, single)
     )
-    crossed = max(straight_in, single_in, key=np.count_nonzero)
-    if np.count_nonzero(crossed) < 2:
+    if max(np.count_nonzero(straight_in), np.count_nonzero(single_in)) < 2:
         return None
-    # What looks like a zigzag through two cells may be two joined 1s, if other digits are joined to it.
-    if np.count_nonzero(straight_in) < 2 and np.count_nonzero(crossed) < 3 and single.mean() < OF_STROKE:
-        crossed = np.zeros_like(crossed)
+    crossed = single_in
+    if np.count_nonzero(straight_in) > 1:
+        # The last cell of a straight stroke may hold a 1 that it runs into, which is tall.
+        crossed = straight_in | (single_in & (height < TALL * high))
+    elif np.count_nonzero(single_in) < 3 and single.mean() < OF_STROKE:
+        # What looks like a zigzag through two cells may be two joined 1s, if other digits are joined to it.
+        crossed = np.zeros_like(single_in)
     return Voided(tuple(cells[crossed].tolist()), tuple(cells[enough & ~crossed].tolist()))
 
 

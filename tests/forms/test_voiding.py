@@ -71,6 +71,11 @@ def test_a_zigzag_through_two_cells_that_runs_into_a_digit_may_be_two_1s() -> No
     assert void_of(drawn([zigzag, zero])) == (set(), {0, 1, 2})
 
 
+def test_a_1_that_a_stroke_runs_into_is_met() -> None:
+    falling, one = np.array([(24, 26), (20 + 3.1 * WIDE, 76)]), np.array([(20 + 3.1 * WIDE, 76), (20 + 3.8 * WIDE, 26)])
+    assert void_of(drawn([falling, one])) == ({0, 1, 2}, {3})
+
+
 def test_a_stroke_within_a_cell_is_none_of_several() -> None:
     for void in form_voids.EACH:
         assert void_of(drawn(form_voids.strokes(void, over(1, 1), np.random.default_rng(1)))) is None
