@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import form_proposing, form_reading, form_registering
+from benchmarks import form_crossing, form_proposing, form_reading, form_registering
 from benchmarks.form_pages import KINDS
 
 RESULTS = Path(__file__).parent / "forms.json"
@@ -51,6 +51,10 @@ def _reading(given: argparse.Namespace) -> Figures:
     return form_reading.read(given.pages, given.seed, kinds, given.failures)
 
 
+def _crossing(given: argparse.Namespace) -> Figures:
+    return form_crossing.crossings(given.pages, given.seed, [kind for kind in given.kinds if kind in READ])
+
+
 def _speed(given: argparse.Namespace) -> Figures:
     return dict(form_reading.speeds(given.pages, given.seed))
 
@@ -59,6 +63,7 @@ PARTS: dict[str, tuple[Callable[[argparse.Namespace], Figures], Callable[[Figure
     "registration": (_registration, form_registering.table),
     "choices": (_choices, form_registering.table),
     "reading": (_reading, form_reading.table),
+    "crossing": (_crossing, form_crossing.table),
     "speed": (_speed, form_reading.speed_table),
     "proposing": (_proposing, form_proposing.table),
 }
