@@ -211,6 +211,15 @@ def test_the_table_of_likeness_is_the_one_measured() -> None:
     assert shown == likeness.table(json.loads(likeness.RESULTS.read_text())["sources"])
 
 
+def test_the_tables_of_drift_are_the_ones_measured() -> None:
+    from benchmarks import drift
+
+    page = (ROOT / "docs/drift.md").read_text()
+    measured = drift.table(json.loads(drift.RESULTS.read_text())["of"])
+    for name, table in zip(("nights", "changes"), measured, strict=True):
+        assert page.split(f"<!-- drift {name} -->")[1].strip() == table
+
+
 def test_every_fault_of_the_pages_has_its_test() -> None:
     page = "".join((ROOT / "docs" / name).read_text() for name in ("reliability.md", "stores.md"))
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))

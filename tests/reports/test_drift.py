@@ -132,9 +132,9 @@ def test_the_chance_of_a_false_alarm_is_that_of_a_whole_night() -> None:
             found[f"/{group}", None, None, "contrast"] = Moment(rows, rows, float(values.mean()), error)
         return found
 
-    every = [night() for _ in range(110)]
+    every = [night() for _ in range(70)]
     false = [drift.compare(every[at], every[at - 14 : at], "runs")[0].alerting for at in range(14, len(every))]
-    assert sum(map(bool, false)) <= 2  # 0.5 are expected of them
+    assert sum(map(bool, false)) <= 2  # 0.3 are expected of them
 
 
 def test_pages_and_not_rows_are_independent() -> None:
@@ -255,3 +255,33 @@ def test_every_metric_is_said_in_words() -> None:
         assert drift_text.meaning(low) == drift_text.MEANINGS[metric][0]
     assert drift_text.sentence(Drift("none")) is None
     assert drift_text.sentence(Drift("runs", ("a",), 30)) == "drift: none; 30 metrics as run a let expect"
+
+
+def test_where_a_field_lies_on_its_form_does_not_depend_on_how_the_page_lies() -> None:
+    """The column of one field is printed three pixels further right on the pages of one night; pages lie askew."""
+    random = np.random.default_rng(4)
+
+    def night(field_x: float) -> dict[drift.Key, Moment]:
+        count, cells, facts = 40, list[Any](), list[Any]()
+        for page in range(2 * count):
+            turn, size = random.uniform(-0.05, 0.05), random.uniform(0.9, 1.1)
+            matrix = np.array(
+                [[size, -turn, random.uniform(-40, 40)], [turn, size, random.uniform(-40, 40)], [0, 0, 1]]
+            )
+            x, y, _ = matrix @ [(field_x if page % 2 else 500.0) + random.normal(0, 0.3), 700.0, 1]
+            cells.append({"x": 0, "y": 0, "width": 9, "height": 9, "corners": [x, y] + [0.0] * 6})
+            facts.append({"matrix": matrix.ravel().tolist(), "residual": 0.4, "printed": 0.97, "seconds": 0.2})
+        columns = {"form": ["f"] * 2 * count, "field": ["a", "b"] * count}
+        rows = rows_of([1] * 2 * count, **columns)
+        rows = rows.append_column("position", pa.array([0] * 2 * count, pa.int16()))
+        rows = rows.append_column("cell", pa.array(cells, tables.PREDICTIONS.field("cell").type))
+        rows = rows.append_column("registration", pa.array(facts, tables.REGISTRATION))
+        return night_of(rows)
+
+    before = [night(100.0) for _ in range(5)]
+    assert before[0]["/in", "f", "b", "across"].value == pytest.approx(100, abs=0.3)
+    assert before[0]["/in", "f", None, "residual"].value == pytest.approx(0.4)
+    assert drift.compare(night(100.0), before, "runs")[0].alerts == ()
+    found, _ = drift.compare(night(103.0), before, "runs")
+    assert [(alert.form, alert.field, alert.metric) for alert in found.alerts] == [("f", "b", "across")]
+    assert "further right" in drift_text.meaning(found.alerts[0])
