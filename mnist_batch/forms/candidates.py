@@ -43,6 +43,7 @@ ATTEMPTS = (
     Attempt("orb"),
     Attempt("orb", size=1.6),
     Attempt("orb", size=0.6),
+    Attempt("sift", size=0.35),  # enlarged copies, and what is left of a page
     Attempt("sift"),
     Attempt("orb", aspect=204 / 98),
     Attempt("orb", aspect=204 / 196),
