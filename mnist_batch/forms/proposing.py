@@ -16,6 +16,7 @@ Grey = NDArray[np.uint8]
 
 A4_WIDTH = 8.27  # inches, the width of a page whose resolution is not known
 MOST_SHARED = 0.2  # of a cell by another
+SURE_COMB = 4  # cells
 TICKED = 0.72  # of the height of a form's cells; what is smaller is a box to tick
 LEAST_PRINT = 6  # pixels, the height of a printed character
 SAME_PLACE = 0.025  # of a cell's height, by which what is printed in cells differs at most
@@ -91,11 +92,16 @@ def _scaled(box: Box, factor: float, page: Grey) -> Box:
 def _cells(masks: Masks) -> tuple[list[Box], list[LeftOut]]:
     """The boxes of a page that have the shape of a digit's cell, and those that are no cells."""
     closed, cells = boxes.closed(masks), list[Box]()
-    _take([[box] for box in closed.usual], cells)
-    _take([[box] for box in rows.missing(cells, masks)], cells)
     wide = {box for box in closed.others if box.width > SHAPE[1] * box.height}
     widest_first = sorted(wide, key=lambda box: (-box.width, box))
-    divided = [ticks.divided(box, masks) for box in widest_first if not _covers(box, cells)]
+    divided = [ticks.divided(box, masks) for box in widest_first]
+    combs, framed = list[Box](), list[Box]()
+    _take([row for row in divided if len(row) >= SURE_COMB], combs)
+    _take([[box] for box in closed.usual], framed)
+    # Strokes make boxes in combs, and combs of boxes: what the page has more of is printed.
+    for found in sorted((framed, combs), key=len, reverse=True):
+        _take([[box] for box in found], cells)
+    _take([[box] for box in rows.missing(cells, masks)], cells)
     _take([row for row in divided if len(row) > 2], cells)
     _take(ticks.open_rows(masks), cells)
     others = [box for box in closed.others if boxes.is_cell(box)]

@@ -73,4 +73,4 @@ def _beside(row: Sequence[Box], step: float, sides: corners.Sides, masks: Masks)
 def _is_cell(box: Box, sides: corners.Sides, masks: Masks) -> bool:
     left, top, right, foot = boxes.inside(box)
     dark, tint = masks.dark[top:foot, left:right], masks.tint[top:foot, left:right]
-    return corners.framed(sides, box) and bool(dark.mean() < 0.9 and (tint & (1 - dark)).mean() < 0.5)
+    return corners.framed(sides, box) and bool(dark.mean() < 0.9 and (tint & (1 - dark)).mean() < 0.7)

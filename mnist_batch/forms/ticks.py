@@ -17,7 +17,8 @@ OPEN_SHAPE = 0.8  # width by height of a cell that is open above
 THICKEST_LINE = round(1.5 * MILLIMETRE)
 WIDEST_STEP = 1.6  # from tick to tick, by that of the others; people leave a gap between groups of digits
 EVEN = 0.6  # of the steps at least are even
-STROKES = 0.2  # upright strokes from top to foot, for each border at most
+STROKES = 0.45  # upright strokes from top to foot, for each border at most
+WIDEST_CELL = 1.25  # of a comb, by the step from tick to tick
 THIN = 0.5  # of the ticks at least stand free of what is written
 
 Places = NDArray[np.float64]
@@ -38,16 +39,24 @@ def divided(box: Box, masks: Masks) -> list[Box]:
     for length in (*LENGTHS, SHORTEST / box.height):
         for rows in (inside[::-1], inside):
             borders = _borders(rows[: round(length * box.height)], ends, (least, most))
-            # Lines from top to foot that are no borders are those of other boxes.
-            if len(borders) and sum(np.abs(borders - wall).min() > 4 for wall in walls) <= STROKES * len(borders):
-                return [Box(left + x, box.y, x_to - x, box.height) for x, x_to in pairwise(borders)]
+            # Lines from top to foot are those of boxes, unless they are a few strokes.
+            if len(borders) and len(walls) <= STROKES * len(borders) and _are_ticks(borders[1:-1], inside):
+                # What a wider step leaves free after a group of digits belongs to no cell.
+                widest = WIDEST_CELL * float(np.median(np.diff(borders)))
+                return [Box(left + x, box.y, min(x_to - x, widest), box.height) for x, x_to in pairwise(borders)]
     return []
+
+
+def _are_ticks(places: Places, inside: Mask) -> bool:
+    """Whether what stands at most of these places does not reach from top to foot."""
+    whole = cv2.dilate(_covered(inside).astype(np.uint8)[None], np.ones((1, 7), np.uint8))[0]
+    return bool(whole[places.round().astype(np.int64)].mean() < 0.5)
 
 
 def _walls(inside: Mask, tint: Mask) -> Places:
     """Where a line, or a tint that is none of a stroke, runs from top to foot of a box."""
     starts, stops = boxes.runs(_covered(inside))
-    lines = (starts + stops - 1)[stops - starts <= THICKEST] / 2
+    lines = (starts + stops - 1)[stops - starts <= 2 * THICKEST] / 2
     return np.concatenate([lines, boxes.tint_walls(inside, tint)])
 
 
