@@ -1,9 +1,10 @@
-"""Make a form of a blank page, put marks on it, or check how a page is read with a form."""
+"""Make a form of a page, put marks on it, or check how a page is read with a form."""
 
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ Make a form of a page, blank or filled in: the boxes for digits are found, group
   python -m jobs.form pages.tif --out s3://bucket/forms/turnout
 
 It writes form.json, the picture of each page, and preview.png, which shows each cell and the name of its field.
+What is written in the cells of a filled page is taken out of its picture. Writing elsewhere stays in it.
 Look at the preview, then rename the fields in form.json and correct what is wrong.
 
   python -m jobs.form --print-marks blank.png --out forms/turnout
@@ -101,7 +103,7 @@ def _resolution(given: str) -> float:
 
 
 def _make(given: argparse.Namespace) -> Mapping[str, Any]:
-    from mnist_batch.forms import making, marking, opening, proposing
+    from mnist_batch.forms import erasing, making, marking, opening, proposing
     from mnist_batch.reports import inspection
     from mnist_batch.store import locations
 
@@ -114,8 +116,12 @@ def _make(given: argparse.Namespace) -> Mapping[str, Any]:
             page = inspection.read(reader, name, "PAGE")
             grey = page if page.ndim == 2 else page[:, :, -1]
             dots.append(given.dots_per_inch or (said[number] if number < len(said) else None))
-            proposals.append(proposing.propose(grey, dots[-1]))
+            proposal = proposing.propose(grey, dots[-1])
+            picture, erased = erasing.without_writing(proposal.picture, proposal.fields)
+            proposals.append(replace(proposal, picture=picture))
             _tell(len(proposals), proposals[-1])
+            if erased:
+                print(f"  taken out of the picture: what is written in {counted(erased, 'cell')}")
     if not any(proposal.fields for proposal in proposals):
         raise InputError(
             f"PAGE {given.pages[0]!r}: no boxes for digits were found; check --dots-per-inch, take a page on which the "
