@@ -14,8 +14,8 @@ Delete the runs of an output that are older than they are kept: whole runs, and 
 
 The newest run of each set of sources is kept however old it is. A published run is withdrawn first: from then on it is
 no run any more, but its files stay for those who are reading them. The first jobs.prune after the time of grace deletes
-them. What was begun and never published is deleted at once. Runs that a process is at work on are left alone.
-Ray is not needed.
+them. What was begun and never published is deleted at once, and so is what killed attempts left in other runs. Runs
+that a process is at work on are left alone. Ray is not needed.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not given.dry_run:
             overview_page.rewrite(given.out)
         said = {"withdrawn": pruned.withdrawn, "deleted": pruned.deleted, "left alone, at work": pruned.at_work}
+        said["cleared"] = pruned.cleared
         for what, runs in said.items():
             for run_id in runs:
                 print(f"{'would be ' if given.dry_run else ''}{what}: {run_id}")

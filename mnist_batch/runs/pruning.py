@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mnist_batch.errors import DamagedRun, InputError, Locked
-from mnist_batch.runs import datasets, discarding, series
+from mnist_batch.runs import clearing, datasets, discarding, series
 from mnist_batch.runs.run import Run, now
 from mnist_batch.store import locations
 
@@ -25,12 +25,14 @@ SINCE = "since"
 class Pruned:
     """The ids of runs: ``withdrawn`` now, to be deleted after the grace time; ``deleted`` now; and ``at_work``.
 
-    ``kept`` counts the published runs that stay.
+    ``cleared`` are the locations of what killed and lost attempts had left. ``kept`` counts the published runs that
+    stay.
     """
 
     withdrawn: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     at_work: list[str] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
     kept: int = 0
 
 
@@ -38,9 +40,9 @@ def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24,
     """Discard whole runs whose night is more than ``keep_days`` ago, published or not.
 
     The newest ``keep_last`` published runs of the same sources are kept, however old they are. A published run is
-    withdrawn, and deleted by a call that is ``grace_hours`` later; one that was not published is deleted at once. A
-    damaged run is left alone, and so is one that another process is at work on. Raises InputError for an argument that
-    breaks a rule.
+    withdrawn, and deleted by a call that is ``grace_hours`` later; one that was not published is deleted at once. What
+    killed and lost attempts left in other runs is cleared, too. A damaged run is left alone, and so is one that
+    another process is at work on. Raises InputError for an argument that breaks a rule.
     """
     if keep_days < 0 or grace_hours < 0:
         name, value = ("--keep-days", keep_days) if keep_days < 0 else ("--grace-hours", grace_hours)
@@ -67,8 +69,10 @@ def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24,
             _do(_withdraw, out, run_id, pruned.withdrawn, pruned, dry_run)
         else:
             _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
-    if not dry_run and (pruned.withdrawn or pruned.deleted):
-        datasets.write_views(out)
+    if not dry_run:
+        pruned.cleared = clearing.clear_abandoned(out)
+        if pruned.withdrawn or pruned.deleted:
+            datasets.write_views(out)
     return pruned
 
 
