@@ -144,7 +144,7 @@ def test_poison_files_cost_their_own_rows_and_nothing_else(night: Night) -> None
 @pytest.mark.parametrize(
     ("point", "victim"),
     [
-        ("read scan-0045.png", "ray::MapWorker(MapBatches(Preprocess))"),
+        pytest.param("read scan-0045.png", "ray::MapWorker(MapBatches(Preprocess))", marks=pytest.mark.slow),
         pytest.param("read scan-0045.png", "ray::MapWorker(MapBatches(Classify))", marks=pytest.mark.slow),
         ("write parts/part-00002", "ray::MapWorker(MapBatches(Classify))"),
     ],
@@ -170,10 +170,11 @@ NO_SPACE, IO_ERROR = ("no_space", "No space left on device"), ("io_error", "Inpu
     ("point", "fault"),
     [
         ("write parts/part-00001", NO_SPACE),
-        pytest.param("write per_class/report", NO_SPACE, marks=pytest.mark.slow),
-        pytest.param("write night/run.json", IO_ERROR, marks=pytest.mark.slow),
+        ("write per_class/report", NO_SPACE),
+        ("write night/run.json", IO_ERROR),
     ],
 )
+@pytest.mark.slow
 def test_a_disk_that_fails_is_said_and_the_rerun_finishes(night: Night, point: str, fault: tuple[str, str]) -> None:
     action, what = fault
     night.arm(point, action)

@@ -801,6 +801,7 @@ def test_a_picture_that_two_data_have_counts_for_the_first(tmp_path: Path) -> No
     assert not known & {image.tobytes() for image in two.digits.images}
 
 
+@pytest.mark.slow
 def test_the_commands_for_scans_beside_mnist_work_and_are_recorded(
     shared_ray: None,
     tmp_path: Path,

@@ -129,7 +129,7 @@ class ReadPictures(ReadScans):
                 "path": [bytes(path) for path in paths],
                 "label": pictures["label"],
             }
-            nothing = dict.fromkeys(("size", "modified_ns", "page_labels", "field_values"), [None] * len(paths))
+            nothing = {name: [None] * len(paths) for name in tables.MANIFEST.names if name not in columns}
             return _with_writers(self.reader.read(tables.table(tables.MANIFEST, columns | nothing)), pictures)
 
 

@@ -522,6 +522,7 @@ def test_a_run_bears_with_an_endpoint_that_goes_away_for_a_while(store: s3.Proxy
     assert rows["status"].to_pylist() == ["ok"] * 30
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_run_from_store_to_store_that_throttles_is_published_whole(
     store: s3.Proxy, ruler: str, capfd: pytest.CaptureFixture[str]
