@@ -14,7 +14,7 @@ from mnist_batch.reading.preprocessing import Limits
 from mnist_batch.reports.gates import Gates
 from mnist_batch.runs.increments import NewScans
 
-from . import config, flags, session
+from . import config, flags, score, session
 
 DESCRIPTION = """\
 Score what is new of some scans, report, and publish it if it keeps the gates.
@@ -72,14 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     flags.add(gates, Gates, "min_accuracy", "min_recall", "max_review", "max_drift")
     gates.add_argument("--publish-anyway", metavar="RUN_ID", help="publish this run, which is held; nothing is scored")
     gates.add_argument("--reason", metavar="TEXT", help="why it is published; recorded in run.json")
-    limits = parser.add_argument_group("limits of one scan; the row of a scan beyond them says so")
-    flags.add(limits, Limits, "max_bytes", "max_pixels")
-    flags.add(limits, Settings, "scan_timeout_seconds")
-    where = parser.add_argument_group("where it runs")
-    session.add_address(where)
-    flags.add(where, Pools, "preprocessors", "classifiers", "gpus_per_classifier")
-    flags.add(where, NewScans, "shard_size")
-    flags.add(where, Settings, "no_progress_timeout_seconds")
+    score.add_limits_and_place(parser, NewScans)
     return parser
 
 

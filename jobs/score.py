@@ -55,15 +55,20 @@ def _parser() -> argparse.ArgumentParser:
     flags.add_out(how, "where tables and reports are published")
     flags.add(how, Command, "model", "engine", "target_error", "trust_anyway", "keep_images", "run_date", "run_id")
     flags.add(how, Settings, "max_unreadable", "baseline", "baseline_nights")
+    add_limits_and_place(arguments, Command)
+    return arguments
+
+
+def add_limits_and_place(arguments: argparse.ArgumentParser, command: type[Command]) -> None:
+    """Add the limits of a scan, and where the work is done; ``command`` has the size of a shard."""
     limits = arguments.add_argument_group("limits of one scan; the row of a scan beyond them says so")
     flags.add(limits, Limits, "max_bytes", "max_pixels")
     flags.add(limits, Settings, "scan_timeout_seconds")
     where = arguments.add_argument_group("where it runs")
     session.add_address(where)
     flags.add(where, Pools, "preprocessors", "classifiers", "gpus_per_classifier")
-    flags.add(where, Command, "shard_size")
+    flags.add(where, command, "shard_size")
     flags.add(where, Settings, "wait_for_cpus_seconds", "no_progress_timeout_seconds")
-    return arguments
 
 
 def _score(given: argparse.Namespace) -> Mapping[str, Any]:

@@ -32,10 +32,12 @@ def wait_for_cpus(pools: Pools, timeout_seconds: float) -> None:
         return
     log.info("the cluster has %g CPUs: its autoscaler is asked for %d, and has %g s", there, wanted, timeout_seconds)
     sdk.request_resources(num_cpus=wanted)
-    end = time.monotonic() + timeout_seconds
-    while ray.cluster_resources().get("CPU", 0) < wanted and time.monotonic() < end:
-        time.sleep(1)
-    sdk.request_resources(num_cpus=0)  # or they would stay when the run has ended
+    try:
+        end = time.monotonic() + timeout_seconds
+        while ray.cluster_resources().get("CPU", 0) < wanted and time.monotonic() < end:
+            time.sleep(1)  # Ray tells nobody that a node has come
+    finally:
+        sdk.request_resources(num_cpus=0)  # or they would stay, and cost, when the job has ended
 
 
 def check_paths(run: Run, opened: Opened) -> None:

@@ -9,10 +9,9 @@ from mnist_batch.intake import field_values, scans
 from mnist_batch.reports import reviewing, sample_error
 from mnist_batch.reports.sample_error import FLAG
 from mnist_batch.runs import parts
-from mnist_batch.runs.run import Run, digest, now
+from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Published, SampleError
-from mnist_batch.store import locations
+from mnist_batch.schemas.facts import Published
 
 LEAST_LABELLED = 0.5  # of the fields that come first in the random order, up to the last one that has a value
 COLUMNS = [*tables.KEY, "field", "value", "decision"]
@@ -40,19 +39,7 @@ def given_back(run: Run, published: Published, location: str) -> Published:
             "none. Decide the fields that jobs.review --audit N draws, and join what several people decided with "
             "--merge; other values are given with --labels"
         )
-    wrong = sum(labelled.values())
-    low, high = sample_error.interval(wrong, len(labelled))
-    error = SampleError(
-        accepted=len(ranks),
-        drawn=drawn,
-        labelled=len(labelled),
-        wrong=wrong,
-        low=low,
-        high=high,
-        labels=location,
-        blake2b=digest(locations.read(*locations.resolve(location))),
-        stated_at=now(),
-    )
+    error = sample_error.error_of(len(ranks), drawn, len(labelled), sum(labelled.values()), location)
     return replace(published, sample_error=error)
 
 

@@ -51,11 +51,16 @@ def stated(published: Published, sample: Sample, location: str) -> SampleError:
     labels = labels_of(location, sample, published.run_id)
     answers = dict(zip(scans.keys(sample.rows), sample.rows["digit"].to_pylist(), strict=True))
     wrong = sum(answers[key] != label for key, label in labels.items())
-    low, high = interval(wrong, len(labels))
+    return error_of(sample.accepted, len(sample.rows), len(labels), wrong, location)
+
+
+def error_of(accepted: int, drawn: int, labelled: int, wrong: int, location: str) -> SampleError:
+    """The error that a sample shows: of ``accepted`` so many ``drawn``, ``labelled`` and ``wrong``, by a label file."""
+    low, high = interval(wrong, labelled)
     return SampleError(
-        accepted=sample.accepted,
-        drawn=len(sample.rows),
-        labelled=len(labels),
+        accepted=accepted,
+        drawn=drawn,
+        labelled=labelled,
         wrong=wrong,
         low=low,
         high=high,

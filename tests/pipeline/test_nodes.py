@@ -94,3 +94,16 @@ def test_nothing_is_asked_for_without_a_time(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == []
     nodes.wait_for_cpus(Pools(4, 4), 0.01)
     assert asked == [{"num_cpus": 8}, {"num_cpus": 0}]
+
+
+def test_a_job_that_is_interrupted_while_it_waits_takes_back_what_it_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    asked: list[Any] = []
+    monkeypatch.setattr(nodes.ray, "cluster_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(nodes.sdk, "request_resources", lambda **wanted: asked.append(wanted))
+    monkeypatch.setattr(nodes.time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nodes.wait_for_cpus(Pools(4, 4), 60)
+    assert asked == [{"num_cpus": 8}, {"num_cpus": 0}]
