@@ -12,7 +12,8 @@ from mnist_batch.reports.drift_metrics import METRICS
 from mnist_batch.schemas.facts import Published
 
 WIDTH, HEIGHT = 250, 76  # of a chart, in pixels
-EDGE = 5  # pixels of it that are free around the lines
+GUTTER = 52  # pixels of it, at the left, that have the scale
+EDGE = 6  # pixels that are free around the lines
 MOST_SOURCES = 6  # that have lines of their own
 COLOURS = ("#1f4e79", "#c2701c", "#3a7d44", "#7b4ea3", "#8a6d3b", "#2a8fa8")
 METRICS_SHOWN = (
@@ -63,12 +64,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """The charts of a page, and the sources that have lines of their own, each with its colour."""
+    """The charts of a page, and the sources that have lines of their own: how each is called, itself, its colour."""
 
     charts: Sequence[Chart]
-    sources: Sequence[tuple[str, str]]
+    sources: Sequence[tuple[str, str, str]]
     width: int = WIDTH
     height: int = HEIGHT
+    gutter: int = GUTTER
+    edge: int = EDGE
 
 
 def charts(runs: Sequence[Published], drifts: Sequence[pa.Table]) -> Charts:
@@ -86,12 +89,13 @@ def charts(runs: Sequence[Published], drifts: Sequence[pa.Table]) -> Charts:
         points = [Point(at, value) for at, run in enumerate(runs) if (value := value_of(run)) is not None]
         found.append(_chart(title, {None: points}, nights, text))
     rows = [table.filter(pc.is_null(table["form"])).to_pylist() for table in drifts]
-    names = _sources(rows)
+    sources = _sources(rows)
+    called = _called(sources) if len(sources) > 1 else [None]
     for metric in METRICS_SHOWN:
-        points_of = {name: _points(rows, metric, name) for name in names}
+        points_of = {name: _points(rows, metric, source) for name, source in zip(called, sources, strict=True)}
         found.append(_chart(METRICS[metric].title, points_of, nights, METRICS[metric].text))
-    colours = zip(names, COLOURS, strict=False) if len(names) > 1 else ()
-    return Charts([chart for chart in found if chart], [(str(name), colour) for name, colour in colours])
+    key = [(str(name), str(source), colour) for name, source, colour in zip(called, sources, COLOURS, strict=False)]
+    return Charts([chart for chart in found if chart], key if len(sources) > 1 else [])
 
 
 def _review(run: Published) -> float | None:
@@ -109,6 +113,26 @@ def _sources(rows: Sequence[Sequence[Mapping[str, Any]]]) -> list[str | None]:
     seen = Counter(name for each in rows for name in {row["source"] for row in each} if name is not None)
     often = sorted(name for name, times in seen.items() if times > len(rows) / 2)
     return [*often] if 0 < len(often) <= MOST_SOURCES else [None]
+
+
+def _called(sources: Sequence[str | None]) -> list[str | None]:
+    """How sources are called beside each other: without the folder that all lie in."""
+    paths, shared = [str(source).rstrip("/").split("/") for source in sources], 0
+    while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
+        shared += 1
+    return ["/".join(path[shared:]) for path in paths]
+
+
+def scale(text: Text, value: float) -> str:
+    """A value at the end of a scale: its number, and the sign of a share."""
+    number, _, of = text(value).partition(" ")
+    return f"{number} %" if of == "%" else number
+
+
+def unit(text: Text) -> str:
+    """What the numbers of a scale count, if that is not said beside them."""
+    of = text(0).partition(" ")[2]
+    return "" if of == "%" else of
 
 
 def _points(rows: Sequence[Sequence[Mapping[str, Any]]], metric: str, source: str | None) -> list[Point]:
@@ -134,7 +158,7 @@ def _chart(title: str, points: Mapping[str | None, Sequence[Point]], nights: Seq
     span = max(high - low, 1e-9)
 
     def place(at: int, value: float) -> tuple[float, float]:
-        x = EDGE + (WIDTH - 2 * EDGE) * (at / (len(nights) - 1) if len(nights) > 1 else 0.5)
+        x = GUTTER + EDGE + (WIDTH - GUTTER - 2 * EDGE) * (at / (len(nights) - 1) if len(nights) > 1 else 0.5)
         share = min(max((value - low) / span, 0), 1)
         return round(x, 1), round(HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * share, 1)
 
@@ -149,11 +173,11 @@ def _chart(title: str, points: Mapping[str | None, Sequence[Point]], nights: Seq
     lower = [place(point.at, point.low or 0) for point in reversed(banded)]
     newest = [line[-1] for line in points.values() if line and line[-1].at == len(nights) - 1]
     return Chart(
-        title=title,
-        newest=text(newest[0].value) if len(newest) == 1 else "",
+        title=f"{title}, {unit(text)}" if unit(text) else title,
+        newest=scale(text, newest[0].value) if len(newest) == 1 else "",
         alert=any(point.alert for point in newest),
-        top=text(high),
-        bottom=text(low),
+        top=scale(text, high),
+        bottom=scale(text, low),
         lines=lines,
         band=_path(upper + lower),
         dots=dots,
