@@ -20,7 +20,7 @@ from mnist_batch.pixels.decoding import Grey as Grey
 from mnist_batch.pixels.decoding import encode as encode
 from mnist_batch.pixels.opencv import MAX_PIXELS as MAX_PIXELS
 from mnist_batch.statuses import Status
-from mnist_batch.store import locations, retry
+from mnist_batch.store import clients, locations, retry
 from mnist_batch.wording import counted
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -144,7 +144,10 @@ def _open_folder(source: str, folder: bytes) -> int:
 def _read_remote(source: str, path: bytes, most: int) -> Content:
     filesystem, _ = locations.resolve(source)
     try:
-        data, size = locations.read_first(filesystem, path.decode(), most)
+        if filesystem.type_name == "s3":
+            data, size = clients.read_first(source, path.decode(), most)
+        else:
+            data, size = locations.read_first(filesystem, path.decode(), most)
     except FileNotFoundError as error:
         raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     except retry.Denied as error:

@@ -68,7 +68,7 @@ def _refuse_secrets(location: str) -> None:
         )
 
 
-def _keys_changed_ns() -> int:
+def keys_changed_ns() -> int:
     """When the file of AWS credentials was changed last; 0 without one. A client of pyarrow reads it only once."""
     path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
     try:
@@ -102,7 +102,7 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     location = absolute(location)
     if not is_uri(location):
         return fs.LocalFileSystem(), location
-    return _from_uri(location, _keys_changed_ns() if location.startswith("s3:") else 0)
+    return _from_uri(location, keys_changed_ns() if location.startswith("s3:") else 0)
 
 
 def what_to_check(location: str) -> str:

@@ -1,6 +1,7 @@
 """Errors of object stores: a request is repeated if that may help; otherwise a message says what to do.
 
-pyarrow raises OSError for all of them, and only its text says what happened.
+pyarrow raises OSError for all of them, and only its text says what happened; what obstore raises is ``Answered`` or a
+ConnectionError.
 """
 
 import errno
@@ -36,12 +37,20 @@ class Refused(InputError):
     """The store rejects the request."""
 
 
+class Answered(OSError):
+    """A store's answer that is an error, and its text. ``codes``, which no user gave, tell what kind it is."""
+
+    def __init__(self, codes: str, text: str) -> None:
+        super().__init__(text)
+        self.codes = codes
+
+
 # The first pattern that matches the text decides. A text that matches none counts as a fault that may pass.
 _KINDS = (
     ("absent", r"^Path does not exist|^Not a regular file"),
     ("expired", r"EXPIRED|TOKEN_?REFRESH"),
     ("credentials", r"INVALID_?ACCESS_?KEY|SIGNATURE|TOKEN|UNAUTHENTICATED|UNRECOGNIZED_?CLIENT"),
-    ("bucket", r"NO_SUCH_BUCKET|Bucket '.*' not found|bucket does not exist"),
+    ("bucket", r"NO_?SUCH_?BUCKET|Bucket '.*' not found|bucket does not exist"),
     ("absent", r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|\bNOT_FOUND|HTTP status 404"),
     ("denied", r"ACCESS_DENIED|PERMISSION_DENIED|HTTP status 40[13]"),
     ("refused", r"HTTP status (3\d\d|40[0257]|41\d)|VALIDATION|INVALID_(ACTION|PARAMETER|QUERY)|redirect"),
@@ -67,8 +76,11 @@ def kind_of(error: OSError) -> str:
     if error.errno is not None:
         return "passing" if error.errno in _NETWORK else "disk"
     # For AWS only the codes: the rest of the text holds names that users gave.
-    code = _AWS_CODE.search(str(error))
-    text = " ".join(filter(None, code.groups())) if code else str(error)
+    if isinstance(error, Answered):
+        text = error.codes
+    else:
+        code = _AWS_CODE.search(str(error))
+        text = " ".join(filter(None, code.groups())) if code else str(error)
     return next((kind for kind, pattern in _KINDS if re.search(pattern, text, re.IGNORECASE)), "passing")
 
 

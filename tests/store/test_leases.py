@@ -5,12 +5,13 @@ import logging
 import subprocess
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from mnist_batch.errors import Locked
-from mnist_batch.store import conditional, leases
+from mnist_batch.store import clients, conditional, leases
 from mnist_batch.store.conditional import Objects
 from tests.support import s3
 
@@ -213,15 +214,15 @@ def test_the_keys_of_a_profile_are_those_that_aws_reads(tmp_path: Any, monkeypat
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    assert conditional._profile() == {"aws_access_key_id": "A", "aws_secret_access_key": "B"}
+    assert clients.profile() == {"aws_access_key_id": "A", "aws_secret_access_key": "B"}
     monkeypatch.setenv("AWS_PROFILE", "night")
-    assert conditional._profile() == {
+    assert clients.profile() == {
         "aws_access_key_id": "C",
         "aws_secret_access_key": "D",
         "aws_session_token": "E",
     }
     monkeypatch.setenv("AWS_PROFILE", "none")
-    assert conditional._profile() == {}
+    assert clients.profile() == {}
 
 
 def test_keys_of_a_profile_reach_a_store(
@@ -235,4 +236,4 @@ def test_keys_of_a_profile_reach_a_store(
     objects = conditional.at(f"s3://{store.bucket}/out?region=us-east-1")
     assert objects.client is not None
     assert caplog.text == ""
-    assert conditional._profile_keys()["expires_at"] > conditional.datetime.now(conditional.UTC)
+    assert clients._profile_keys()["expires_at"] > datetime.now(UTC)
