@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from mnist_batch.errors import InputError
+from mnist_batch.errors import GateFailed, InputError, JobError
 from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading.preprocessing import Limits
@@ -96,18 +96,33 @@ def _nights(given: argparse.Namespace) -> Mapping[str, Any]:
     if given.dry_run:
         return _previewed(command)
     plots.import_ahead()
-    late = nights.late_truth(command)
+    finished: list[str] = []
+    try:
+        for asked in nights.due(command):
+            night = nights.score(asked, settings, gates, partial(session.connect, given.address))
+            said = _told(night)
+            finished += [said["run_id"]] if night.run else []
+    except GateFailed as held:
+        held.facts = _with_late_truth(command, {**held.facts, "runs": finished})
+        raise
+    return _with_late_truth(command, {**said, "runs": finished})
+
+
+def _with_late_truth(command: NewScans, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of tonight, with the late labels: they are added last, since tonight's run has what was changed."""
+    from mnist_batch import nights
+
+    try:
+        late = nights.late_truth(command)
+    except JobError as error:
+        error.facts = {**said, **error.facts}  # tonight's run is as it is
+        raise
     for each in late:
         print(
             f"labels for run {each.run_id}: {each.labelled:,} instead of {each.labelled_before:,}, accuracy "
             f"{_share(each.accuracy)} instead of {_share(each.accuracy_before)}"
         )
-    finished = []
-    for asked in nights.due(command):
-        night = nights.score(asked, settings, gates, partial(session.connect, given.address))
-        said = _told(night)
-        finished += [said["run_id"]] if night.run else []
-    return {**said, "runs": finished, "late_truth": [asdict(each) for each in late]}
+    return {**said, "late_truth": [asdict(each) for each in late]}
 
 
 def _share(accuracy: float | None) -> str:

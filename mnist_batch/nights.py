@@ -1,7 +1,7 @@
 """A night, from what is listed to what is published.
 
-    labels that came late -> reports of earlier runs
     sources -> what is new -> a run -> scored -> report -> gates -> published, or held until a person decides
+    labels that came late -> reports of earlier runs
 
 What is new is said in ``increments.py``, how a run is scored in ``scoring.py``, and the gates are in ``gates.py``. A
 night that was interrupted is finished first, whatever its date.
@@ -101,7 +101,8 @@ def publish_anyway(out: str, run_id: str, reason: str) -> Night:
 def _decide(run: Run, settings: Settings, asked: Gates, published: Published, gathered: Aggregates) -> Published:
     judged = asked.of(published.totals, gathered.counts, published.drift)
     if gates.failed(judged):
-        held = Held(judged, settings.max_unreadable, now())
+        alerts = published.drift.alerts if published.drift else ()
+        held = Held(judged, settings.max_unreadable, now(), alerts)
         run.hold(held)
         overview_page.rewrite(run.out)
         raise GateFailed(_held_text(run, held), _facts(run, held))
@@ -131,6 +132,7 @@ def _facts(run: Run, held: Held) -> dict[str, Any]:
         "state": "held",
         "run_id": run.run_id,
         "gates": [asdict(gate) for gate in held.gates],
+        "alerts": [asdict(alert) for alert in held.alerts],
         "scans": asdict(opened.increment) if opened and opened.increment else None,
         "report": _report(run),
     }

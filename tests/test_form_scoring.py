@@ -1,5 +1,6 @@
 """Pages of forms through the whole line: every page in, every cell and every field exactly once."""
 
+import csv
 import json
 import shutil
 from collections import Counter
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import calibrate, report, score
+from jobs import calibrate, night, report, score
 from mnist_batch import scoring
 from mnist_batch.forms import opening as forms
 from mnist_batch.models import bundle, calibrating
@@ -123,6 +124,32 @@ def test_a_table_that_is_changed_before_it_is_published_is_made_again(
     assert ran(capsys, score, pages, "--form", location, *out)[0] == 0
     assert changed
     assert len(table(tmp_path / "out", name)) > 5
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.slow
+def test_labels_of_a_page_that_was_replaced_under_its_name_are_none_of_the_page_before(
+    stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    pages, location, truth = stack
+    (tmp_path / "in").mkdir()
+    asked = [tmp_path / "in", "--form", location, "--labels", tmp_path / "truth.csv", "--out", tmp_path / "out"]
+    head, *lines = truth.read_text().splitlines()
+    for number, date in ((0, "2026-11-20"), (2, "2026-11-21")):
+        shutil.copy(pages / f"000{number}.png", tmp_path / "in/page.png")
+        own = [line.replace(f"000{number}.png", "page.png") for line in lines if line.startswith(f"000{number}.png")]
+        (tmp_path / "truth.csv").write_text("\n".join([head, *own]))
+        code, _, said = ran(capsys, night, *asked, "--run-date", date)
+        assert (code, said["rows"] > 0, said["late_truth"]) == (0, True, [])
+    labels = pq.read_table(tmp_path / "out/field_labels", partitioning=None).to_pylist()
+    given: dict[str, dict[str, str]] = {}
+    for row in labels:
+        given.setdefault(str(row["night"]), {})[row["field"]] = row["value"]
+    assert len(given) == 2
+    assert given["2026-11-20"] != given["2026-11-21"]
+    for number, date in ((0, "2026-11-20"), (2, "2026-11-21")):
+        of_page = [row for row in csv.DictReader(truth.open()) if row["scan"] == f"000{number}.png" and row["value"]]
+        assert given[date] == {row["field"]: row["value"] for row in of_page}
 
 
 @pytest.mark.usefixtures("without_ray")

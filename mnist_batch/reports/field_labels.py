@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
 from mnist_batch.forms import truth
@@ -12,7 +14,7 @@ from mnist_batch.forms.form import Field
 from mnist_batch.intake import field_values, scans
 from mnist_batch.intake.labels import LabelFile, parse_labels
 from mnist_batch.reports.aggregates import Aggregates
-from mnist_batch.runs import parts
+from mnist_batch.runs import ledger, parts
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
@@ -27,15 +29,15 @@ def gather(
     published: Published,
     labels: str | None,
     ignore_unlisted: bool,
-    add: bool = False,
+    add: NDArray[np.uint64] | None = None,
 ) -> str | None:
     """Add the rows of a run with forms to ``gathered``, with the labels of a file, and return where these came from.
 
     ``labels`` and ``add`` are as for ``report.rebuild``. Raises InputError for labels that do not fit the forms or the
     scans.
     """
-    labels, values = _chosen(run, published, labels, ignore_unlisted)
-    if add and values is not None:
+    labels, values = _chosen(run, published, labels, ignore_unlisted, add)
+    if add is not None and values is not None:
         values = _merged(_kept(run), values)
     for rows, beside in _parts(run, values, [*tables.SHOWN, "cell"]):
         gathered.add(rows)
@@ -69,7 +71,11 @@ def _parts(run: Run, values: Values | None, columns: Sequence[str]) -> Iterator[
 
 
 def _chosen(
-    run: Run, published: Published, labels: str | None, ignore_unlisted: bool
+    run: Run,
+    published: Published,
+    labels: str | None,
+    ignore_unlisted: bool,
+    add: NDArray[np.uint64] | None = None,
 ) -> tuple[str | None, Values | None]:
     if labels == "none" or (labels is None and published.report_labels is None):
         return None, None
@@ -79,7 +85,7 @@ def _chosen(
         raise InputError(
             f"--labels {labels}: run {run.run_id} has forms; give a file with columns scan,page,field,value"
         )
-    listed = {key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part)}
+    listed = {key for part in ledger.rows_beside(run, add) for key in scans.identities(part)}
     given = field_values.read(listed, labels, run.forms, ignore_unlisted)
     return labels, {
         key: [{"page": page, "field": field, "value": value} for page, field, value in values]
@@ -87,9 +93,9 @@ def _chosen(
     }
 
 
-def adds(run: Run, published: Published, labels: str) -> bool:
+def adds(run: Run, published: Published, labels: str, add: NDArray[np.uint64]) -> bool:
     """Whether a label file says anything of a run that the labels of its last report do not."""
-    _, given = _chosen(run, published, labels, True)
+    _, given = _chosen(run, published, labels, True, add)
     kept = _kept(run)
     return any(
         {was["value"] for was in kept.get(key, ()) if _same_field(was, value)} != {value["value"]}

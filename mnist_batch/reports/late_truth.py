@@ -29,11 +29,12 @@ def applied(known: Ledger, labels: LabelFile, roots: Sequence[str]) -> Iterator[
     """Add the labels of a file to the reports of the published runs that have its scans; yield those that changed.
 
     A scan is named by its path below one of the ``roots`` or below the ``source`` in its row, or by its full path.
-    Names of other scans are left out. Raises InputError for labels that contradict each other.
+    Names of other scans are left out. A label is that of the bytes which lay at its path last: a run that had others
+    there keeps the label that it has. Raises InputError for labels that contradict each other.
     """
-    for run in known.runs_with(_paths(labels, roots)):
+    for run, changed in known.runs_with(_paths(labels, roots)):
         was = series.published_run(run.out, run.run_id)[1]
-        _, now = report.rebuild(run.out, run.run_id, labels.location, ignore_unlisted_labels=True, add=True)
+        _, now = report.rebuild(run.out, run.run_id, labels.location, ignore_unlisted_labels=True, add=changed)
         if now != was:
             yield Late(run.run_id, was.totals.labelled, was.totals.accuracy, now.totals.labelled, now.totals.accuracy)
 

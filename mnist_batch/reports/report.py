@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scans
@@ -25,7 +27,7 @@ from mnist_batch.reports import (
 )
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.counting import Counts
-from mnist_batch.runs import parts, publishing, series, verifying
+from mnist_batch.runs import ledger, parts, publishing, series, verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import File, Published
@@ -123,13 +125,14 @@ def rebuild(
     ignore_unlisted_labels: bool = False,
     sample: int | None = None,
     sample_labels: str | None = None,
-    add: bool = False,
+    add: NDArray[np.uint64] | None = None,
 ) -> tuple[Run, Published]:
     """Make the report of a published run again from its predictions, and update the totals in run.json.
 
     Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
     ``none`` goes back to those in the rows, and None keeps those of the last report. With ``add`` those of a file are
-    added to those of the last report, or replace them scan by scan; if none is new, nothing is written. The report
+    added to those of the last report, or replace them scan by scan, but not of scans at these ``ledger.paths_of``; if
+    none is new, nothing is written. The report
     before is kept if its labels are others. ``sample`` draws so many accepted answers for a person to label, and
     ``sample_labels`` is where their labels are given back. Raises InputError for a run that is not there, or labels
     that do not fit its scans or its sample, and BooksError where its predictions are not those that were published.
@@ -143,7 +146,7 @@ def rebuild(
         if sample_labels is not None:
             given_back = field_sample.given_back if published.forms else sample_error.given_back
             published = given_back(run, published, sample_labels)
-        if add and labels is not None and not _adds(run, published, labels):
+        if add is not None and labels is not None and not _adds(run, published, labels, add):
             return run, published
         published = _rebuilt(run, published, labels, ignore_unlisted_labels, sample, add)
         run.commit(published, known)
@@ -153,7 +156,12 @@ def rebuild(
 
 
 def _rebuilt(
-    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool, sample: int | None, add: bool
+    run: Run,
+    published: Published,
+    labels: str | None,
+    ignore_unlisted_labels: bool,
+    sample: int | None,
+    add: NDArray[np.uint64] | None,
 ) -> Published:
     before = published
     longest = None if sample is None else sampling.draw_longest(run, published, sample)
@@ -180,7 +188,11 @@ def _rebuilt(
 
 
 def chosen_labels(
-    run: Run, published: Published, labels: str | None, ignore_unlisted_labels: bool = False, add: bool = False
+    run: Run,
+    published: Published,
+    labels: str | None,
+    ignore_unlisted_labels: bool = False,
+    add: NDArray[np.uint64] | None = None,
 ) -> tuple[str | None, Truth | None]:
     """Where the labels of a report come from, and the labels; None and None for those in the rows.
 
@@ -190,9 +202,9 @@ def chosen_labels(
         return published.report_labels, late_labels(run, published)
     if labels == "none":
         return None, None
-    pages = Counter(key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part))
+    pages = Counter(key for part in ledger.rows_beside(run, add) for key in scans.identities(part))
     given = labels_of_run(pages, parse_labels(labels), ignore_unlisted_labels)
-    if not add:
+    if add is None:
         return labels, given
     of_pages: dict[tuple[str, str, int | None], int] = {
         (source, scan, number): label
@@ -202,11 +214,11 @@ def chosen_labels(
     return labels, {**_labels_so_far(run, published), **of_pages}
 
 
-def _adds(run: Run, published: Published, labels: str) -> bool:
+def _adds(run: Run, published: Published, labels: str, add: NDArray[np.uint64]) -> bool:
     """Whether a label file says anything of the scans of a run that the labels of its last report do not."""
     if published.forms:
-        return field_labels.adds(run, published, labels)
-    return chosen_labels(run, published, labels, True, add=True)[1] != _labels_so_far(run, published)
+        return field_labels.adds(run, published, labels, add)
+    return chosen_labels(run, published, labels, True, add)[1] != _labels_so_far(run, published)
 
 
 def _labels_so_far(run: Run, published: Published) -> Truth:

@@ -45,6 +45,7 @@ SCHEMA = pa.schema(
         pa.field("answered_in", pa.int16()),  # -1: in its own run
     ]
 )
+UNKNOWN = bytes(16)  # stands for the digest of bytes that were not read
 # Without a digest of their bytes these are known by path, size and time; their bytes were not needed to say so.
 UNREAD = (Status.EMPTY, Status.NOT_A_FILE, Status.TOO_LARGE)
 
@@ -65,6 +66,7 @@ class Entry:
     run: Run
     state: State
     file: str
+    opened_at: str
     gone: tuple[int, ...] = ()
 
     def blocks(self, *columns: str) -> Iterator[pa.RecordBatch]:
@@ -118,11 +120,29 @@ class Ledger:
                 found |= np.isin(sizes, _whole(block["size"]))
         return found
 
-    def runs_with(self, paths: NDArray[np.uint64]) -> Iterator[Run]:
-        """The published runs that have a scan at one of these ``paths_of``, whatever its size and time of change."""
-        for entry in self.entries:
-            if entry.state != State.HELD and any(np.isin(paths, block["path"]).any() for block in entry.blocks("path")):
-                yield entry.run
+    def runs_with(self, paths: NDArray[np.uint64]) -> Iterator[tuple[Run, NDArray[np.uint64]]]:
+        """The published runs that have the bytes which lay last at one of these ``paths_of``, the newest run first.
+
+        With each run come those of the paths where it has other bytes: they were changed since.
+        """
+        paths = np.unique(paths)
+        last, known = np.zeros((len(paths), 2), np.uint64), np.zeros(len(paths), np.bool_)
+        for entry in sorted(self.entries, key=lambda entry: entry.opened_at, reverse=True) if len(paths) else ():
+            here, changed = 0, list[NDArray[np.uint64]]()
+            for block in entry.blocks("path", "content"):
+                path = block["path"].to_numpy()
+                at = np.minimum(np.searchsorted(paths, path), len(paths) - 1)
+                asked = paths[at] == path
+                at, content = (
+                    at[asked],
+                    halves(block["content"].combine_chunks().filter(pa.array(asked)).fill_null(UNKNOWN)),
+                )
+                first = ~known[at]
+                last[at[first]], known[at] = content[first], True
+                other = (last[at] != content).any(axis=1)
+                here, changed = here + int((~other).sum()), [*changed, paths[at[other]]]
+            if here and entry.state != State.HELD:
+                yield entry.run, np.concatenate(changed)
 
     def answers(self, contents: pa.Array) -> dict[bytes, Answer]:
         """Where the answers to these contents are, binary(16) without nulls, for those that any run has."""
@@ -168,6 +188,14 @@ def paths_of(rows: pa.Table) -> NDArray[np.uint64]:
     )
     chunks = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False), categorize=False) for chunk in names.chunks]
     return np.concatenate([np.empty(0, np.uint64), *chunks])
+
+
+def rows_beside(run: Run, paths: NDArray[np.uint64] | None) -> Iterator[pa.Table]:
+    """The sources and scans of the rows of a run, part by part, but for those at these ``paths_of``."""
+    for part in parts.read_parts(run, ["source", "scan"]):
+        if paths is not None and len(paths):
+            part = part.filter(pa.array(~np.isin(paths_of(part), paths)))
+        yield part
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
@@ -224,11 +252,10 @@ def opened(out: str, facts: Mapping[str, Any], keep: bool = True) -> Iterator[Le
             dated = Run(out, run.run_id, known.run_date)
             file, others = _file(dated, known, folder, keep)
             gone = tuple(at for at, other in enumerate(others) if other not in there | {run.run_id})
-            entries.append((Entry(dated, state, file, gone), known.opened_at))
+            entries.append(Entry(dated, state, file, known.opened_at, gone))
         if keep:
             _forget(out, {run.run_id for run in runs})
-        ordered = sorted(entries, key=lambda pair: (pair[0].state, pair[1]), reverse=True)
-        yield Ledger([entry for entry, _ in ordered])
+        yield Ledger(sorted(entries, key=lambda entry: (entry.state, entry.opened_at), reverse=True))
 
 
 def _known(run: Run) -> Published | Opened | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from mnist_batch.schemas.drift_facts import Drift
+from mnist_batch.schemas.drift_facts import Alert, Drift
 from mnist_batch.schemas.likeness_facts import Judgement, Likeness, Profile
 from mnist_batch.statuses import SAME, Status
 
@@ -150,11 +150,15 @@ class FormerReport:
 
 @dataclass(frozen=True)
 class Held:
-    """``held.json``, of a run that failed a gate and is not published: its gates, and the settings it is counted by."""
+    """``held.json``, of a run that failed a gate and is not published: its gates, and the settings it is counted by.
+
+    ``alerts`` are the metrics that drift.
+    """
 
     gates: tuple[Gate, ...]
     max_unreadable: float
     held_at: str
+    alerts: tuple[Alert, ...] = ()
 
 
 @dataclass(frozen=True)
