@@ -136,7 +136,8 @@ def _make(given: argparse.Namespace) -> Mapping[str, Any]:
     left_out = [proposal.left_out for proposal in proposals]
     written = making.write(location, form, pictures, left_out, to_print, given.replace)
     opening.open_form(location, "--out")
-    print(f"look at {' and '.join(written.previews)}, then rename the fields in form.json and correct what is wrong")
+    previews = " and ".join(f"{location}/{name}" for name in written.previews)
+    print(f"look at {previews}, then rename the fields in form.json beside it and correct what is wrong")
     skew = [proposal.skew for proposal in proposals]
     return _summary(location, form, written) | {"left_out": sum(map(len, left_out)), "skew_degrees": skew}
 
@@ -199,7 +200,7 @@ def _import(given: argparse.Namespace) -> Mapping[str, Any]:
         print(remark)
     written = making.write(location, imported.form, [grey], replace=given.replace)
     opening.open_form(location, "--out")
-    print(f"look at {written.previews[0]}, then move the cells in form.json to where people write")
+    print(f"look at {location}/{written.previews[0]}, then move the cells in form.json to where people write")
     return _summary(location, imported.form, written)
 
 
