@@ -4,9 +4,14 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -16,23 +21,37 @@ from tests.support import ROOT
 
 MANIFESTS = [path for path in sorted((ROOT / "deploy").glob("*.yaml")) if path.name != "cluster-aws.yaml"]
 
-# The fields of ray.io/v1 in KubeRay 1.6.
-RAY_JOB = {
-    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
-    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata",
-    "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode", "submitterConfig",
-    "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished",
-}  # fmt: skip
-RAY_CRON_JOB = {"jobTemplate", "schedule", "suspend"}
-RAY_CLUSTER = {
-    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
-    "headServiceAnnotations", "managedBy", "rayVersion", "suspend", "upgradeStrategy", "workerGroupSpecs",
-}  # fmt: skip
-HEAD_GROUP = {"enableIngress", "headService", "rayStartParams", "serviceType", "template"}
-WORKER_GROUP = {
-    "groupName", "idleTimeoutSeconds", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams",
-    "replicas", "scaleStrategy", "suspend", "template",
-}  # fmt: skip
+# What the manifests use of the definitions that KubeRay 1.6 publishes (helm-chart/kuberay-operator/crds); nothing else.
+TEXT, WHOLE, YES_NO = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, {"type": "boolean"}
+TEXTS = {"type": "object", "additionalProperties": TEXT}
+TEMPLATE = {"type": "object"}  # a pod's, which the schemas of Kubernetes check
+
+
+def fields(required: str, **of: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object that has these fields and no others."""
+    return {"type": "object", "properties": of, "required": required.split(), "additionalProperties": False}
+
+
+WORKERS = fields(
+    "groupName template",
+    groupName=TEXT, replicas=WHOLE, minReplicas=WHOLE, maxReplicas=WHOLE, rayStartParams=TEXTS, template=TEMPLATE,
+)  # fmt: skip
+RAY_CLUSTER = fields(
+    "headGroupSpec rayVersion",
+    rayVersion=TEXT,
+    authOptions=fields("mode", mode={"enum": ["disabled", "token"]}),
+    headGroupSpec=fields("template", rayStartParams=TEXTS, template=TEMPLATE),
+    workerGroupSpecs={"type": "array", "items": WORKERS},
+)
+RAY_JOB = fields(
+    "entrypoint rayClusterSpec",
+    entrypoint=TEXT,
+    shutdownAfterJobFinishes=YES_NO,
+    ttlSecondsAfterFinished=WHOLE,
+    backoffLimit=WHOLE,
+    rayClusterSpec=RAY_CLUSTER,
+)
+SPECS = {"RayJob": RAY_JOB, "RayCronJob": fields("jobTemplate schedule", schedule=TEXT, jobTemplate=RAY_JOB)}
 
 
 def documents() -> list[Any]:
@@ -80,34 +99,54 @@ def test_every_field_is_one_that_kuberay_knows(document: dict[str, Any]) -> None
     if not document["apiVersion"].startswith("ray.io/"):
         return
     assert document["apiVersion"] == "ray.io/v1"
-    spec = document["spec"]
-    if document["kind"] == "RayCronJob":
-        assert spec.keys() <= RAY_CRON_JOB
-        assert re.fullmatch(r"\S+ \S+ \S+ \S+ \S+", spec["schedule"])
-        spec = spec["jobTemplate"]
-    assert spec.keys() <= RAY_JOB
+    jsonschema.validate(document["spec"], SPECS[document["kind"]])
+    spec = document["spec"].get("jobTemplate", document["spec"])
     cluster = spec["rayClusterSpec"]
-    assert cluster.keys() <= RAY_CLUSTER
-    assert cluster["headGroupSpec"].keys() <= HEAD_GROUP
     assert cluster["authOptions"] == {"mode": "token"}
-    images = {each["image"] for each in cluster["headGroupSpec"]["template"]["spec"]["containers"]}
-    for group in cluster["workerGroupSpecs"]:
-        assert group.keys() <= WORKER_GROUP
-        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
-        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
-        images |= {each["image"] for each in group["template"]["spec"]["containers"]}
-    assert len(images) == 1
+    assert all(group["minReplicas"] <= group["replicas"] <= group["maxReplicas"] for group in groups(document)[1:])
+    containers = [one for group in groups(document) for one in group["template"]["spec"]["containers"]]
+    assert len({container["image"] for container in containers}) == 1
     locked = re.search(r"^ray(?:\[[^]]*\])?==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked
     assert cluster["rayVersion"] == locked[1]
 
 
+def groups(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The head of a document of KubeRay, and its groups of workers."""
+    cluster = document["spec"].get("jobTemplate", document["spec"])["rayClusterSpec"]
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+
+
+@pytest.mark.parametrize("document", documents())
+def test_everything_of_kubernetes_is_as_its_published_schemas_say(document: dict[str, Any]) -> None:
+    parts = [document]
+    if document["apiVersion"].startswith("ray.io/"):
+        pods = [{"template": group["template"]} for group in groups(document)]
+        parts = [{"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}} | pod for pod in pods]
+    for part in parts:
+        kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
+        pod = part.get("template") or part.get("spec", {}).get("jobTemplate", {}).get("spec", {}).get("template")
+        if pod:
+            pod["spec"]["containers"][0]["no_such_field"] = 1
+            with pytest.raises(kubernetes_validate.ValidationError, match="no_such_field"):
+                kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
+
+
 def test_the_image_has_what_the_build_needs() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
-    for name in " ".join(copied).split():
+    copied = " ".join(re.findall(r"^COPY (.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)).split()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {"pyproject.toml", "requirements.lock", project["readme"], *project["license-files"]} <= set(copied)
+    for name in copied:
         assert (ROOT / name.rstrip("/")).exists()
         assert f"!{name.rstrip('/')}" in ignored
+
+
+def test_the_image_is_built_as_hadolint_wants() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    command = [str(hadolint), "--no-color", "--disable-ignore-pragma", str(ROOT / "deploy/Dockerfile")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
