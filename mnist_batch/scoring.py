@@ -67,6 +67,7 @@ def score(
     if opened is None:
         raise BooksError(f"run {run.run_id} was never opened")
     drift_nights.check_named(run.out, settings.baseline)
+    metrics.count_repeated_requests()
     run = run.begin_attempt()
     kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
     if kept < len(opened.shard_sizes):

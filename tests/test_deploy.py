@@ -1,5 +1,6 @@
 """What deploy/ has is what the jobs take: commands that parse, fields that KubeRay knows, metrics that there are."""
 
+import ast
 import importlib
 import json
 import re
@@ -130,6 +131,17 @@ def test_everything_of_kubernetes_is_as_its_published_schemas_say(document: dict
             pod["spec"]["containers"][0]["no_such_field"] = 1
             with pytest.raises(kubernetes_validate.ValidationError, match="no_such_field"):
                 kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_command_for_other_schedulers_is_one_that_its_job_takes() -> None:
+    lines = re.findall(r"^    (night = .*)$", (ROOT / "docs/cluster.md").read_text(), re.MULTILINE)
+    assert [re.findall("BashOperator|dagster", line)[0] for line in lines] == ["BashOperator", "dagster"]
+    for line in lines:
+        texts = [node.value for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Constant)]
+        words = [word for text in texts if isinstance(text, str) for word in shlex.split(text)]
+        command = words[words.index("mnist-batch") :]
+        assert command == ["mnist-batch", "night", "--config", "/srv/night.toml"]
+        assert night._parser().parse_args(command[2:]).config == "/srv/night.toml"
 
 
 def test_the_image_has_what_the_build_needs() -> None:

@@ -35,6 +35,7 @@ class Preprocess:
     """
 
     def __init__(self, run: Run, limits: preprocessing.Limits | None = None, forms: Sequence[FormFacts] = ()) -> None:
+        metrics.count_repeated_requests()
         self.run, self.with_forms = run, bool(forms)
         self.pool = ThreadPoolExecutor(READERS)
         self.idle: LifoQueue[isolated.Reader] = (
@@ -61,6 +62,7 @@ class Preprocess:
                     note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
                     beat=lambda row, page: self.run.beat(shard, first + row, page),
                     tell=self.run.tell,
+                    again=lambda scans: metrics.count("mnist_batch_retries", scans, what="scan"),
                 )
                 return preprocessing.shifted(pages, first)
             finally:
@@ -92,6 +94,7 @@ class Classify:
         with_forms: bool = False,
         field_thresholds: FieldThresholds | None = None,
     ) -> None:
+        metrics.count_repeated_requests()
         self.forms = run.forms if with_forms else []
         self.accepts = None if field_thresholds is None else partial(field_rule.accepts, field_thresholds)
         self.run, self.threshold, self.keep_images, self.by_source = run, threshold, keep_images, by_source

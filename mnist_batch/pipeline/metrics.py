@@ -1,4 +1,4 @@
-"""What runs tell Ray's metrics, which Prometheus reads: rows by status, bytes, seconds by stage, shards, likeness."""
+"""What runs tell Ray's metrics, which Prometheus reads: rows by status, bytes, shards, seconds, retries, likeness."""
 
 import sys
 import time
@@ -9,11 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from mnist_batch.store import retry
+
 # Ray puts ray_ before each name, and Prometheus _total behind that of a counter.
 COUNTERS = {
     "mnist_batch_rows": ("rows written, by their status", ("status",)),
     "mnist_batch_bytes": ("bytes of the scans that were read", ()),
     "mnist_batch_shards": ("shards whose part is written", ()),
+    "mnist_batch_retries": (
+        "what was done again: request, a request to a store that had failed, on top of what the store's client repeats "
+        "by itself; or scan, a scan that was read again since the process that read it had died",
+        ("what",),
+    ),
     "mnist_batch_seconds": ("seconds of work, by the stage that they went into: read or classify", ("stage",)),
 }
 GAUGES = {"mnist_batch_unlike": ("1 if the last run was unlike its calibration, 0 if it was not", ())}
@@ -43,6 +50,11 @@ def count_rows(rows: pa.Table) -> None:
     for found in rows["status"].cast(pa.string()).value_counts().to_pylist():
         count("mnist_batch_rows", found["counts"], status=found["values"])
     count("mnist_batch_shards", 1)
+
+
+def count_repeated_requests() -> None:
+    """Have this process count the requests to stores that it repeats."""
+    retry.count_by(lambda requests: count("mnist_batch_retries", requests, what="request"))
 
 
 def show_unlike(unlike: bool) -> None:

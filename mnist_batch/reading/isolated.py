@@ -17,7 +17,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import Connection
@@ -28,6 +27,7 @@ from mnist_batch.errors import JobError
 from mnist_batch.reading import preprocessing, serving
 from mnist_batch.schemas.facts import FormFacts
 from mnist_batch.statuses import Status
+from mnist_batch.store import retry
 from mnist_batch.wording import seconds
 
 log = logging.getLogger(__name__)
@@ -74,20 +74,23 @@ class Reader:
         note: Callable[[int, int | None, Status, str], object] = lambda *_: None,
         beat: Callable[[int, int], object] = lambda *_: None,
         tell: Callable[[str], object] = log.warning,
+        again: Callable[[int], object] = lambda _: None,
     ) -> pa.Table:
         """Read every scan of a manifest: one row per page (``tables.PREPROCESSED``), in the manifest's order.
 
         ``fatal`` has the status and reason of what is known to kill the process, by row and page, None for a whole
         file; these are not read again. ``note`` is called with each new one, ``beat`` now and then with the row and the
-        page that are being read, and ``tell`` with a sentence if requests to a store have to be repeated. Raises
-        InputError if a source cannot be opened at all, StorageError if a store does not answer, and JobError if the
-        process does not start.
+        page that are being read, ``tell`` with a sentence if requests to a store have to be repeated, and ``again``
+        with the number of scans that are read again since the process died. Raises InputError if a source cannot be
+        opened at all, StorageError if a store does not answer, and JobError if the process does not start.
         """
-        known, self.tell = dict(fatal or {}), tell
+        known, self.tell, self.again = dict(fatal or {}), tell, again
         if not known:
-            with suppress(Died):
+            try:
                 [rows] = self._ask(scans, shard, None, beat)
                 return rows
+            except Died:
+                again(len(scans))
         pages = []
         for row in range(len(scans)):
             own = {page: what for (of, page), what in known.items() if of == row}
@@ -123,6 +126,8 @@ class Reader:
                 if deaths[page] + with_others >= TRIES:
                     fatal[page] = death.status, death.reason
                     note(page, *fatal[page])
+                if None not in fatal:
+                    self.again(1)
         lost = preprocessing.unread(0, len(read), *fatal[None])
         return pa.concat_tables([*read, preprocessing.table(scan, shard, [lost], bool(self.shown_side))])
 
@@ -144,6 +149,8 @@ class Reader:
         while (message := self._receive()) != serving.DONE:
             if message.startswith(serving.TOLD):
                 self._pass_on(self.tell, message.removeprefix(serving.TOLD).decode())
+            elif message.startswith(serving.REPEATED):
+                retry.repeated(int(message.removeprefix(serving.REPEATED)))
             elif message.startswith(serving.AT):
                 row, self.at = map(int, message.removeprefix(serving.AT).split())
                 if not asked or time.monotonic() - beaten >= self.beat_seconds:

@@ -32,6 +32,7 @@ OUT_OF_MEMORY = 12
 FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
 AT = b"at "  # a row and a page
 TOLD = b"told: "
+REPEATED = b"repeated: "  # so many requests to a store
 DONE = b"done"
 
 
@@ -67,13 +68,16 @@ def serve(
     warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
     Image.MAX_IMAGE_PIXELS = None  # ``limits`` applies instead
 
-    beaten, told = time.monotonic(), SimpleQueue[str]()
+    beaten, told, repeated = time.monotonic(), SimpleQueue[str](), SimpleQueue[int]()
     retry.tell_by(told.put)  # by threads that read ahead; only this one may write to the connection
+    retry.count_by(repeated.put)
     asked: preprocessing.PagesAsked | None = None
 
     def pass_on() -> None:
         while not told.empty():
             connection.send_bytes(TOLD + told.get().encode())
+        if requests := sum(repeated.get() for _ in range(repeated.qsize())):
+            connection.send_bytes(REPEATED + str(requests).encode())
 
     def next_page(row: int, page: int | None) -> None:
         nonlocal beaten

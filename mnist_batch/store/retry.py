@@ -25,6 +25,7 @@ PATIENCE_SECONDS = 60.0  # a failing request is repeated for so long, on top of 
 LONGEST_WAIT_SECONDS = 8.0
 
 _tell: Callable[[str], object] = log.warning
+_count: Callable[[int], object] | None = None
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 T = TypeVar("T")
 
@@ -98,6 +99,18 @@ def tell_by(tell: Callable[[str], object]) -> None:
     _tell = tell
 
 
+def count_by(count: Callable[[int], object]) -> None:
+    """Have this process call a function with the number of requests that are repeated, each time that some are."""
+    global _count
+    _count = count
+
+
+def repeated(requests: int) -> None:
+    """Count requests that were repeated, by this process or by one that reads for it."""
+    if _count is not None:
+        _count(requests)
+
+
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
     """Inside the block, failing requests are repeated for so long only; 0 for not at all."""
@@ -121,14 +134,15 @@ def ask(where: str, work: Callable[[], T]) -> T:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, OSError) and kind_of(error) == "passing"),
             wait=tenacity.wait_random_exponential(multiplier=0.25, max=LONGEST_WAIT_SECONDS),
             stop=tenacity.stop_after_delay(seconds),
-            before_sleep=lambda state: _log_once(where, state.outcome),
+            before_sleep=lambda state: _told(where, state.outcome),
             reraise=True,
         )(work)
     except OSError as error:
         raise _translated(where, error, seconds) from error
 
 
-def _log_once(where: str, outcome: tenacity.Future | None) -> None:
+def _told(where: str, outcome: tenacity.Future | None) -> None:
+    repeated(1)
     assert outcome is not None
     error = outcome.exception()
     assert isinstance(error, OSError)

@@ -4,27 +4,26 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shlex
-import signal
-import socket
 import subprocess
-import sys
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support import ROOT
+from mnist_batch.models import likeness
+from tests.support import ROOT, clusters, s3
 from tests.support.network import Listener, is_loopback
 from tests.support.processes import family
+from tests.support.ruler import calibrated, picture_of
 from tests.support.waiting import until
-
-RAY = str(Path(sys.executable).parent / "ray")
 
 
 @pytest.mark.parametrize("name", ["cluster.yaml", "deploy/cluster-aws.yaml"])
@@ -37,27 +36,6 @@ def test_cluster_yaml_is_valid_for_ray_up(name: str) -> None:
         validate_config(prepare_config(config | {"no_such_key": 1}))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-LOOPBACK = ("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1")
-
-
-def documented(pattern: str) -> str:
-    """The line of docs/cluster.md that matches."""
-    found = re.search(pattern, (ROOT / "docs/cluster.md").read_text(), re.MULTILINE)
-    assert found, pattern
-    return found[1]
-
-
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Listener]:
     """What the head would ask of other machines is asked here."""
@@ -68,68 +46,17 @@ def proxy() -> Iterator[Listener]:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory, proxy: Listener) -> Iterator[dict[str, str]]:
     """A head as docs/cluster.md starts it on one machine; the environment of its clients."""
-    with started(tmp_path_factory.mktemp("head"), proxy, alone=True) as environment:
+    with clusters.started(tmp_path_factory.mktemp("head"), proxy, alone=True) as environment:
         yield environment
-
-
-@contextlib.contextmanager
-def started(folder: Path, proxy: Listener, alone: bool) -> Iterator[dict[str, str]]:
-    """A head as docs/cluster.md starts it, on ports of its own; the environment of its clients.
-
-    One that is ``alone`` keeps to the loopback interface, and no other node can join it.
-    """
-    token = folder / "token"
-    token.write_text("0123456789abcdef0123456789abcdef")
-    token.chmod(0o600)
-    dashboard = free_port()
-    exports, line = documented(r"^    export (RAY_.*)$"), documented(r"^    (.*ray start --head .*)$")
-    *assignments, ray, start, is_head = shlex.split(line)[: -len(LOOPBACK)]
-    assert (ray, start, is_head) == ("ray", "start", "--head")
-    assert tuple(shlex.split(line)[-len(LOOPBACK) :]) == LOOPBACK
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment |= dict(one.split("=", 1) for one in shlex.split(exports)) | {"RAY_AUTH_TOKEN_PATH": str(token)}
-    environment["PATH"] = f"{Path(RAY).parent}:{environment['PATH']}"  # as in an activated .venv
-    names = ("--port", "--ray-client-server-port", "--dashboard-agent-listen-port", "--metrics-export-port")
-    ports = {"--dashboard-port": dashboard} | {name: free_port() for name in names}
-    command = [RAY, start, is_head, *(LOOPBACK if alone else LOOPBACK[1:]), "--block", "--num-cpus=2"]
-    command += [f"--temp-dir={short_folder(folder)}", *(f"{flag}={port}" for flag, port in ports.items())]
-    (folder / "ray_bootstrap_config.yaml").touch()  # as the page says
-    own = environment | {"HOME": str(folder)}
-    own |= dict(one.split("=", 1) for one in assignments) if alone else {}
-    own |= {"HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url, "NO_PROXY": "127.0.0.1,localhost"}
-    own |= {name.lower(): value for name, value in own.items() if name.endswith("_PROXY")}
-    with (folder / "head.log").open("w") as log:
-        process = subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True)
-    address = f"http://127.0.0.1:{dashboard}"
-    try:
-        # What submits a job takes seconds of CPU to find out that no dashboard listens.
-        until(lambda: answers(dashboard), "the head's dashboard listens", process)
-        ready = [RAY, "job", "submit", "--address", address, "--", "true"]
-        # A head takes jobs some seconds after it answers, and says so only by taking one.
-        takes = partial(subprocess.run, ready, env=environment, capture_output=True, check=False)
-        until(lambda: takes().returncode == 0, "the head takes a job", process)
-        facts = {"RAY_API_SERVER_ADDRESS": address, "HEAD": str(process.pid), "GCS": str(ports["--port"])}
-        yield environment | facts
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def short_folder(folder: Path) -> str:
-    """Ray puts sockets below its folder, whose names may not be long."""
-    link = Path(f"/tmp/mb-{os.getpid()}-{secrets.token_hex(2)}")
-    link.unlink(missing_ok=True)
-    (folder / "ray").mkdir()
-    link.symlink_to(folder / "ray")
-    return str(link)
 
 
 def submitted(head: dict[str, str], scans: Path, model: str, out: Path) -> tuple[int, str]:
     """The command of docs/cluster.md with these paths, from the project's folder."""
-    line = documented(r"^    (ray job submit .*)$")
+    line = clusters.documented(r"^    (ray job submit .*)$")
     line = line.replace("/data/scans", str(scans)).replace("/data/models/hidden", model)
     arguments = shlex.split(line.replace("/data/out", str(out)))
-    done = subprocess.run([RAY, *arguments[1:]], cwd=ROOT, env=head, capture_output=True, text=True, check=False)
+    command = [clusters.RAY, *arguments[1:]]
+    done = subprocess.run(command, cwd=ROOT, env=head, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -178,10 +105,10 @@ def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
     (tmp_path / "read scan-0005.png").write_text("hold")
     variables = json.dumps({"env_vars": {"MNIST_BATCH_FAILPOINTS": str(tmp_path), "PYTHONPATH": str(ROOT)}})
     job = ["python", "-m", "jobs.score", str(scans_folder(20)), "--model", ruler, "--out", str(tmp_path / "out")]
-    submit = [RAY, "job", "submit", "--submission-id", "night", "--runtime-env-json", variables, "--", *job]
+    submit = [clusters.RAY, "job", "submit", "--submission-id", "night", "--runtime-env-json", variables, "--", *job]
     client = subprocess.Popen(submit, cwd=ROOT, env=head, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     until((tmp_path / "read scan-0005.png.fired").exists, "a process of the job reads the fifth scan", client)
-    subprocess.run([RAY, "job", "stop", "night"], cwd=ROOT, env=head, capture_output=True, check=True)
+    subprocess.run([clusters.RAY, "job", "stop", "night"], cwd=ROOT, env=head, capture_output=True, check=True)
     printed, _ = client.communicate()
     assert client.returncode == 0  # as docs/cluster.md warns
     told = [line for line in printed.splitlines() if line.startswith('{"status"')]
@@ -189,33 +116,58 @@ def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
     assert "Connecting to existing Ray cluster" not in printed
 
 
-@contextlib.contextmanager
-def worker(head: dict[str, str], *hidden: Path) -> Iterator[None]:
-    """A second node of the cluster, to which some folders are empty: it does not share them with the driver."""
-    names = ("--dashboard-agent-listen-port", "--metrics-export-port", "--node-manager-port", "--object-manager-port")
-    ports = " ".join(f"{name}={free_port()}" for name in names)
-    hide = "".join(f"mount -t tmpfs none {shlex.quote(str(folder))} && " for folder in hidden)
-    start = f"{RAY} start --address=127.0.0.1:{head['GCS']} --block --num-cpus=2 {ports}"
-    with (hidden[0].parent / "worker.log").open("w") as log:
-        process = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", f"{hide} exec {start}"],
-            env=head,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        count = "import ray; ray.init('auto', log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
-        environment = head | {"RAY_ADDRESS": f"127.0.0.1:{head['GCS']}"}
-        asked = partial(
-            subprocess.run, [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=False
-        )
-        until(lambda: asked().stdout.strip() == "2", "the node joins", process)
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def scraped(head: dict[str, str]) -> Counter[tuple[str, str]]:
+    """What Prometheus would read of the jobs: the sum of each metric of all processes, by name and tag."""
+    found = Counter[tuple[str, str]]()
+    with urllib.request.urlopen(head["METRICS"]) as answer:
+        for family in text_string_to_metric_families(answer.read().decode()):
+            for sample in family.samples:
+                tags = (sample.labels[name] for name in ("status", "stage", "what") if name in sample.labels)
+                if sample.name.startswith("ray_mnist_batch_"):
+                    found[sample.name, next(tags, "")] += sample.value
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_metrics_of_a_job_are_what_its_run_says(
+    head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    scans, points, before = scans_folder(50), tmp_path / "points", scraped(head)
+    sure = likeness.profile(np.stack([picture_of(3)] * 2_000), np.full(2_000, 0.9999), 2_000, 0)
+    model = calibrated(ruler, tmp_path / "sure", profile=sure)  # no scan is as sure: they are unlike its calibration
+    points.mkdir()
+    (points / "read scan-0005.png").write_text("kill")
+    with s3.store() as store:
+        refusals = iter([503] * 20)
+        store.fault = lambda method, path: next(refusals, None) if "/part-" in path and method == "PUT" else None
+        store.send("PUT", "/bucket")
+        variables = s3.CREDENTIALS | {"AWS_ENDPOINT_URL": store.url, "MNIST_BATCH_FAILPOINTS": str(points)}
+        command = [clusters.RAY, "job", "submit", "--working-dir", "."]
+        command += ["--runtime-env-json", json.dumps({"env_vars": variables}), "--", "python", "-m", "jobs.score"]
+        command += [str(scans), "--model", model, "--target-error", "0.005", "--run-id", "metrics"]
+        command += ["--out", "s3://bucket/out"]
+        job = subprocess.run(command, cwd=ROOT, env=head, capture_output=True, text=True, check=False)
+        assert job.returncode == 0, job.stdout
+        [line] = [json.loads(line) for line in job.stdout.splitlines() if line.startswith('{"status"')]
+        with urllib.request.urlopen(f"{store.url}/bucket/out/runs/metrics/run.json") as answer:
+            totals = json.load(answer)["totals"]
+    assert (line["rows"], line["unlike"], sum(totals["statuses"].values())) == (50, True, 50)
+
+    def told() -> dict[tuple[str, str], float]:
+        return {name: value - before[name] for name, value in scraped(head).items()}
+
+    exact = {("ray_mnist_batch_rows_total", status): rows for status, rows in totals["statuses"].items()}
+    exact |= {("ray_mnist_batch_retries_total", "scan"): 50, ("ray_mnist_batch_shards_total", ""): 1}
+    exact |= {("ray_mnist_batch_bytes_total", ""): sum(path.stat().st_size for path in scans.rglob("*.png"))}
+    exact |= {("ray_mnist_batch_unlike", ""): 1}
+    until(lambda: exact.items() <= told().items(), f"the metrics say {exact}")
+    found = told()
+    assert 0 < found["ray_mnist_batch_retries_total", "request"] <= 20
+    assert found["ray_mnist_batch_seconds_total", "read"] > 0
+    assert found["ray_mnist_batch_seconds_total", "classify"] > 0
+    asked = set(re.findall(r"ray_mnist_batch_\w+", (ROOT / "deploy/grafana.json").read_text()))
+    assert asked == {name for name, _ in found}
 
 
 @pytest.mark.ray
@@ -226,7 +178,7 @@ def test_a_node_that_does_not_see_a_path_is_named_before_anything_is_scored(
 ) -> None:
     scans, folder = scans_folder(50), tmp_path / "head"
     folder.mkdir()
-    with started(folder, proxy, alone=False) as head, worker(head, scans):
+    with clusters.started(folder, proxy, alone=False) as head, clusters.worker(head, [scans]):
         code, printed = submitted(head, scans, ruler, tmp_path / "out")
     assert code == 1
     assert re.search(r"SCANS: node [0-9.]+ of the cluster does not see .*png, which this job sees", printed), printed

@@ -64,7 +64,9 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     reader.close()
     (tmp_path / "points/read 270.png").write_text(f"{action} always")
     noted: list[tuple[int, int | None, str, str]] = []
-    rows = reader.read(manifest, note=lambda *death: noted.append(death))
+    again: list[int] = []
+    rows = reader.read(manifest, note=lambda *death: noted.append(death), again=again.append)
+    assert again == [300, 1]
     assert rows.schema.equals(tables.PREPROCESSED)
     [fatal] = rows.slice(270, 1).to_pylist()
     status, reason = FATAL[action]
@@ -76,10 +78,10 @@ def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
 
     # Known to kill, it is not read again: the process that is now there stays.
     process = reader.process
-    again = reader.read(
-        manifest, fatal={(270, None): (status, fatal["reason"])}, note=lambda *_: pytest.fail("noted twice")
-    )
-    assert again.equals(rows)
+    known = {(270, None): (status, fatal["reason"])}
+    same = reader.read(manifest, fatal=known, note=lambda *_: pytest.fail("noted twice"), again=again.append)
+    assert same.equals(rows)
+    assert again == [300, 1]
     assert reader.process is process
 
 

@@ -130,8 +130,11 @@ def test_asking_again_is_said_once(store: s3.Proxy, caplog: pytest.LogCaptureFix
     assert "requests are repeated" in said
 
 
-def test_a_process_that_reads_tells_once_that_requests_are_repeated(store: s3.Proxy) -> None:
-    manifest, told = listing.list_scans([put_scans(store, 3)]), list[str]()
+def test_a_process_that_reads_tells_once_that_requests_are_repeated_and_counts_each(
+    store: s3.Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, told, counted = listing.list_scans([put_scans(store, 3)]), list[str](), list[int]()
+    monkeypatch.setattr(retry, "_count", counted.append)
     reader = isolated.Reader()
     try:
         for _ in range(2):
@@ -139,6 +142,7 @@ def test_a_process_that_reads_tells_once_that_requests_are_repeated(store: s3.Pr
             assert reader.read(manifest, tell=told.append)["status"].to_pylist() == ["ok"] * 3
     finally:
         reader.close()
+    assert sum(counted) == 2
     [said] = told
     assert said.startswith(f"s3://{store.bucket}: ")
     assert said.endswith("requests are repeated after growing waits, for up to 60 seconds")
