@@ -50,13 +50,15 @@ class Proxy(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def send(self, method: str, path: str, body: bytes = b"") -> None:
-        """Ask the server behind, past all faults."""
+    def send(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """Ask the server behind, past all faults; the body of its answer."""
         behind = http.client.HTTPConnection("127.0.0.1", self.behind)
         behind.request(method, path, body, {"Authorization": "AWS testing:unchecked"})
         answer = behind.getresponse()
-        assert answer.status < 300, (method, path, answer.status, answer.read())
+        content = answer.read()
+        assert answer.status < 300, (method, path, answer.status, content)
         behind.close()
+        return content
 
     def handle_error(self, *_: Any) -> None:
         """A client that went away is nothing to be told."""
