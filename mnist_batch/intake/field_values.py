@@ -59,8 +59,8 @@ def read(
             if scan is None:
                 if not ignore_unlisted:
                     raise InputError(
-                        f"{rows.where(at)}: no scan {name!r} is listed; give its path below its source. With "
-                        "--ignore-unlisted-labels such rows are ignored"
+                        f"{rows.where(at)}: no scan {scan_names.below(source, name)!r} is listed; give its path below "
+                        "its source. With --ignore-unlisted-labels such rows are ignored"
                     )
                 continue
             if field not in of_name:

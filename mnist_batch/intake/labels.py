@@ -145,6 +145,7 @@ def match_labels(
             rows_read += 1
             if scan is None or not _has_page(pages[scan], page):
                 if not ignore_unlisted:
+                    name = scan_names.below(source, name)
                     raise InputError(_unlisted(rows.where(at), name, named, pages.get(scan) if scan else None, page))
                 unlisted += 1
             elif digit is not None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from mnist_batch.errors import InputError
-from mnist_batch.intake import user_tables
+from mnist_batch.intake import scans, user_tables
 from mnist_batch.store import locations
 
 Key = tuple[str, str]  # source, scan
@@ -43,14 +43,14 @@ class ScanNames:
     def scan_of(self, where: str, name: str, source: object = None) -> Key | None:
         """The scan that ``name`` means; None if no listed scan has that name.
 
-        ``source`` tells scans of the same name apart. ``where`` begins messages. Raises InputError where the name may
-        be that of several.
+        ``source`` tells scans of the same name apart; if it is a location, no scan of another one is meant. ``where``
+        begins messages. Raises InputError where the name may be that of several.
         """
         meant = user_tables.as_meant(name)
         for form in (name, meant):
             if self.has(source, form):
                 return str(source), form
-        for form in dict.fromkeys((name, meant, _cleaned(meant))):
+        for form in dict.fromkeys(below(source, form) for form in (name, meant, _cleaned(meant))):
             own = {(source, form) for source in self.sources.get(form, ())}
             longer = self._longer(form)
             if found := own or longer:
@@ -85,6 +85,14 @@ class ScanNames:
         last = posixpath.basename(_cleaned(name))
         alike = (scan for scan in self.sources if posixpath.basename(scan) == last)
         return next(alike, None) or next(iter(self.sources), "")
+
+
+def below(source: object, name: str) -> str:
+    """The name of a scan with its source before it, if that is a location; to users a source may be something else."""
+    text = str(source or "").strip()
+    if not scans.rooted(text) or scans.rooted(name):
+        return name
+    return f"{(locations.absolute(text) if text.startswith('file://') else text).rstrip('/')}/{name}"
 
 
 def _cleaned(name: str) -> str:

@@ -53,7 +53,7 @@ def _paths(labels: LabelFile, roots: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def _places(name: str, source: str | None, roots: Sequence[str]) -> list[tuple[str, str]]:
-    if source:
+    if source and scans.rooted(source):  # to users a source may be something else
         return [(source, name)]
     if scans.rooted(name):
         above, _, below = name.rpartition("/")

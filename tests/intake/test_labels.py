@@ -226,6 +226,19 @@ def test_label_files_that_break_a_rule(tmp_path: Path, text: str, message: str) 
         labelled(tmp_path / "in", str(file))
 
 
+@pytest.mark.parametrize("other", ["two", "/elsewhere", "s3://bucket/one", "file:///elsewhere"])
+def test_a_label_of_another_source_is_none_of_a_scan_of_the_same_name(other: str, tmp_path: Path) -> None:
+    """As in a night, which lists of each source only what is new."""
+    touch(tmp_path, "one/a.png", "one/b.png")
+    listed = listing.list_scans([str(tmp_path / "one")])
+    other = f"{tmp_path}/two" if other == "two" else other
+    file = tmp_path / "truth.csv"
+    file.write_text(f"source,scan,label\n{other},a.png,7\n{tmp_path}/one,b.png,1\n")
+    with pytest.raises(InputError, match=f"line 2: no scan '{other.removeprefix('file://')}/a.png' is listed"):
+        attach_labels(listed, parse_labels(str(file)))
+    assert attach_labels(listed, parse_labels(str(file)), ignore_unlisted=True)["label"].to_pylist() == [None, 1]
+
+
 def test_a_label_that_two_sources_could_mean_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "one/a.png", "two/a.png")
     listed = listing.list_scans([str(tmp_path / "one"), str(tmp_path / "two")])
@@ -237,5 +250,7 @@ def test_a_label_that_two_sources_could_mean_is_refused(tmp_path: Path) -> None:
     assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [None, 1]
     file.write_text(f"source,scan,label\n{tmp_path}/two,a.png,1\n{tmp_path}/one,a.png,none\n")
     assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [NO_DIGIT, 1]
+    file.write_text(f"source,scan,label\n{tmp_path},two/a.png,1\n{tmp_path}/one/,./a.png,2\n")
+    assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [2, 1]
     file.write_text("source,scan,label\nscanner 7,two/a.png,1\n")  # to others a source may be something else
     assert attach_labels(listed, parse_labels(str(file)))["label"].to_pylist() == [None, 1]

@@ -73,7 +73,8 @@ def test_a_sheet_is_read_as_people_and_spreadsheets_write_it(tmp_path: Path, lin
         (["5,other,/more,a.png,0,"], r"line 3: run is 'other'"),
         (["9,night,/in,z.png,,3"], r"line 3: 'z.png' was not drawn"),
         (["9,night,/more,b.tif,0,3"], r"line 3: page 0 of 'b.tif' was not drawn"),
-        (["5,night,/nowhere,a.png,0,1"], r"line 3: several sources have a scan 'a.png'; give its full path"),
+        (["5,night,/nowhere,a.png,0,1"], r"line 3: page 0 of 'a.png' was not drawn"),
+        (["5,night,,a.png,0,1"], r"line 3: several sources have a scan 'a.png'; give its full path"),
         (["5,night"], r"line 3: has 2 of 6 columns"),
     ],
 )
