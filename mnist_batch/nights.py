@@ -4,13 +4,15 @@
     labels that came late -> reports of earlier runs
 
 What is new is said in ``increments.py``, how a run is scored in ``scoring.py``, and the gates are in ``gates.py``. A
-night that was interrupted is finished first, whatever its date.
+night that was interrupted is finished first, whatever its date, and one night at a time works on an output: two would
+find the same scans new.
 """
 
 import getpass
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,15 +25,18 @@ from mnist_batch.intake import spread
 from mnist_batch.intake.labels import LabelFile
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading import contents
-from mnist_batch.reports import gates, overview_page
+from mnist_batch.reports import gates, overview_page, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.reports.gates import Gates
 from mnist_batch.reports.late_truth import Late, applied
 from mnist_batch.runs import increments, opening, series
 from mnist_batch.runs.increments import NewScans
-from mnist_batch.runs.run import Run, now
+from mnist_batch.runs.run import LOCK, Run, now
 from mnist_batch.schemas.facts import Anyway, Held, Increment, Published
+from mnist_batch.store import locations, locks
 from mnist_batch.wording import counted
+
+log = logging.getLogger(__name__)
 
 READ_HERE = 20_000  # scans; the bytes of more are read by tasks of the cluster
 READ_BY_A_TASK = 5_000
@@ -46,11 +51,15 @@ class Night:
     increment: Increment | None
 
 
-def due(command: NewScans) -> Iterator[NewScans]:
-    """The nights that a command means: those of it that were interrupted on an earlier date, then tonight."""
-    if command.run_date is None and command.run_id is None:
-        for date in series.unfinished(command.out, command.fingerprint, before=command.date):
-            yield replace(command, run_date=date)
+def due(command: NewScans) -> Iterator[NewScans | Run]:
+    """What a command has to do: the nights of its output that were interrupted, then tonight.
+
+    A night is finished as it was begun, also if its sources, model or settings were others: else the next night would
+    take its scans for new, and rows that it has moved already would be read beside those.
+    """
+    for run, opened in series.interrupted(command.out):
+        if opened.increment and (opened.fingerprint, opened.run_date) != (command.fingerprint, command.date):
+            yield run
     yield command
 
 
@@ -62,21 +71,50 @@ def late_truth(command: NewScans) -> list[Late]:
         return [*applied(known, command.truth, command.roots)]
 
 
-def score(command: NewScans, settings: Settings, asked: Gates, connect: Callable[[], object]) -> Night:
-    """Score what is new of a command's scans, and publish it if it keeps the gates that are ``asked`` for.
+def score(asked: NewScans | Run, settings: Settings, gates_asked: Gates, connect: Callable[[], object]) -> Night:
+    """Score what is new of a command's scans, or finish a run, and publish it if it keeps the gates.
 
-    Raises GateFailed where it does not, or did not before; and what ``opening.open_run`` and ``scoring.score`` raise.
+    Raises GateFailed where it does not, or did not before; Locked where another night is at work on the output; and
+    what ``opening.open_run`` and ``scoring.score`` raise.
     """
-    asked.check(command.target_error)
-    command = replace(command, digests=_by_tasks(connect))
-    try:
-        with opening.open_run(command, connect) as run:
-            if (held := run.held) and _bounds(held) == asked.bounds:
-                raise GateFailed(_held_text(run, held), _facts(run, held))
-            published = scoring.score(run, settings, connect, partial(_decide, run, settings, asked))
-            return Night(run, published, published.increment)
-    except increments.NothingNew as nothing:
-        return Night(None, None, nothing.increment)
+    with _alone(asked.out):
+        try:
+            with _opened(asked, gates_asked, connect) as run:
+                if (held := run.held) and _bounds(held) == gates_asked.bounds:
+                    raise GateFailed(_held_text(run, held), _facts(run, held))
+                published = scoring.score(run, settings, connect, partial(_decide, run, settings, gates_asked))
+                return Night(run, published, published.increment)
+        except increments.NothingNew as nothing:
+            return Night(None, None, nothing.increment)
+
+
+@contextmanager
+def _alone(out: str) -> Iterator[None]:
+    """Keep other nights from the output, and do first what a killed process has left to do after its run.json."""
+    out = locations.absolute(out)
+    with locks.locked(out, f"{locations.resolve(out)[1]}/_staging/.night{LOCK}", f"the night of {out}"):
+        for run, published in series.not_concluded(out):
+            with series.locked(out, run.run_id):
+                report.conclude(run, published)
+        yield
+
+
+@contextmanager
+def _opened(asked: NewScans | Run, gates_asked: Gates, connect: Callable[[], object]) -> Iterator[Run]:
+    if isinstance(asked, NewScans):
+        gates_asked.check(asked.target_error)
+        with opening.open_run(replace(asked, digests=_by_tasks(connect)), connect) as run:
+            yield run
+        return
+    log.info("run %s was interrupted; it is finished first", asked.run_id)
+    with series.locked(asked.out, asked.run_id):
+        try:
+            yield asked
+        except InputError as error:
+            raise InputError(
+                f"run {asked.run_id} was interrupted, and cannot be finished: {error}. Put that right; or throw the "
+                f"run away, and its scans are new ({asked.discarding})"
+            ) from None
 
 
 def publish_anyway(out: str, run_id: str, reason: str) -> Night:

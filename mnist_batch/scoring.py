@@ -108,8 +108,7 @@ def score(
     publishing.publish(run)
     published = replace(published, publishing_seconds=round(time.monotonic() - scored, 3), published_at=now())
     run.commit(published)
-    publishing.conclude(run, published)
-    overview_page.rewrite(run.out)
+    report.conclude(run, published)
     return published
 
 

@@ -14,13 +14,14 @@ import pytest
 
 from jobs import discard, night, promote, verify
 from jobs import list as list_job
-from mnist_batch import scoring
+from mnist_batch import nights, scoring
 from mnist_batch.models import bundle
+from mnist_batch.reports import report
 from mnist_batch.runs import ledger
 from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
 from tests.support import ROOT
 from tests.support.ruler import calibrated, write_scan
-from tests.support.running import Capture, ran
+from tests.support.running import Capture, Killed, ran
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 
@@ -237,6 +238,66 @@ def test_a_night_that_was_interrupted_is_finished_before_the_next(
     assert code == 0
     assert [len(rows(tmp_path / "out", run)) for run in summary["runs"]] == [10, 1]
     assert summary["runs"][0].startswith("2026-11-21-")
+
+
+def test_an_interrupted_night_is_finished_also_by_one_of_other_sources_or_settings(
+    asked: list[Any], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, ruler: str
+) -> None:
+    """A folder per day, labels that grow, a new model: else its scans would be left out, or in two runs."""
+    out, model = tmp_path / "out", shutil.copytree(ruler, tmp_path / "model")
+    monkeypatch.setattr("mnist_batch.failpoints.FOLDER", str(tmp_path / "points"))
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/predictions published").write_text("io_error")
+    first = [*asked[:1], "--model", model, *asked[3:], "--run-date", "2026-11-21"]
+    assert ran(capsys, night, *first)[0] == 5
+    assert len(rows(out)) == 10  # moved already, to where anyone reads them
+    write_scan(tmp_path / "in/new.png", 3, confidence=0.6)
+    write_scan(tmp_path / "other/1.png", 1, confidence=0.6)
+    second = [tmp_path / "in", tmp_path / "other", *asked[1:]]
+    code, _, summary = ran(capsys, night, *second, "--run-date", "2026-11-22", "--target-error", 0.01)
+    assert (code, summary["exit_code"]) == (2, 2)  # a mistake is said before anything is done
+    shutil.move(model, tmp_path / "away")
+    (out / "predictions").rename(tmp_path / "rows")  # so that the run needs its model again
+    code, _, summary = ran(capsys, night, *second, "--run-date", "2026-11-22")
+    assert code == 2
+    assert re.search(
+        r"run 2026-11-21-\w+ was interrupted, and cannot be finished: .*--model .*throw the run away", summary["error"]
+    )
+    (tmp_path / "rows").rename(out / "predictions")
+    code, _, summary = ran(capsys, night, *second, "--run-date", "2026-11-22")
+    assert (code, [len(rows(out, run)) for run in summary["runs"]]) == (0, [10, 2])
+    assert len(pq.read_table(out / "predictions", partitioning=None)) == 12
+
+
+def test_what_a_killed_process_left_to_do_after_run_json_is_done_by_the_next_night(
+    asked: list[Any], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "conclude", killed)
+        with pytest.raises(Killed):
+            ran(capsys, night, *asked, "--run-date", "2026-11-21")
+    assert not (out / "published.sql").exists()
+    [run] = [path.parent.name for path in out.glob("runs/*/run.json")]
+    code, _, summary = ran(capsys, night, *asked)
+    assert (code, summary["state"]) == (0, "nothing_new")
+    for page in ("published.sql", "index.html"):
+        assert run in (out / page).read_text()
+    assert not (out / "_staging" / run).exists()
+
+
+def test_one_night_at_a_time_works_on_an_output(asked: list[Any], tmp_path: Path, capsys: Capture) -> None:
+    """Two, of whatever dates and sources, would find the same scans new."""
+    out = tmp_path / "out"
+    with nights._alone(str(out)):
+        code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-21")
+        assert code == 75
+        assert f"the night of {out} is locked by process {os.getpid()}" in summary["error"]
+        assert ran(capsys, night, *asked, "--dry-run")[0] == 0
+    assert ran(capsys, night, *asked, "--run-date", "2026-11-21")[0] == 0
 
 
 def test_labels_that_come_late_make_the_reports_of_their_runs_anew_and_the_old_ones_are_kept(

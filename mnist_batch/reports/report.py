@@ -142,7 +142,8 @@ def rebuild(
         run, known = series.published_run(out, run_id)
         published = known
         verifying.check_predictions(run, published.files)
-        run.clear_staging()  # files of a report that was killed are none of this one
+        if locations.is_folder(run.filesystem, run.staging):  # a process was killed that published it or its report
+            conclude(run, published)
         if sample_labels is not None:
             given_back = field_sample.given_back if published.forms else sample_error.given_back
             published = given_back(run, published, sample_labels)
@@ -150,9 +151,17 @@ def rebuild(
             return run, published
         published = _rebuilt(run, published, labels, ignore_unlisted_labels, sample, add)
         run.commit(published, known)
-        publishing.conclude(run, published, known)
-        overview_page.rewrite(run.out)
+        conclude(run, published, known)
         return run, published
+
+
+def conclude(run: Run, published: Published, known: Published | None = None) -> None:
+    """What follows run.json: the page of all nights, then ``publishing.conclude``; may be done again.
+
+    That clears staging last of all: as long as it is there, a process was killed before the end.
+    """
+    overview_page.rewrite(run.out)
+    publishing.conclude(run, published, known)
 
 
 def _rebuilt(

@@ -190,17 +190,25 @@ def held_run(out: str, run_id: str) -> tuple[Run, Held]:
     return _dated(run, opened), held
 
 
-def unfinished(out: str, fingerprint: str, before: str) -> list[str]:
-    """The dates before this one of runs of a fingerprint that were interrupted, the oldest first."""
-    dates = set()
-    filesystem, root = locations.resolve(locations.absolute(out))
-    for run_id in known_runs(out):
-        if locations.exists(filesystem, f"{root}/_staging/{run_id}/opened.json"):
-            run = Run(locations.absolute(out), run_id, "")
-            ended = run.published or run.refused or run.held
-            if not ended and (opened := run.opened) and opened.fingerprint == fingerprint and opened.run_date < before:
-                dates.add(opened.run_date)
-    return sorted(dates)
+def interrupted(out: str) -> list[tuple[Run, Opened]]:
+    """The runs that were begun and neither published, refused nor held, with what was frozen, the oldest first."""
+    found = []
+    for run in _staged(out):
+        ended = run.published or run.refused or run.held
+        if not ended and (opened := run.opened):
+            found.append((_dated(run, opened), opened))
+    return sorted(found, key=lambda pair: (pair[1].run_date, pair[1].opened_at))
+
+
+def not_concluded(out: str) -> list[tuple[Run, Published]]:
+    """The published runs that still have a folder in staging: a process was killed before it had cleared it."""
+    return [(_dated(run, published), published) for run in _staged(out) if (published := run.published)]
+
+
+def _staged(out: str) -> list[Run]:
+    out = locations.absolute(out)
+    filesystem, root = locations.resolve(out)
+    return [Run(out, name, "") for name in locations.names(filesystem, f"{root}/_staging") if is_id(name)]
 
 
 def some_of(ids: Sequence[str]) -> str:
