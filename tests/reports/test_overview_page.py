@@ -13,7 +13,7 @@ from mnist_batch.reports import drift, overview_page
 from mnist_batch.runs import publishing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.drift_facts import Alert, Drift
-from mnist_batch.schemas.facts import SampleError
+from mnist_batch.schemas.facts import CalibratedOn, SampleError
 from mnist_batch.store import locations
 from tests.reports.test_drift_nights import seen_of
 from tests.support import run_facts, s3
@@ -48,6 +48,16 @@ def test_a_night_without_trouble_is_fine(tmp_path: Path) -> None:
     assert page.count('<tr class="bad">') == 1
     assert "<svg" in page
     assert not re.search(r"(src|href)=\"(?!runs/)", page)  # it opens without a network
+
+
+def test_the_same_model_with_a_calibration_of_ones_own_is_told_apart(tmp_path: Path) -> None:
+    publish(tmp_path, "2026-11-20", calibration=CalibratedOn({"MNIST": 4_999}, "2026-11-01", own=False))
+    publish(tmp_path, "2026-11-21", calibration=CalibratedOn({"run <a>": 600}, "2026-11-20", own=True))
+    page = overview_page.page(str(tmp_path))
+    newer, older = re.findall(r'<td class="left soft" title="(.*?)">(.*?)</td>', page)
+    assert [older[1], newer[1]] == ["d", "d · own"]
+    assert older[0].endswith("calibrated on 4,999 digits of MNIST")
+    assert newer[0].endswith("calibrated on 600 digits of run &lt;a&gt;")
 
 
 def test_what_an_operator_has_to_look_at_is_said_first(tmp_path: Path) -> None:

@@ -1,0 +1,420 @@
+"""Fourteen nights with the real jobs: late labels, a bad scanner, another model, a killed job, copies, a late truck.
+
+    python -m benchmarks.fortnight
+    python -m benchmarks.fortnight --store s3
+
+Three sources deliver digits of MNIST in cells of their own, day by day. Each night is ``python -m jobs.night`` with a
+file of settings, as cron gives it; what operators do by day are jobs, too. ``benchmarks.fortnight_books`` says what has
+to come of it. Every number that the product states is compared with that, row by row; the exit code is 0 if all are
+right. Prints a line a night, as docs/nightly.md shows them, and keeps them in benchmarks/fortnight.json.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fortnight_checks as checking
+from benchmarks.fortnight_books import NONE, Books, Key, Run
+from benchmarks.fortnight_checks import Checks
+from benchmarks.fortnight_scans import CELLS, Scans
+from mnist_batch.models import bundle
+from mnist_batch.store import locations
+from tests.support import s3
+
+RESULTS = {store: Path(__file__).parent / f"fortnight{end}.json" for store, end in (("disk", ""), ("s3", "-s3"))}
+SCANS, AUDITED = 200, 100  # scans of a source in a night; accepted answers that are looked at
+FIRST = 15  # of November, the first night
+LATE_NIGHTS = 2  # that the labels of two scans in three take
+BAD, PROMOTED, KILLED = 6, 9, 11  # nights
+SHARDS = 12  # of a night
+Said = dict[str, Any]
+
+
+def date(night: int) -> str:
+    """The date of a night."""
+    return f"2026-11-{FIRST + night - 1:02}"
+
+
+class Fortnight:
+    """The nights of an output, and the books about them."""
+
+    def __init__(self, base: str, folder: Path, given: argparse.Namespace) -> None:
+        self.books, self.checks = Books(), Checks()
+        self.scans, self.count = Scans(base, self.books, given.seed), given.scans
+        self.out, self.folder, self.target_error = locations.absolute(f"{base}/out"), folder, given.target_error
+        self.ids: dict[str, str] = {}  # of runs, by night
+        self.due: dict[int, list[tuple[Key, bytes]]] = {}  # labels that become known, by night, each for some bytes
+        self.drift: dict[str, int] = {}
+        self.locations = {"shipped": bundle.SHIPPED}
+        self.last: Said = {}
+        self.lines: list[Said] = []
+        self.sample_error: Said = {}
+        self.settings = folder / "night.toml"
+        self.settings.write_text(
+            f"scans = {json.dumps(list(self.scans.sources.values()))}\nout = {json.dumps(self.out)}\n"
+            f'labels = "truth.csv"\ntarget-error = {self.target_error}\n\n'
+            f"[gates]\nmin-accuracy = 0.95\nmax-drift = 0\n\n[cluster]\nshard-size = {-(-3 * self.count // SHARDS)}\n"
+        )
+
+    def job(self, name: str, *arguments: object) -> Said:
+        """Run a job to its end; returns its last line."""
+        command = [sys.executable, "-m", f"jobs.{name}", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        said: Said = json.loads(done.stdout.splitlines()[-1])
+        self.checks.same(f"the exit code of {name}", said["exit_code"], done.returncode)
+        if done.returncode not in (0, 4):
+            print(done.stderr[-3_000:], file=sys.stderr)
+        return said
+
+    def operate(self, name: str, *arguments: object) -> Said:
+        """Run a job that has to end well."""
+        said = self.job(name, *arguments, "--out", self.out)
+        self.checks.same(f"{name} {arguments}", said["exit_code"], 0)
+        return said
+
+    def deliver(self, night: int, name: str, count: int, folder: int | None = None, darker: bool = False) -> list[Key]:
+        """New scans of a source, whose labels become known tonight or some nights later."""
+        keys = self.scans.deliver(name, date(folder or night), count, darker)
+        for number, key in enumerate(keys):
+            known = night + (LATE_NIGHTS if number % 3 else 0)
+            self.due.setdefault(known, []).append((key, self.books.files[key].content))
+        return keys
+
+    def usual(self, night: int) -> None:
+        """What the sources deliver in a night."""
+        for name in CELLS:
+            self.deliver(night, name, self.count, darker=(night, name) == (BAD, "station"))
+
+    def night(self, night: int, remark: str, as_night: int | None = None, again: bool = False) -> None:
+        """Score a night with the job, and compare its last line with the books."""
+        of = date(as_night or night)
+        for key, content in self.due.pop(night, []):
+            self.books.truth[key] = self.scans.written[content][1]
+        (self.folder / "truth.csv").write_bytes(self.scans.label_file())
+        self.scans.read(self.books.model, self.locations[self.books.model], self.target_error)
+        run = self.books.night(of)
+        late = self.books.late()
+        command = ("--config", self.settings, "--run-date", of)
+        if night == KILLED:
+            self.kill(of, command)
+        said = self.job("night", *command)
+        self.checks.same(f"_last/night.json of {of}", checking.read_json(f"{self.out}/_last/night.json"), said)
+        self.last = said
+        self.checks.same(f"scans of {of}", said["scans"], self.books.increment)
+        held = night == BAD
+        state = "nothing_new" if run is None else "held" if held else "published"
+        self.checks.same(f"state of {of}", (said["state"], said["exit_code"]), (state, 4 if held else 0))
+        if run is not None:
+            self.ids[of] = said["run_id"]
+            self._check_run(of, run, said, held)
+        changed = {self.ids[name]: self.books.runs[name] for name in late}
+        before = {self.ids[name]: was for name, was in late.items()}
+        self.checks.same(
+            f"late labels on {of}",
+            {each.pop("run_id"): each for each in map(dict, said.get("late_truth", []))},
+            {
+                run_id: {
+                    "labelled_before": before[run_id][0],
+                    "accuracy_before": before[run_id][1],
+                    "labelled": len(each.labelled),
+                    "accuracy": each.accuracy,
+                }
+                for run_id, each in changed.items()
+            },
+        )
+        page = locations.read(*locations.resolve(f"{self.out}/index.html"))
+        (self.folder / f"overview-{len(self.lines) + 1:02}.html").write_bytes(page)
+        if not again:
+            self._line(str(night if as_night is None else f"{as_night}, again"), of, said, remark)
+
+    def _check_run(self, of: str, run: Run, said: Said, held: bool) -> None:
+        run.published = not held
+        alerts = {alert["source"].rpartition("/")[2] for alert in said["alerts"]}
+        self.checks.same(f"sources that drift on {of}", alerts, {"station"} if held else set())
+        gates = {gate["name"]: gate["kept"] for gate in said["gates"]}
+        self.checks.same(f"gates of {of}", gates, {"min_accuracy": True, "max_drift": not held})
+        self.drift[of] = len(said["alerts"])
+        if not held:
+            expected = checking.counts(run)
+            self.checks.same(f"last line of {of}", {name: said[name] for name in expected}, expected)
+
+    def kill(self, of: str, command: Sequence[object]) -> None:
+        """Begin the night, and kill the job with all its processes when some of its shards are done."""
+        quiet, filesystem, staged = subprocess.DEVNULL, *locations.resolve(f"{self.out}/_staging")
+        arguments = [sys.executable, "-m", "jobs.night", *map(str, command)]
+        job = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)  # noqa: S603
+        done: list[str] = []
+        while job.poll() is None and len(done) < SHARDS // 6:
+            time.sleep(0.02)
+            runs = [name for name in locations.names(filesystem, staged) if re.fullmatch(f"{of}-[0-9a-f]+", name)]
+            done = locations.names(filesystem, f"{staged}/{runs[0]}/receipts") if runs else []
+        with suppress(ProcessLookupError):  # it has ended: the next line says so
+            os.killpg(job.pid, signal.SIGKILL)
+        self.checks.same(f"how the first job of {of} ended", job.wait(), -signal.SIGKILL)
+        self.checks.same(f"_last/night.json of {of}", checking.read_json(f"{self.out}/_last/night.json"), self.last)
+        self.checks.same("runs that are unfinished", self.operate("list")["states"].get("unfinished"), 1)
+
+    def _line(self, night: str, of: str, said: Said, remark: str) -> None:
+        counts = {name: said["scans"][name] for name in ("listed", "known", "moved", "repeated", "scored")}
+        review = said["review"] / said["rows"] if "review" in said else None
+        drift = self.drift[of] if said["run_id"] else None
+        ended = {name: said[name] for name in ("state", "exit_code", "run_id")}
+        line = {"night": night, **counts, "accuracy": said.get("accuracy"), "review": review, "drift": drift, **ended}
+        self.lines.append({**line, "remark": remark})
+        print(json.dumps(self.lines[-1]), flush=True)
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """A line a night, as docs/nightly.md shows them."""
+    found = [
+        "| night | listed | known | moved | repeated | scored | right that night | right at the end | review "
+        "| drift | state | exit | what happened |",
+        "|---" * 13 + "|",
+    ]
+    for line in lines:
+        counts = [f"{line[name]:,}" for name in ("listed", "known", "moved", "repeated", "scored")]
+        shares = [_percent(line[name]) for name in ("accuracy", "accuracy_at_the_end", "review")]
+        ended = ["–" if line["drift"] is None else line["drift"], line["state"], line["exit_code"], line["remark"]]
+        found.append(f"| {' | '.join(map(str, [line['night'], *counts, *shares, *ended]))} |")
+    return "\n".join(found)
+
+
+def verdict(facts: Mapping[str, Any]) -> str:
+    """What came of the comparison."""
+    return f"{facts['compared']:,} values compared, {facts['wrong']:,} wrong; the fortnight took {facts['seconds']} s."
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f} %"
+
+
+def scenario(of: Fortnight) -> None:
+    """What happens in the fortnight."""
+    scans, books, checks = of.scans, of.books, of.checks
+    harbour, station, town_hall = (scans.sources[name] for name in CELLS)
+    few = max(of.count // 20, 2)
+
+    of.usual(1)
+    torn = next(iter(scans.bytes.values()))
+    scans.write((harbour, f"{date(1)}/torn.png"), torn[: len(torn) // 2])
+    of.night(1, "a file is torn: a row `undecodable`")
+
+    of.usual(2)
+    _cells_without_digit(of, 2, few)
+    of.night(2, f"{few} cells are empty: rows `blank`")
+
+    of.usual(3)
+    for number, key in enumerate(scans.in_folder("harbour", date(3))[:few]):
+        scans.write((town_hall, f"{date(3)}/again-{number}.png"), scans.bytes[books.files[key].content])
+    wrong = scans.in_folder("harbour", date(3))[: 3 * few : 3]  # those whose labels are known at once
+    of.night(3, f"{few} scans are delivered twice, to two sources")
+
+    of.usual(4)
+    for key in scans.in_folder("station", date(2))[-few:]:
+        scans.move(key, (station, key[1].replace(".png", "-checked.png")))
+    for key in scans.in_folder("town-hall", date(1))[-few:]:
+        scans.move(key, (town_hall, f"archive/{key[1]}"))
+    of.night(4, f"{few} scans renamed, {few} moved")
+    of.night(4, "", again=True)  # the same command: nothing is new
+
+    of.usual(5)
+    of.night(5, "a quiet night")
+    _audit(of, date(4))
+
+    of.usual(BAD)
+    of.night(BAD, "the scanner of one source is bad: held by `--max-drift 0`")
+    checks.same("runs that are held", of.operate("list")["states"].get("held"), 1)
+
+    of.usual(7)
+    for key in scans.in_folder("harbour", date(3))[3 * few + 1 : 6 * few : 3]:
+        scans.write(key, scans.scanned("harbour", next(scans.digits)))
+        of.due.setdefault(7, []).append((key, books.files[key].content))
+    for key in scans.in_folder("harbour", date(2))[:few]:
+        scans.write(key, scans.bytes[books.files[key].content])
+    of.night(7, f"{few} scans of night 3 replaced under their names, {few} of night 2 only touched")
+
+    of.operate("discard", "--run", of.ids.pop(date(BAD)))
+    books.discard(date(BAD))
+    for key in scans.in_folder("station", date(BAD)):
+        scans.write(key, scans.scanned("station", scans.written[books.files[key].content]))
+    of.night(7, "by day: run 6 discarded, the source scanned again, the command given again", as_night=BAD)
+
+    of.usual(8)
+    of.night(8, "a quiet night")
+    _promote(of, date(5), date(8))
+
+    of.usual(9)
+    of.night(9, "a model calibrated on the labels of night 5 answers from here on; what is answered stays")
+
+    of.usual(10)
+    of.deliver(10, "harbour", of.count // 2, folder=7)
+    for key in wrong:
+        books.truth[key] = (scans.label(key) + 1) % 10
+    of.night(10, f"a late truck: {of.count // 2} scans of day 7; {len(wrong)} wrong labels of night 3 come in")
+
+    of.usual(KILLED)
+    for key in wrong:
+        books.truth[key] = scans.label(key)
+    of.night(KILLED, f"killed while it scored, and given again; the {len(wrong)} labels are put right")
+
+    of.usual(12)
+    for key in scans.in_folder("town-hall", date(10)):
+        scans.write((town_hall, f"{date(10)}-again/{key[1][11:]}"), scans.bytes[books.files[key].content])
+    of.night(12, "a folder of day 10 is delivered once more under another name")
+
+    of.night(13, "a holiday: nothing new, but labels come")
+
+    of.usual(14)
+    for name in CELLS:
+        scans.remove(scans.in_folder(name, date(1)))
+    of.night(14, "the folders of day 1 were taken to the archive")
+
+
+def _cells_without_digit(of: Fortnight, night: int, count: int) -> None:
+    picture, _ = next(of.scans.digits)
+    for number in range(count):
+        key = of.scans.sources["station"], f"{date(night)}/empty-{number}.png"
+        of.scans.write(key, of.scans.scanned("station", (picture * 0, NONE)))
+        of.due.setdefault(night, []).append((key, of.books.files[key].content))
+
+
+def _audit(of: Fortnight, night: str) -> None:
+    """Draw accepted answers of a run, say what is written on each, and have the error stated."""
+    run_id, run = of.ids[night], of.books.runs[night]
+    drawn = of.operate("report", "--run", run_id, "--audit", AUDITED)
+    sheet = locations.read(*locations.resolve(drawn["audit_csv"])).decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(sheet)))
+    keys = [(row["source"], row["scan"]) for row in rows]
+    labels = [of.scans.written[run.own[key].file.content][1] for key in keys]
+    filled = of.folder / "audit.csv"
+    with filled.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows({**row, "label": label} for row, label in zip(rows, labels, strict=True))
+    of.sample_error = of.operate("report", "--run", run_id, "--audit-labels", filled)["sample_error"]
+    wrong = sum(run.own[key].answer.digit != label for key, label in zip(keys, labels, strict=True))
+    expected = {"accepted": run.accepted, "drawn": min(AUDITED, run.accepted), "labelled": len(rows), "wrong": wrong}
+    of.checks.same(f"audit of {night}", {name: of.sample_error[name] for name in expected}, expected)
+
+
+def _promote(of: Fortnight, labelled: str, compared: str) -> None:
+    """Calibrate the model on the labels of a run, score a night with both, compare the two, and promote it."""
+    ours, trial = f"{of.folder}/models/ours", "trial"
+    of.operate("calibrate", "--run", of.ids[labelled], "--to", ours)
+    only = ("--include", f"{compared}/*", "--run-id", trial, "--run-date", compared, "--model", ours)
+    labels = ("--labels", of.folder / "truth.csv", "--ignore-unlisted-labels", "--target-error", of.target_error)
+    of.operate("score", *of.scans.sources.values(), *only, *labels)
+    said = of.operate("compare", "--a", of.ids[compared], "--b", trial)["answers"]
+    run = of.books.runs[compared]
+    names = ("compared", "only_a", "only_b", "changed", "unread", "differing")
+    of.checks.same(
+        "compared", {name: said[name] for name in names}, {**dict.fromkeys(names, 0), names[0]: len(run.own)}
+    )
+    labelled_rows = sum(key in run.labels for key in run.own)
+    right = sum(
+        label == (-1 if (digit := run.own[key].answer.digit) is None else digit) for key, label in run.labels.items()
+    )
+    total = {name: said["total"][name] for name in ("labelled", "right_a", "right_b", "lost", "gained")}
+    of.checks.same(
+        "compared",
+        total,
+        {"labelled": labelled_rows, **dict.fromkeys(("right_a", "right_b"), right), "lost": 0, "gained": 0},
+    )
+    of.operate("discard", "--run", trial)
+    of.operate("promote", ours)
+    of.books.model = "ours"
+    of.locations["ours"] = ours
+
+
+def check_all(of: Fortnight) -> None:
+    """Compare everything that the output says at the end."""
+    books, checks = of.books, of.checks
+    models: dict[str, dict[str, Any]] = {}
+    for name, location in of.locations.items():
+        opened, ours = bundle.open_bundle(location), name == "ours"
+        models[name] = {"location": opened.location, "digest": opened.digest, "promoted": ours}
+        models[name]["threshold"] = of.scans.thresholds[name]
+    checking.check_rows(checks, of.out, of.ids, books)
+    checking.check_classes(checks, of.out, of.ids, books)
+    for night, run in books.runs.items():
+        checking.check_facts(checks, of.out, of.ids[night], run, models)
+    verified = of.operate("verify")
+    rows = sum(len(run.rows) for run in books.runs.values())
+    checks.same("verified", [verified[name] for name in ("runs", "rows", "faults")], [len(books.runs), rows, 0])
+    listed = {run["run_id"]: run for run in of.operate("list")["newest"]}
+    checks.same("runs in the list", sorted(listed), sorted(of.ids.values()))
+    for line in of.lines:  # of a run that was held the line with its number again has what became of it
+        line["accuracy_at_the_end"] = listed[line["run_id"]]["accuracy"] if line["state"] == "published" else None
+    page = locations.read(*locations.resolve(f"{of.out}/index.html")).decode()
+    checks.same("the page says the last night was fine", f"The last night was fine: {date(14)}" in page, True)
+    cells = checking.shown(page)
+    checks.same("runs on the page", sorted(cells), sorted(of.ids.values()))
+    for night, run in books.runs.items():
+        run_id = of.ids[night]
+        expected = checking.counts(run) | {"night": night, "state": "published"}
+        checks.same(f"{night} in the list", {name: listed[run_id][name] for name in expected}, expected)
+        audit = _audited(of.sample_error) if night == date(4) else "–"
+        [_, *found, _, shown_model] = cells[run_id]
+        model = models[run.model]["digest"][:8] + (" · own" if run.model == "ours" else "")
+        of_page = checking.cells_of(run, run_id, str(of.drift[night]), audit, model)
+        checks.same(f"{night} on the page", [*found, shown_model], of_page)
+    resumed = checking.read_json(f"{of.out}/runs/{of.ids[date(KILLED)]}/run.json")["resumed_shards"]
+    checks.same(f"shards of {date(KILLED)} that were kept", 0 < resumed < SHARDS, True)
+
+
+def _audited(error: Mapping[str, Any]) -> str:
+    share = error["wrong"] / error["labelled"]
+    return f"{100 * share:.2f} % {100 * error['low']:.2f}–{100 * error['high']:.2f}"
+
+
+@contextmanager
+def place(store: str, folder: str) -> Iterator[str]:
+    """Where scans and runs lie: a folder, or a bucket of an S3 server on loopback."""
+    if store == "disk":
+        yield folder
+        return
+    with s3.store() as proxy:
+        os.environ.update(s3.CREDENTIALS | {"AWS_ENDPOINT_URL": proxy.url})
+        proxy.send("PUT", "/fortnight")
+        yield "s3://fortnight"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Live through the fortnight, check, print; returns 0 if everything is as it should be."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--store", choices=list(RESULTS), default="disk", help="where scans and runs lie")
+    arguments.add_argument("--scans", type=int, default=SCANS, metavar="N", help="scans of each source in a night")
+    arguments.add_argument("--target-error", type=float, default=0.01, metavar="SHARE", help="as in jobs.night")
+    arguments.add_argument("--seed", type=int, default=0, metavar="N")
+    arguments.add_argument("--to", type=Path, metavar="FOLDER", help="keep everything in this new folder")
+    arguments.add_argument("--results", type=Path, metavar="FILE")
+    given = arguments.parse_args(argv)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fortnight-") as temporary:
+        folder = given.to or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=given.to is None)
+        with place(given.store, str(folder)) as base:
+            of = Fortnight(base, folder, given)
+            scenario(of)
+            check_all(of)
+    wrong, seconds = of.checks.wrong, time.monotonic() - started
+    facts = {"scans": given.scans, "compared": of.checks.compared, "wrong": len(wrong), "seconds": round(seconds)}
+    (given.results or RESULTS[given.store]).write_text(json.dumps({**facts, "lines": of.lines}, indent=2) + "\n")
+    print(f"\n{table(of.lines)}\n\n{verdict(facts)}")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
