@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import verify
+from mnist_batch.models import bundle
 from mnist_batch.reading import images
 from mnist_batch.store import locations
 from tests.support import ROOT, clusters, s3
@@ -34,15 +35,18 @@ class Cluster:
         self.head, self.store, self.join = head, store, join
         self.workers = [join(), join()]
 
-    def lose_a_worker(self, at_work: str) -> None:
-        """Kill all processes of a worker that has one of this name, at once; another worker takes its place."""
-        [lost, *_] = [each for each in self.workers if any(at_work in line for _, line in descendants(each))]
+    def replace_a_worker(self, at_work: str) -> None:
+        """Lose a worker that has a process of this name; another worker takes its place."""
+        self.lose(next(each for each in self.workers if any(at_work in line for _, line in descendants(each))))
+        self.workers.append(self.join())
+
+    def lose(self, lost: int) -> None:
+        """Kill all processes of a worker at once."""
         nodes = clusters.alive(self.head)
         for process in family(lost):
             process.kill()
         until(lambda: clusters.alive(self.head) < nodes, "the head knows that the worker is gone")
         self.workers.remove(lost)
-        self.workers.append(self.join())
 
     def submit(self, *job: str) -> tuple[str, subprocess.Popen[str]]:
         """Submit a job as docs/cluster.md says; its id, and the process that waits for it."""
@@ -164,4 +168,63 @@ def test_nodes_that_share_only_a_store_train_score_and_have_nights_and_a_job_tha
     tonight = cluster.last_line(*night, "--run-id", "tonight")
     assert (tonight["exit_code"], tonight["rows"]) == (0, 5)
     assert scans_of("tonight") == sorted(new)
+    assert verify.main(["--out", "s3://bucket/out"]) == 0
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@ROOT_ONLY
+def test_a_machine_that_is_taken_away_costs_no_row_and_no_epoch(cluster: Cluster) -> None:
+    training = ("jobs.train", "--model", "linear", "--epochs", "3", "--workers", "2", "--out")
+    assert cluster.last_line(*training, "s3://bucket/whole")["exit_code"] == 0
+    _, client = cluster.submit(*training, "s3://bucket/lost")
+    assert client.stdout
+    said = list[str]()
+    for line in client.stdout:
+        said.append(line)
+        if "epoch 1 of 3" in line and not any("epoch 1 of 3" in before for before in said[:-1]):
+            cluster.replace_a_worker("RayTrainWorker")
+    assert (last_lines("".join(said))[0]["exit_code"], client.wait()) == (0, 0), "".join(said)
+    whole, lost = (bundle.open_bundle(f"s3://bucket/{name}").facts.weights for name in ("whole", "lost"))
+    assert whole == lost
+
+    names = put_scans(cluster.store, range(SCANS))
+    cluster.store.fault = held = Held()
+    scoring = ("jobs.score", "s3://bucket/scans", "--model", "s3://bucket/whole", "--out", "s3://bucket/out")
+    _, client = cluster.submit(*scoring, "--shard-size", "10", "--run-id", "night")
+    until(held.reached.is_set, "a third part is on its way to the store", client)
+    cluster.replace_a_worker("Classify")
+    held.let_go.set()
+    printed, _ = client.communicate()
+    assert [(told["exit_code"], told["rows"]) for told in last_lines(printed)] == [(0, SCANS)], printed
+    assert scans_of("night") == sorted(names)
+    assert verify.main(["--out", "s3://bucket/out"]) == 0
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@ROOT_ONLY
+def test_a_job_whose_machines_are_not_replaced_ends_and_the_same_command_goes_on_with_fewer(
+    cluster: Cluster, ruler: str
+) -> None:
+    names = put_scans(cluster.store, range(SCANS))
+    for file in Path(ruler).iterdir():
+        cluster.store.send("PUT", f"/bucket/ruler/{file.name}", file.read_bytes())
+    scoring = ("jobs.score", "s3://bucket/scans", "--model", "s3://bucket/ruler", "--out", "s3://bucket/out")
+    scoring += ("--shard-size", "10", "--run-id", "night")
+    cluster.store.fault = held = Held()
+    _, client = cluster.submit(*scoring, "--no-progress-timeout", "80", "--scan-timeout", "20")
+    until(held.reached.is_set, "a third part is on its way to the store", client)
+    for each in list(cluster.workers):
+        cluster.lose(each)
+    held.let_go.set()
+    printed, _ = client.communicate()
+    [told] = last_lines(printed)
+    assert told["exit_code"] == 5
+    assert "whether machines have left the cluster" in told["error"]
+    cluster.workers.append(cluster.join())
+    assert cluster.last_line(*scoring)["exit_code"] == 0
+    assert scans_of("night") == sorted(names)
     assert verify.main(["--out", "s3://bucket/out"]) == 0
