@@ -2,9 +2,10 @@
 
     python -m benchmarks.chaos --runs 50 --model demo/models/hidden
     python -m benchmarks.chaos --runs 50 --model demo/models/hidden --store s3
-    python -m benchmarks.chaos --runs 100 --kills 10 --model demo/models/hidden --store s3 --alone
+    python -m benchmarks.chaos --kills 300 --kills-a-run 10 --model demo/models/hidden --store s3 --alone
 
-With --alone the driver scores without Ray, and is what is killed: nothing but publishing is tried, many times an hour.
+With --kills it goes on until so many processes were killed, however many runs that takes. With --alone the driver
+scores without Ray, and is what is killed: nothing but publishing is tried, many times an hour.
 Writes a line a run to benchmarks/chaos.jsonl, or chaos-s3.jsonl for outputs at an S3 server on loopback;
 docs/reliability.md shows their sums. Meanwhile a reader reads the output through ``read_predictions`` without end.
 """
@@ -121,7 +122,7 @@ def score(scans: Path, model: str, out: str, alone: bool = False) -> subprocess.
 def one_run(
     scans: Path, out: str, expected: Sequence[tuple[Any, ...]], chance: random.Random, given: argparse.Namespace
 ) -> dict[str, Any]:
-    """One run, disturbed until ``given.kills``, brought to its end; what was killed and what is in its tables."""
+    """One run, disturbed until ``given.kills_a_run``, brought to its end; what was killed and what is in its tables."""
     with Reader(out, len(expected)) as reader:
         found = _disturbed(scans, out, expected, chance, given)
     return found | {"reads": reader.looks, "read_in_part": reader.partial}
@@ -142,7 +143,12 @@ def _disturbed(
             replaced = sorted(set(there) & SURVIVED)
             kinds = replaced if replaced and chance.random() < 0.75 else sorted(there)
             # Most ticks of a job's start pass: it would never get as far as its actors.
-            if job.poll() is None and kinds and kills.total() < given.kills and (replaced or chance.random() < 0.2):
+            if (
+                job.poll() is None
+                and kinds
+                and kills.total() < given.kills_a_run
+                and (replaced or chance.random() < 0.2)
+            ):
                 kind = chance.choice(kinds)
                 with suppress(ProcessLookupError):
                     os.kill(chance.choice(there[kind]), signal.SIGKILL)
@@ -202,6 +208,11 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def enough(runs: Sequence[Mapping[str, Any]], most: int, kills: int | None) -> bool:
+    """Whether so many processes were killed in these runs; where ``kills`` is None, whether there are ``most`` runs."""
+    return len(runs) >= most if kills is None else sum(sum(run["kills"].values()) for run in runs) >= kills
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """The results of the last measurement."""
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -210,12 +221,14 @@ def read(path: Path) -> list[dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, save, print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--runs", type=int, default=50)
+    until = arguments.add_mutually_exclusive_group()
+    until.add_argument("--runs", type=int, default=50, metavar="N")
+    until.add_argument("--kills", type=int, metavar="N", help="as many runs as it takes to kill so many processes")
     arguments.add_argument("--scans", type=int, default=1_000)
     arguments.add_argument("--model", default="demo/models/hidden")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--store", choices=list(RESULTS), default="disk", help="where the outputs are")
-    arguments.add_argument("--kills", type=int, default=KILLS, help="at most so many in a run")
+    arguments.add_argument("--kills-a-run", type=int, default=KILLS, metavar="N", help="at most so many in a run")
     arguments.add_argument("--alone", action="store_true", help="score without Ray, in the driver itself")
     arguments.add_argument("--results", type=Path)
     given = arguments.parse_args(argv)
@@ -228,11 +241,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"scoring with --model {given.model} does not work undisturbed; make demo makes one", file=sys.stderr)
             return 2
         expected = rows_of(f"{base}/calm")
-        runs = []
-        for number in range(given.runs):
-            out = f"{base}/out-{number}"
+        runs: list[dict[str, Any]] = []
+        while not enough(runs, given.runs, given.kills):
+            out = f"{base}/out-{len(runs)}"
             runs.append(one_run(scans, out, expected, chance, given))
-            print(number + 1, json.dumps(runs[-1]), flush=True)
+            print(len(runs), json.dumps(runs[-1]), flush=True)
             locations.delete_folder(*locations.resolve(out))
             results.write_text("".join(f"{json.dumps(run)}\n" for run in runs))
     print(summary(runs))

@@ -41,7 +41,16 @@ def run_text(run: Run, published: Published) -> str:
     said = [*promise.sentences(published), unlike.sentence(published), unlike.pale_sentence(published)]
     said.append(drift_text.sentence(published.drift))
     fields = fields_text(published.field_totals) if published.field_totals else None
-    return "\n".join([*filter(None, [*pieces, totals_text(totals), fields, *said]), f"report: {page}"])
+    where = [predictions_text(run)] if run.at_store else []
+    return "\n".join([*filter(None, [*pieces, totals_text(totals), fields, *said]), *where, f"report: {page}"])
+
+
+def predictions_text(run: Run) -> str:
+    """How the rows of a run at a store are read, where its folders are not only of published files."""
+    return (
+        f"predictions: mnist_batch.read_predictions({run.out!r}, run={run.run_id!r}), or the views of "
+        f"{run.location(f'{run.root}/published.sql')}; the folders hold files of unfinished runs, too"
+    )
 
 
 def answers_text(run: Run, most: int = FEW) -> str:

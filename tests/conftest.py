@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,23 +127,46 @@ def scans_folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[s3.Proxy]:
-    """An S3 server, with its address and credentials in the environment."""
-    with pytest.MonkeyPatch.context() as environment, s3.store() as proxy:
-        for name, value in s3.CREDENTIALS.items():
-            environment.setenv(name, value)
-        environment.setenv("AWS_ENDPOINT_URL", proxy.url)
+def moto() -> Iterator[s3.Proxy]:
+    """moto as an S3 server."""
+    with s3.store() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.Proxy]:
+    """SeaweedFS as an S3 server; without its program the test is skipped."""
+    from tests.support import seaweed
+
+    with seaweed.store(tmp_path_factory.mktemp("weed")) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def store(server: s3.Proxy) -> Iterator[s3.Proxy]:
-    """A store without a bucket but ``bucket-<n>``, a new one for each test."""
+def store(request: pytest.FixtureRequest) -> Iterator[s3.Proxy]:
+    """A store without a bucket but ``bucket-<n>``, a new one for each test; ``s3.on_both_servers`` says which server.
+
+    Its address and credentials are in the environment.
+    """
+    with _prepared(request.getfixturevalue(getattr(request, "param", "moto"))) as server:
+        yield server
+
+
+@pytest.fixture
+def seaweed_store(seaweedfs: s3.Proxy) -> Iterator[s3.Proxy]:
+    """``store`` of SeaweedFS, for tests with several kinds of places."""
+    with _prepared(seaweedfs) as server:
+        yield server
+
+
+@contextmanager
+def _prepared(server: s3.Proxy) -> Iterator[s3.Proxy]:
     server.bucket = f"bucket-{time.monotonic_ns()}"
-    server.fault = lambda *_: None
-    server.delay_seconds, server.conditions = 0, "kept"
+    server.undisturbed()
     server.send("PUT", f"/{server.bucket}")
     server.seen.clear()
-    yield server
-    server.fault = lambda *_: None
-    server.delay_seconds, server.conditions = 0, "kept"
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**s3.CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
+            environment.setenv(name, value)
+        yield server
+    server.undisturbed()

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import processes
+from benchmarks import chaos, processes
 
 
 def test_what_a_process_takes_counts_for_the_name_that_it_ended_with(
@@ -36,3 +36,9 @@ def test_what_a_process_takes_counts_for_the_name_that_it_ended_with(
     assert {"bash", "renamed"} <= set(seen)
     [name] = usage.by_process
     assert name.startswith("renamed ")
+
+
+def test_chaos_ends_by_the_number_of_kills_or_of_runs() -> None:
+    runs = [{"kills": {"driver": 2, "raylet": 1}}, {"kills": {}}, {"kills": {"driver": 1}}]
+    assert [chaos.enough(runs[:number], 2, None) for number in range(4)] == [False, False, True, True]
+    assert [chaos.enough(runs[:number], 0, 4) for number in range(4)] == [False, False, False, True]

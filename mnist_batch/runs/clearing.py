@@ -89,7 +89,7 @@ def _clear_run(out: str, run_id: str, leased: bool) -> list[str]:
             if published := run.published:
                 run = replace(run, run_date=published.run_date)
                 return lock + clear(run, published)
-            if run.opened is None and not locations.is_folder(run.filesystem, run.folder):
+            if run.opened is None and not locations.holds_files(run.filesystem, run.folder):
                 return lock + _clear_staging(run)
         except (DamagedRun, InputError) as error:  # a person has to decide
             log.warning("%s", error)
@@ -97,7 +97,7 @@ def _clear_run(out: str, run_id: str, leased: bool) -> list[str]:
 
 
 def _clear_staging(run: Run) -> list[str]:
-    there = locations.is_folder(run.filesystem, run.staging)
+    there = locations.holds_files(run.filesystem, run.staging)
     run.clear_staging()
     return [run.staging] if there else []
 

@@ -7,6 +7,8 @@ between the first step and the second, for those who read the run.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pyarrow import fs
 
@@ -62,7 +64,7 @@ def finish(out: str, run_id: str) -> None:
 
 def interrupted(run: Run) -> bool:
     """Whether a process was killed while it discarded this run."""
-    return locations.exists(run.filesystem, leaving_folder(run.root, run.run_id))
+    return locations.holds_files(run.filesystem, leaving_folder(run.root, run.run_id))
 
 
 def leaving_folder(root: str, run_id: str) -> str:
@@ -75,8 +77,10 @@ def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[
     dates = {date for table in _tables() for date in locations.names(filesystem, f"{root}/{table}")}
     folders = [f"{root}/{table}/{date}/run_id={run_id}" for table in _tables() for date in sorted(dates)]
     folders += [f"{root}/runs/{run_id}", f"{root}/_staging/{run_id}"]
-    found = [folder for folder in folders if locations.is_folder(filesystem, folder)]
-    if not found and not locations.exists(filesystem, leaving_folder(root, run_id)):
+    with ThreadPoolExecutor(locations.AT_ONCE) as pool:
+        there = pool.map(partial(locations.holds_files, filesystem), folders)
+        found = [folder for folder, holds in zip(folders, there, strict=True) if holds]
+    if not found and not locations.holds_files(filesystem, leaving_folder(root, run_id)):
         known = series.known_runs(out)
         raise InputError(
             f"--run {run_id!r}: no run of that id in {locations.named(out, root)}; there are {series.some_of(known)}"

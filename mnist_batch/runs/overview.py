@@ -40,7 +40,7 @@ def _described(run: Run) -> dict[str, Any]:
             at = {"state": "published", "at": published.published_at}
             return nothing | _common(published, published.totals) | at
         if (opened := run.opened) is None:  # killed before it was opened, or its run.json is gone
-            gone = locations.is_folder(run.filesystem, run.folder)
+            gone = locations.holds_files(run.filesystem, run.folder)
             return nothing | {"state": "damaged" if gone else "unfinished"}
         refused = run.refused
         state = "refused" if refused else "held" if run.held else "unfinished"
@@ -106,8 +106,13 @@ def nights(out: str, most: int) -> Nights:
     found = at_once(_published, runs)
     published = [(run, facts) for run, facts in zip(runs, found, strict=True) if facts and run.run_date]
     published.sort(key=lambda each: (each[1].run_date, each[1].published_at), reverse=True)
-    others = [_described(run) for run, facts in zip(runs, found, strict=True) if not facts]
+    others = [_described(run) for run, facts in zip(runs, found, strict=True) if not facts and _has_files(run)]
     return Nights(published, [each for each in others if each["state"] != "published"], len(dates) - len(shown))
+
+
+def _has_files(run: Run) -> bool:
+    folders = [run.folder, run.staging, *([run.table_folder("predictions")] if run.run_date else [])]
+    return any(locations.holds_files(run.filesystem, folder) for folder in folders)
 
 
 def at_once(work: Callable[[Run], T], runs: Sequence[Run]) -> list[T]:

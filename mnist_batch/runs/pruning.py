@@ -7,7 +7,7 @@ import datetime
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mnist_batch.errors import DamagedRun, InputError, Locked
@@ -55,25 +55,28 @@ def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24,
     leaving, known = _leaving(out), series.known_runs(out)
     if not leaving and not known:
         raise InputError(f"--out {out!r}: there is no run; {locations.what_to_check(out)}")
-    grace = datetime.timedelta(hours=grace_hours)
-    for run_id, since in leaving.items():
-        if since and datetime.datetime.now(datetime.UTC) - since >= grace:
-            _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
     known = [run_id for run_id in known if run_id not in leaving]
     oldest = (datetime.date.today() - datetime.timedelta(days=keep_days)).isoformat()
     published, others = _older([Run(out, run_id, "") for run_id in known], oldest, keep_last, pruned)
-    for run_id in others:
-        _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
+    withdrawn = pruned.withdrawn if grace_hours else []
     for run_id in (*(run_id for run_id, since in leaving.items() if not since), *published):
-        if grace_hours:
-            _do(_withdraw, out, run_id, pruned.withdrawn, pruned, dry_run)
-        else:
-            _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
+        _do(_withdraw, out, run_id, withdrawn, pruned, dry_run)
+    if not dry_run and (leaving or withdrawn):
+        datasets.write_views(out)  # before a file is deleted that they name
+    over = [] if grace_hours else withdrawn
+    for run_id in (*_over(leaving, grace_hours), *over, *others):
+        _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
     if not dry_run:
         pruned.cleared = clearing.clear_abandoned(out)
-        if pruned.withdrawn or pruned.deleted:
+        if pruned.cleared:  # perhaps of a process that was killed before it wrote them
             datasets.write_views(out)
     return pruned
+
+
+def _over(leaving: Mapping[str, datetime.datetime | None], grace_hours: float) -> list[str]:
+    """The runs that were withdrawn so long ago."""
+    latest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=grace_hours)
+    return [run_id for run_id, since in leaving.items() if since and since <= latest]
 
 
 def _older(runs: Sequence[Run], oldest: str, keep_last: int, pruned: Pruned) -> tuple[list[str], list[str]]:
@@ -117,11 +120,17 @@ def _withdraw(out: str, run_id: str) -> None:
 
 
 def _leaving(out: str) -> dict[str, datetime.datetime | None]:
-    """The runs that were withdrawn, and when; None where a process was killed while it withdrew or discarded one."""
+    """The runs that were withdrawn, and when; None where a process was killed while it withdrew or discarded one.
+
+    One that was killed before its run.json went has all its readers still.
+    """
     filesystem, root = locations.resolve(out)
     found: dict[str, datetime.datetime | None] = {}
     for name in locations.names(filesystem, f"{root}/_staging"):
-        if match := _LEAVING.fullmatch(name):
+        match = _LEAVING.fullmatch(name)
+        if match and locations.holds_files(filesystem, f"{root}/_staging/{name}"):
             since = locations.read_if_there(filesystem, f"{root}/_staging/{name}/{SINCE}")
+            if locations.exists(filesystem, f"{root}/runs/{match[1]}/run.json"):
+                since = None
             found[match[1]] = datetime.datetime.fromisoformat(since.decode()) if since else None
     return found

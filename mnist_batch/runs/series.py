@@ -113,7 +113,7 @@ def find_run(out: str, run_date: str, fingerprint: str, first: str) -> Found:
         if known is None:
             # Its run.json was deleted or its discarding killed, and its rows would be read beside those of a new run.
             gone = run.run_id not in ids and first.endswith(fingerprint)
-            if gone and locations.is_folder(run.filesystem, later.folder):
+            if gone and locations.holds_files(run.filesystem, later.folder):
                 run, last, newest = later, number, None
             continue
         last = number
@@ -220,14 +220,19 @@ def published_runs(out: str) -> list[str]:
     """The ids of all published runs, sorted."""
     filesystem, root = locations.resolve(out)
     locations.reach("--out", out)
+    if not locations.is_disk(filesystem):  # with a request for a thousand files, not one for each run
+        files = locations.files_below(filesystem, f"{root}/runs")
+        return [file.removesuffix("/run.json") for file in files if re.fullmatch(r"[^/]+/run\.json", file)]
     ids = locations.names(filesystem, f"{root}/runs")
     return [run_id for run_id in ids if locations.exists(filesystem, f"{root}/runs/{run_id}/run.json")]
 
 
 def known_runs(out: str) -> list[str]:
-    """The ids of all runs that have a folder, published or not, sorted."""
+    """The ids of all runs that have a folder, at a store one with files, published or not, sorted."""
     filesystem, root = locations.resolve(out)
-    names = {name for folder in ("runs", "_staging") for name in locations.names(filesystem, f"{root}/{folder}")}
+    found = locations.names if locations.is_disk(filesystem) else locations.files_below
+    paths = [path for folder in ("runs", "_staging") for path in found(filesystem, f"{root}/{folder}")]
+    names = {path.partition("/")[0] for path in paths}
     return sorted(name for name in names if is_id(name))
 
 

@@ -189,6 +189,23 @@ def is_folder(filesystem: fs.FileSystem, path: str) -> bool:
     return bool(info(filesystem, path).type == fs.FileType.Directory)
 
 
+def holds_files(filesystem: fs.FileSystem, folder: str) -> bool:
+    """True if there is a folder with this path; at a store only if a file is below.
+
+    Stores may list a folder of which all files are gone: SeaweedFS for minutes, others as the key that is the folder's.
+    """
+    there = is_folder(filesystem, folder)
+    if not there or is_disk(filesystem):
+        return there
+    return bool(files_below(filesystem, folder))
+
+
+def files_below(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    """The paths, from a folder on, of all files below it, sorted; none if there is no such folder."""
+    below = entries(filesystem, folder, recursive=True)
+    return [entry.path.removeprefix(f"{folder}/") for entry in below if entry.type == fs.FileType.File]
+
+
 def info(filesystem: fs.FileSystem, path: str) -> fs.FileInfo:
     """The kind, size and modification time of the file or folder with this path."""
     return ask(filesystem, path, lambda: filesystem.get_file_info(path))

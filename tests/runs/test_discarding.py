@@ -1,5 +1,6 @@
 """A run withdrawn: readers meet all of it or nothing, and killed anywhere the same command finishes."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +8,15 @@ from typing import Any
 
 import pytest
 
+import mnist_batch
 from jobs import discard, score, verify
 from jobs import list as list_job
 from mnist_batch import scoring
 from mnist_batch.errors import InputError, Locked
-from mnist_batch.runs import discarding, opening, series
+from mnist_batch.runs import discarding, opening, pruning, series
 from mnist_batch.runs.command import Command
-from mnist_batch.store import locations
+from mnist_batch.store import conditional, locations
+from tests.support import s3
 from tests.support.running import Capture, Killed, ran, readers_see
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -26,8 +29,8 @@ def files(out: Path) -> dict[str, bytes]:
     return every
 
 
-def scored(folder: Path, ruler: str, out: Path | str, run_id: str) -> None:
-    asked = Command(sources=[str(folder)], model=ruler, out=str(out), shard_size=10, run_id=run_id)
+def scored(folder: Path, ruler: str, out: Path | str, run_id: str, **options: Any) -> None:
+    asked = Command(sources=[str(folder)], model=ruler, out=str(out), shard_size=10, run_id=run_id, **options)
     with opening.open_run(asked) as run:
         scoring.score(run)
 
@@ -107,7 +110,7 @@ def test_killed_at_every_step_the_same_command_finishes(
     steps = 0
     discarding.discard(f"{scheme}{out}", "night")
     last, fatal, seen = steps, None, set()
-    assert last >= 8
+    assert last >= 6
     for at in range(1, last + 1):
         shutil.rmtree(out)
         shutil.copytree(whole, out)
@@ -128,6 +131,80 @@ def test_killed_at_every_step_the_same_command_finishes(
         assert files(out) == kept
         assert sorted(path.name for path in (out / "_staging").iterdir()) == []
     assert seen == {(30, 20), (30, 10), (15, 10)}
+
+
+def objects(store: s3.Proxy) -> dict[str, bytes]:
+    """What is in a bucket, without the keys of folders and what is made anew for all runs together."""
+    filesystem, root = locations.resolve(f"s3://{store.bucket}")
+    paths = [f"{root}/{path}" for path in locations.files_below(filesystem, root)]
+    return {path: locations.read(filesystem, path) for path in paths if not path.endswith("index.html")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["discard", "withdraw", "prune"])
+@s3.on_both_servers
+def test_at_a_store_a_run_is_whole_or_withdrawn_wherever_its_discarding_is_killed(
+    scans_folder: Make, ruler: str, store: s3.Proxy, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    folder, out = scans_folder(5), f"s3://{store.bucket}/out"
+    filesystem = locations.resolve(out)[0]
+    commands: dict[str, Callable[[], object]] = {
+        "discard": lambda: discarding.discard(out, "night"),
+        "withdraw": lambda: pruning.prune(out, 90),
+        "prune": lambda: pruning.prune(out, 90, grace_hours=0),
+    }
+    scored(folder, ruler, out, "kept", labels="parent")
+    kept = objects(store)
+    scored(folder, ruler, out, "night", labels="parent", run_date="2026-01-05")
+    whole, steps = objects(store), 0
+    fatal: int | None = None
+
+    def mortal(change: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            steps += not any(str(each).endswith((".lock", ".probe")) for each in arguments)  # of a run's own files
+            if steps == fatal:
+                raise Killed
+            return change(*arguments, **options)
+
+        return step
+
+    for name in ("write_whole", "move_file", "delete_folder", "delete_file"):
+        monkeypatch.setattr(locations, name, mortal(getattr(locations, name)))
+    for name in ("create", "replace", "delete"):
+        monkeypatch.setattr(conditional.Objects, name, mortal(getattr(conditional.Objects, name)))
+
+    def rows_seen() -> tuple[int, int]:
+        return tuple(mnist_batch.read_predictions(out, table).count_rows() for table in ("predictions", "per_class"))  # type: ignore[return-value]
+
+    steps = 0
+    commands[job]()
+    last, seen = steps, set()
+    assert last >= 6
+    for at in range(1, last + 1):
+        steps, fatal = -1_000, None
+        locations.delete_folder(filesystem, f"{store.bucket}/out")
+        for path, content in whole.items():
+            locations.write_whole(filesystem, path, content)
+        steps, fatal = 0, at
+        with pytest.raises(Killed):
+            commands[job]()
+        fatal = None
+        published = series.published_runs(out)
+        assert published in (["kept", "night"], ["kept"])
+        assert rows_seen() == (5 * len(published), 10 * len(published))
+        views = locations.read(filesystem, f"{store.bucket}/out/published.sql").decode()
+        named = re.findall(r"'s3://([^']+\.parquet)'", views)
+        assert len(named) >= 4
+        assert all(locations.exists(filesystem, path) for path in named)
+        seen.add(len(published))
+        commands[job]()
+        assert series.published_runs(out) == ["kept"]
+        assert rows_seen() == (5, 10)
+        if job == "withdraw":
+            pruning.prune(out, 90, grace_hours=0)
+        assert objects(store) == kept
+    assert seen == {1, 2}
 
 
 def test_a_series_goes_on_behind_a_run_that_was_discarded(

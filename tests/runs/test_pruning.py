@@ -49,11 +49,13 @@ def test_old_runs_are_withdrawn_and_after_the_grace_time_deleted(
     left = out / "_staging" / new[1] / "attempt"  # of a process that was killed when it had published
     left.parent.mkdir()
     left.write_text("killed")
+    (out / "published.sql").unlink()
     assert ran(capsys, prune, *said, "--dry-run")[2]["cleared"] == []
     again = ran(capsys, prune, *said)[2]
     assert again["deleted"] == []
     assert again["cleared"]
     assert not left.exists()
+    assert new[1] in (out / "published.sql").read_text()
 
     assert ran(capsys, prune, *said, "--grace-hours", 0)[2]["deleted"] == sorted(old)
     assert readers_see(out)[0] == 3 * 12

@@ -19,7 +19,7 @@ from mnist_batch.errors import DamagedRun, InputError, Locked
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.reading import preprocessing
-from mnist_batch.runs import clearing, datasets, opening, parts, publishing, series
+from mnist_batch.runs import clearing, datasets, opening, overview, parts, pruning, publishing, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.store import locations
@@ -33,9 +33,9 @@ Make = Callable[..., Path]
 DERIVED = {"published.sql", "index.html"}  # of all runs; made again at any time
 
 
-@pytest.fixture(params=["s3", pytest.param("fsspec", marks=pytest.mark.slow)])
+@pytest.fixture(params=["s3", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("seaweedfs", "fsspec"))])
 def out(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An output at a store that keeps conditions, and at one that has none."""
+    """An output at two stores that keep conditions, and at one that has none."""
     return place(request, tmp_path)
 
 
@@ -45,8 +45,8 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "s3":
-        store: s3.Proxy = request.getfixturevalue("store")
+    if request.param in ("s3", "seaweedfs"):
+        store: s3.Proxy = request.getfixturevalue("store" if request.param == "s3" else "seaweed_store")
         return f"s3://{store.bucket}/out"
     return f"{'fsspec+file://' if request.param == 'fsspec' else ''}{tmp_path}/out"
 
@@ -246,6 +246,26 @@ def test_what_killed_and_lost_attempts_left_is_cleared_and_nothing_else(
     assert clearing.clear_abandoned(out) == []
     assert ran(capsys, verify, "--out", out)[0] == 0
     assert scored(folder, ruler, out, "unfinished").published
+
+
+@pytest.mark.slow
+def test_folders_that_a_store_lists_although_no_file_is_in_them_are_no_runs(
+    scans_folder: Make, ruler: str, store: s3.Proxy, capsys: Capture
+) -> None:
+    """As SeaweedFS does for minutes, and every store where the key of a folder was left."""
+    out = f"s3://{store.bucket}/out"
+    scored(scans_folder(5), ruler, out)
+    for folder in ("_staging/night", "_staging/gone", "_staging/.gone.discarding", "runs/gone"):
+        store.send("PUT", f"/{store.bucket}/out/{folder}/")
+    store.send("PUT", f"/{store.bucket}/out/predictions/run_date=2026-11-21/run_id=gone/")
+    assert clearing.clear_abandoned(out) == []
+    pruned = pruning.prune(out, 0, grace_hours=0)
+    assert (pruned.withdrawn, pruned.deleted, pruned.cleared, pruned.kept) == ([], [], [], 1)
+    code, _, said = ran(capsys, discard, "--out", out, "--run", "gone")
+    assert (code, "no run of that id" in said["error"]) == (2, True)
+    assert series.known_runs(out) == series.published_runs(out) == ["night"]
+    assert [run["run_id"] for run in overview.overview(out)] == ["night"]
+    assert overview.nights(out, 10).others == []
 
 
 def test_the_next_run_of_a_series_clears_what_a_killed_one_left(scans_folder: Make, ruler: str, out: str) -> None:

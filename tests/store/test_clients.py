@@ -26,6 +26,7 @@ def read(store: s3.Proxy, most: int = 1_000_000, name: str = "a scan+1%.png") ->
     return clients.read_first(f"s3://{store.bucket}/scans", f"{store.bucket}/scans/{name}", most)
 
 
+@s3.on_both_servers
 def test_a_scan_is_one_request_and_no_more_of_it_is_read_than_asked_for(store: s3.Proxy, content: bytes) -> None:
     for most in (1, 5_000, len(content), 10 * len(content)):
         assert read(store, most) == (content[:most], len(content))
@@ -35,6 +36,7 @@ def test_a_scan_is_one_request_and_no_more_of_it_is_read_than_asked_for(store: s
         assert read(store, name=name) == (name.encode() * (name != "empty.png"), len(name) * (name != "empty.png"))
 
 
+@s3.on_both_servers
 def test_a_scan_that_grew_or_is_too_large_is_told_without_being_read_whole(store: s3.Proxy, content: bytes) -> None:
     path = f"{store.bucket}/scans/a scan+1%.png".encode()
     for size, most, status in ((5, 1_000_000, "changed"), (len(content), 1_000, "too_large"), (None, 99, "too_large")):
@@ -48,6 +50,7 @@ def test_a_scan_that_grew_or_is_too_large_is_told_without_being_read_whole(store
 XML = "<Error><Code>{}</Code><Message>The ACCESS_DENIED token</Message></Error>"
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize(
     ("fault", "raised", "said"),
     [

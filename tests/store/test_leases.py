@@ -41,6 +41,7 @@ def left(objects: Objects, path: str, **said: Any) -> None:
     assert objects.create(path, json.dumps(content | said).encode())
 
 
+@s3.on_both_servers
 def test_a_lease_has_one_holder_who_is_named_and_leaves_nothing(
     store: s3.Proxy, any_objects: Objects, path: str
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_lease_has_one_holder_who_is_named_and_leaves_nothing(
         pass
 
 
+@s3.on_both_servers
 def test_a_process_of_this_machine_that_ended_is_known_at_once(
     any_objects: Objects, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_process_that_could_not_release_its_lease_takes_it_again(objects: Obje
         pass
 
 
+@s3.on_both_servers
 def test_a_lease_of_elsewhere_that_nobody_renews_is_taken_over(objects: Objects, path: str) -> None:
     left(objects, path)
     with leases.held(objects, path, "run night"):
@@ -82,6 +85,7 @@ def test_a_lease_of_elsewhere_that_nobody_renews_is_taken_over(objects: Objects,
     assert leases._said(objects.read(path))["seconds"] == leases.LEASE_SECONDS
 
 
+@s3.on_both_servers
 def test_a_lease_of_elsewhere_that_is_renewed_is_not(
     objects: Objects, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +107,7 @@ def test_a_lease_of_elsewhere_that_is_renewed_is_not(
     assert len(times) == 3 or len(times) == 4
 
 
+@s3.on_both_servers
 def test_of_many_who_find_a_lease_that_was_left_one_gets_it(
     objects: Objects, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +137,7 @@ def test_of_many_who_find_a_lease_that_was_left_one_gets_it(
     assert (len(held), len(refused)) == (1, 3)
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_holder_that_was_overtaken_knows_and_leaves_the_lease_of_the_other(
     objects: Objects, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, gone: bool
@@ -169,6 +175,7 @@ def once(fault: s3.Fault, method: str) -> Callable[[str, str], s3.Fault]:
     return lambda asked, _: armed.pop() if asked == method and armed else None
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize("fault", ["lost", "cut", 503])
 def test_a_put_whose_answer_is_lost_is_known_for_ones_own(
     store: s3.Proxy, objects: Objects, path: str, fault: s3.Fault

@@ -93,6 +93,7 @@ def test_an_error_of_a_file_system_is_known_by_its_kind_or_number() -> None:
     assert retry.kind_of(OSError(113, "No route to host")) == "passing"
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize("fault", [503, 500, "cut"])
 @pytest.mark.parametrize("size", [16, 4_000])
 def test_a_read_that_is_throttled_or_cut_is_repeated(store: s3.Proxy, fault: s3.Fault, size: int) -> None:
@@ -104,6 +105,7 @@ def test_a_read_that_is_throttled_or_cut_is_repeated(store: s3.Proxy, fault: s3.
     assert sum(request.startswith("GET") for request in store.seen) == 3
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("rows", [1, 200_000])
 def test_a_table_of_a_user_that_is_throttled_is_read_whole(store: s3.Proxy, rows: int, kind: str) -> None:
@@ -148,6 +150,7 @@ def test_a_process_that_reads_tells_once_that_requests_are_repeated_and_counts_e
     assert said.endswith("requests are repeated after growing waits, for up to 60 seconds")
 
 
+@s3.on_both_servers
 def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
     with pytest.raises(FileNotFoundError):
@@ -156,6 +159,7 @@ def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
     assert locations.read_if_there(filesystem, path) is None
 
 
+@s3.on_both_servers
 def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
     locations.write_whole(filesystem, path, b"x")
@@ -165,6 +169,7 @@ def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeyp
         locations.read(filesystem, path)
 
 
+@s3.on_both_servers
 def test_a_small_file_is_one_request_and_a_run_leaves_no_folders_behind(store: s3.Proxy, ruler: str) -> None:
     """A life of a run at a store: a PUT is whole by itself, so there is nothing to rename and no folder to make."""
     source = put_scans(store, 5)
@@ -259,6 +264,7 @@ def test_waiting_for_a_store_is_no_time_of_a_scans(store: s3.Proxy, caplog: pyte
     assert "died" not in caplog.text
 
 
+@s3.on_both_servers
 def test_a_scan_that_a_store_does_not_give_is_no_missing_row(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = listing.list_scans([put_scans(store, 4)])
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
@@ -297,6 +303,7 @@ class Forgetful(fs.FSSpecHandler):  # type: ignore[misc]
         raise FileNotFoundError(f"Path does not exist '{path}'")
 
 
+@s3.on_both_servers
 def test_a_folder_that_is_gone_is_deleted(store: s3.Proxy) -> None:
     import fsspec
 
@@ -316,6 +323,7 @@ def refusal(code: str, message: str) -> s3.Fault:
     return 403, XML.format(code, message).encode()
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize(
     ("fault", "flags", "said"),
     [
@@ -354,6 +362,7 @@ def test_a_store_that_cannot_be_used_is_said_before_anything_is_listed(
     assert not [request for request in store.seen if "max-keys=1000&prefix=scans" in request]
 
 
+@s3.on_both_servers
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -398,6 +407,7 @@ def test_an_output_without_runs_is_checked_on_its_disk_or_at_its_store(
             assert json.loads(capfd.readouterr().out.splitlines()[-1])["error"].endswith(check)
 
 
+@s3.on_both_servers
 def test_a_run_that_a_store_has_not_is_named_with_the_whole_location(
     store: s3.Proxy, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -447,6 +457,7 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
         assert told.value.exit_code == 75
 
 
+@s3.on_both_servers
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize(
     ("fault", "said"),
@@ -506,6 +517,7 @@ def test_keys_in_a_file_that_is_renewed_are_used_at_once(
         os.utime(file, ns=(1, 1))  # whatever the clock of the disk
 
 
+@s3.on_both_servers
 @pytest.mark.usefixtures("without_ray")
 def test_a_run_bears_with_an_endpoint_that_goes_away_for_a_while(store: s3.Proxy, ruler: str, tmp_path: Path) -> None:
     put_scans(store, 30)
@@ -526,6 +538,7 @@ def test_a_run_bears_with_an_endpoint_that_goes_away_for_a_while(store: s3.Proxy
     assert rows["status"].to_pylist() == ["ok"] * 30
 
 
+@s3.on_both_servers
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared_ray")
 def test_a_run_from_store_to_store_that_throttles_is_published_whole(
@@ -558,6 +571,7 @@ def test_a_run_from_store_to_store_that_throttles_is_published_whole(
     assert score.main(command) == 0
 
 
+@s3.on_both_servers
 @pytest.mark.usefixtures("without_ray")
 def test_a_run_at_a_store_is_withdrawn_and_no_run_any_more_from_the_first_moment(
     store: s3.Proxy, ruler: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

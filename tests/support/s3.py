@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 SLOW_DOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message>\
 <Resource>/bucket/key</Resource><RequestId>4442587FB7D0A2F9</RequestId></Error>"""
@@ -30,6 +32,12 @@ CONDITIONS = ("if-none-match", "if-match")
 Fault = int | tuple[int, bytes] | str | None
 
 
+# Marks a test that uses the fixture ``store``, by itself or by another fixture.
+on_both_servers = pytest.mark.parametrize(
+    "store", ["moto", pytest.param("seaweedfs", marks=pytest.mark.slow)], indirect=True
+)
+
+
 class Proxy(ThreadingHTTPServer):
     """Passes requests on to a server, but for those of which ``fault(method, path)`` says what becomes of them."""
 
@@ -40,11 +48,15 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behind = port
         self.bucket = ""
+        self.undisturbed()
+        self.seen: list[str] = []
+        self.keys: list[str] = []  # the access keys that requests were signed with
+
+    def undisturbed(self) -> None:
+        """Pass every request on from here on, at once and as it is."""
         self.fault: Callable[[str, str], Fault] = lambda _method, _path: None
         self.delay_seconds = 0.0
         self.conditions = "kept"  # or "ignored", or "refused"
-        self.seen: list[str] = []
-        self.keys: list[str] = []  # the access keys that requests were signed with
 
     @property
     def url(self) -> str:
