@@ -14,166 +14,24 @@ import csv
 import io
 import json
 import os
-import re
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks import fortnight_checks as checking
-from benchmarks.fortnight_books import NONE, Books, Key, Run
-from benchmarks.fortnight_checks import Checks
-from benchmarks.fortnight_scans import CELLS, Scans
+from benchmarks.fortnight_books import NONE
+from benchmarks.fortnight_nights import BAD, KILLED, SHARDS, Fortnight, date
+from benchmarks.fortnight_scans import CELLS
 from mnist_batch.models import bundle
 from mnist_batch.store import locations
 from tests.support import s3
 
 RESULTS = {store: Path(__file__).parent / f"fortnight{end}.json" for store, end in (("disk", ""), ("s3", "-s3"))}
 SCANS, AUDITED = 200, 100  # scans of a source in a night; accepted answers that are looked at
-FIRST = 15  # of November, the first night
-LATE_NIGHTS = 2  # that the labels of two scans in three take
-BAD, PROMOTED, KILLED = 6, 9, 11  # nights
-SHARDS = 12  # of a night
-Said = dict[str, Any]
-
-
-def date(night: int) -> str:
-    """The date of a night."""
-    return f"2026-11-{FIRST + night - 1:02}"
-
-
-class Fortnight:
-    """The nights of an output, and the books about them."""
-
-    def __init__(self, base: str, folder: Path, given: argparse.Namespace) -> None:
-        self.books, self.checks = Books(), Checks()
-        self.scans, self.count = Scans(base, self.books, given.seed), given.scans
-        self.out, self.folder, self.target_error = locations.absolute(f"{base}/out"), folder, given.target_error
-        self.ids: dict[str, str] = {}  # of runs, by night
-        self.due: dict[int, list[tuple[Key, bytes]]] = {}  # labels that become known, by night, each for some bytes
-        self.drift: dict[str, int] = {}
-        self.locations = {"shipped": bundle.SHIPPED}
-        self.last: Said = {}
-        self.lines: list[Said] = []
-        self.sample_error: Said = {}
-        self.settings = folder / "night.toml"
-        self.settings.write_text(
-            f"scans = {json.dumps(list(self.scans.sources.values()))}\nout = {json.dumps(self.out)}\n"
-            f'labels = "truth.csv"\ntarget-error = {self.target_error}\n\n'
-            f"[gates]\nmin-accuracy = 0.95\nmax-drift = 0\n\n[cluster]\nshard-size = {-(-3 * self.count // SHARDS)}\n"
-        )
-
-    def job(self, name: str, *arguments: object) -> Said:
-        """Run a job to its end; returns its last line."""
-        command = [sys.executable, "-m", f"jobs.{name}", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        said: Said = json.loads(done.stdout.splitlines()[-1])
-        self.checks.same(f"the exit code of {name}", said["exit_code"], done.returncode)
-        if done.returncode not in (0, 4):
-            print(done.stderr[-3_000:], file=sys.stderr)
-        return said
-
-    def operate(self, name: str, *arguments: object) -> Said:
-        """Run a job that has to end well."""
-        said = self.job(name, *arguments, "--out", self.out)
-        self.checks.same(f"{name} {arguments}", said["exit_code"], 0)
-        return said
-
-    def deliver(self, night: int, name: str, count: int, folder: int | None = None, darker: bool = False) -> list[Key]:
-        """New scans of a source, whose labels become known tonight or some nights later."""
-        keys = self.scans.deliver(name, date(folder or night), count, darker)
-        for number, key in enumerate(keys):
-            known = night + (LATE_NIGHTS if number % 3 else 0)
-            self.due.setdefault(known, []).append((key, self.books.files[key].content))
-        return keys
-
-    def usual(self, night: int) -> None:
-        """What the sources deliver in a night."""
-        for name in CELLS:
-            self.deliver(night, name, self.count, darker=(night, name) == (BAD, "station"))
-
-    def night(self, night: int, remark: str, as_night: int | None = None, again: bool = False) -> None:
-        """Score a night with the job, and compare its last line with the books."""
-        of = date(as_night or night)
-        for key, content in self.due.pop(night, []):
-            self.books.truth[key] = self.scans.written[content][1]
-        (self.folder / "truth.csv").write_bytes(self.scans.label_file())
-        self.scans.read(self.books.model, self.locations[self.books.model], self.target_error)
-        run = self.books.night(of)
-        late = self.books.late()
-        command = ("--config", self.settings, "--run-date", of)
-        if night == KILLED:
-            self.kill(of, command)
-        said = self.job("night", *command)
-        self.checks.same(f"_last/night.json of {of}", checking.read_json(f"{self.out}/_last/night.json"), said)
-        self.last = said
-        self.checks.same(f"scans of {of}", said["scans"], self.books.increment)
-        held = night == BAD
-        state = "nothing_new" if run is None else "held" if held else "published"
-        self.checks.same(f"state of {of}", (said["state"], said["exit_code"]), (state, 4 if held else 0))
-        if run is not None:
-            self.ids[of] = said["run_id"]
-            self._check_run(of, run, said, held)
-        changed = {self.ids[name]: self.books.runs[name] for name in late}
-        before = {self.ids[name]: was for name, was in late.items()}
-        self.checks.same(
-            f"late labels on {of}",
-            {each.pop("run_id"): each for each in map(dict, said.get("late_truth", []))},
-            {
-                run_id: {
-                    "labelled_before": before[run_id][0],
-                    "accuracy_before": before[run_id][1],
-                    "labelled": len(each.labelled),
-                    "accuracy": each.accuracy,
-                }
-                for run_id, each in changed.items()
-            },
-        )
-        page = locations.read(*locations.resolve(f"{self.out}/index.html"))
-        (self.folder / f"overview-{len(self.lines) + 1:02}.html").write_bytes(page)
-        if not again:
-            self._line(str(night if as_night is None else f"{as_night}, again"), of, said, remark)
-
-    def _check_run(self, of: str, run: Run, said: Said, held: bool) -> None:
-        run.published = not held
-        alerts = {alert["source"].rpartition("/")[2] for alert in said["alerts"]}
-        self.checks.same(f"sources that drift on {of}", alerts, {"station"} if held else set())
-        gates = {gate["name"]: gate["kept"] for gate in said["gates"]}
-        self.checks.same(f"gates of {of}", gates, {"min_accuracy": True, "max_drift": not held})
-        self.drift[of] = len(said["alerts"])
-        if not held:
-            expected = checking.counts(run)
-            self.checks.same(f"last line of {of}", {name: said[name] for name in expected}, expected)
-
-    def kill(self, of: str, command: Sequence[object]) -> None:
-        """Begin the night, and kill the job with all its processes when some of its shards are done."""
-        quiet, filesystem, staged = subprocess.DEVNULL, *locations.resolve(f"{self.out}/_staging")
-        arguments = [sys.executable, "-m", "jobs.night", *map(str, command)]
-        job = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)  # noqa: S603
-        done: list[str] = []
-        while job.poll() is None and len(done) < SHARDS // 6:
-            time.sleep(0.02)
-            runs = [name for name in locations.names(filesystem, staged) if re.fullmatch(f"{of}-[0-9a-f]+", name)]
-            done = locations.names(filesystem, f"{staged}/{runs[0]}/receipts") if runs else []
-        with suppress(ProcessLookupError):  # it has ended: the next line says so
-            os.killpg(job.pid, signal.SIGKILL)
-        self.checks.same(f"how the first job of {of} ended", job.wait(), -signal.SIGKILL)
-        self.checks.same(f"_last/night.json of {of}", checking.read_json(f"{self.out}/_last/night.json"), self.last)
-        self.checks.same("runs that are unfinished", self.operate("list")["states"].get("unfinished"), 1)
-
-    def _line(self, night: str, of: str, said: Said, remark: str) -> None:
-        counts = {name: said["scans"][name] for name in ("listed", "known", "moved", "repeated", "scored")}
-        review = said["review"] / said["rows"] if "review" in said else None
-        drift = self.drift[of] if said["run_id"] else None
-        ended = {name: said[name] for name in ("state", "exit_code", "run_id")}
-        line = {"night": night, **counts, "accuracy": said.get("accuracy"), "review": review, "drift": drift, **ended}
-        self.lines.append({**line, "remark": remark})
-        print(json.dumps(self.lines[-1]), flush=True)
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -193,18 +51,17 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def verdict(facts: Mapping[str, Any]) -> str:
     """What came of the comparison."""
-    return f"{facts['compared']:,} values compared, {facts['wrong']:,} wrong; the fortnight took {facts['seconds']} s."
+    return f"{facts['compared']:,} values compared, {facts['wrong']:,} wrong."
 
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f} %"
 
 
-def scenario(of: Fortnight) -> None:
-    """What happens in the fortnight."""
-    scans, books, checks = of.scans, of.books, of.checks
+def first_nights(of: Fortnight, few: int) -> None:
+    """Copies, renamed and moved files, empty cells: what scans are known, and by what."""
+    scans, books = of.scans, of.books
     harbour, station, town_hall = (scans.sources[name] for name in CELLS)
-    few = max(of.count // 20, 2)
 
     of.usual(1)
     torn = next(iter(scans.bytes.values()))
@@ -218,7 +75,6 @@ def scenario(of: Fortnight) -> None:
     of.usual(3)
     for number, key in enumerate(scans.in_folder("harbour", date(3))[:few]):
         scans.write((town_hall, f"{date(3)}/again-{number}.png"), scans.bytes[books.files[key].content])
-    wrong = scans.in_folder("harbour", date(3))[: 3 * few : 3]  # those whose labels are known at once
     of.night(3, f"{few} scans are delivered twice, to two sources")
 
     of.usual(4)
@@ -233,9 +89,13 @@ def scenario(of: Fortnight) -> None:
     of.night(5, "a quiet night")
     _audit(of, date(4))
 
+
+def with_a_bad_scanner(of: Fortnight, few: int) -> None:
+    """A night is held, the next one goes on, and a person has the source scanned again."""
+    scans, books = of.scans, of.books
     of.usual(BAD)
     of.night(BAD, "the scanner of one source is bad: held by `--max-drift 0`")
-    checks.same("runs that are held", of.operate("list")["states"].get("held"), 1)
+    of.checks.same("runs that are held", of.operate("list")["states"].get("held"), 1)
 
     of.usual(7)
     for key in scans.in_folder("harbour", date(3))[3 * few + 1 : 6 * few : 3]:
@@ -250,6 +110,12 @@ def scenario(of: Fortnight) -> None:
     for key in scans.in_folder("station", date(BAD)):
         scans.write(key, scans.scanned("station", scans.written[books.files[key].content]))
     of.night(7, "by day: run 6 discarded, the source scanned again, the command given again", as_night=BAD)
+
+
+def with_another_model(of: Fortnight, few: int) -> None:
+    """Another model, wrong labels, a late truck, a killed job, a folder that comes twice."""
+    scans, books = of.scans, of.books
+    wrong = scans.in_folder("harbour", date(3))[: 3 * few : 3]  # those whose labels were known at once
 
     of.usual(8)
     of.night(8, "a quiet night")
@@ -271,7 +137,9 @@ def scenario(of: Fortnight) -> None:
 
     of.usual(12)
     for key in scans.in_folder("town-hall", date(10)):
-        scans.write((town_hall, f"{date(10)}-again/{key[1][11:]}"), scans.bytes[books.files[key].content])
+        scans.write(
+            (scans.sources["town-hall"], f"{date(10)}-again/{key[1][11:]}"), scans.bytes[books.files[key].content]
+        )
     of.night(12, "a folder of day 10 is delivered once more under another name")
 
     of.night(13, "a holiday: nothing new, but labels come")
@@ -407,12 +275,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=given.to is None)
         with place(given.store, str(folder)) as base:
             of = Fortnight(base, folder, given)
-            scenario(of)
+            few = max(given.scans // 20, 2)
+            first_nights(of, few)
+            with_a_bad_scanner(of, few)
+            with_another_model(of, few)
             check_all(of)
     wrong, seconds = of.checks.wrong, time.monotonic() - started
     facts = {"scans": given.scans, "compared": of.checks.compared, "wrong": len(wrong), "seconds": round(seconds)}
     (given.results or RESULTS[given.store]).write_text(json.dumps({**facts, "lines": of.lines}, indent=2) + "\n")
-    print(f"\n{table(of.lines)}\n\n{verdict(facts)}")
+    print(f"\n{table(of.lines)}\n\n{verdict(facts)}\n\nIt took {seconds:.0f} s.")
     return int(bool(wrong))
 
 

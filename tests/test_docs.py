@@ -220,6 +220,15 @@ def test_the_tables_of_drift_are_the_ones_measured() -> None:
         assert page.split(f"<!-- drift {name} -->")[1].strip() == table
 
 
+def test_the_fortnight_of_the_page_is_the_one_measured() -> None:
+    from benchmarks import fortnight
+
+    measured = json.loads(fortnight.RESULTS["disk"].read_text())
+    shown = (ROOT / "docs/nightly.md").read_text().split("<!-- fortnight -->")[1].strip()
+    assert shown == f"{fortnight.table(measured['lines'])}\n\n{fortnight.verdict(measured)}"
+    assert measured["wrong"] == 0
+
+
 def test_every_fault_of_the_pages_has_its_test() -> None:
     page = "".join((ROOT / "docs" / name).read_text() for name in ("reliability.md", "stores.md"))
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))

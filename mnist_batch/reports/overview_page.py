@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from mnist_batch.errors import DamagedRun
 from mnist_batch.models.calibrating import wilson
-from mnist_batch.reports import drift_nights, drift_text, overview_plots, plots, unlike
+from mnist_batch.reports import drift_nights, drift_text, gates, overview_plots, plots, unlike
 from mnist_batch.runs import overview
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -66,13 +67,15 @@ def page(out: str) -> str:
     night = lines[0].run.run_date if lines else None
     last = [line for line in lines if line.run.run_date == night]
     at_night = [each for each in others if night is None or each["night"] is None or each["night"] >= night]
+    newest = max(filter(None, [night, *(each["night"] for each in at_night)]), default=None)
     return plots.overview_page(
         lines=lines,
         first=FIRST,
         night=night,
+        newest=newest,
         last=last,
         others=others,
-        unpublished=at_night,
+        unpublished=[(each, why_held(Run(locations.absolute(out), each["run_id"], ""))) for each in at_night],
         fine=bool(last) and not any(line.troubles for line in last) and not at_night,
         earlier=found.earlier,
         charts=overview_plots.charts([facts for _, facts in found.runs][::-1], drifts[::-1]),
@@ -111,6 +114,20 @@ def troubles(run: Published) -> list[str]:
     if run.totals.rows and not run.totals.scored:
         found.append(f"none of {counted(run.totals.rows, 'row')} has an answer")
     return found
+
+
+def why_held(run: Run) -> list[str]:
+    """Why a run is held, a sentence each: its gates, then what drifts; nothing of a run that is not, or is damaged."""
+    try:
+        held = run.held
+    except DamagedRun:
+        return []
+    if held is None:
+        return []
+    drifting = [
+        f"{drift_text.group_of(each)}{drift_text.value_of(each)}: {drift_text.meaning(each)}" for each in held.alerts
+    ]
+    return [*map(gates.sentence, gates.failed(held.gates)), *drifting]
 
 
 def _share(part: int, whole: int) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ from mnist_batch.reports import drift, overview_page
 from mnist_batch.runs import publishing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.drift_facts import Alert, Drift
-from mnist_batch.schemas.facts import CalibratedOn, SampleError
+from mnist_batch.schemas.facts import CalibratedOn, Gate, Held, SampleError
 from mnist_batch.store import locations
 from tests.reports.test_drift_nights import seen_of
 from tests.support import run_facts, s3
@@ -81,7 +81,8 @@ def test_a_run_that_is_not_published_is_said(tmp_path: Path) -> None:
     publish(tmp_path, "2026-11-20")
     run_facts.frozen(Run(str(tmp_path), "begun", "2026-11-21"), [])
     page = overview_page.page(str(tmp_path))
-    assert verdict(page) == "Look at the last night: 2026-11-20"
+    assert verdict(page) == "Look at the last night: 2026-11-21"
+    assert "Published last: 2026-11-20, 100 scans in 1 run" in page
     assert "Run begun is not published: unfinished." in page
     out = tmp_path / "first"
     begun = run_facts.frozen(Run(str(out), "begun", "2026-11-21"), [])
@@ -91,6 +92,23 @@ def test_a_run_that_is_not_published_is_said(tmp_path: Path) -> None:
     begun.clear_staging()
     overview_page.rewrite(str(out))
     assert not (out / "index.html").exists()
+
+
+def test_a_run_that_is_held_is_there_with_the_reasons(tmp_path: Path) -> None:
+    publish(tmp_path, "2026-11-20")
+    run = run_facts.frozen(Run(str(tmp_path), "held", "2026-11-21"), [])
+    gates = Gate("max_drift", 0, 1, None, 24, False), Gate("min_accuracy", 0.9, 1, 1, 10, True)
+    run.hold(Held(gates, 0.05, "2026-11-21T23:00:00.000+00:00", (ALERT,)))
+    page = overview_page.page(str(tmp_path))
+    assert verdict(page) == "Look at the last night: 2026-11-21"
+    said = page[page.index("Run held is not published: held.") : page.index("<h2>Nights</h2>")]
+    assert "--max-drift 0: broken, 1 of 24 metrics are unlike the nights before" in said
+    assert "contrast of the ink 43.0 grey levels instead of 51.0 to 56.0 grey levels" in said
+    assert "a scanner set darker" in said
+    assert "min-accuracy" not in said
+    assert "<b>:" not in page
+    Path(run.staging, "held.json").write_text("{")
+    assert "held" in overview_page.page(str(tmp_path))
 
 
 def test_the_page_is_bounded_whatever_lies_in_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,8 @@ def test_one_source_alone_needs_no_key() -> None:
 
 def test_the_page_draws_the_scale_left_of_the_lines() -> None:
     page = plots.overview_page(
-        lines=[], first=14, night="2026-11-22", last=[], others=[], unpublished=[], fine=True, earlier=0,
-        charts=charts_of("/in/a", "/in/b"), drift=None,
+        lines=[], first=14, night="2026-11-22", newest="2026-11-22", last=[], others=[], unpublished=[], fine=True,
+        earlier=0, charts=charts_of("/in/a", "/in/b"), drift=None,
     )  # fmt: skip
     texts = re.findall(r"<text x=\"([\d.]+)\" y=\"[\d.]+\">", page)
     assert texts
