@@ -6,17 +6,23 @@ import os
 import re
 import shlex
 import subprocess
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support import ROOT, clusters
+from mnist_batch.models import likeness
+from tests.support import ROOT, clusters, s3
 from tests.support.network import Listener, is_loopback
 from tests.support.processes import family
+from tests.support.ruler import calibrated, picture_of
 from tests.support.waiting import until
 
 
@@ -108,6 +114,58 @@ def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
     told = [line for line in printed.splitlines() if line.startswith('{"status"')]
     assert told == [json.dumps({"status": "interrupted", "exit_code": 143})], printed
     assert "Connecting to existing Ray cluster" not in printed
+
+
+def scraped(head: dict[str, str]) -> Counter[tuple[str, str]]:
+    """What Prometheus would read of the jobs: the sum of each metric of all processes, by name and tag."""
+    found = Counter[tuple[str, str]]()
+    with urllib.request.urlopen(head["METRICS"]) as answer:
+        for family in text_string_to_metric_families(answer.read().decode()):
+            for sample in family.samples:
+                tags = (sample.labels[name] for name in ("status", "stage", "what") if name in sample.labels)
+                if sample.name.startswith("ray_mnist_batch_"):
+                    found[sample.name, next(tags, "")] += sample.value
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_the_metrics_of_a_job_are_what_its_run_says(
+    head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
+) -> None:
+    scans, points, before = scans_folder(50), tmp_path / "points", scraped(head)
+    sure = likeness.profile(np.stack([picture_of(3)] * 2_000), np.full(2_000, 0.9999), 2_000, 0)
+    model = calibrated(ruler, tmp_path / "sure", profile=sure)  # no scan is as sure: they are unlike its calibration
+    points.mkdir()
+    (points / "read scan-0005.png").write_text("kill")
+    with s3.store() as store:
+        refusals = iter([503] * 3)  # of what is read before a part is written
+        store.fault = lambda method, path: next(refusals, None) if (method == "GET" and "/attempt" in path) else None
+        store.send("PUT", "/bucket")
+        variables = s3.CREDENTIALS | {"AWS_ENDPOINT_URL": store.url, "MNIST_BATCH_FAILPOINTS": str(points)}
+        command = [clusters.RAY, "job", "submit", "--working-dir", "."]
+        command += ["--runtime-env-json", json.dumps({"env_vars": variables}), "--", "python", "-m", "jobs.score"]
+        command += [str(scans), "--model", model, "--target-error", "0.005", "--run-id", "metrics"]
+        command += ["--out", "s3://bucket/out"]
+        job = subprocess.run(command, cwd=ROOT, env=head, capture_output=True, text=True, check=False)
+        assert job.returncode == 0, job.stdout
+        [line] = [json.loads(line) for line in job.stdout.splitlines() if line.startswith('{"status"')]
+        totals = json.loads(store.send("GET", "/bucket/out/runs/metrics/run.json"))["totals"]
+    assert (line["rows"], line["unlike"], sum(totals["statuses"].values())) == (50, True, 50)
+
+    def told() -> dict[tuple[str, str], float]:
+        return {name: value - before[name] for name, value in scraped(head).items()}
+
+    exact = {("ray_mnist_batch_rows_total", status): rows for status, rows in totals["statuses"].items()}
+    exact |= {("ray_mnist_batch_retries_total", "request"): 3, ("ray_mnist_batch_retries_total", "scan"): 50}
+    exact |= {("ray_mnist_batch_bytes_total", ""): sum(path.stat().st_size for path in scans.rglob("*.png"))}
+    exact |= {("ray_mnist_batch_shards_total", ""): 1, ("ray_mnist_batch_unlike", ""): 1}
+    until(lambda: exact.items() <= told().items(), f"the metrics say {exact}")
+    found = told()
+    assert found["ray_mnist_batch_seconds_total", "read"] > 0
+    assert found["ray_mnist_batch_seconds_total", "classify"] > 0
+    asked = set(re.findall(r"ray_mnist_batch_\w+", (ROOT / "deploy/grafana.json").read_text()))
+    assert asked == {name for name, _ in found}
 
 
 @pytest.mark.ray
