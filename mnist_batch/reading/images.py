@@ -142,12 +142,11 @@ def _open_folder(source: str, folder: bytes) -> int:
 
 
 def _read_remote(source: str, path: bytes, most: int) -> Content:
-    filesystem, _ = locations.resolve(source)
     try:
-        if filesystem.type_name == "s3":
+        if source.startswith("s3:"):
             data, size = clients.read_first(source, path.decode(), most)
         else:
-            data, size = locations.read_first(filesystem, path.decode(), most)
+            data, size = locations.read_first(locations.resolve(source)[0], path.decode(), most)
     except FileNotFoundError as error:
         raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
     except retry.Denied as error:

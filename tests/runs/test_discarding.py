@@ -110,7 +110,7 @@ def test_killed_at_every_step_the_same_command_finishes(
     steps = 0
     discarding.discard(f"{scheme}{out}", "night")
     last, fatal, seen = steps, None, set()
-    assert last >= 6
+    assert last >= 8
     for at in range(1, last + 1):
         shutil.rmtree(out)
         shutil.copytree(whole, out)
