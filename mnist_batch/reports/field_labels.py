@@ -94,14 +94,19 @@ def _chosen(
 
 
 def adds(run: Run, published: Published, labels: str, add: NDArray[np.uint64]) -> bool:
-    """Whether a label file says anything of a run that the labels of its last report do not."""
-    _, given = _chosen(run, published, labels, True, add)
-    kept = _kept(run)
-    return any(
-        {was["value"] for was in kept.get(key, ()) if _same_field(was, value)} != {value["value"]}
-        for key, values in (given or {}).items()
-        for value in values
-    )
+    """Whether a label file says anything of the fields of a run that the labels of its last report do not.
+
+    Its labels of what has no fields, such as a page that is of no form, or a file whose answer is in another row, are
+    in no report.
+    """
+    given, kept = _chosen(run, published, labels, True, add)[1] or {}, _kept(run)
+    for path in parts.table_paths(run, "fields").values() if given else ():
+        fields = locations.read_table(run.filesystem, path, key := [*tables.KEY, "field"])
+        for source, scan, page, field in zip(*(fields[name].to_pylist() for name in key), strict=True):
+            said, was = (field_values.value_at(values.get((source, scan)), page, field) for values in (given, kept))
+            if said not in (None, was):
+                return True
+    return False
 
 
 def _kept(run: Run) -> Values:
