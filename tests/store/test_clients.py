@@ -1,6 +1,7 @@
 """obstore's clients: a scan is one request, and what goes wrong is told as with pyarrow."""
 
 import json
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +11,8 @@ from mnist_batch.errors import InputError, StorageError
 from mnist_batch.reading import images
 from mnist_batch.reading.images import Unreadable
 from mnist_batch.store import clients, conditional, locations, retry
-from tests.support import s3
+from tests.support import s3, seaweed
+from tests.support.processes import descendants
 
 
 @pytest.fixture
@@ -111,3 +113,15 @@ def test_a_store_is_reached_past_a_proxy_as_pyarrow_does(
         assert locations.read(locations.resolve(location)[0], f"{store.bucket}/scans/a scan+1%.png") == content
         assert read(store) == (content, len(content))
         assert conditional.at(location).client is not None
+
+
+@pytest.mark.slow
+def test_seaweedfs_leaves_no_process_and_no_socket(tmp_path: Path) -> None:
+    before = {*Path("/tmp").glob("seaweedfs-*.sock")}
+    with seaweed.store(tmp_path) as server:
+        server.send("PUT", "/bucket")
+        made = {*Path("/tmp").glob("seaweedfs-*.sock")} - before
+        ours = {path for path in made if str(server.behind + seaweed.GRPC) in path.name}
+    assert ours
+    assert not {path for path in ours if path.exists()}
+    assert not [command for _, command in descendants(os.getpid()) if str(tmp_path) in command]

