@@ -411,6 +411,7 @@ def doubled(sheet: Sheet) -> None:
     other = cv2.warpPerspective(picture, matrix, (wide, high))
     sheet.hide(mask)
     sheet.become(np.where((mask == 1) if picture.ndim == 2 else (mask == 1)[..., None], other, picture))
+    sheet.page = replace(sheet.page, expected="two_sheets")
 
 
 def backed(sheet: Sheet) -> None:

@@ -17,6 +17,7 @@ class Status(StrEnum):
     BLANK_PAGE = "blank_page"
     UNKNOWN_FORM = "unknown_form"
     OTHER_VERSION = "other_version"
+    TWO_SHEETS = "two_sheets"
     NOT_REGISTERED = "not_registered"
     CUT_OFF = "cut_off"
     SHIFTED = "shifted"
@@ -42,6 +43,7 @@ MEANINGS: Mapping[Status, str] = {
     Status.BLANK_PAGE: "read, but nothing is printed or written on the page",
     Status.UNKNOWN_FORM: "read, but the page is of none of the forms given",
     Status.OTHER_VERSION: "read, but the page is of another version of a form than the one given",
+    Status.TWO_SHEETS: "more than one sheet lies on the page, so that one may hide what is written on another",
     Status.NOT_REGISTERED: "like a form, but where the form lies on the page could not be found",
     Status.CUT_OFF: "the cell lies outside the page that was scanned",
     Status.SHIFTED: "the printed frame of the cell's field is not where the form has it",

@@ -9,7 +9,7 @@ from mnist_batch.forms import patches
 from mnist_batch.forms.frames import FAINT, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped, moving, scaling, seen_from, shrunk
 from mnist_batch.forms.lost_rows import LostRows, displaced_rows
-from mnist_batch.forms.patches import Found
+from mnist_batch.forms.patches import AROUND, Found
 from mnist_batch.forms.references import Reference
 from mnist_batch.pixels.opencv import cv2
 
@@ -85,11 +85,11 @@ class Aligned:
         """The share of all patches that were found; the others are off the page, or not there."""
         return float(self.is_found.sum() / self.patches)
 
-    def far(self, reference: Reference) -> Found:
-        """The patches that tell and were not found, looked for farther away."""
+    def far(self, reference: Reference, reach: int = AROUND) -> Found:
+        """The patches that tell and were not found, looked for up to ``reach`` pixels away."""
         missing = {tuple(middle) for middle in self.sought.middles[self.telling & ~self.is_found]}
         sought = np.array([patch.middle in missing for patch in reference.patches], bool)
-        return patches.find(reference.patches, self.seen, patches.AROUND, sought)
+        return patches.find(reference.patches, self.seen, reach, sought)
 
     def is_black(self, box: NDArray[np.float64]) -> bool:
         """Whether most of a box, given by its upper left and lower right corners, is no paper but blacked out."""

@@ -93,6 +93,12 @@ class Reference:
         }
         return {name: np.array([corners.min(axis=0), corners.max(axis=0)]) for name, corners in every.items()}
 
+    @cached_property
+    def corners(self) -> NDArray[np.float64]:
+        """The corners (4, 2) of ``picture``."""
+        height, width = self.picture.shape
+        return corners_of(0, 0, width, height)
+
     def middle_of(self, field: Field) -> NDArray[np.float64]:
         """Where the middle of a field is on ``picture``."""
         return np.asarray(self.box_of(field).mean(axis=0))

@@ -7,10 +7,12 @@ from mnist_batch.forms.candidates import ATTEMPTS, FIRST, MARGIN, SMALLEST, Cand
 from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
+from mnist_batch.forms.second_sheets import second_sheet
 from mnist_batch.forms.versions import displaced, likelier
 
 PRINTED = 0.6  # of what is printed on the form must be found on a page
 SURELY = 0.75  # of what is printed; where less is found, other ways may find more
+WHOLLY = 0.97  # of what is printed; where less is found, a part of it may lie elsewhere
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the frames that should be there must be
 
@@ -30,10 +32,10 @@ def register(page: Grey, references: Sequence[Reference]) -> Registration:
             return Registration(Verdict.BLANK_PAGE, "Nothing is printed or written on the page.")
     if not best:
         return Registration(Verdict.UNKNOWN_FORM, "The page is like none of the forms.")
-    return _judged(best)
+    return _judged(best, page, references)
 
 
-def _judged(best: Sequence[Candidate]) -> Registration:
+def _judged(best: Sequence[Candidate], page: Grey, references: Sequence[Reference]) -> Registration:
     """The verdict on a page that is like forms, the likest first."""
     candidate = best[0]
     for other in best[1:]:
@@ -44,10 +46,18 @@ def _judged(best: Sequence[Candidate]) -> Registration:
                 return _said(Verdict.UNKNOWN_FORM, reason, candidate)
             candidate = winner
     printed, framed, missing = candidate.aligned.printed, len(candidate.framed()), len(candidate.missing())
-    if printed < SURELY or candidate.has_shifted:
+    if printed < WHOLLY or candidate.has_shifted:
         shift = displaced(candidate.reference, candidate.aligned)
         if shift is not None and printed >= PRINTED / 2:
             reason = f"A part of the print of {_name(candidate)} is displaced by {_millimetres(shift)} on the page."
+            return _said(Verdict.OTHER_VERSION, reason, candidate)
+    if printed >= PRINTED / 2:
+        second = second_sheet(page, references, candidate)
+        if second is not None and second.twice:
+            reason = f"{_name(candidate)} and {_name_of(second.reference)} lie on the page, apart from each other."
+            return _said(Verdict.TWO_SHEETS, reason, candidate)
+        if second is not None:
+            reason = f"A part of the print of {_name(candidate)} lies elsewhere on the page."
             return _said(Verdict.OTHER_VERSION, reason, candidate)
     if printed < PRINTED:
         reason = f"Only {printed:.0%} of what is printed on {_name(candidate)} was found on the page."
@@ -62,7 +72,10 @@ def _judged(best: Sequence[Candidate]) -> Registration:
 
 
 def _name(candidate: Candidate) -> str:
-    reference = candidate.reference
+    return _name_of(candidate.reference)
+
+
+def _name_of(reference: Reference) -> str:
     version = f", version {reference.version}" if reference.version else ""
     return f"{reference.form}{version}, page {reference.page + 1}"
 

@@ -15,6 +15,7 @@ class Verdict(StrEnum):
     NOT_REGISTERED = "not_registered"
     UNKNOWN_FORM = "unknown_form"
     OTHER_VERSION = "other_version"
+    TWO_SHEETS = "two_sheets"
     BLANK_PAGE = "blank_page"
 
 

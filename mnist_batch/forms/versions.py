@@ -1,16 +1,21 @@
 """Forms that are alike: versions of one form, and forms of one family, told apart by what differs."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_batch.forms.aligning import SURE, Aligned
 from mnist_batch.forms.candidates import Candidate
 from mnist_batch.forms.geometry import Grey, inverse, seen_from
+from mnist_batch.forms.patches import REPEATED, SIDE, Found
 from mnist_batch.forms.references import Reference
 from mnist_batch.pixels.opencv import cv2
 
+FAR = 96  # pixels, 24 mm: of two rows of fields
 SAME_SHIFT = 3.0  # pixels, that print of one version may be displaced differently from its neighbours
 LEAST_SHIFT = 3.0  # millimetres; a fax that has lost lines is displaced by less
-SEVERAL, SHARE = 4, 0.12  # patches of print, and of those that tell, that are displaced alike in another version
+# Patches of print, of those that tell, and of those that are missing, that are displaced alike in another version.
+SEVERAL, SHARE, OF_MISSING = 4, 0.12, 0.4
+BESIDE = 4  # pixels around a place where the form may have the same print again
 
 PIECE, PIECES = 24, 12  # pixels of the pieces in which two forms differ most, and how many of them are compared
 DIFFERENT = 25.0  # grey levels, on average over a piece
@@ -19,19 +24,32 @@ CLEARLY = 0.08  # by how much the pieces must be more like the one form's than l
 
 def displaced(reference: Reference, aligned: Aligned) -> tuple[float, float] | None:
     """By how many millimetres a part of the form's print is displaced as one; None if none is."""
-    far = aligned.far(reference)
-    sure = far.alike >= SURE
-    shifts = far.shifts[sure] / reference.pixels_per_millimetre
+    far = aligned.far(reference, FAR)
+    missing, far = len(far.alike), far.only(far.alike >= SURE)
+    far = far.only(~_is_repeated(reference, far))
+    shifts = far.shifts / reference.pixels_per_millimetre
     if not len(shifts):
         return None
     near = np.hypot(*(shifts[:, None] - shifts[None]).transpose(2, 0, 1)) * reference.pixels_per_millimetre
     alike = near <= SAME_SHIFT
     most = int(alike.sum(axis=1).argmax())
     shift = np.median(shifts[alike[most]], axis=0)
-    count = int(alike[most].sum())
-    if count < max(SEVERAL, SHARE * int(aligned.telling.sum())) or np.hypot(*shift) < LEAST_SHIFT:
+    least = max(SEVERAL, min(SHARE * int(aligned.telling.sum()), OF_MISSING * missing))
+    if int(alike[most].sum()) < least or np.hypot(*shift) < LEAST_SHIFT:
         return None
     return float(shift[0]), float(shift[1])
+
+
+def _is_repeated(reference: Reference, far: Found) -> NDArray[np.bool_]:
+    """Which patches the form has itself where they were found, as a table has one row after the other."""
+    repeated, half = np.zeros(len(far.middles), bool), SIDE // 2
+    for number, (middle, place) in enumerate(zip(far.middles, far.places, strict=True)):
+        (x, y), (left, top) = middle.astype(int), np.maximum(place.round().astype(int) - half - BESIDE, 0)
+        own = reference.picture[y - half : y + half, x - half : x + half]
+        there = reference.picture[top : top + SIDE + 2 * BESIDE, left : left + SIDE + 2 * BESIDE]
+        if min(there.shape) >= SIDE:
+            repeated[number] = cv2.matchTemplate(there, own, cv2.TM_CCOEFF_NORMED).max() >= REPEATED
+    return repeated
 
 
 def likelier(one: Candidate, other: Candidate) -> Candidate | None:

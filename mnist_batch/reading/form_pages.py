@@ -19,6 +19,7 @@ STATUSES = {
     Verdict.NOT_REGISTERED: Status.NOT_REGISTERED,
     Verdict.UNKNOWN_FORM: Status.UNKNOWN_FORM,
     Verdict.OTHER_VERSION: Status.OTHER_VERSION,
+    Verdict.TWO_SHEETS: Status.TWO_SHEETS,
     Verdict.BLANK_PAGE: Status.BLANK_PAGE,
 }
 

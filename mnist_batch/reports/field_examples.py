@@ -16,7 +16,7 @@ from mnist_batch.statuses import Status
 
 GALLERY = 24  # fields of a kind
 OF_A_STATUS = 12  # pages
-UNREGISTERED = (Status.UNKNOWN_FORM, Status.OTHER_VERSION, Status.NOT_REGISTERED)
+UNREGISTERED = (Status.UNKNOWN_FORM, Status.OTHER_VERSION, Status.TWO_SHEETS, Status.NOT_REGISTERED)
 MOST_CELLS = 20  # of a field, of which what the model saw is shown
 
 Key = tuple[str, str, int, str]  # source, scan, page, field

@@ -235,8 +235,8 @@ PAGES = pa.schema(
         _field(
             "status",
             TEXT,
-            "registered, or why not: not_registered, unknown_form, other_version, blank_page; or the status of a file "
-            "that could not be read",
+            "registered, or why not: not_registered, unknown_form, other_version, two_sheets, blank_page; or the "
+            "status of a file that could not be read",
             nullable=False,
         ),
         _field("reason", pa.string(), "a sentence on the status; null where the page is registered"),

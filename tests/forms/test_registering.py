@@ -48,11 +48,11 @@ def grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @cache
-def references(name: str) -> tuple[Reference, ...]:
-    drawing = form(name)
+def references(name: str, looks: int = 0) -> tuple[Reference, ...]:
+    drawing = form(name, looks)
     opened = parse(json.dumps(drawing.form_json).encode(), name)
     pictures = tuple(grey(picture) for picture in drawing.pictures)
-    open_form = OpenForm(opened, f"digest of {name}", name, pictures)
+    open_form = OpenForm(opened, f"digest of {name} {looks}", name, pictures)
     return tuple(Reference.of(open_form, page) for page in range(len(pictures)))
 
 
@@ -141,6 +141,53 @@ def test_versions_and_languages_are_told_apart_where_both_are_known() -> None:
         expected = form(name).form_json
         assert registration.verdict is Verdict.REGISTERED, registration.reason
         assert (registration.form, registration.version) == (expected["name"], expected["version"])
+
+
+SHEETS = {
+    "the same page": (("boxes", 0), ("boxes", 0), (0.02, 0.7)),
+    "the other page": (("two_page", 0), ("two_page", 1), (-0.03, 0.65)),
+    "another form": (("boxes", 0), ("combs", 0), (0.0, 0.6)),
+    "most of another form": (("combs", 0), ("boxes", 0), (0.02, 0.3)),
+    "beside it": (("boxes", 0), ("combs", 0), (1.02, 0.0)),
+}
+
+
+def over(below: Page, above: Page, across: float, down: float) -> NDArray[np.uint8]:
+    """A sheet over another, displaced by these shares of its width and height."""
+    one, other = grey(below.picture), grey(above.picture)
+    left, top = round(across * one.shape[1]), round(down * one.shape[0])
+    height, width = (one.shape[0], one.shape[1] if left < one.shape[1] else left + other.shape[1])
+    moved = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+    picture = np.full((height, width), 255, np.uint8)
+    picture[: one.shape[0], : one.shape[1]] = one
+    cv2.warpAffine(other, moved, (width, height), dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
+    return picture
+
+
+def two_sheets(sheets: str) -> Registration:
+    (below, first), (above, second), (across, down) = SHEETS[sheets]
+    known = [each for name in ("boxes", "combs", "two_page") for each in references(name)]
+    seen = over(page(below, "scan 100 dpi", 1, first), page(above, "scan 100 dpi", 2, second), across, down)
+    return register(seen, known)
+
+
+def test_two_copies_of_a_page_over_each_other_are_two_sheets() -> None:
+    registration = two_sheets("the same page")
+    assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
+    assert registration.fields == {}
+
+
+@pytest.mark.parametrize("sheets", SHEETS)
+@pytest.mark.slow
+def test_two_sheets_on_a_page_are_told(sheets: str) -> None:
+    registration = two_sheets(sheets)
+    assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
+
+
+def test_a_version_whose_rows_lie_a_pitch_lower_is_another_version() -> None:
+    spoiled = page_of(form("other_version", 211), 0, "scan 150 dpi", mnist_digits(), 211, 2)
+    registration = register(grey(spoiled.picture), references("boxes", 211))
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
 
 
 @pytest.mark.parametrize("name", ["letter", "invoice", "timetable"])

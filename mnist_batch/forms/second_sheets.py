@@ -1,0 +1,134 @@
+"""A second sheet on a page: print of a form that lies elsewhere than the form that was found there has it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms import features
+from mnist_batch.forms.aligning import NEIGHBOURS, Aligned, align
+from mnist_batch.forms.candidates import FEW, LESS, LONGEST, SMALLEST, Candidate
+from mnist_batch.forms.features import Agreed, Features
+from mnist_batch.forms.frames import FAINTEST, INKED
+from mnist_batch.forms.geometry import Grey, Matrix, inverse, mapped
+from mnist_batch.forms.patches import SIDE
+from mnist_batch.forms.ranking import ranking_of
+from mnist_batch.forms.references import Reference, at_size
+from mnist_batch.pixels.opencv import cv2
+
+WHOLE = 0.92  # of a form's patches; a page that has more of them has no room for a sheet on top
+ROOM = 1.6  # times the area of the form; on a page that is larger another may lie beside it
+POINTS = 1500  # of the page, of which those are compared that the form does not explain
+AROUND = 13  # pixels around print, in which its ink may lie
+STRANGE = 0.4  # of the ink around a place: where so much is none of the form's, the form does not explain it
+MUCH = (
+    0.07  # of the form's print: with less ink that it does not explain, no other sheet lies where much of it is found
+)
+APART = 8.0  # millimetres between the two sheets' middles, or degrees between their directions
+NEW, TWICE = 5, 3  # patches of the second sheet where the first explains nothing; patches that are there twice
+TRIED = 3  # maps
+
+
+@dataclass(frozen=True, eq=False)
+class SecondSheet:
+    """A form as it lies on the page a second time, or another form; ``twice``: print is there that is printed once.
+
+    Without ``twice`` it is the same form, a part of which lies elsewhere.
+    """
+
+    reference: Reference
+    aligned: Aligned
+    twice: bool
+
+
+def second_sheet(page: Grey, references: Sequence[Reference], first: Candidate) -> SecondSheet | None:
+    """The sheet that lies on the page besides the first; None if there is none."""
+    aligned, corners = first.aligned, first.reference.corners
+    larger = page.size / cv2.contourArea(mapped(aligned.matrix, corners).astype(np.float32))
+    if aligned.of_all >= WHOLE and larger < ROOM:
+        return None
+    unexplained = _Unexplained(first)
+    if aligned.printed * aligned.visible >= WHOLE and larger < ROOM and unexplained.share < MUCH:
+        return None
+    for reference, matrix in _maps(page, larger, references, unexplained):
+        found = align(reference, page, matrix)
+        if found is None or not _is_apart(first, reference, found.matrix):
+            continue
+        there = found.sought.only(found.is_found & found.telling)
+        if int(unexplained.at(mapped(found.matrix, there.middles)).sum()) >= NEW:
+            return SecondSheet(reference, found, reference is not first.reference or _is_twice(first, found))
+    return None
+
+
+class _Unexplained:
+    """Where on a page there is ink that a form laid onto it does not explain."""
+
+    def __init__(self, first: Candidate) -> None:
+        reference, aligned = first.reference, first.aligned
+        self.aligned, self.to_first = aligned, inverse(aligned.matrix)
+        ink = (aligned.dark >= INKED * aligned.gain * reference.print[2]).astype(np.uint8)
+        printed = (reference.darkness >= FAINTEST).astype(np.uint8)
+        explained = cv2.dilate(printed, np.ones((AROUND, AROUND), np.uint8))
+        explained |= cv2.dilate((reference.written > 0).astype(np.uint8), np.ones((2 * AROUND, 2 * AROUND), np.uint8))
+        strange = ink & (1 - explained)
+        self.share = int(strange.sum()) / max(1, int(printed.sum()))
+        strange, all_ink = (cv2.blur(each.astype(np.float32), (SIDE, SIDE)) for each in (strange, ink))
+        self.strange = strange >= STRANGE * np.maximum(all_ink, 1e-3)
+
+    def at(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which points, (n, 2), of the page the form does not explain."""
+        here = mapped(self.to_first, points)
+        rows, columns = here[:, 1].astype(int), here[:, 0].astype(int)
+        height, width = self.strange.shape
+        inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
+        strange = self.strange[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+        telling = self.aligned.telling
+        away = np.hypot(*(self.aligned.sought.middles[telling][None] - here[:, None]).transpose(2, 0, 1))
+        nearest = np.argsort(away, axis=1, kind="stable")[:, :NEIGHBOURS]
+        lost = 2 * self.aligned.is_found[telling][nearest].sum(axis=1) < nearest.shape[1]
+        return np.asarray(~inside | strange | lost)
+
+
+def _maps(
+    page: Grey, larger: float, references: Sequence[Reference], unexplained: _Unexplained
+) -> list[tuple[Reference, Matrix]]:
+    """The maps of forms to what the first one does not explain, the likelier first."""
+    small, to_small = at_size(page, features.AREA * max(1.0, larger))
+    if not SMALLEST <= min(small.shape) <= max(small.shape) <= LONGEST:
+        return []
+    from_small = inverse(to_small)
+    points = features.binary(small, round(POINTS * max(1.0, larger)))
+    points = points.only(unexplained.at(mapped(from_small, points.points)))
+    few: Sequence[int] = range(len(references))
+    every: tuple[Features, ...] = tuple(reference.features for reference in references)
+    if len(few) > FEW:
+        few = ranking_of(every).likest(points, FEW)
+    found: list[tuple[Agreed, Reference]] = []
+    for number in few:
+        found += [(each, references[number]) for each in features.agreed(every[number], points)]
+    found.sort(key=lambda each: -each[0].inliers)
+    likely = [each for each in found if each[0].inliers >= LESS * found[0][0].inliers]
+    return [(reference, from_small @ each.matrix) for each, reference in likely[:TRIED]]
+
+
+def _is_apart(first: Candidate, reference: Reference, matrix: Matrix) -> bool:
+    """Whether a form lies elsewhere on the page than the first, not only a little stretched."""
+    ours, theirs = (
+        mapped(each, form.corners) for each, form in ((first.aligned.matrix, first.reference), (matrix, reference))
+    )
+    to_first = inverse(first.aligned.matrix)
+    ours, theirs = mapped(to_first, ours), mapped(to_first, theirs)
+    off = float(np.hypot(*(ours.mean(axis=0) - theirs.mean(axis=0)))) / first.reference.pixels_per_millimetre
+    ways = [np.degrees(np.arctan2(*(each[1] - each[0])[::-1])) for each in (ours, theirs)]
+    turned = abs((ways[1] - ways[0] + 180) % 360 - 180)
+    return off >= APART or turned >= APART
+
+
+def _is_twice(first: Candidate, second: Aligned) -> bool:
+    """Whether print that a form has once is found where the one map has it and where the other has it."""
+    found = [
+        {tuple(middle) for middle in each.sought.middles[each.is_found & each.telling]}
+        for each in (first.aligned, second)
+    ]
+    return len(found[0] & found[1]) >= TWICE
