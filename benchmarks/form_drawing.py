@@ -325,6 +325,24 @@ SIBLINGS: dict[str, Callable[[Random], FormDrawing]] = {
     "other_language": lambda random: _of("boxes_german", random, replace(TURNOUT, words=words_of.TURNOUT_IN_GERMAN)),
     "variant": lambda random: _of("boxes_variant", _later(random), replace(TURNOUT, style="comb", indent=690)),
 }
+
+
+def _version(number: int, *counts: Row, indent: int = TURNOUT.indent) -> Callable[[Random], FormDrawing]:
+    """A version of boxes with other rows in its second section, or with cells elsewhere."""
+    design = replace(TURNOUT, sections=(TURNOUT.sections[0], counts, TURNOUT.sections[2]), indent=indent, rules=())
+    return lambda random: _of("boxes", random, design, f"20{number}")
+
+
+# Versions of boxes that differ in little else than the edition: what was found wrong, each in one way.
+VERSIONS: dict[str, Callable[[Random], FormDrawing]] = {
+    "rows swapped": _version(27, COUNTS[1], COUNTS[0], *COUNTS[2:]),
+    "a row with another label": _version(28, *COUNTS[:6], *_amounts("proxies"), *COUNTS[7:]),
+    "a row left out": _version(29, *COUNTS[:4], *COUNTS[5:]),
+    "two rows added": _version(30, *COUNTS[:3], *_amounts("officers", "hours", most=4), *COUNTS[3:]),
+    "a row added at the end of a section": _version(31, *COUNTS, *_amounts("officers")),
+    "a longer field": _version(32, *COUNTS[:3], *_amounts("spoilt", most=6), *COUNTS[4:]),
+    "columns moved": _version(33, *COUNTS, indent=TURNOUT.indent - 60),
+}
 STRANGERS: dict[str, Callable[[Random], FormDrawing]] = {
     "letter": lambda random: _json("letter", None, [_letter(random)]),
     "invoice": lambda random: _json("invoice", None, [_invoice(random)]),
@@ -334,6 +352,6 @@ STRANGERS: dict[str, Callable[[Random], FormDrawing]] = {
 
 @cache
 def form(name: str, seed: int = 0) -> FormDrawing:
-    """A form of ``FORMS``, a sibling of ``boxes``, or a stranger: the same for the same seed."""
-    likeness = "boxes" if name in SIBLINGS else name
-    return (FORMS | SIBLINGS | STRANGERS)[name](np.random.default_rng([zlib.crc32(likeness.encode()), seed]))
+    """A form of ``FORMS``, a sibling or version of ``boxes``, or a stranger: the same for the same seed."""
+    likeness = "boxes" if name in SIBLINGS or name in VERSIONS else name
+    return (FORMS | SIBLINGS | VERSIONS | STRANGERS)[name](np.random.default_rng([zlib.crc32(likeness.encode()), seed]))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms import features, frames, patches
+from mnist_batch.forms import captions, features, frames, patches
+from mnist_batch.forms.captions import Caption
+from mnist_batch.forms.cell_lines import CellLines
 from mnist_batch.forms.features import Features
 from mnist_batch.forms.form import Field, Mark
 from mnist_batch.forms.frames import Frame, darkness_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 AREA = 970_000  # pixels of the pictures that are compared: those of an A4 page at 100 dots per inch
 LONG_SIDE = 297.0  # millimetres of a page whose resolution is not known
+NEAR = 13  # pixels around print, in which its ink may lie
 INSET = 0.14  # of a cell's sides; within, there is writing, and nothing printed
 
 
@@ -31,8 +34,8 @@ class Reference:
 
     ``width`` and ``height`` are those of the form's own picture, and ``matrix`` maps its pixels to those of
     ``picture``, of which ``pixels_per_millimetre`` make a millimetre on paper. ``written`` is set where cells are.
-    ``frames`` has the printed frames of the fields by name; a field without one is not in it. ``sheet`` is for
-    cutting the cells.
+    ``frames`` has the printed frames of the fields by name; a field without one is not in it. ``captions`` are the
+    words near fields. ``sheet`` is for cutting the cells.
     """
 
     form: str
@@ -50,6 +53,7 @@ class Reference:
     features: Features
     patches: tuple[Patch, ...]
     frames: Mapping[str, Frame]
+    captions: tuple[Caption, ...]
     sheet: Sheet
 
     @classmethod
@@ -78,6 +82,7 @@ class Reference:
             features=_features(picture, written, features.binary),
             patches=patches.of(picture, _with_marks(written, facts.marks, matrix)),
             frames={name: frame for name, frame in frames.items() if frame is not None},
+            captions=captions.of(picture, [box for of_field in boxes.values() for box in of_field], millimetre),
             sheet=Sheet.of(full, fields),
         )
 
@@ -119,6 +124,22 @@ class Reference:
     def darkness(self) -> NDArray[np.float32]:
         """How much darker than its paper the print is."""
         return darkness_of(self.picture)
+
+    @cached_property
+    def unprinted(self) -> Grey:
+        """1 where neither print nor a cell is near, else 0: ink of a page is not the form's there, nor an answer."""
+        near = cv2.dilate((self.darkness >= frames.FAINTEST).astype(np.uint8), np.ones((NEAR, NEAR), np.uint8))
+        answers = cv2.dilate((self.written > 0).astype(np.uint8), np.ones((2 * NEAR, 2 * NEAR), np.uint8))
+        return np.asarray(1 - (near | answers), np.uint8)
+
+    @cached_property
+    def cell_lines(self) -> CellLines:
+        """The lines of each cell."""
+        boxes = {
+            field.name: [mapped(self.matrix, corners_of(*cell))[[0, 2]] for cell in field.cells]
+            for field in self.fields
+        }
+        return CellLines.of(boxes, self.frames, self.darkness)
 
     @cached_property
     def fine_features(self) -> Features:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mnist_batch.forms.blankness import is_blank
 from mnist_batch.forms.candidates import ATTEMPTS, FIRST, MARGIN, SMALLEST, Candidate, candidates
+from mnist_batch.forms.differing import difference
 from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
@@ -37,38 +38,53 @@ def register(page: Grey, references: Sequence[Reference]) -> Registration:
 
 def _judged(best: Sequence[Candidate], page: Grey, references: Sequence[Reference]) -> Registration:
     """The verdict on a page that is like forms, the likest first."""
-    candidate = best[0]
-    for other in best[1:]:
-        if other.score > candidate.score - MARGIN:
-            winner = likelier(candidate, other)
-            if winner is None:
-                reason = f"The page is as much like {_name(other)} as like {_name(candidate)}."
-                return _said(Verdict.UNKNOWN_FORM, reason, candidate)
-            candidate = winner
-    printed, framed, missing = candidate.aligned.printed, len(candidate.framed()), len(candidate.missing())
+    near = [each for each in best if each.score > best[0].score - MARGIN]
+    differ = [difference(each, page.shape) if each.aligned.printed >= PRINTED else None for each in near]
+    alike = [each for each, differs in zip(near, differ, strict=True) if differs is None]
+    if not alike:
+        differs = Verdict.OTHER_VERSION, f"The page differs from {_name(near[0])}: {differ[0]}."
+        return _said(*(_apart(near[0], page, references) or differs), near[0])
+    candidate = alike[0]
+    for other in alike[1:]:
+        winner = likelier(candidate, other)
+        if winner is None:
+            reason = f"The page is as much like {_name(other)} as like {_name(candidate)}."
+            return _said(Verdict.UNKNOWN_FORM, reason, candidate)
+        candidate = winner
+    return _said(*(_apart(candidate, page, references) or _found(candidate)), candidate)
+
+
+def _apart(candidate: Candidate, page: Grey, references: Sequence[Reference]) -> tuple[Verdict, str] | None:
+    """The verdict on a page on which print lies elsewhere than the form has it; None if all is where it should be."""
+    printed = candidate.aligned.printed
+    if printed < PRINTED / 2:
+        return None
     if printed < WHOLLY or candidate.has_shifted:
         shift = displaced(candidate.reference, candidate.aligned)
-        if shift is not None and printed >= PRINTED / 2:
-            reason = f"A part of the print of {_name(candidate)} is displaced by {_millimetres(shift)} on the page."
-            return _said(Verdict.OTHER_VERSION, reason, candidate)
-    if printed >= PRINTED / 2:
-        second = second_sheet(page, references, candidate)
-        if second is not None and second.twice:
-            reason = f"{_name(candidate)} and {_name_of(second.reference)} lie on the page, apart from each other."
-            return _said(Verdict.TWO_SHEETS, reason, candidate)
-        if second is not None:
-            reason = f"A part of the print of {_name(candidate)} lies elsewhere on the page."
-            return _said(Verdict.OTHER_VERSION, reason, candidate)
-    if printed < PRINTED:
-        reason = f"Only {printed:.0%} of what is printed on {_name(candidate)} was found on the page."
-        return _said(Verdict.NOT_REGISTERED, reason, candidate)
-    if candidate.aligned.visible < VISIBLE:
-        reason = f"Only {candidate.aligned.visible:.0%} of {_name(candidate)} lies on the page."
-        return _said(Verdict.NOT_REGISTERED, reason, candidate)
-    if framed + missing and framed < FRAMED * (framed + missing):
-        reason = f"Of {framed + missing} fields, {missing} have no frame where {_name(candidate)} has it."
-        return _said(Verdict.NOT_REGISTERED, reason, candidate)
-    return _said(Verdict.REGISTERED, None, candidate)
+        if shift is not None:
+            said = f"A part of the print of {_name(candidate)} is displaced by {_millimetres(shift)} on the page."
+            return Verdict.OTHER_VERSION, said
+    second = second_sheet(page, references, candidate)
+    if second is not None and second.twice:
+        said = f"{_name(candidate)} and {_name_of(second.reference)} lie on the page, apart from each other."
+        return Verdict.TWO_SHEETS, said
+    if second is not None:
+        return Verdict.OTHER_VERSION, f"A part of the print of {_name(candidate)} lies elsewhere on the page."
+    return None
+
+
+def _found(candidate: Candidate) -> tuple[Verdict, str | None]:
+    """The verdict on a page that has nothing otherwise than the form: whether enough of it was found."""
+    aligned, framed, missing = candidate.aligned, len(candidate.framed()), len(candidate.missing())
+    if aligned.printed < PRINTED:
+        said = f"Only {aligned.printed:.0%} of what is printed on {_name(candidate)} was found on the page."
+    elif aligned.visible < VISIBLE:
+        said = f"Only {aligned.visible:.0%} of {_name(candidate)} lies on the page."
+    elif framed + missing and framed < FRAMED * (framed + missing):
+        said = f"Of {framed + missing} fields, {missing} have no frame where {_name(candidate)} has it."
+    else:
+        return Verdict.REGISTERED, None
+    return Verdict.NOT_REGISTERED, said
 
 
 def _name(candidate: Candidate) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ from mnist_batch.pixels.opencv import cv2
 WHOLE = 0.92  # of a form's patches; a page that has more of them has no room for a sheet on top
 ROOM = 1.6  # times the area of the form; on a page that is larger another may lie beside it
 POINTS = 1500  # of the page, of which those are compared that the form does not explain
-AROUND = 13  # pixels around print, in which its ink may lie
 STRANGE = 0.4  # of the ink around a place: where so much is none of the form's, the form does not explain it
 MUCH = (
     0.07  # of the form's print: with less ink that it does not explain, no other sheet lies where much of it is found
@@ -67,14 +67,15 @@ class _Unexplained:
     def __init__(self, first: Candidate) -> None:
         reference, aligned = first.reference, first.aligned
         self.aligned, self.to_first = aligned, inverse(aligned.matrix)
-        ink = (aligned.dark >= INKED * aligned.gain * reference.print[2]).astype(np.uint8)
-        printed = (reference.darkness >= FAINTEST).astype(np.uint8)
-        explained = cv2.dilate(printed, np.ones((AROUND, AROUND), np.uint8))
-        explained |= cv2.dilate((reference.written > 0).astype(np.uint8), np.ones((2 * AROUND, 2 * AROUND), np.uint8))
-        strange = ink & (1 - explained)
-        self.share = int(strange.sum()) / max(1, int(printed.sum()))
-        strange, all_ink = (cv2.blur(each.astype(np.float32), (SIDE, SIDE)) for each in (strange, ink))
-        self.strange = strange >= STRANGE * np.maximum(all_ink, 1e-3)
+        self.ink = (aligned.dark >= INKED * aligned.gain * reference.print[2]).astype(np.uint8)
+        self.others = self.ink & reference.unprinted
+        self.share = cv2.countNonZero(self.others) / max(1, int((reference.darkness >= FAINTEST).sum()))
+
+    @cached_property
+    def strange(self) -> NDArray[np.bool_]:
+        """Around which pixels much of the ink is not the form's."""
+        others, ink = (cv2.blur(255 * each, (SIDE, SIDE)) for each in (self.others, self.ink))
+        return np.asarray(others >= np.maximum(STRANGE * ink, 1))
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which points, (n, 2), of the page the form does not explain."""

@@ -12,7 +12,7 @@ from mnist_batch.pixels.opencv import cv2
 
 FAR = 96  # pixels, 24 mm: of two rows of fields
 SAME_SHIFT = 3.0  # pixels, that print of one version may be displaced differently from its neighbours
-LEAST_SHIFT = 3.0  # millimetres; a fax that has lost lines is displaced by less
+LEAST_SHIFT = 4.0  # millimetres; a fax that has lost lines is displaced by less
 # Patches of print, of those that tell, and of those that are missing, that are displaced alike in another version.
 SEVERAL, SHARE, OF_MISSING = 4, 0.12, 0.4
 BESIDE = 4  # pixels around a place where the form may have the same print again

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.form_drawing import FORMS, SIBLINGS, FormDrawing, form
+from benchmarks.form_drawing import FORMS, SIBLINGS, VERSIONS, FormDrawing, form
 from benchmarks.form_filling import Page, mnist_digits
 from benchmarks.form_pages import page_of
 from mnist_batch.forms.candidates import FEW
@@ -23,10 +23,10 @@ KINDS = (
     "clean",
     "moderate",
     "scan 100 dpi",
-    "scan 300 dpi",
+    pytest.param("scan 300 dpi", marks=pytest.mark.slow),
     "turned 90",
     "turned 180",
-    "turned 270",
+    pytest.param("turned 270", marks=pytest.mark.slow),
     "skew to 10 degrees",
     "scale 0.7 to 1.4",
     "a third cut off",
@@ -117,6 +117,40 @@ def test_a_version_whose_fields_lie_elsewhere_is_another_version() -> None:
     assert registration.fields == {}
 
 
+def test_a_version_with_two_rows_swapped_is_another_version() -> None:
+    registration = registered(page("rows swapped", "moderate"), "boxes")
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert "other words are printed beside" in str(registration.reason)
+    assert registration.fields == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rows swapped", "other words are printed beside"),
+        ("a row with another label", "other words are printed beside 'list_a'"),
+        ("a longer field", "'spoilt' has a cell more"),
+    ],
+)
+@pytest.mark.slow
+def test_a_version_that_differs_in_a_row_is_another_version(name: str, said: str) -> None:
+    registration = registered(page(name, "scan 100 dpi"), "boxes")
+    assert registration.verdict is Verdict.OTHER_VERSION
+    assert said in str(registration.reason)
+    registration = registered(page("boxes", "photo"), name)
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+@pytest.mark.slow
+def test_of_two_versions_the_one_that_the_page_is_of_is_taken(name: str) -> None:
+    for drawn in (name, "boxes"):
+        for number, kind in enumerate(("scan 100 dpi", "scan 300 dpi")):
+            registration = registered(page(drawn, kind, number), name, "boxes")
+            assert registration.verdict is Verdict.REGISTERED, (drawn, kind, registration.reason)
+            assert registration.version == form(drawn).form_json["version"]
+
+
 @pytest.mark.parametrize("kind", ["moderate", "1 bit 200 dpi", "photocopy"])
 def test_the_same_cells_with_other_words_are_not_the_form(kind: str) -> None:
     registration = registered(page("other_language", kind), "boxes")
@@ -184,6 +218,7 @@ def test_two_sheets_on_a_page_are_told(sheets: str) -> None:
     assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
 
 
+@pytest.mark.slow
 def test_a_version_whose_rows_lie_a_pitch_lower_is_another_version() -> None:
     spoiled = page_of(form("other_version", 211), 0, "scan 150 dpi", mnist_digits(), 211, 2)
     registration = register(grey(spoiled.picture), references("boxes", 211))

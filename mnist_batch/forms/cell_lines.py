@@ -1,0 +1,107 @@
+"""The printed lines of each cell of a form, and of those that its fields would have if they were a cell longer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_batch.forms.frames import INKED, Frame, Levels
+from mnist_batch.pixels.opencv import cv2
+
+EDGE = 3  # pixels around the box of a cell, in which its lines lie
+FEWEST = 12  # pixels of lines; of fewer nothing follows
+THICK = np.ones((3, 3), np.uint8)  # a line may lie a pixel beside its place
+
+Boxes = Mapping[str, Sequence[NDArray[np.float64]]]
+
+
+@dataclass(frozen=True, eq=False)
+class CellLines:
+    """The pixels, ``rows`` and ``columns``, of the lines of cells, those of each from its ``starts`` on.
+
+    ``names`` are the fields of the cells, ``fields`` says which of them each is of, and ``more`` which of the cells
+    are no cells, but would be the next beyond either end of their field.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    names: tuple[str, ...]
+    fields: NDArray[np.intp]
+    more: NDArray[np.bool_]
+    darkness: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, boxes: Boxes, frames: Mapping[str, Frame], dark: Levels) -> "CellLines":
+        """The lines of the cells, whose boxes are given by two corners, of fields that have frames."""
+        places: list[NDArray[np.intp]] = []
+        fields, more, names = [], [], [name for name in boxes if name in frames and len(boxes[name]) > 1]
+        for number, name in enumerate(names):
+            frame, own = frames[name], boxes[name]
+            for box in own:
+                places.append(_lines(frame, box))
+                fields.append(number)
+                more.append(False)
+            for end, before in ((own[-1], own[-2]), (own[0], own[1])):
+                across, down = (end - before)[0].round().astype(int)
+                beyond = _lines(frame, end) + np.array([down, across])
+                if len(beyond) and abs(down) <= 1 and abs(across) > EDGE and _is_free(beyond, frame, dark):
+                    places.append(beyond)
+                    fields.append(number)
+                    more.append(True)
+        kept = [at for at, each in enumerate(places) if len(each) >= FEWEST]
+        every = np.concatenate([places[at] for at in kept]) if kept else np.zeros((0, 2), np.intp)
+        lengths = [0, *(len(places[at]) for at in kept)]
+        return cls(
+            rows=every[:, 0],
+            columns=every[:, 1],
+            starts=np.cumsum(lengths)[:-1].astype(np.intp),
+            names=tuple(names),
+            fields=np.array([fields[at] for at in kept], np.intp),
+            more=np.array([more[at] for at in kept], bool),
+            darkness=np.array([frames[name].darkness for name in names], np.float64),
+        )
+
+    @cached_property
+    def _of_pixel(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The field that each pixel is of, and how many pixels each cell has."""
+        lengths = np.diff([*self.starts, len(self.rows)])
+        return np.repeat(self.fields, lengths), lengths
+
+    def middle(self, cell: int) -> NDArray[np.float64]:
+        """The middle of a cell, by its number."""
+        end = self.starts[cell + 1] if cell + 1 < len(self.starts) else len(self.rows)
+        of_cell = slice(self.starts[cell], end)
+        return np.array([self.columns[of_cell].mean(), self.rows[of_cell].mean()])
+
+    def shares(self, dark: Levels, gain: float, shifts: Mapping[str, tuple[float, float]]) -> NDArray[np.float64]:
+        """The share of each cell's lines that are on a page, whose fields lie beside their places as ``shifts`` say."""
+        if not len(self.starts):
+            return np.zeros(0)
+        shift = np.array([shifts.get(name, (0.0, 0.0)) for name in self.names]).round().astype(np.intp)
+        of_pixel, lengths = self._of_pixel
+        height, width = dark.shape
+        rows = (self.rows + shift[of_pixel, 1]).clip(0, height - 1)
+        columns = (self.columns + shift[of_pixel, 0]).clip(0, width - 1)
+        inked = cv2.dilate(dark, THICK)[rows, columns] >= np.maximum(6.0, INKED * gain * self.darkness[of_pixel])
+        return np.asarray(np.add.reduceat(inked.astype(np.intp), self.starts) / lengths)
+
+
+def _lines(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The pixels, (n, 2), rows first, of the lines of a cell."""
+    left, top = np.maximum(np.floor(box[0]).astype(int) - frame.corner - EDGE, 0)
+    right, foot = np.ceil(box[1]).astype(int) - frame.corner + EDGE
+    inside = np.maximum(frame.across, frame.down)[top:foot, left:right] > 0
+    corner = np.array([top + frame.corner[1], left + frame.corner[0]], np.intp)
+    return np.asarray(np.argwhere(inside) + corner, np.intp)
+
+
+def _is_free(places: NDArray[np.intp], frame: Frame, dark: Levels) -> bool:
+    """Whether the form has nothing there that is like the lines of a cell."""
+    height, width = dark.shape
+    rows, columns = places.T
+    if rows.min() < 0 or columns.min() < 0 or rows.max() >= height or columns.max() >= width:
+        return False
+    return bool((cv2.dilate(dark, THICK)[rows, columns] >= INKED * frame.darkness).mean() < 0.5)
