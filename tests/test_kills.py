@@ -27,7 +27,7 @@ from tests.support.running import Killed, readers_see
 Make = Callable[..., Path]
 
 
-PLACES = ["disk", "fsspec", *(pytest.param(store, marks=pytest.mark.slow) for store in ("store", "seaweed_store"))]
+PLACES = ["disk", *(pytest.param(store, marks=pytest.mark.slow) for store in ("fsspec", "store", "seaweed_store"))]
 
 
 @pytest.mark.long

@@ -155,6 +155,7 @@ exporting.save_model(pathlib.Path(sys.argv[1]), model)
 
 
 @pytest.mark.long
+@pytest.mark.slow
 def test_the_same_weights_are_the_same_files_whenever_they_are_saved(tmp_path: Path) -> None:
     import onnxruntime
 

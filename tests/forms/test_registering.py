@@ -151,7 +151,9 @@ def test_of_two_versions_the_one_that_the_page_is_of_is_taken(name: str) -> None
             assert registration.version == form(drawn).form_json["version"]
 
 
-@pytest.mark.parametrize("kind", ["moderate", "1 bit 200 dpi", "photocopy"])
+@pytest.mark.parametrize(
+    "kind", ["photocopy", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("moderate", "1 bit 200 dpi"))]
+)
 def test_the_same_cells_with_other_words_are_not_the_form(kind: str) -> None:
     registration = registered(page("other_language", kind), "boxes")
     assert registration.verdict is not Verdict.REGISTERED

@@ -99,6 +99,7 @@ def test_the_head_listens_on_loopback_only_and_asks_no_other_machine_anything(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_submitted_job_that_is_stopped_says_so_in_its_last_line(
     head: dict[str, str], scans_folder: Callable[..., Path], ruler: str, tmp_path: Path
 ) -> None:

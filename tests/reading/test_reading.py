@@ -53,7 +53,9 @@ FATAL = {
 }
 
 
-@pytest.mark.parametrize("action", FATAL)
+@pytest.mark.parametrize(
+    "action", ["kill", "allocate", *(pytest.param(action, marks=pytest.mark.slow) for action in ("exit", "late"))]
+)
 def test_a_scan_that_kills_its_reader_is_a_row_and_its_neighbours_are_as_ever(
     tmp_path: Path, reader: isolated.Reader, action: str
 ) -> None:
