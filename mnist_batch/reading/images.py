@@ -79,14 +79,14 @@ def _read(source: str, path: bytes, size: int | None, most: int) -> Content:
 
 def _read_local(source: str, path: bytes, most: int) -> Content:
     folder, _, name = path.rpartition(b"/")
+    above = _folder(source, folder)
     try:
-        above = _open_folder(source, folder)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise Unreadable(Status.NOT_A_FILE, "its folder became a link, which is not followed") from None
-        raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
-    try:
-        _need_regular(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode)
+        try:
+            mode = os.stat(name, dir_fd=above, follow_symlinks=False).st_mode
+        except FileNotFoundError:  # in the folder that was kept; another may have taken its place
+            above = _folder(source, folder, anew=True)
+            mode = os.stat(name, dir_fd=above, follow_symlinks=False).st_mode
+        _need_regular(mode)
         # O_NONBLOCK: if the file was replaced by a pipe since, opening it would wait for a writer.
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
@@ -115,14 +115,23 @@ def _need_regular(mode: int) -> None:
     raise Unreadable(Status.NOT_A_FILE, "a pipe, socket or device, which is not opened")
 
 
+def _folder(source: str, folder: bytes, anew: bool = False) -> int:
+    try:
+        return _open_folder(source, folder, anew)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise Unreadable(Status.NOT_A_FILE, "its folder became a link, which is not followed") from None
+        raise Unreadable(Status.MISSING, error.strerror or str(error)) from None
+
+
 _last_folder: tuple[str, bytes, int] = ("", b"", -1)
 
 
-def _open_folder(source: str, folder: bytes) -> int:
+def _open_folder(source: str, folder: bytes, anew: bool) -> int:
     # One folder at a time from the source: the source may be a link, but no folder below it may be. Scans come folder
     # by folder, so the last descriptor is kept.
     global _last_folder
-    if _last_folder[:2] == (source, folder):
+    if _last_folder[:2] == (source, folder) and not anew:
         return _last_folder[2]
     top = source.rstrip("/").encode()
     if not top or not (folder + b"/").startswith(top + b"/"):

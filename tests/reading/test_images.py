@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -375,6 +376,15 @@ def test_a_damaged_file_decodes_or_says_why_and_never_does_anything_else(whole: 
     else:
         # damaged colours may look like two inks, which a page of two planes holds
         assert all(page.dtype == np.uint8 and page.shape[2:] in ((), (2,)) and page.size for page in pages)
+
+
+def test_a_folder_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    for content in (b"before", b"after"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "a.png").write_bytes(content)
+        assert images.read_scan(str(tmp_path), os.fsencode(folder / "a.png")) == content
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
