@@ -1,17 +1,20 @@
 """obstore's clients of stores, with the address and the credentials of pyarrow's; a scan at S3 is one request to them.
 
-pyarrow asks for the size of an object before it reads it, and cannot send conditions.
+pyarrow asks for the size of an object before it reads it, uploads a large one in parts, and cannot send conditions.
 """
 
 import configparser
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
 
 from mnist_batch.store import locations, retry
 
@@ -73,6 +76,21 @@ def _get(client: Any, key: str, most: int) -> tuple[bytes, int]:
     return bytes(content[:most]), size
 
 
+def put_whole(filesystem: fs.FileSystem, path: str, content: bytes | pa.Buffer) -> bool:
+    """Write an object at S3 by one request, whatever its size; False if obstore finds no keys, or takes none like it.
+
+    Of an upload in parts a job that is killed leaves these at the store, unseen and paid for. Raises the errors that
+    ``retry.ask`` knows.
+    """
+    options = filesystem.__reduce__()[1][0]
+    client = _client(filesystem, path.partition("/")[0], options, tries=1, silent=LONGEST_SECONDS)
+    try:
+        translated(lambda: client.put(key_of(path), memoryview(content).cast("B"), use_multipart=False))
+    except (NoKeys, ValueError):
+        return False
+    return True
+
+
 def key_of(path: str) -> str:
     """The key in its bucket of an object whose path is that of ``locations.resolve``."""
     return path.partition("/")[2]
@@ -110,19 +128,27 @@ def _kept_client(location: str, _keys_changed_ns: int) -> Any:
 
 def of(location: str, tries: int = 3) -> Any:
     """obstore's client for the bucket of a location, which tries a request so often before it is an error."""
+    filesystem, path = locations.resolve(location)
+    return _client(filesystem, path.partition("/")[0], dict(parse_qsl(urlsplit(location).query)), tries)
+
+
+def _client(
+    filesystem: fs.FileSystem,
+    bucket: str,
+    options: Mapping[str, Any],
+    tries: int,
+    silent: timedelta = SILENT_SECONDS,
+) -> Any:
     from obstore import store
 
     retries: Any = {"max_retries": tries - 1, "retry_timeout": timedelta(seconds=10)}
-    filesystem, path = locations.resolve(location)
-    bucket = path.partition("/")[0]
     if filesystem.type_name == "gcs":
         return store.GCSStore(bucket, retry_config=retries)
-    options = dict(parse_qsl(urlsplit(location).query))
     config: dict[str, Any] = {"region": filesystem.region}
     if address := options.get("endpoint_override"):
         config["endpoint"] = address if "://" in address else f"{options.get('scheme', 'https')}://{address}"
     keys: Any = _profile_keys if "AWS_ACCESS_KEY_ID" not in os.environ and profile() else None
-    limits = {"timeout": LONGEST_SECONDS, "read_timeout": SILENT_SECONDS}
+    limits = {"timeout": LONGEST_SECONDS, "read_timeout": silent}
     reached: Any = {"config": config, "client_options": {"allow_http": True, **limits, **PAST_PROXIES}}
     return store.S3Store(bucket, credential_provider=keys, retry_config=retries, **reached)
 

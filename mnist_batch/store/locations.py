@@ -22,6 +22,7 @@ T = TypeVar("T")
 AT_ONCE = 16  # files that are moved at the same time at a store
 CONNECTIONS = 128  # of a process to a store: pyarrow has as many as threads for files, and at least 25
 ASKED_AT_ONCE = 1_000  # files of one request for information that is repeated as a whole
+LARGEST_PUT = 5 * 1024**2  # bytes; pyarrow may write a larger file at S3 in several requests
 
 # user:password@, or a parameter such as secret_key=
 SECRET = re.compile(
@@ -302,6 +303,11 @@ def write_whole(
     def write() -> None:
         if temporary != path:
             filesystem.create_dir(folder)
+        if filesystem.type_name == "s3" and len(content) > LARGEST_PUT:
+            from mnist_batch.store import clients  # which needs this module
+
+            if clients.put_whole(filesystem, path, content):
+                return
         with filesystem.open_output_stream(temporary, compression=None) as stream:
             stream.write(content)
 

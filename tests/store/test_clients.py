@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
 import pytest
 
 from mnist_batch.errors import InputError, StorageError
@@ -36,6 +37,21 @@ def test_a_scan_is_one_request_and_no_more_of_it_is_read_than_asked_for(store: s
     for name in ("empty.png", "#?%41\x7f\x01 [~].png"):
         store.send("PUT", quote(f"/{store.bucket}/scans/{name}"), name.encode() * (name != "empty.png"))
         assert read(store, name=name) == (name.encode() * (name != "empty.png"), len(name) * (name != "empty.png"))
+
+
+@s3.on_both_servers
+def test_a_large_file_is_written_by_one_request_so_that_a_kill_leaves_no_part_of_it(store: s3.Proxy) -> None:
+    filesystem, path = locations.resolve(f"s3://{store.bucket}/out/large")
+    content = bytes(range(256)) * 50_000
+    store.seen.clear()
+    locations.write_whole(filesystem, path, content)
+    assert store.seen == [f"PUT /{store.bucket}/out/large"]
+    assert locations.read(filesystem, path) == content
+    store.fault = lambda method, _path: 503 if method == "PUT" and len(store.seen) < 3 else None
+    store.seen.clear()
+    locations.write_whole(filesystem, path, pa.py_buffer(content[::-1]))
+    assert [request.split()[0] for request in store.seen] == ["PUT"] * 3
+    assert locations.read(filesystem, path) == content[::-1]
 
 
 @s3.on_both_servers
