@@ -98,14 +98,14 @@ class Reader:
 
 @contextmanager
 def place(store: str, folder: str) -> Iterator[str]:
-    """Where outputs go: a folder, or a bucket of an S3 server on loopback."""
+    """Where files go: a folder, or a bucket of an S3 server on loopback."""
     if store == "disk":
         yield folder
         return
     with s3.store() as proxy:
         os.environ.update(s3.CREDENTIALS | {"AWS_ENDPOINT_URL": proxy.url})
-        proxy.send("PUT", "/chaos")
-        yield "s3://chaos"
+        proxy.send("PUT", "/benchmark")
+        yield "s3://benchmark"
 
 
 def score(scans: Path, model: str, out: str, alone: bool = False) -> subprocess.Popen[bytes]:

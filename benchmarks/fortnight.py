@@ -13,22 +13,20 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import chaos
 from benchmarks import fortnight_checks as checking
 from benchmarks.fortnight_books import NONE
 from benchmarks.fortnight_nights import BAD, KILLED, SHARDS, Fortnight, date
 from benchmarks.fortnight_scans import CELLS
 from mnist_batch.models import bundle
 from mnist_batch.store import locations
-from tests.support import s3
 
 RESULTS = {store: Path(__file__).parent / f"fortnight{end}.json" for store, end in (("disk", ""), ("s3", "-s3"))}
 SCANS, AUDITED = 200, 100  # scans of a source in a night; accepted answers that are looked at
@@ -247,18 +245,6 @@ def _audited(error: Mapping[str, Any]) -> str:
     return f"{100 * share:.2f} % {100 * error['low']:.2f}–{100 * error['high']:.2f}"
 
 
-@contextmanager
-def place(store: str, folder: str) -> Iterator[str]:
-    """Where scans and runs lie: a folder, or a bucket of an S3 server on loopback."""
-    if store == "disk":
-        yield folder
-        return
-    with s3.store() as proxy:
-        os.environ.update(s3.CREDENTIALS | {"AWS_ENDPOINT_URL": proxy.url})
-        proxy.send("PUT", "/fortnight")
-        yield "s3://fortnight"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Live through the fortnight, check, print; returns 0 if everything is as it should be."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -273,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="fortnight-") as temporary:
         folder = given.to or Path(temporary)
         folder.mkdir(parents=True, exist_ok=given.to is None)
-        with place(given.store, str(folder)) as base:
+        with chaos.place(given.store, str(folder)) as base:
             of = Fortnight(base, folder, given)
             few = max(given.scans // 20, 2)
             first_nights(of, few)

@@ -137,7 +137,7 @@ class Fortnight:
         job = subprocess.Popen(arguments, stdout=quiet, stderr=quiet, start_new_session=True)  # noqa: S603
         done: list[str] = []
         while job.poll() is None and len(done) < SHARDS // 6:
-            time.sleep(0.02)
+            time.sleep(0.02)  # looking without a pause would take a core from the job
             runs = [name for name in locations.names(filesystem, staged) if re.fullmatch(f"{of}-[0-9a-f]+", name)]
             done = locations.names(filesystem, f"{staged}/{runs[0]}/receipts") if runs else []
         with suppress(ProcessLookupError):  # it has ended: the next line says so
