@@ -17,6 +17,7 @@ from mnist_batch.forms.registration import FieldPlace, FieldVerdict
 from mnist_batch.pixels.opencv import cv2
 
 SMALLEST, LONGEST = 64, 3000  # pixels of a side of what is looked at
+MARKED = 1.8  # times the usual area is what marks are looked for on
 LARGEST = 1.5  # times its size is a small page looked at
 FEW = 8  # references that are compared with a page point by point; of more the likest
 IN_FULL = 5  # references that are laid onto a page, of those that are like it
@@ -38,7 +39,7 @@ class Attempt(NamedTuple):
 FIRST = Attempt("orb", points=600)
 # The rows of a coarse fax are half as far apart as its columns, though its tags may not say so.
 ATTEMPTS = (
-    Attempt("marks", size=1.8),
+    Attempt("marks", size=MARKED),
     FIRST,
     Attempt("orb"),
     Attempt("orb", size=1.6),

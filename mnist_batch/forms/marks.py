@@ -1,6 +1,7 @@
 """ArUco marks in the corners of a page: their numbers say which page it is, their corners how it lies."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,22 @@ _DICTIONARIES = (
     (250, cv2.aruco.DICT_4X4_250),
     (MARK_IDS, cv2.aruco.DICT_4X4_1000),
 )
+
+
+class Seen(NamedTuple):
+    """A mark on a page: its number, and its corners, float64 (4, 2)."""
+
+    id: int
+    corners: NDArray[np.float64]
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        return np.asarray(self.corners.mean(axis=0))
+
+    @property
+    def side(self) -> float:
+        """How long its sides are, in pixels."""
+        return float(np.sqrt(cv2.contourArea(self.corners.astype(np.float32))))
 
 
 def corner_marks(width: int, height: int, dots_per_inch: float, first: int = 0) -> tuple[Mark, ...]:
@@ -54,18 +71,31 @@ def find(page: Grey, most: int = MARK_IDS) -> Mapping[int, NDArray[np.float64]]:
 
     A mark that is there twice is left out.
     """
+    every = seen(page, most)
+    names = [mark.id for mark in every]
+    return {mark.id: mark.corners for mark in every if names.count(mark.id) == 1 and mark.id < most}
+
+
+def seen(page: Grey, most: int = MARK_IDS) -> list[Seen]:
+    """Every mark on a page, of the smallest dictionary that has ids up to ``most``; each once, if found twice there."""
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
     detector = cv2.aruco.ArucoDetector(_dictionary(most), parameters)
     corners, ids, _ = detector.detectMarkers(page)
     if ids is None:
-        return {}
-    names = [int(name) for name in np.asarray(ids).ravel()]
-    return {
-        name: np.asarray(corner, np.float64).reshape(4, 2) + 0.5
-        for name, corner in zip(names, corners, strict=True)
-        if names.count(name) == 1 and name < most
-    }
+        return []
+    found = zip(np.asarray(ids).ravel(), corners, strict=True)
+    return each_once([Seen(int(name), np.asarray(corner, np.float64).reshape(4, 2) + 0.5) for name, corner in found])
+
+
+def each_once(marks: Iterable[Seen]) -> list[Seen]:
+    """The marks without those that lie where one of the same id lies."""
+    kept: list[Seen] = []
+    for mark in marks:
+        same = (each for each in kept if each.id == mark.id)
+        if all(np.hypot(*(mark.middle - each.middle)) > each.side / 2 for each in same):
+            kept.append(mark)
+    return kept
 
 
 def _dictionary(count: int) -> cv2.aruco.Dictionary:

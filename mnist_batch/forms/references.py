@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms import captions, features, frames, patches
+from mnist_batch.forms import captions, features, frames, marks, patches
 from mnist_batch.forms.captions import Caption
 from mnist_batch.forms.cell_lines import CellLines
 from mnist_batch.forms.features import Features
@@ -107,6 +107,12 @@ class Reference:
     def middle_of(self, field: Field) -> NDArray[np.float64]:
         """Where the middle of a field is on ``picture``."""
         return np.asarray(self.box_of(field).mean(axis=0))
+
+    @cached_property
+    def printed_marks(self) -> tuple[tuple[int, NDArray[np.float64]], ...]:
+        """The marks on ``picture``, those that ``form.json`` does not name too: the number and the middle of each."""
+        named = [(mark.id, mapped(self.matrix, mark.corners).mean(axis=0)) for mark in self.marks]
+        return (*named, *((mark.id, mark.middle) for mark in marks.seen(self.picture)))
 
     @cached_property
     def print(self) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:

@@ -8,7 +8,7 @@ from mnist_batch.forms.differing import difference
 from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
-from mnist_batch.forms.second_sheets import second_sheet
+from mnist_batch.forms.second_sheets import other_mark, second_sheet
 from mnist_batch.forms.versions import displaced, likelier
 
 PRINTED = 0.6  # of what is printed on the form must be found on a page
@@ -64,6 +64,10 @@ def _apart(candidate: Candidate, page: Grey, references: Sequence[Reference]) ->
         if shift is not None:
             said = f"A part of the print of {_name(candidate)} is displaced by {_millimetres(shift)} on the page."
             return Verdict.OTHER_VERSION, said
+    mark = other_mark(page, references, candidate)
+    if mark is not None:
+        said = f"{_name(candidate)} lies on the page, and mark {mark} of another sheet where the form has no such mark."
+        return Verdict.TWO_SHEETS, said
     second = second_sheet(page, references, candidate)
     if second is not None and second.twice:
         said = f"{_name(candidate)} and {_name_of(second.reference)} lie on the page, apart from each other."

@@ -7,19 +7,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms import features
+from mnist_batch.forms import features, marks
 from mnist_batch.forms.aligning import NEIGHBOURS, Aligned, align
-from mnist_batch.forms.candidates import FEW, LESS, LONGEST, SMALLEST, Candidate
-from mnist_batch.forms.features import Agreed, Features
+from mnist_batch.forms.candidates import FEW, LARGEST, LESS, LONGEST, MARKED, SMALLEST, Candidate
+from mnist_batch.forms.features import LEAST, Agreed, Features
 from mnist_batch.forms.frames import FAINTEST, INKED
-from mnist_batch.forms.geometry import Grey, Matrix, inverse, mapped
+from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped
 from mnist_batch.forms.patches import SIDE
 from mnist_batch.forms.ranking import ranking_of
 from mnist_batch.forms.references import Reference, at_size
 from mnist_batch.pixels.opencv import cv2
 
-WHOLE = 0.92  # of a form's patches; a page that has more of them has no room for a sheet on top
-ROOM = 1.6  # times the area of the form; on a page that is larger another may lie beside it
+WHOLE = 0.92  # of a form's patches; a page that has more of them has no room for a sheet on top, but where it is bare
+ROOM = 0.15  # of the area of the form; where the page has so much beside the form, there may be another
 POINTS = 1500  # of the page, of which those are compared that the form does not explain
 STRANGE = 0.4  # of the ink around a place: where so much is none of the form's, the form does not explain it
 MUCH = (
@@ -27,6 +27,8 @@ MUCH = (
 )
 APART = 8.0  # millimetres between the two sheets' middles, or degrees between their directions
 NEW, TWICE = 5, 3  # patches of the second sheet where the first explains nothing; patches that are there twice
+WHOLLY = 0.75  # of all patches of a sheet that lies on top; of sparse print few tell by themselves, but all of it does
+ELSEWHERE = 2.0  # sides of a mark, from where the form has it
 TRIED = 3  # maps
 
 
@@ -44,21 +46,50 @@ class SecondSheet:
 
 def second_sheet(page: Grey, references: Sequence[Reference], first: Candidate) -> SecondSheet | None:
     """The sheet that lies on the page besides the first; None if there is none."""
-    aligned, corners = first.aligned, first.reference.corners
-    larger = page.size / cv2.contourArea(mapped(aligned.matrix, corners).astype(np.float32))
-    if aligned.of_all >= WHOLE and larger < ROOM:
-        return None
-    unexplained = _Unexplained(first)
-    if aligned.printed * aligned.visible >= WHOLE and larger < ROOM and unexplained.share < MUCH:
+    aligned, unexplained = first.aligned, _Unexplained(first)
+    larger, room = _room(page, first)
+    if aligned.printed * aligned.visible >= WHOLE and room < ROOM and unexplained.share < MUCH:
         return None
     for reference, matrix in _maps(page, larger, references, unexplained):
         found = align(reference, page, matrix)
         if found is None or not _is_apart(first, reference, found.matrix):
             continue
-        there = found.sought.only(found.is_found & found.telling)
-        if int(unexplained.at(mapped(found.matrix, there.middles)).sum()) >= NEW:
+        new = found.is_found & unexplained.at(mapped(found.matrix, found.sought.middles))
+        wholly = found.is_found.mean() >= WHOLLY and int(new.sum()) >= LEAST
+        if wholly or int((new & found.telling).sum()) >= NEW:
             return SecondSheet(reference, found, reference is not first.reference or _is_twice(first, found))
     return None
+
+
+def other_mark(page: Grey, references: Sequence[Reference], first: Candidate) -> int | None:
+    """The number of a mark that lies on the page where the first form has none; None if there is none.
+
+    It is one of an open form. Of others there must be two: one may be a likeness.
+    """
+    known = {mark.id for reference in references for mark in reference.marks}
+    if not known:
+        return None
+    small, to_small = at_size(page, features.AREA * MARKED, largest=LARGEST)
+    printed = [(name, mapped(to_small @ first.aligned.matrix, [at])[0]) for name, at in first.reference.printed_marks]
+    others = {
+        mark.id
+        for mark in marks.seen(small, 1 + max(known))
+        if not any(name == mark.id and _is_near(mark, at) for name, at in printed)
+    }
+    return min(others & known or others) if others & known or len(others) > 1 else None
+
+
+def _is_near(mark: marks.Seen, place: NDArray[np.float64]) -> bool:
+    return float(np.hypot(*(mark.middle - place))) <= ELSEWHERE * mark.side
+
+
+def _room(page: Grey, first: Candidate) -> tuple[float, float]:
+    """The area of the page, and of what of it lies beside the form, in areas of the form."""
+    form = mapped(first.aligned.matrix, first.reference.corners).astype(np.float32)
+    whole = corners_of(0, 0, page.shape[1], page.shape[0]).astype(np.float32)
+    covered, _ = cv2.intersectConvexConvex(form, whole)
+    area = cv2.contourArea(form)
+    return page.size / area, (page.size - covered) / area
 
 
 class _Unexplained:

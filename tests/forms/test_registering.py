@@ -1,6 +1,7 @@
 """A page is registered to the form that it is of, where it lies, or to none; and each field where its frame is."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -188,9 +189,9 @@ SHEETS = {
 }
 
 
-def over(below: Page, above: Page, across: float, down: float) -> NDArray[np.uint8]:
+def over(below: NDArray[np.uint8], above: NDArray[np.uint8], across: float, down: float) -> NDArray[np.uint8]:
     """A sheet over another, displaced by these shares of its width and height."""
-    one, other = grey(below.picture), grey(above.picture)
+    one, other = grey(below), grey(above)
     left, top = round(across * one.shape[1]), round(down * one.shape[0])
     height, width = (one.shape[0], one.shape[1] if left < one.shape[1] else left + other.shape[1])
     moved = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
@@ -203,8 +204,8 @@ def over(below: Page, above: Page, across: float, down: float) -> NDArray[np.uin
 def two_sheets(sheets: str) -> Registration:
     (below, first), (above, second), (across, down) = SHEETS[sheets]
     known = [each for name in ("boxes", "combs", "two_page") for each in references(name)]
-    seen = over(page(below, "scan 100 dpi", 1, first), page(above, "scan 100 dpi", 2, second), across, down)
-    return register(seen, known)
+    one, other = page(below, "scan 100 dpi", 1, first), page(above, "scan 100 dpi", 2, second)
+    return register(over(one.picture, other.picture, across, down), known)
 
 
 def test_two_copies_of_a_page_over_each_other_are_two_sheets() -> None:
@@ -217,6 +218,14 @@ def test_two_copies_of_a_page_over_each_other_are_two_sheets() -> None:
 @pytest.mark.slow
 def test_two_sheets_on_a_page_are_told(sheets: str) -> None:
     registration = two_sheets(sheets)
+    assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
+
+
+@pytest.mark.parametrize(("below", "down"), [("marked", 0.66), ("combs", 0.56)])
+def test_a_sheet_with_little_print_over_another_is_told_by_all_of_its_print(below: str, down: float) -> None:
+    known = [replace(each, marks=()) for name in ("marked", "combs") for each in references(name)]
+    one, other = (form(name).pictures[0] for name in (below, "marked"))
+    registration = register(over(one, other, 0.03, down), known)
     assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
 
 
