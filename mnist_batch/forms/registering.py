@@ -8,7 +8,7 @@ from mnist_batch.forms.differing import difference
 from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
-from mnist_batch.forms.second_sheets import other_mark, second_sheet
+from mnist_batch.forms.second_sheets import lies_apart, other_mark, second_sheet
 from mnist_batch.forms.versions import displaced, likelier
 
 PRINTED = 0.6  # of what is printed on the form must be found on a page
@@ -47,6 +47,8 @@ def _judged(best: Sequence[Candidate], page: Grey, references: Sequence[Referenc
     candidate = alike[0]
     for other in alike[1:]:
         winner = likelier(candidate, other)
+        if winner is None and lies_apart(candidate, other.reference, other.aligned.matrix):
+            return _said(*_two_sheets(candidate, other.reference), candidate)
         if winner is None:
             reason = f"The page is as much like {_name(other)} as like {_name(candidate)}."
             return _said(Verdict.UNKNOWN_FORM, reason, candidate)
@@ -70,11 +72,14 @@ def _apart(candidate: Candidate, page: Grey, references: Sequence[Reference]) ->
         return Verdict.TWO_SHEETS, said
     second = second_sheet(page, references, candidate)
     if second is not None and second.twice:
-        said = f"{_name(candidate)} and {_name_of(second.reference)} lie on the page, apart from each other."
-        return Verdict.TWO_SHEETS, said
+        return _two_sheets(candidate, second.reference)
     if second is not None:
         return Verdict.OTHER_VERSION, f"A part of the print of {_name(candidate)} lies elsewhere on the page."
     return None
+
+
+def _two_sheets(candidate: Candidate, other: Reference) -> tuple[Verdict, str]:
+    return Verdict.TWO_SHEETS, f"{_name(candidate)} and {_name_of(other)} lie on the page, apart from each other."
 
 
 def _found(candidate: Candidate) -> tuple[Verdict, str | None]:

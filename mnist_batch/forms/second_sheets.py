@@ -52,7 +52,7 @@ def second_sheet(page: Grey, references: Sequence[Reference], first: Candidate) 
         return None
     for reference, matrix in _maps(page, larger, references, unexplained):
         found = align(reference, page, matrix)
-        if found is None or not _is_apart(first, reference, found.matrix):
+        if found is None or not lies_apart(first, reference, found.matrix):
             continue
         new = found.is_found & unexplained.at(mapped(found.matrix, found.sought.middles))
         wholly = found.is_found.mean() >= WHOLLY and int(new.sum()) >= LEAST
@@ -144,7 +144,7 @@ def _maps(
     return [(reference, from_small @ each.matrix) for each, reference in likely[:TRIED]]
 
 
-def _is_apart(first: Candidate, reference: Reference, matrix: Matrix) -> bool:
+def lies_apart(first: Candidate, reference: Reference, matrix: Matrix) -> bool:
     """Whether a form lies elsewhere on the page than the first, not only a little stretched."""
     ours, theirs = (
         mapped(each, form.corners) for each, form in ((first.aligned.matrix, first.reference), (matrix, reference))

@@ -229,6 +229,13 @@ def test_a_sheet_with_little_print_over_another_is_told_by_all_of_its_print(belo
     assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
 
 
+def test_two_forms_that_are_as_like_a_page_are_two_sheets_where_they_lie_beside_each_other() -> None:
+    known = [each for name in ("lines", "combs") for each in references(name)]
+    one, other = (form(name).pictures[0] for name in ("lines", "combs"))
+    registration = register(over(one, other, 1.0, 0.0), known)
+    assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
+
+
 @pytest.mark.slow
 def test_a_version_whose_rows_lie_a_pitch_lower_is_another_version() -> None:
     spoiled = page_of(form("other_version", 211), 0, "scan 150 dpi", mnist_digits(), 211, 2)
