@@ -4,7 +4,9 @@ Grey levels stay uint8 wherever possible. Pages are so small that a call costs m
 numpy costs more than one in OpenCV.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,7 @@ Grey = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # x, y, width, height
 
 
-@dataclass(frozen=True)
-class Ink:
+class Ink(NamedTuple):
     """The ink in one part of a page, at the size at which it was searched. Masks are uint8 of 0 and 1.
 
     ``page`` is the page's (width, height) and ``part`` the searched box on it. ``work`` has the pixels of that part,
@@ -58,20 +59,36 @@ def readings(page: Grey) -> list[Ink]:
 
     Of a page with two inks (``colours.grey``) what the pen wrote is likelier than both inks together.
     """
-    if page.ndim == 3:
-        of_pen, of_both = (readings(np.ascontiguousarray(page[:, :, plane])) for plane in (0, 1))
-        return [*of_pen, *of_both] if of_pen else of_both
-    size = page.shape[1], page.shape[0]
-    inks = _inks_inside_frame(page, 0, 0, size)
-    if not inks or max(inks[0].box[2:]) >= SMALLEST or inks[0].work.shape[0] >= inks[0].part[3]:
-        return inks
-    x, y, width, height = _surroundings(inks[0])
-    return _inks_inside_frame(page[y : y + height, x : x + width], x, y, size)
+    return readings_of_each([page])[0]
 
 
-def _inks_inside_frame(page: Grey, x: int, y: int, size: tuple[int, int]) -> list[Ink]:
-    left, top, part = _without_frame(page)
-    return _inks_of(_at_work_size(part), (x + left, y + top, part.shape[1], part.shape[0]), size)
+def readings_of_each(pages: Sequence[Grey]) -> list[list[Ink]]:
+    """The ``readings`` of each page, with each stage done for all pages before the next."""
+    planes = [[page] if page.ndim == 2 else [*map(np.ascontiguousarray, np.moveaxis(page, 2, 0))] for page in pages]
+    found = iter(_readings_of_planes([plane for those in planes for plane in those]))
+    inks = []
+    for those in planes:
+        *of_pen, of_both = (next(found) for _ in those)
+        inks.append([*chain(*of_pen), *of_both])
+    return inks
+
+
+def _readings_of_planes(planes: Sequence[Grey]) -> list[list[Ink]]:
+    sizes = [(plane.shape[1], plane.shape[0]) for plane in planes]
+    inks = _inks_of([_contrast(plane, 0, 0, size) for plane, size in zip(planes, sizes, strict=True)])
+    small = [at for at, those in enumerate(inks) if those and _is_small(those[0])]
+    closer = []
+    for at in small:
+        x, y, width, height = _surroundings(inks[at][0])
+        closer.append(_contrast(planes[at][y : y + height, x : x + width], x, y, sizes[at]))
+    for at, those in zip(small, _inks_of(closer), strict=True):
+        inks[at] = those
+    return inks
+
+
+def _is_small(ink: Ink) -> bool:
+    """Whether the digit is small, and larger on the page than where it was found."""
+    return max(ink.box[2:]) < SMALLEST and ink.work.shape[0] < ink.part[3]
 
 
 def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
@@ -122,30 +139,63 @@ def _surroundings(ink: Ink) -> Box:
     return left + x_from, top + y_from, x_to - x_from, y_to - y_from
 
 
-def _inks_of(page: Grey, part: Box, size: tuple[int, int]) -> list[Ink]:
-    noise = paper.noise_of(page)
+class _Contrast(NamedTuple):
+    """A part of a page, as ``Ink`` has it, before it is known which of its ink is the digit.
+
+    ``smooth`` is the strength without noise, ``strongest`` that of the strongest ink.
+    """
+
+    page: tuple[int, int]
+    part: Box
+    work: Grey
+    strength: Grey
+    dark: bool
+    noise: float
+    threshold: float
+    mask: Grey
+    smooth: Grey
+    strongest: int
+
+
+def _contrast(page: Grey, x: int, y: int, size: tuple[int, int]) -> _Contrast | None:
+    """How strong the ink is on a part of a page whose corner is at (x, y); None where there is none."""
+    left, top, inner = _without_frame(page)
+    part, work = (x + left, y + top, inner.shape[1], inner.shape[0]), _at_work_size(inner)
+    noise = paper.noise_of(work)
     least = max(paper.LEAST_CONTRAST, 4 * noise)
-    strength, dark = paper.strength_of(page, noise, least)
+    strength, dark = paper.strength_of(work, noise, least)
     smooth = cv2.blur(strength, (3, 3)) if noise > 0.5 else strength
     strongest = paper.strongest_of(smooth)
     if strongest < least:
-        return []
+        return None
     threshold = max(0.3 * strongest, 2.5 * noise)
     mask = _above(strength, threshold)
+    return _Contrast(size, part, work, strength, dark, noise, threshold, mask, smooth, strongest)
+
+
+def _inks_of(found: Sequence[_Contrast | None]) -> list[list[Ink]]:
+    """The readings of each part."""
+    ruled = [[] if seen is None else lines.readings(seen.mask) for seen in found]
+    return [[] if seen is None else _inks(seen, those) for seen, those in zip(found, ruled, strict=True)]
+
+
+def _inks(seen: _Contrast, ruled: Sequence[Grey | None]) -> list[Ink]:
     inks: list[Ink] = []
-    for without in lines.readings(mask):
-        pieces = mask if without is None else cv2.subtract(mask, without)
-        for digit in strokes.readings(pieces, strength, 0.55 * strongest):
+    for without in ruled:
+        pieces = seen.mask if without is None else cv2.subtract(seen.mask, without)
+        for digit in strokes.readings(pieces, seen.strength, 0.55 * seen.strongest):
             box = cv2.boundingRect(digit)
-            if page.shape[0] <= part[3] and strongest < FAINT and not _is_sharp(smooth, box):
+            enlarged = seen.work.shape[0] > seen.part[3]
+            if not enlarged and seen.strongest < FAINT and not _is_sharp(seen.smooth, box):
                 continue
-            inks.append(Ink(size, part, page, strength, dark, noise, threshold, mask, without, digit, box))
-    if inks and cv2.countNonZero(mask) > MOST_INK * mask.size:
+            inks.append(Ink(*seen[:8], without, digit, box))
+    if inks and cv2.countNonZero(seen.mask) > MOST_INK * seen.mask.size:
+        mask = seen.mask
         edges = float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean())
         if edges > 0.6:
-            return [_turned(inks[0], strongest)]
+            return [_turned(inks[0], seen.strongest)]
         if edges > 0.4:
-            return [inks[0], _turned(inks[0], strongest)][:: -1 if edges > 0.5 else 1]
+            return [inks[0], _turned(inks[0], seen.strongest)][:: -1 if edges > 0.5 else 1]
     return inks
 
 
@@ -153,8 +203,8 @@ def _turned(ink: Ink, strongest: int) -> Ink:
     """The same part with paper and ink exchanged, as a thick digit that is cut out tightly needs."""
     strength: Grey = cv2.subtract(strongest, ink.strength)
     mask = _above(strength, 0.3 * strongest)
-    return replace(
-        ink, dark=not ink.dark, strength=strength, mask=mask, lines=None, digit=mask, box=cv2.boundingRect(mask)
+    return ink._replace(
+        dark=not ink.dark, strength=strength, mask=mask, lines=None, digit=mask, box=cv2.boundingRect(mask)
     )
 
 

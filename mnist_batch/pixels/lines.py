@@ -1,11 +1,17 @@
-"""Tell box borders, ruled lines and a scanner's streaks from strokes, and say where that is in doubt."""
+"""Tell box borders, ruled lines and a scanner's streaks from strokes, and say where that is in doubt.
+
+Masks are integers in here, as ``bitmaps`` has them, but for those that come in and go out.
+"""
 
 from itertools import combinations
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch.pixels import bitmaps
+from mnist_batch.pixels.bitmaps import Grid, Way
 from mnist_batch.pixels.opencv import cv2
 
 Grey = NDArray[np.uint8]
@@ -13,140 +19,122 @@ Grey = NDArray[np.uint8]
 THINNEST = 3  # pixels; a line through the middle of the page is at most this thick
 LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
 
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
-_UPRIGHT = np.ones((3, 1), np.uint8)
-_TALL = np.ones((THINNEST + 2, 1), np.uint8)
-
 
 def readings(mask: Grey) -> list[Grey | None]:
     """Which ink is lines: one mask, or two if that is in doubt, the likelier first. None stands for no lines."""
     (height, width), (x, y, w, h) = mask.shape, cv2.boundingRect(mask)
     if not ((x <= 3 and x + w >= width - 3) or (y <= 3 and y + h >= height - 3)):
         return _drawn_box(mask)
-    borders = _borders(mask)
-    left = mask if borders is None else cv2.subtract(mask, _union(mask, borders))
-    through = _through(left)
+    grid, sums = bitmaps.grid(mask.shape), (_sums(mask, 1), _sums(mask, 0))
+    ink = grid.packed(mask)
+    borders = _borders(grid, ink, *sums)
     if borders is None:
-        return _drawn_box(mask) if through is None else [through]
-    if through is not None:
-        left = cv2.subtract(left, through)
+        through = _through(grid, ink, *sums)
+        return _drawn_box(mask) if through is None else [grid.unpacked(through)]
+    left = ink & ~_union(borders)
+    remaining = grid.unpacked(left)
+    through = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
     certain = [] if through is None else [through]
-    doubtful = [line for line in borders if _touches(line, left)]
-    every = _union(mask, [*borders, *certain])
+    left &= ~_union(certain)
+    doubtful = [line for line in borders if _touches(grid, line, left)]
+    every = _union([*borders, *certain])
     if not doubtful:
-        return [every]
-    kept = [line for line in borders if not any(line is other for other in doubtful)] + certain
-    fewer = _union(mask, kept) if kept else None
-    return [fewer, every] if any(not _is_whole(line, mask) for line in doubtful) else [every, fewer]
+        return [grid.unpacked(every)]
+    fewer = _union([line for line in borders if line not in doubtful] + certain)
+    whole = all(_is_whole(grid, line & ink) for line in doubtful)
+    return [grid.unpacked(lines) if lines else None for lines in ((every, fewer) if whole else (fewer, every))]
 
 
-def _union(mask: Grey, lines: list[Grey]) -> Grey:
-    union = np.zeros_like(mask)
+def _union(lines: list[int]) -> int:
+    union = 0
     for line in lines:
-        cv2.bitwise_or(union, line, dst=union)
+        union |= line
     return union
 
 
-def _touches(line: Grey, left: Grey) -> bool:
+def _touches(grid: Grid, line: int, left: int) -> bool:
     """Whether a line touches a large piece of the ink that is left without any lines."""
-    touching = cv2.bitwise_and(cv2.dilate(line, _NEIGHBOURS), left)
-    if not cv2.countNonZero(touching):
+    touching = _thickened(grid, line) & left
+    if not touching:
         return False
-    _, labels = cv2.connectedComponents(left, connectivity=8, ltype=cv2.CV_16U)
-    sizes = np.bincount(labels.ravel())
-    return bool(max(sizes[label] for label in np.unique(labels[touching > 0])) >= LARGE * cv2.countNonZero(left))
+    labels, stats = _pieces(grid.unpacked(left))
+    touched = labels[grid.unpacked(touching).view(np.bool_)]
+    return bool(stats[touched, cv2.CC_STAT_AREA].max() >= LARGE * left.bit_count())
 
 
-def _is_whole(line: Grey, mask: Grey) -> bool:
+def _is_whole(grid: Grid, border: int) -> bool:
     """Whether a border runs from the very edge of the page to the other, as lines do that were cut with their cell."""
-    _, _, width, height = cv2.boundingRect(cv2.bitwise_and(line, mask))
-    return bool(max(width / mask.shape[1], height / mask.shape[0]) >= 0.985)
+    _, _, width, height = cv2.boundingRect(grid.unpacked(border))
+    return bool(max(width / grid.width, height / grid.height) >= 0.985)
 
 
-def _borders(mask: Grey) -> list[Grey] | None:
-    """The box borders and ruled lines of a page, one mask for each side of it.
+def _borders(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> list[int] | None:
+    """The box borders and ruled lines of a page, one mask for each side of it; ``rows`` and ``columns`` are its sums.
 
     They are thin, possibly slanted ink from edge to edge in the outer quarters of the page. None if there are none.
     """
-    height, width = mask.shape
-    if _fullest(mask, 1) < 0.45 * width and _fullest(mask, 0) < 0.45 * height:
+    if _fullest(rows) < 0.45 * grid.width and _fullest(columns) < 0.45 * grid.height:
         return None
-    thick = cv2.dilate(mask, _NEIGHBOURS)
-    across, down = _long_runs(thick), _long_runs(cv2.transpose(thick))
+    thick = _thickened(grid, ink)
+    across, down = _long_runs(grid.across, thick), _long_runs(grid.down, thick)
     if across is None or down is None:
         return None
-    down = cv2.transpose(down)
-    left = cv2.subtract(mask, cv2.bitwise_or(across, down))
-    x, y, w, h = cv2.boundingRect(left)
+    left = ink & ~(across | down)
     # If the page was cut out tightly, these are strokes: what remains still touches the edges.
-    free = (x > 0) + (y > 0) + (x + w < width) + (y + h < height)
-    if free < 3 or cv2.countNonZero(left) < 0.12 * cv2.countNonZero(mask):
+    if sum(not left & edge for edge in grid.edges) < 3 or left.bit_count() < 0.12 * ink.bit_count():
         return None
-    sides = [across.copy(), across.copy(), down.copy(), down.copy()]
-    sides[0][height // 2 :] = sides[1][: height // 2] = 0
-    sides[2][:, width // 2 :] = sides[3][:, : width // 2] = 0
-    return [side for side in sides if cv2.countNonZero(side)] or None
+    sides = [across & half for half in grid.across.halves] + [down & half for half in grid.down.halves]
+    return [side for side in sides if side] or None
 
 
-def _fullest(mask: Grey, axis: int) -> int:
-    """The largest count of ink pixels in a row (axis 1) or column (axis 0) of the outer quarters."""
-    ink = _sums(mask, axis)
-    band = max(1, len(ink) // 4)
-    return max(*ink[:band], *ink[-band:])
+def _thickened(grid: Grid, mask: int) -> int:
+    """The mask with all pixels next to it."""
+    return grid.across.spread(grid.down.spread(mask))
+
+
+def _fullest(sums: list[int]) -> int:
+    """The largest count of ink pixels in a row or column of the outer quarters."""
+    band = max(1, len(sums) // 4)
+    return max(*sums[:band], *sums[-band:])
 
 
 def _sums(mask: Grey, axis: int) -> list[int]:
+    """The ink of each row (axis 1) or column (axis 0)."""
     sums: list[int] = cv2.reduce(mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().tolist()
     return sums
 
 
-def _long_runs(thick: Grey) -> Grey | None:
-    """Runs of ink along most of a row, in the upper and lower quarter of the page; None if too thick for lines."""
-    height, width = thick.shape
-    band, least = max(1, height // 4), max(3, int(0.7 * width))
-    lines, sums = np.zeros(thick.shape, np.uint8), _sums(thick, 1)
-    full = [row for row in (*range(band), *range(max(band, height - band), height)) if sums[row] >= least]
-    if not full:
-        return lines
-    runs = _opened(thick[full], least)
-    rows = [row for row, ink in zip(full, _sums(runs, 1), strict=True) if ink]
-    upper = sum(row < band for row in rows)
-    if max(upper, len(rows) - upper) > max(4, 0.16 * height):
+def _long_runs(way: Way, thick: int) -> int | None:
+    """Runs of ink along most of a line, in the outer quarters of the page; None if too thick for lines."""
+    (upper, lower), least = way.quarters, max(3, int(0.7 * way.length))
+    runs = way.runs(thick & (upper | lower), least)
+    if max(way.crossed(runs & upper, least), way.crossed(runs & lower, least)) > max(4, 0.16 * way.lines):
         return None
     # A line runs beyond both edges of the page; the bar of a 7 ends on it.
-    if cv2.countNonZero(runs[:, :3]) and cv2.countNonZero(runs[:, -3:]):
-        lines[full] = runs
-    return lines
+    return runs if all(runs & end for end in way.ends) else 0
 
 
-def _opened(rows: Grey, length: int) -> Grey:
-    """The runs of ink along rows that are at least so long."""
-    opened: Grey = cv2.morphologyEx(
-        rows, cv2.MORPH_OPEN, np.ones((1, length), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    return opened
-
-
-def _through(mask: Grey) -> Grey | None:
+def _through(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> int | None:
     """Thin lines from edge to edge anywhere on the page, but where strokes cross them; None if there are none.
 
     A page that is cut out tightly has none: its strokes run from edge to edge.
     """
-    height, width = mask.shape
-    across, down = _thin_rows(mask), _thin_rows(cv2.transpose(mask))
-    if across is None and down is None:
+    across, down = _thin_lines(grid.across, ink, rows), _thin_lines(grid.down, ink, columns)
+    lines = across | down
+    rest = ink & ~lines
+    if not (lines and rest):
         return None
-    lines = np.zeros_like(mask)
-    for found in (across, None if down is None else cv2.transpose(down)):
-        if found is not None:
-            cv2.bitwise_or(lines, found, dst=lines)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(cv2.subtract(mask, lines), connectivity=8)
-    if count < 2:
-        return None
-    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()].tolist()
-    if (across is not None and not 2 < x < x + w < width - 2) or (down is not None and not 2 < y < y + h < height - 2):
+    edges = _union([*(grid.across.ends if across else ()), *(grid.down.ends if down else ())])
+    if rest & edges and _largest_piece(grid, rest) & edges:
         return None
     return lines
+
+
+def _largest_piece(grid: Grid, mask: int) -> int:
+    """The box around the largest connected piece of a mask."""
+    _, stats = _pieces(grid.unpacked(mask))
+    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()].tolist()
+    return grid.columns(x, x + w) & grid.rows(y, y + h)
 
 
 def _drawn_box(mask: Grey) -> list[Grey | None]:
@@ -154,54 +142,55 @@ def _drawn_box(mask: Grey) -> list[Grey | None]:
 
     A box without exact corners may be a 0.
     """
-    if min(mask.shape) < 40 or not (_has_thin_rows(mask, 1) and _has_thin_rows(mask, 0)):
+    if min(mask.shape) < 40 or not (_has_thin_lines(mask, 1) and _has_thin_lines(mask, 0)):
         return [None]
-    across = _long_thin(mask, 0.25)
-    down = None if across is None else _long_thin(cv2.transpose(mask), 0.25)
-    if across is None or down is None:
+    grid = bitmaps.grid(mask.shape)
+    ink = grid.packed(mask)
+    across = _long_thin(grid.across, ink, _sums(mask, 1), 0.25)
+    down = _long_thin(grid.down, ink, _sums(mask, 0), 0.25) if across else 0
+    if not (across and down):
         return [None]
-    down = cv2.transpose(down)
-    level, upright = _parts(across), _parts(down)
+    level, upright = _parts(grid, across), _parts(grid, down)
     if not (2 <= len(level) <= 6 and 2 <= len(upright) <= 6):
         return [None]
     for upper, lower in combinations(sorted(level, key=lambda part: part.y), 2):
         for left, right in combinations(sorted(upright, key=lambda part: part.x), 2):
+            if min(right.x - left.x, lower.y - upper.y) < 10:
+                continue
             corners = [(upper.x, left.x), (lower.x, left.x), (upper.x_to, right.x_to), (lower.x_to, right.x_to)]
             corners += [(left.y, upper.y), (right.y, upper.y), (left.y_to, lower.y_to), (right.y_to, lower.y_to)]
             off = max(abs(one - other) for one, other in corners)
-            if min(right.x - left.x, lower.y - upper.y) >= 10 and off <= 2:
-                lines = cv2.bitwise_or(
-                    _without_crossings(upper.mask | lower.mask, mask),
-                    cv2.transpose(_without_crossings(cv2.transpose(left.mask | right.mask), cv2.transpose(mask))),
-                )
+            if off <= 2:
+                lines = _without_crossings(grid.across, grid.packed(upper.mask | lower.mask), ink)
+                lines |= _without_crossings(grid.down, grid.packed(left.mask | right.mask), ink)
                 around = left.x, upper.y, right.x_to, lower.y_to
-                if _is_closed(mask, around) and _holds_a_digit(cv2.subtract(mask, lines), lower.y - upper.y):
-                    return [lines] if off <= 1 else [lines, None]
+                if _is_closed(grid, ink, around) and _holds_a_digit(grid.unpacked(ink & ~lines), lower.y - upper.y):
+                    return [grid.unpacked(lines)] if off <= 1 else [grid.unpacked(lines), None]
     return [None]
 
 
-def _has_thin_rows(mask: Grey, axis: int) -> bool:
+def _has_thin_lines(mask: Grey, axis: int) -> bool:
     """Whether two rows (axis 1) or columns (axis 0) have much more ink than those three pixels away on both sides."""
     ink = cv2.reduce(mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
     rises = ink[3:-3] - np.maximum(ink[:-6], ink[6:])
-    return int(np.count_nonzero(rises >= 0.15 * mask.shape[axis])) >= 2
+    return int(np.count_nonzero(rises >= ceil(0.15 * mask.shape[axis]))) >= 2
 
 
-def _is_closed(mask: Grey, around: tuple[int, int, int, int]) -> bool:
+def _is_closed(grid: Grid, ink: int, around: tuple[int, int, int, int]) -> bool:
     """Whether ink lies along all four sides of a box, whose edges are at the left, top, right and foot."""
     left, top, right, foot = around
-    sides = (
-        mask[top : top + 3, left:right],
-        mask[foot - 3 : foot, left:right],
-        mask[top:foot, left : left + 3].T,
-        mask[top:foot, right - 3 : right].T,
+    level, upright = (ink | ink >> step | ink >> 2 * step for step in (grid.stride, 1))  # three pixels as one
+    inside = grid.columns(left, right), grid.rows(top, foot)
+    rows = [level & inside[0] & grid.rows(at, at + 1) for at in (top, foot - 3)]
+    columns = [upright & inside[1] & grid.columns(at, at + 1) for at in (left, right - 3)]
+    return all(row.bit_count() / (right - left) >= 0.95 for row in rows) and all(
+        column.bit_count() / (foot - top) >= 0.95 for column in columns
     )
-    return all(side.any(axis=0).mean() >= 0.95 for side in sides)
 
 
 def _holds_a_digit(left: Grey, height: int) -> bool:
     """Whether ink without its box is mostly one piece, at least half as high as the box; of a 0, arcs are left."""
-    stats = cv2.connectedComponentsWithStats(left, connectivity=8)[2][1:]
+    stats = _pieces(left)[1][1:]
     if not len(stats):
         return False
     largest = stats[stats[:, cv2.CC_STAT_AREA].argmax()]
@@ -211,41 +200,42 @@ def _holds_a_digit(left: Grey, height: int) -> bool:
 class _Part(NamedTuple):
     """A connected piece of a mask, and its edges."""
 
-    mask: Grey
+    labels: NDArray[np.int32]
+    label: int
     x: int
     y: int
     x_to: int
     y_to: int
 
-
-def _parts(mask: Grey) -> list[_Part]:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return [
-        _Part(np.asarray(labels == label).view(np.uint8), x, y, x + w, y + h)
-        for label, (x, y, w, h, _) in enumerate(stats.tolist())
-        if label
-    ]
+    @property
+    def mask(self) -> Grey:
+        return np.asarray(self.labels == self.label).view(np.uint8)
 
 
-def _thin_rows(mask: Grey) -> Grey | None:
-    """Thin lines from edge to edge, possibly slanted by a row or two, without the strokes that cross them."""
-    runs = _long_thin(mask, 0.95)
-    lines = None if runs is None else _without_crossings(runs, mask)
-    return lines if lines is not None and cv2.countNonZero(lines) >= 0.3 * mask.shape[1] else None
+def _parts(grid: Grid, mask: int) -> list[_Part]:
+    labels, stats = _pieces(grid.unpacked(mask))
+    return [_Part(labels, label, x, y, x + w, y + h) for label, (x, y, w, h, _) in enumerate(stats.tolist()) if label]
 
 
-def _long_thin(mask: Grey, share: float) -> Grey | None:
-    """The ink in runs across at least a share of the page's width, possibly slanted a little."""
-    width = mask.shape[1]
-    if max(_sums(mask, 1)) < min(share, 0.45) * width:
-        return None
-    runs = _opened(cv2.dilate(mask, _UPRIGHT), max(3, int(share * width)))
-    ink: Grey = cv2.bitwise_and(mask, runs)
-    return ink if cv2.countNonZero(ink) else None
+def _pieces(mask: Grey) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The labels of the connected pieces of a mask, and the box and area of each; the first is the background."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
+    return labels, stats
 
 
-def _without_crossings(runs: Grey, mask: Grey) -> Grey:
+def _thin_lines(way: Way, ink: int, sums: list[int]) -> int:
+    """Thin lines from edge to edge, possibly slanted by a pixel or two, without the strokes that cross them."""
+    lines = _without_crossings(way, _long_thin(way, ink, sums, 0.95), ink)
+    return lines if lines.bit_count() >= 0.3 * way.length else 0
+
+
+def _long_thin(way: Way, ink: int, sums: list[int], share: float) -> int:
+    """The ink in runs along at least a share of the page's lines, possibly slanted a little."""
+    if max(sums) < min(share, 0.45) * way.length:
+        return 0
+    return ink & way.runs(way.spread(ink), max(3, int(share * way.length)))
+
+
+def _without_crossings(way: Way, runs: int, ink: int) -> int:
     """The runs without the strokes that cross them, which are taller than a line is thick."""
-    tall = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _TALL, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    lines: Grey = cv2.subtract(runs, tall)
-    return lines
+    return runs & ~way.tall(ink, THINNEST + 2)

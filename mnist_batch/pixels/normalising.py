@@ -5,11 +5,12 @@ centre of mass are MNIST's own rules (LeCun et al., "Gradient-based learning app
 An MNIST digit comes out almost unchanged.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink, readings
+from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink, readings_of_each
 from mnist_batch.pixels.opencv import cv2
 
 VERSION = 2  # of everything done to a page before the model sees it; part of a run's fingerprint
@@ -54,7 +55,16 @@ def examine(page: Grey) -> Normalised:
 
 def examine_all(page: Grey) -> list[Normalised]:
     """Every reading of a grey page, normalised, the likeliest first; at least one."""
-    return [fit(ink) for ink in readings(page)] or [fit(None)]
+    return examine_each([page])[0]
+
+
+def examine_each(pages: Sequence[Grey]) -> list[list[Normalised]]:
+    """Every reading of each page, as ``examine_all`` has them, in less time than page by page.
+
+    On small pages a call takes longer than its pixels, and longest where the processor's cache has lost its code: each
+    stage is done for all pages before the next.
+    """
+    return [[fit(ink) for ink in found] or [fit(None)] for found in readings_of_each(pages)]
 
 
 def fit(ink: Ink | None) -> Normalised:
@@ -118,7 +128,9 @@ def _soft_ink(ink: Ink) -> tuple[Grey, Box]:
 
 def _largest(values: Grey, count: int) -> int:
     """The smallest of the ``count`` largest values."""
-    return int(np.partition(values, -count, axis=None)[-count])
+    sorted_there = values.flatten()
+    sorted_there.partition(-count)
+    return int(sorted_there[-count])
 
 
 def _fitted(ink: Grey) -> Grey:

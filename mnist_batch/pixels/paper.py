@@ -10,6 +10,7 @@ from mnist_batch.pixels import strokes
 from mnist_batch.pixels.opencv import cv2
 
 LEAST_CONTRAST = 8  # grey levels between paper and ink
+MOST_NOISE = 30  # grey levels; more is no noise
 # A second paper: at least this share of the page, and as many grey levels from the first. Closing with a square of this
 # share of a page's side leaves paper only; the ink is then looked for with a square that is still wider than strokes.
 SECOND, STEP = 0.12, 25
@@ -19,7 +20,7 @@ PAPER, STROKE = 0.45, 0.25
 Grey = NDArray[np.uint8]
 Levels = NDArray[np.float32]
 
-_TRIANGLE = 7.0 - np.abs(np.arange(-6, 7))
+_TRIANGLE = 7 - np.abs(np.arange(-6, 7, dtype=np.float32))[None]
 
 
 def strongest_of(strength: Grey) -> int:
@@ -28,9 +29,15 @@ def strongest_of(strength: Grey) -> int:
     return ranked(strength, strength.size - count) if count < strength.size else 0
 
 
-def ranked(values: Grey, rank: int) -> int:
-    """The value at a rank; rank 0 is the smallest value."""
-    return int(cv2.calcHist([values], [0], None, [256], [0, 256]).cumsum().searchsorted(rank, "right"))
+def ranked(values: Grey, rank: int, most: int = 256) -> int:
+    """The value at a rank, at most ``most``; rank 0 is the smallest value."""
+    return int(_histogram(values, most).cumsum().searchsorted(rank, "right"))
+
+
+def _histogram(values: Grey, levels: int = 256) -> Levels:
+    """How many pixels have each value below ``levels``, float32 (levels,)."""
+    counts: Levels = cv2.calcHist([values], [0], None, [levels], [0, levels])
+    return counts
 
 
 def noise_of(page: Grey) -> float:
@@ -43,7 +50,7 @@ def noise_of(page: Grey) -> float:
     steps = cv2.absdiff(page[:, 1:], page[:, :-1])
     if 2 * cv2.countNonZero(steps) < steps.size:
         return 0.0
-    return min(1.05 * ranked(steps, steps.size // 2), 30.0)
+    return min(1.05 * ranked(steps, steps.size // 2, MOST_NOISE), float(MOST_NOISE))
 
 
 def strength_of(page: Grey, noise: float, least: float) -> tuple[Grey, bool]:
@@ -101,8 +108,9 @@ def _above_local_paper(page: Grey, dark: bool) -> Grey:
 
 
 def _is_level(page: Grey, dark: bool) -> bool:
+    # Closing leaves paper only, or opening where ink is light; the first half of either has its range already.
     small, kernel = _shrunk(page)
-    lowest, highest, _, _ = cv2.minMaxLoc(cv2.morphologyEx(small, cv2.MORPH_CLOSE if dark else cv2.MORPH_OPEN, kernel))
+    lowest, highest, _, _ = cv2.minMaxLoc(cv2.dilate(small, kernel) if dark else cv2.erode(small, kernel))
     return bool(highest - lowest <= LEAST_CONTRAST)
 
 
@@ -135,13 +143,13 @@ def _kernel(side: int) -> Grey:
 def _paper(page: Grey, noise: float) -> int | Levels | None:
     """The grey level of the paper: one value, or one per pixel if the light is uneven; None if there are two papers."""
     height, width = page.shape
-    histogram = cv2.calcHist([page], [0], None, [256], [0, 256])
+    histogram = _histogram(page)
     reach = int(max(12, 2.5 * noise))
 
     def share(grey: int) -> float:
         return float(cv2.sumElems(histogram[max(0, grey - reach) : grey + reach + 1])[0]) / page.size
 
-    paper = int(np.convolve(histogram, _TRIANGLE, "same").argmax())
+    paper = int(cv2.filter2D(histogram[None], -1, _TRIANGLE, borderType=cv2.BORDER_CONSTANT).argmax())
     if (of_paper := share(paper)) >= 0.72:
         return paper
     if _ink_on_two_papers(page) is not None:

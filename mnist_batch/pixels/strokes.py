@@ -28,14 +28,10 @@ def readings(ink: Grey, strength: Grey, strong: float) -> list[Grey]:
     if count == 2 and not _is_doubtful(ink):  # most pages: a single piece is the digit, without further rules
         return [ink] if cv2.minMaxLoc(strength, ink)[1] > strong and cv2.countNonZero(ink) >= 3 else []
     count, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)
-    strong_pixels = np.bincount(
-        labels[cv2.threshold(strength, int(strong), 1, cv2.THRESH_BINARY)[1].view(np.bool_)], minlength=count
-    )
-    strong_pixels[0] = 0
-    boxes, middles = stats.tolist(), centres.tolist()
-    pieces = [
-        _piece(label, boxes[label], middles[label], ink.shape) for label in np.flatnonzero(strong_pixels).tolist()
-    ]
+    is_strong = cv2.threshold(strength, int(strong), 1, cv2.THRESH_BINARY)[1].view(np.bool_)
+    strong_pixels = np.bincount(labels[is_strong], minlength=count).tolist()
+    found = enumerate(zip(strong_pixels, stats.tolist(), centres.tolist(), strict=True))
+    pieces = [_piece(label, box, centre, ink.shape) for label, (pixels, box, centre) in found if label and pixels]
     pieces = [piece for piece in pieces if max(piece.wide, piece.high) >= SPECK]
     if all(_is_remains(piece, labels) for piece in pieces):
         return []

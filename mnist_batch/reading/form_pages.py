@@ -52,17 +52,21 @@ def cells(page: Grey, references: Sequence[Reference], started: float, shown_sid
     else:
         key = found.form, found.version, found.page
         [reference] = [each for each in references if (each.form, each.version, each.page) == key]
-        rows = [_cell(cut, shown_side) for cut in cutting.cut(page, found, reference)]
+        rows = _cells(cutting.cut(page, found, reference), shown_side)
     for row in rows:
         row["form"] = found.form if found.verdict == Verdict.REGISTERED else None
     rows[0]["registration"] = _facts(found, whole, time.perf_counter() - started)
     return rows
 
 
-def _cell(cut: cutting.Cut, shown_side: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"field": cut.field, "position": cut.position, "cell": _place(cut.corners)}
-    row |= {"status": cut.status, "reason": cut.reason}
-    return row | (readings.row_of(cut.pictures, shown_side) if cut.status == Status.OK else {})
+def _cells(cuts: Sequence[cutting.Cut], shown_side: int) -> list[dict[str, Any]]:
+    read = iter(readings.rows_of([cut.pictures for cut in cuts if cut.status == Status.OK], shown_side))
+    rows = []
+    for cut in cuts:
+        row: dict[str, Any] = {"field": cut.field, "position": cut.position, "cell": _place(cut.corners)}
+        row |= {"status": cut.status, "reason": cut.reason}
+        rows.append(row | (next(read) if cut.status == Status.OK else {}))
+    return rows
 
 
 def _place(corners: Any) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Scans are read in a separate process, so that a page which kills its decoder costs only its own row.
 
-    scans -> Reader -> [ the process: preprocess, page by page, each with a time limit ] -> one row per page
+    scans -> Reader -> [ the process: preprocess, with a time limit for each page ] -> one row per page
 
 The process (``serving``) gets some scans at a time. If it dies, these are read again one by one. A page that kills the
 process twice more, alone, becomes a row ``crashed`` or ``timeout``, and so does a file that kills it before its pages

@@ -22,6 +22,9 @@ from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.wording import counted
 
 MOST_FATAL = 10  # pages that kill the process before a file is given up
+# Decoded pages that are normalised together, which is quicker, and how many pixels they may have, for the memory and the
+# time limit of a page. If they exceed either the process dies, and each page is read alone.
+HELD, HELD_PIXELS = 32, 2**20
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ class Page(NamedTuple):
     position: int | None = None
     cell: Mapping[str, Any] | None = None
     registration: Mapping[str, Any] | None = None
+
+
+class _Decoded(NamedTuple):
+    """A page that is not normalised yet, and when its decoding began."""
+
+    row: int
+    page: int
+    content: bytes
+    grey: images.Grey
+    started: float
 
 
 def unread(row: int, page: int, status: Status, reason: str, content: bytes | None = None) -> Page:
@@ -130,7 +143,30 @@ def read_pages(
     single scan; if it has several, ``next_page`` is called with the first, too. Raises InputError or StorageError if a
     store does not answer.
     """
-    limits, alone, asked = limits or Limits(), asked is not None, asked or PagesAsked()
+    held, pixels = list[Page | _Decoded](), 0
+    at_once = 1 if references or asked else HELD
+    for page in _decoded(manifest, limits or Limits(), next_page, waiting, asked):
+        held.append(page)
+        pixels += page.grey.size if isinstance(page, _Decoded) else 0
+        if len(held) >= at_once or pixels >= HELD_PIXELS:
+            yield from _rows(held, references, shown_side)
+            held, pixels = [], 0
+    yield from _rows(held, references, shown_side)
+    yield from ([page] for page in _answered_elsewhere(manifest))
+
+
+def _decoded(
+    manifest: pa.Table,
+    limits: Limits,
+    next_page: Callable[[int, int | None], object],
+    waiting: Callable[[], object],
+    asked: PagesAsked | None,
+) -> Iterator[Page | _Decoded]:
+    """Read and decode the pages of a manifest's scans, in their order, with the arguments of ``read_pages``.
+
+    What cannot be read is a row.
+    """
+    alone, asked = asked is not None, asked or PagesAsked()
     unanswered = np.flatnonzero(manifest["same_as"].is_null().to_numpy())
     reads = reading_ahead.read_ahead(manifest.take(unanswered), limits.max_bytes, waiting)
     for row, (path, read) in zip(unanswered.tolist(), reads, strict=True):
@@ -145,18 +181,17 @@ def read_pages(
         except JobError:
             raise
         except Exception as error:  # noqa: BLE001 - any error that a strange file causes is the reason in its row
-            yield [unread(row, asked.first, *_status_and_reason(error), content)]
+            yield unread(row, asked.first, *_status_and_reason(error), content)
             continue
         for number, read_page in list(enumerate(readers))[asked.first : None if asked.last is None else asked.last + 1]:
             if number in asked.fatal:
-                yield [unread(row, number, *asked.fatal[number], content)]
+                yield unread(row, number, *asked.fatal[number], content)
                 continue
             if number or (alone and len(readers) > 1):
                 next_page(row, number)
             failpoints.reach(f"page {number}", path)
-            yield _page(row, number, read_page, content, references, shown_side)
+            yield _page(row, number, content, read_page)
         del data, readers  # before the next file is read: both may be large
-    yield from ([page] for page in _answered_elsewhere(manifest))
 
 
 def _answered_elsewhere(manifest: pa.Table) -> Iterator[Page]:
@@ -168,24 +203,38 @@ def _answered_elsewhere(manifest: pa.Table) -> Iterator[Page]:
             yield Page(row, 0, status, MEANINGS[status], contents[row])
 
 
-def _page(
-    row: int,
-    page: int,
-    read_page: Callable[[], images.Grey],
-    content: bytes,
-    references: Sequence[Reference],
-    shown_side: int,
-) -> list[Page]:
-    """Decode a page and normalise what is on it; one that cannot be read does not affect the others."""
+def _page(row: int, page: int, content: bytes, read_page: Callable[[], images.Grey]) -> Page | _Decoded:
+    """Decode a page; one that cannot be read does not affect the others."""
     try:
-        started, grey = time.perf_counter(), read_page()
-        if references:
-            rows = form_pages.cells(grey, references, started, shown_side)
-        else:
-            rows = [readings.row_of([grey], shown_side)]
+        started = time.perf_counter()
+        return _Decoded(row, page, content, read_page(), started)
     except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
-        return [unread(row, page, *_status_and_reason(error), content)]
-    return [Page(row=row, page=page, content=content, **each) for each in rows]
+        return unread(row, page, *_status_and_reason(error), content)
+
+
+def _rows(held: Sequence[Page | _Decoded], references: Sequence[Reference], shown_side: int) -> Iterator[list[Page]]:
+    """The rows of pages, in their order; what cannot be normalised does not affect the others."""
+    pages = [page for page in held if isinstance(page, _Decoded)]
+    found = iter(_normalised(pages, references, shown_side))
+    for page in held:
+        yield next(found) if isinstance(page, _Decoded) else [page]
+
+
+def _normalised(pages: Sequence[_Decoded], references: Sequence[Reference], shown_side: int) -> list[list[Page]]:
+    """The rows of each page."""
+    try:
+        if references:
+            rows = [form_pages.cells(page.grey, references, page.started, shown_side) for page in pages]
+        else:
+            rows = [[row] for row in readings.rows_of([[page.grey] for page in pages], shown_side)]
+    except Exception as error:  # noqa: BLE001 - any error that a strange page causes is the reason in its row
+        if len(pages) > 1:
+            return [row for page in pages for row in _normalised([page], references, shown_side)]
+        return [[unread(page.row, page.page, *_status_and_reason(error), page.content)] for page in pages]
+    return [
+        [Page(row=page.row, page=page.page, content=page.content, **each) for each in cells]
+        for page, cells in zip(pages, rows, strict=True)
+    ]
 
 
 def _status_and_reason(error: Exception) -> tuple[Status, str]:

@@ -177,6 +177,19 @@ def test_the_facts_of_any_page_lie_within_it(page: Grey) -> None:
     assert max(map(abs, found.shift)) <= SIDE // 2 + 1
 
 
+def test_pages_together_are_normalised_as_alone() -> None:
+    """Of any size and number of inks, with the facts of each: two inks, a digit looked at closer, blank, one pixel."""
+    pages = [cell(PICTURES[0]), np.dstack([cell(PICTURES[1]), cell(PICTURES[2])]), np.full((9, 70), 200, np.uint8)]
+    pages += [cell(PICTURES[3], side=240, height=20), np.zeros((1, 1), np.uint8), *PICTURES[4:8]]
+    together = normalising.examine_each(pages)
+    assert [len(found) for found in together][:3] == [1, 2, 1]
+    for page, found in zip(pages, together, strict=True):
+        alone = normalising.examine_all(page)
+        assert [vars(each) | {"picture": each.picture.tolist()} for each in found] == [
+            vars(each) | {"picture": each.picture.tolist()} for each in alone
+        ]
+
+
 def bar(at: tuple[int, int, int, int], side: int, paper: int = 230, ink: int = 30) -> Grey:
     page = np.full((side, side), paper, np.uint8)
     x, y, width, height = at

@@ -2,19 +2,22 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.intake import listing
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers
+from mnist_batch.pixels import ink, normalising
 from mnist_batch.reading import images, isolated, preprocessing, reading_ahead
 from mnist_batch.schemas import tables
 from mnist_batch.statuses import Status
@@ -348,6 +351,33 @@ def test_an_error_that_only_one_scan_brings_up_is_its_row(tmp_path: Path, monkey
     rows = preprocessing.preprocess(listed(tmp_path))
     assert rows["status"].to_pylist() == ["ok", "crashed", "ok"]
     assert rows["reason"][1].as_py() == "ZeroDivisionError: division by zero"
+
+
+def test_an_error_in_normalising_is_the_row_of_its_page_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are normalised many at a time, and more of them here than at once."""
+    count, odd = preprocessing.HELD + 5, picture_of(7)
+    for number in range(count):
+        write_scan(tmp_path / f"{number:03d}.png", number % 7)
+    clean = preprocessing.preprocess(listed(tmp_path))
+    Image.fromarray(odd).save(tmp_path / "003.png")
+    first, *others = [Image.fromarray(picture) for picture in (picture_of(1), odd, picture_of(2))]
+    first.save(tmp_path / "031.tif", save_all=True, append_images=others)
+    readings_of_each = normalising.readings_of_each
+
+    def failing(pages: Sequence[NDArray[np.uint8]]) -> list[list[ink.Ink]]:
+        if any(np.array_equal(page, odd) for page in pages):
+            raise KeyError("odd")
+        return readings_of_each(pages)
+
+    monkeypatch.setattr(normalising, "readings_of_each", failing)
+    rows = preprocessing.preprocess(listed(tmp_path))
+    crashed = [(row["scan"], row["page"]) for row in rows.to_pylist() if row["reason"] == "KeyError: 'odd'"]
+    assert crashed == [("003.png", 0), ("031.tif", 1)]
+    assert rows["page"].to_pylist() == [0] * 32 + [0, 1, 2] + [0] * (count - 32)
+    others_clean = clean.filter(pc.not_equal(clean["scan"], "003.png"))
+    names = ["scan", "status", "picture", "normalisation", "content"]
+    kept = pc.and_(pc.not_equal(rows["scan"], "003.png"), pc.not_equal(rows["scan"], "031.tif"))
+    assert rows.filter(kept).select(names).equals(others_clean.select(names))
 
 
 def test_every_scan_is_a_row_in_order_and_a_broken_one_moves_no_neighbour(tmp_path: Path) -> None:
