@@ -4,7 +4,7 @@ Pixel (x, y) is bit ``y * stride + x``. The last bit of a row is always 0, so th
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +54,21 @@ class Way:
 
 
 def _runs(mask: int, least: int, step: int) -> int:
-    done = 1
-    while done < least:
-        by = min(done, least - done)
-        mask &= mask >> by * step  # the pixels at which a run of ``done`` begins
-        done += by
-    done = 1
-    while done < least:
-        by = min(done, least - done)
+    for by in _doublings(least):
+        mask &= mask >> by * step  # in the end the pixels at which a run begins
+    for by in _doublings(least):
         mask |= mask << by * step
-        done += by
     return mask
+
+
+@cache
+def _doublings(length: int) -> list[int]:
+    """By how many pixels a mask is laid over itself, again and again, until a pixel stands for so many."""
+    steps, done = [], 1
+    while done < length:
+        steps.append(min(done, length - done))
+        done += steps[-1]
+    return steps
 
 
 class Grid:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.pixels import lines, paper, strokes
 from mnist_batch.pixels.opencv import cv2
+from mnist_batch.pixels.strokes import Box as Box
 
 WORK = 64  # pixels of a page's longer side while ink is searched: a digit half as high as its cell has over 20
 FAINT = 80  # weaker ink, in grey levels, may be a shadow
@@ -20,7 +21,6 @@ MOST_INK = 0.4  # of a page; more may be the paper around a light digit
 SMALLEST = 24  # pixels; a digit smaller than this at work size is searched again, enlarged
 
 Grey = NDArray[np.uint8]
-Box = tuple[int, int, int, int]  # x, y, width, height
 
 
 class Ink(NamedTuple):
@@ -183,8 +183,7 @@ def _inks(seen: _Contrast, ruled: Sequence[Grey | None]) -> list[Ink]:
     inks: list[Ink] = []
     for without in ruled:
         pieces = seen.mask if without is None else cv2.subtract(seen.mask, without)
-        for digit in strokes.readings(pieces, seen.strength, 0.55 * seen.strongest):
-            box = cv2.boundingRect(digit)
+        for digit, box in strokes.readings(pieces, seen.strength, 0.55 * seen.strongest):
             enlarged = seen.work.shape[0] > seen.part[3]
             if not enlarged and seen.strongest < FAINT and not _is_sharp(seen.smooth, box):
                 continue

@@ -225,7 +225,8 @@ def _pieces(mask: Grey) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 def _thin_lines(way: Way, ink: int, sums: list[int]) -> int:
     """Thin lines from edge to edge, possibly slanted by a pixel or two, without the strokes that cross them."""
-    lines = _without_crossings(way, _long_thin(way, ink, sums, 0.95), ink)
+    runs = _long_thin(way, ink, sums, 0.95)
+    lines = _without_crossings(way, runs, ink) if runs else 0
     return lines if lines.bit_count() >= 0.3 * way.length else 0
 
 

@@ -83,7 +83,7 @@ def fit(ink: Ink | None) -> Normalised:
     dx, dy, w, h = ink.box
     touching = dx == 0 or dy == 0 or dx + w == wide or dy + h == high
     polarity = "dark_on_light" if ink.dark else "light_on_dark"
-    return Normalised(picture, polarity, ink.threshold, box, scale, shift, touching, _is_stray(ink))
+    return Normalised(picture, polarity, ink.threshold, box, scale, shift, touching, touching and _is_stray(ink))
 
 
 def _is_stray(ink: Ink) -> bool:
@@ -121,7 +121,7 @@ def _soft_ink(ink: Ink) -> tuple[Grey, Box]:
     gain = 255 / max(full - none, 1.0)
     soft = cv2.multiply(cv2.addWeighted(strength, gain, strength, 0, -gain * none), near)
     clean = ink.noise < 0.5 and not ink.scaled
-    _, seen = cv2.threshold(soft, 0 if clean else 30, 1, cv2.THRESH_BINARY)
+    seen = soft if clean else cv2.threshold(soft, 30, 1, cv2.THRESH_BINARY)[1]
     x, y, width, height = cv2.boundingRect(seen)
     return soft[y : y + height, x : x + width], (left + x, top + y, width, height)
 

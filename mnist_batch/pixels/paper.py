@@ -122,10 +122,17 @@ def _levelled(strength: Levels) -> Grey:
     if highest - lowest > LEAST_CONTRAST:
         floor = cv2.GaussianBlur(floor, (0, 0), len(kernel) / 3)
         strength = strength - cv2.resize(floor, strength.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        middle = (strength.size - 1) // 2, strength.size // 2
-        strength -= np.partition(strength, middle, axis=None)[list(middle)].mean()
+        strength -= _median(strength)
     above: Grey = cv2.addWeighted(strength, 1, strength, 0, 0, dtype=cv2.CV_8U)
     return above
+
+
+def _median(values: Levels) -> np.float32:
+    ranks = values.flatten()
+    middle = len(ranks) // 2
+    ranks.partition(middle)  # for one rank this is much quicker than for two
+    upper: np.float32 = ranks[middle]
+    return upper if len(ranks) % 2 else (ranks[:middle].max() + upper) / 2
 
 
 def _shrunk(page: NDArray[Any]) -> tuple[NDArray[Any], Grey]:

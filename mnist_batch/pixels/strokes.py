@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mnist_batch.pixels.opencv import cv2
 
 Grey = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # x, y, width, height
 
 SPECK = 0.08  # of the page's side; smaller pieces of ink are not digits
 
@@ -18,15 +19,24 @@ def core(page: NDArray[Any], part: int) -> tuple[slice, slice]:
     return slice(height // part, height - height // part), slice(width // part, width - width // part)
 
 
-def readings(ink: Grey, strength: Grey, strong: float) -> list[Grey]:
+class Digit(NamedTuple):
+    """The ink of a digit, a mask of 0 and 1, and the box around it."""
+
+    mask: Grey
+    box: Box
+
+
+def readings(ink: Grey, strength: Grey, strong: float) -> list[Digit]:
     """The digit in one reading, or in two if it is in doubt which pieces belong to it, the likelier first.
 
     ``strength`` is the ink's; a piece without any ink stronger than ``strong`` is no part of a digit. None on a page
     that has only specks or the remains of a border.
     """
     count, _ = cv2.connectedComponents(ink, connectivity=8, ltype=cv2.CV_16U)
-    if count == 2 and not _is_doubtful(ink):  # most pages: a single piece is the digit, without further rules
-        return [ink] if cv2.minMaxLoc(strength, ink)[1] > strong and cv2.countNonZero(ink) >= 3 else []
+    if count == 2:  # most pages: a single piece is the digit, without further rules
+        digit, area = Digit(ink, cv2.boundingRect(ink)), cv2.countNonZero(ink)
+        if not _is_doubtful(digit, area):
+            return [digit] if area >= 3 and cv2.minMaxLoc(strength, ink)[1] > strong else []
     count, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)
     is_strong = cv2.threshold(strength, int(strong), 1, cv2.THRESH_BINARY)[1].view(np.bool_)
     strong_pixels = np.bincount(labels[is_strong], minlength=count).tolist()
@@ -46,12 +56,14 @@ def readings(ink: Grey, strength: Grey, strong: float) -> list[Grey]:
     return [_union(labels, count, some) for some in ([chosen, fewer] if doubtful else [chosen])]
 
 
-def _union(labels: NDArray[np.int32], count: int, pieces: list["_Piece"]) -> Grey:
+def _union(labels: NDArray[np.int32], count: int, pieces: list["_Piece"]) -> Digit:
+    lefts, tops, rights, feet = zip(*(piece.edges for piece in pieces), strict=True)
+    box = min(lefts), min(tops), max(rights) - min(lefts), max(feet) - min(tops)
     if len(pieces) == 1:
-        return np.asarray(labels == pieces[0].label).view(np.uint8)
+        return Digit(np.asarray(labels == pieces[0].label).view(np.uint8), box)
     which = np.zeros(count, np.uint8)
     which[[piece.label for piece in pieces]] = 1
-    return np.asarray(which.take(labels), np.uint8)
+    return Digit(np.asarray(which.take(labels), np.uint8), box)
 
 
 def _is_bar(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
@@ -63,10 +75,10 @@ def _is_bar(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
     return bool(long >= 3 * short and piece.area >= 0.6 * long * short)
 
 
-def _is_doubtful(ink: Grey) -> bool:
+def _is_doubtful(digit: Digit, area: int) -> bool:
     """Whether the only piece of ink on a page may be a speck or the remains of a border."""
-    (height, width), (_, _, w, h) = ink.shape, cv2.boundingRect(ink)
-    return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(ink[core(ink, 8)]) < 0.1 * cv2.countNonZero(ink))
+    (height, width), (_, _, w, h) = digit.mask.shape, digit.box
+    return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(digit.mask[core(digit.mask, 8)]) < 0.1 * area)
 
 
 def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
