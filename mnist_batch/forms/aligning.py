@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms import patches
-from mnist_batch.forms.frames import FAINT, darkness_of
+from mnist_batch.forms.frames import FAINT, FAINTEST, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped, moving, scaling, seen_from, shrunk
 from mnist_batch.forms.lost_rows import LostRows, displaced_rows
 from mnist_batch.forms.patches import AROUND, Found
@@ -112,12 +112,15 @@ class Aligned:
         return float(across), float(down)
 
 
-def align(reference: Reference, page: Grey, matrix: Matrix, least: float = 0.0) -> Aligned | None:
+def align(
+    reference: Reference, page: Grey, matrix: Matrix, least: float = 0.0, every: int = FIRST_EVERY
+) -> Aligned | None:
     """Make exact a rough map from a reference's picture to a page; None if the print is not found around it.
 
-    None, too, as soon as less than the share ``least`` of it is found around a map that is nearly exact.
+    None, too, as soon as less than the share ``least`` of it is found around a map that is nearly exact. First each
+    ``every``-th patch is looked for; of a form that lies on the page with a corner only, that may be too few.
     """
-    aligned = _grown(reference, page, matrix, least)
+    aligned = _grown(reference, page, matrix, least, every)
     if aligned is None or least:
         return aligned
     aligned = _restored(reference, aligned, page.shape)
@@ -125,17 +128,17 @@ def align(reference: Reference, page: Grey, matrix: Matrix, least: float = 0.0) 
         return aligned
     far = aligned.far(reference)
     better = _fitted(far.only(far.alike >= SURE))
-    again = None if better is None else _grown(reference, page, aligned.matrix @ better, least)
+    again = None if better is None else _grown(reference, page, aligned.matrix @ better, least, every)
     again = None if again is None else _restored(reference, again, page.shape)
     return again if again is not None and again.printed > aligned.printed else aligned
 
 
-def _grown(reference: Reference, page: Grey, matrix: Matrix, least: float) -> Aligned | None:
+def _grown(reference: Reference, page: Grey, matrix: Matrix, least: float, first_every: int) -> Aligned | None:
     """Make a map exact from where it is right: each time it is, more patches are near enough to be found."""
     source, to_source = _source(reference, page, matrix)
     seen = seen_from(source, to_source @ matrix, reference.picture.shape)
     for number in range(MOST_PASSES):
-        reach, every = (FIRST_REACH, FIRST_EVERY) if number == 0 else (REACH, 1)
+        reach, every = (FIRST_REACH, first_every) if number == 0 else (REACH, 1)
         sought = reference.patches[::every]
         found = patches.find(sought, seen, reach, patches.on_page(sought, matrix, page.shape))
         alike = found.alike >= patches.ALIKE
@@ -192,7 +195,8 @@ def _covered(
         there = slice(y - half, y + half), slice(x - half, x + half)
         theirs = reference.darkness[there]
         printed = theirs >= 0.3 * reference.print[2]
-        covered[number] = printed.any() and (dark[there] >= 0.5 * gain * theirs)[printed].mean() >= COVERED
+        inked = dark[there] >= np.maximum(0.5 * gain * theirs, FAINTEST)  # where no print is found, gain says nothing
+        covered[number] = printed.any() and inked[printed].mean() >= COVERED
     return covered
 
 

@@ -22,12 +22,12 @@ WHOLE = 0.92  # of a form's patches; a page that has more of them has no room fo
 ROOM = 0.15  # of the area of the form; where the page has so much beside the form, there may be another
 POINTS = 1500  # of the page, of which those are compared that the form does not explain
 STRANGE = 0.4  # of the ink around a place: where so much is none of the form's, the form does not explain it
-MUCH = (
-    0.07  # of the form's print: with less ink that it does not explain, no other sheet lies where much of it is found
-)
+# Of the form's print: with less ink than so much that it does not explain, no other sheet lies on a page on which all
+# patches of the form were found; with less than a little, none where those were found that tell.
+MUCH, LITTLE = 0.07, 0.02
 APART = 8.0  # millimetres between the two sheets' middles, or degrees between their directions
 NEW, TWICE = 5, 3  # patches of the second sheet where the first explains nothing; patches that are there twice
-WHOLLY = 0.75  # of all patches of a sheet that lies on top; of sparse print few tell by themselves, but all of it does
+WHOLLY = 0.75  # of its patches where the first explains nothing; of sparse print few tell by themselves, but all do
 ELSEWHERE = 2.0  # sides of a mark, from where the form has it
 TRIED = 3  # maps
 
@@ -48,14 +48,16 @@ def second_sheet(page: Grey, references: Sequence[Reference], first: Candidate) 
     """The sheet that lies on the page besides the first; None if there is none."""
     aligned, unexplained = first.aligned, _Unexplained(first)
     larger, room = _room(page, first)
-    if aligned.printed * aligned.visible >= WHOLE and room < ROOM and unexplained.share < MUCH:
+    much = MUCH if aligned.of_all >= WHOLE else LITTLE
+    if aligned.printed * aligned.visible >= WHOLE and room < ROOM and unexplained.share < much:
         return None
-    for reference, matrix in _maps(page, larger, references, unexplained):
-        found = align(reference, page, matrix)
+    for reference, matrix in _maps(page, larger, references, first, unexplained):
+        found = align(reference, page, matrix, every=1)
         if found is None or not lies_apart(first, reference, found.matrix):
             continue
-        new = found.is_found & unexplained.at(mapped(found.matrix, found.sought.middles))
-        wholly = found.is_found.mean() >= WHOLLY and int(new.sum()) >= LEAST
+        there = unexplained.at(mapped(found.matrix, found.sought.middles))
+        new = there & found.is_found
+        wholly = int(new.sum()) >= max(LEAST, WHOLLY * int(there.sum()))
         if wholly or int((new & found.telling).sum()) >= NEW:
             return SecondSheet(reference, found, reference is not first.reference or _is_twice(first, found))
     return None
@@ -123,9 +125,9 @@ class _Unexplained:
 
 
 def _maps(
-    page: Grey, larger: float, references: Sequence[Reference], unexplained: _Unexplained
+    page: Grey, larger: float, references: Sequence[Reference], first: Candidate, unexplained: _Unexplained
 ) -> list[tuple[Reference, Matrix]]:
-    """The maps of forms to what the first one does not explain, the likelier first."""
+    """The maps of forms to what the first one does not explain, apart from it, the likelier first."""
     small, to_small = at_size(page, features.AREA * max(1.0, larger))
     if not SMALLEST <= min(small.shape) <= max(small.shape) <= LONGEST:
         return []
@@ -139,6 +141,7 @@ def _maps(
     found: list[tuple[Agreed, Reference]] = []
     for number in few:
         found += [(each, references[number]) for each in features.agreed(every[number], points)]
+    found = [each for each in found if lies_apart(first, each[1], from_small @ each[0].matrix)]
     found.sort(key=lambda each: -each[0].inliers)
     likely = [each for each in found if each[0].inliers >= LESS * found[0][0].inliers]
     return [(reference, from_small @ each.matrix) for each, reference in likely[:TRIED]]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.form_drawing import FORMS, SIBLINGS, VERSIONS, FormDrawing, form
 from benchmarks.form_filling import Page, mnist_digits
 from benchmarks.form_pages import page_of
+from mnist_batch.forms.aligning import align
 from mnist_batch.forms.candidates import FEW
 from mnist_batch.forms.form import parse
 from mnist_batch.forms.geometry import corners_of, mapped
@@ -221,12 +222,33 @@ def test_two_sheets_on_a_page_are_told(sheets: str) -> None:
     assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
 
 
-@pytest.mark.parametrize(("below", "down"), [("marked", 0.66), ("combs", 0.56)])
-def test_a_sheet_with_little_print_over_another_is_told_by_all_of_its_print(below: str, down: float) -> None:
-    known = [replace(each, marks=()) for name in ("marked", "combs") for each in references(name)]
-    one, other = (form(name).pictures[0] for name in (below, "marked"))
-    registration = register(over(one, other, 0.03, down), known)
+@pytest.mark.parametrize(
+    ("below", "above", "across", "down"),
+    [
+        ("marked", "marked", 0.03, 0.66),
+        ("combs", "marked", 0.03, 0.56),
+        ("dense", "two_page", 0.74, -0.15),
+        ("boxes", "dense", 0.64, 0.77),
+        pytest.param("marked", "two_page", -0.58, 0.04, marks=pytest.mark.slow),
+        pytest.param("coloured", "lines", 0.0, -0.8, marks=pytest.mark.slow),
+    ],
+)
+def test_a_part_of_another_sheet_is_told_by_its_print_alone(below: str, above: str, across: float, down: float) -> None:
+    known = [replace(each, marks=()) for name in {below, above} for each in references(name)]
+    one, other = (form(name).pictures[0] for name in (below, above))
+    registration = register(over(one, other, across, down), known)
     assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
+
+
+def test_where_next_to_nothing_of_a_form_is_there_nothing_else_of_it_is_taken_for_covered() -> None:
+    reference = references("boxes")[0]
+    page = np.full_like(reference.picture, 255)
+    height = page.shape[0]
+    page[-height // 6 :] = reference.picture[-height // 6 :]
+    aligned = align(reference, page, np.eye(3))
+    assert aligned is not None
+    assert aligned.is_found.sum() > 0
+    assert aligned.of_all < 0.5
 
 
 def test_two_forms_that_are_as_like_a_page_are_two_sheets_where_they_lie_beside_each_other() -> None:
