@@ -25,6 +25,7 @@ MARGIN = 2  # pixels around a piece that belong to it
 REACH, FAR = 4, 12  # pixels around its place in which it is looked for, and where the print around was not found
 # Of most pieces of a page: how alike other words are at most, and how much of the ink is there in their places.
 UNLIKE, INKED = 0.8, 0.72
+LIGHT = 75  # percentile of the levels of a page, or around a caption: its paper
 SOME = 0.4  # of the ink of a caption: where there is less, no other words are printed
 
 
@@ -114,13 +115,16 @@ def _found(caption: Caption, aligned: "Aligned") -> NDArray[np.float64]:
     found = []
     near = aligned.shift_near(caption.middle)
     shift, reach = (near, REACH) if near is not None else ((0.0, 0.0), FAR)
+    light = float(np.percentile(aligned.seen[::8, ::8], LIGHT))
     for piece, printed, (left, top) in zip(caption.pieces, caption.ink, caption.corners, strict=True):
         (high, wide), x, y = piece.shape, left + round(shift[0]), top + round(shift[1])
         rows, columns = slice(max(0, y - reach), y + high + reach), slice(max(0, x - reach), x + wide + reach)
         around, dark = aligned.seen[rows, columns], aligned.dark[rows, columns]
         if around.shape[0] >= high and around.shape[1] >= wide and printed.any():
             _, likeness, _, (across, down) = cv2.minMaxLoc(cv2.matchTemplate(around, piece, cv2.TM_CCOEFF_NORMED))
-            inked = dark[down : down + high, across : across + wide] >= 0.5 * aligned.gain * caption.darkness
+            # In a shadow, print is less dark beside its paper than it is elsewhere.
+            shade = min(1.0, float(np.percentile(around, LIGHT)) / max(light, 1.0))
+            inked = dark[down : down + high, across : across + wide] >= 0.5 * shade * aligned.gain * caption.darkness
             found.append((likeness, inked[printed].mean(), inked.sum() / printed.sum()))
     every = np.array(found, np.float64).reshape(-1, 3)
     return np.where(np.isfinite(every), every, 0.0)

@@ -127,6 +127,18 @@ def test_a_version_with_two_rows_swapped_is_another_version() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"), [("a row with another label", Verdict.OTHER_VERSION), ("boxes", Verdict.REGISTERED)]
+)
+def test_words_in_a_shadow_are_told_from_others(name: str, expected: Verdict) -> None:
+    shaded = grey(form(name).pictures[0]).copy()
+    height, width = shaded.shape
+    shadow = shaded[height // 3 :, : width // 2]
+    shadow[:] = 0.45 * shadow
+    registration = register(shaded, references("boxes"))
+    assert registration.verdict is expected, registration.reason
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         ("rows swapped", "other words are printed beside"),
