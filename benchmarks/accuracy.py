@@ -158,7 +158,7 @@ class Reader:
 
     def outputs(self, pictures: Grey) -> NDArray[np.float32]:
         """What the model puts out for each page, its classes and strangers."""
-        return np.concatenate([self.engine(pictures[at : at + 500]) for at in range(0, len(pictures), 500)])
+        return np.concatenate([self.engine(pictures[at : at + 500]).values for at in range(0, len(pictures), 500)])
 
     def answers(self, pictures: Grey, outputs: NDArray[np.float32]) -> Answers:
         """What these outputs say of these pages."""

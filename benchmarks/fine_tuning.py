@@ -55,9 +55,9 @@ def judged(made: bundle.Bundle, theirs: tuple[Grey, NDArray[np.int8]], cells: Gr
     """The shares of other writers' digits and MNIST test that a bundle reads correctly, and of cells it refuses."""
     engine, mnist = engines.OnnxEngine(made), digits.mnist("test")
     return {
-        "others": validating.validate(engine(theirs[0]), theirs[1]).accuracy,
-        "mnist": validating.validate(engine(mnist[0]), mnist[1]).accuracy,
-        "refused": float((answers.refusals_of(engine(cells)) >= 0).mean()),
+        "others": validating.validate(engine(theirs[0]).values, theirs[1]).accuracy,
+        "mnist": validating.validate(engine(mnist[0]).values, mnist[1]).accuracy,
+        "refused": float((answers.refusals_of(engine(cells).values) >= 0).mean()),
     }
 
 

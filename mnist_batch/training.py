@@ -39,7 +39,7 @@ from mnist_batch.learning.assignment import Assignment
 from mnist_batch.learning.listed import list_data
 from mnist_batch.learning.recipe import Data, Recipe, Settings
 from mnist_batch.models import bundle, ladder
-from mnist_batch.models.ladder import members_of
+from mnist_batch.models.ladder import nets_of
 from mnist_batch.schemas.bundle_facts import DatasetFacts, OwnScans
 from mnist_batch.store import locations, locks
 
@@ -77,7 +77,7 @@ def train(
         read = labelled.read_all(listed, recipe.most_held_out)
         announcing.report(listed, [one.scans for one in read], start.location if start else None)
         dealt = shares.deal(read, start, recipe.workers)
-        fingerprint = checkpoints.fingerprint(recipe, members_of(recipe.model), dealt.facts)
+        fingerprint = checkpoints.fingerprint(recipe, nets_of(recipe.model), dealt.facts)
         storage = f"{folder}/.{name}.training-{fingerprint}"
         members = []
         for given in assignment.assign(recipe, dealt, start, settings):
@@ -284,9 +284,11 @@ def export(given: Export, *validation: pa.Table) -> dict[str, bytes]:
     failpoints.reach("exporting")
     begun_from = nets.number_layers(given.members, given.start)
     trained = nets.rebuild(given.members)
-    model = trained[0] if len(trained) == 1 else ladder.average(trained)
+    model = ladder.joined(given.recipe.model, trained)
     held_out = digits.arrays(validation)
-    evaluation = evaluating.evaluate(model, trained, held_out, given.facts.data, given.wrongly_labelled, begun_from)
+    evaluation = evaluating.evaluate(
+        given.recipe.model, trained, held_out, given.facts.data, given.wrongly_labelled, begun_from
+    )
     weights = exporting.weights_digest(model)
     info = model_json.content(given.recipe, given.facts, given.scans, evaluation, model.count_params(), weights)
     return exporting.bundle_files(model, given.members, info)

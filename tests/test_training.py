@@ -85,7 +85,7 @@ def test_the_steps_of_an_assignment_are_those_of_the_lessons_that_workers_have(
     dealt = shares.Shares(*names, (1.0,), sizes, DatasetFacts((), digits=digits_in_all, held_out=3))
     recipe = training.Recipe(model=model, epochs=2, batch_size=batch_size, workers=workers, seed=5)
     given = assignment.assign(recipe, dealt, None, Settings(cpus_per_worker=3))
-    assert [one.recipe.model for one in given] == list(ladder.members_of(model))
+    assert [one.recipe.model for one in given] == list(ladder.nets_of(model))
     assert [(one.net, one.recipe.seed) for one in given] == [(net, 5 + net) for net in range(len(given))]
     negatives = sum(size // 5 + size // 15 for size in sizes) if model == "ensemble" else 0
     for one in given:
@@ -200,7 +200,7 @@ def test_onnx_and_keras_agree_on_the_whole_test_set(
 ) -> None:
     made, _ = two_workers
     images, labels = digits.mnist("test")
-    answers = [np.concatenate([engine(made)(part) for part in np.split(images, 10)]) for engine in ENGINES]
+    answers = [np.concatenate([engine(made)(part).values for part in np.split(images, 10)]) for engine in ENGINES]
     onnx, keras = (calibrating.tempered(answer, 1) for answer in answers)
     assert np.abs(onnx - keras).max() <= 1e-5
     assert (onnx.argmax(axis=1) == labels).mean() == pytest.approx(made.facts.test.accuracy, abs=1e-9)
@@ -212,7 +212,7 @@ def test_normalising_digits_of_mnist_costs_hardly_an_answer(
     made, _ = two_workers
     images, labels = digits.mnist("test")
     normalised = np.stack([normalise(image) for image in images])
-    answers = np.concatenate([engines.OnnxEngine(made)(part) for part in np.split(normalised, 10)])
+    answers = np.concatenate([engines.OnnxEngine(made)(part).values for part in np.split(normalised, 10)])
     assert (answers.argmax(axis=1) == labels).mean() > made.facts.test.accuracy - 0.001
 
 
@@ -244,7 +244,7 @@ def test_layers_that_compute_in_bfloat16_learn_as_well_and_keep_their_weights_in
     assert made.facts.weights != exact.facts.weights
     assert "--precision bfloat16" in made.facts.command
     pictures = digits.mnist("test")[0][:500]
-    onnx, keras = (engine(made)(pictures) for engine in ENGINES)
+    onnx, keras = (engine(made)(pictures).values for engine in ENGINES)
     assert np.abs(onnx - keras).max() <= 1e-5
 
 
@@ -283,10 +283,10 @@ def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(
     assert re.findall(r"it goes on after epoch (\d)", again.stderr)[0] == "4", again.stderr
     made, same = bundle.open_bundle(whole), bundle.open_bundle(killed)
     assert same.facts.weights == made.facts.weights
-    assert made.facts.training.members == ladder.members_of("ensemble")
-    assert made.facts.training.seeds == (4, 5, 6)
+    assert made.facts.training.members == ladder.nets_of("ensemble")
+    assert made.facts.training.seeds == (4, 5, 6, 7)
     history = json.loads((tmp_path / "whole/history.json").read_text())
-    assert [(line["seed"], line["epoch"]) for line in history] == [(s, e) for s in (4, 5, 6) for e in (1, 2, 3, 4)]
+    assert [(line["seed"], line["epoch"]) for line in history] == [(s, e) for s in (4, 5, 6, 7) for e in (1, 2, 3, 4)]
     images, labels = digits.mnist("test")
     nets = [net for net in keras.saving.load_model(f"{whole}/model.keras").layers if isinstance(net, keras.Sequential)]
     answers = [net.predict(images, batch_size=1000, verbose=0)[:, :10].argmax(axis=1) for net in nets]
@@ -712,7 +712,7 @@ def test_the_commands_for_scans_of_ones_own_work_and_begin_where_the_bundle_ende
     assert list(scans.held_out) == np.bincount(labels[held_out], minlength=10).tolist()
     assert (sum(scans.learned), sum(scans.held_out)) == (training_facts.digits, training_facts.held_out)
     for model, found in ((begun, validation.before), (made, validation)):
-        judged = validating.validate(engines.OnnxEngine(model)(own[held_out]), labels[held_out])
+        judged = validating.validate(engines.OnnxEngine(model)(own[held_out]).values, labels[held_out])
         assert replace(judged, per_class=found.per_class and judged.per_class) == replace(found, before=None)
     summary = json.loads(said.out.splitlines()[-1])
     assert summary["validation_accuracy"] == validation.accuracy
@@ -861,12 +861,13 @@ def test_more_workers_than_scans_to_learn_from_are_told_what_to_do(tmp_path: Pat
 def test_the_bundle_of_the_package_is_taken_apart_into_its_nets() -> None:
     start = fine_tuning.open_start("shipped")
     pictures = digits.mnist("test")[0][:200]
-    nets = [ladder.LADDER[name].build() for name in ladder.members_of("ensemble")]
+    nets = [ladder.LADDER[name].build() for name in ladder.nets_of("ensemble")]
     for number, net in enumerate(nets):
         fine_tuning.begin(net, start, number)
-    outputs = np.mean([net.predict(pictures, verbose=0) for net in nets], axis=0)
+    *members, first = (net.predict(pictures, verbose=0) for net in nets)
+    outputs = engines.combined(np.mean(members, axis=0), first)
     shipped = engines.OnnxEngine(bundle.open_bundle(bundle.SHIPPED))
-    assert np.abs(outputs - shipped(pictures)).max() <= 1e-5
+    assert np.abs(outputs.values - shipped(pictures).values).max() <= 1e-5
     for number, wrong in ((0, "strided"), (1, "scanned"), (3, "scanned")):
         with pytest.raises(InputError, match="its weights are not those of this version's 'ensemble'"):
             fine_tuning.begin(ladder.LADDER[wrong].build(), start, number)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.learning import digits, validating
 from mnist_batch.learning.digits import Mixture
-from mnist_batch.models import calibrating, likeness
+from mnist_batch.models import calibrating, engines, ladder, likeness
 from mnist_batch.models.answers import answers_of
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.models.ladder import Model
@@ -29,21 +29,21 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model,
+    name: str,
     nets: Sequence[Model],
     held_out: Mixture,
     data: Sequence[DataFacts],
     wrongly_labelled: Collection[bytes],
     begun_from: Sequence[Model] = (),
 ) -> Evaluation:
-    """Evaluate a model that averages ``nets``, or is the only one, on digits that were held out.
+    """Evaluate the model of this ``name``, which consists of ``nets``, on digits that were held out.
 
     ``data`` are the data sets of ``held_out``, by number. Calibration leaves out images, as bytes, whose label is known
     to be wrong: they certify no error. ``begun_from`` are the nets that a fine-tuning began with.
     """
     images, labels = held_out.digits
-    outputs = outputs_of(model, images)
-    before = np.mean([outputs_of(net, images) for net in begun_from], axis=0) if begun_from else None
+    outputs = _combined(name, [outputs_of(net, images) for net in nets]).values
+    before = _combined(name, [outputs_of(net, images) for net in begun_from]).values if begun_from else None
     by_data = {
         one.location: _validation(outputs, before, held_out, held_out.data == number) for number, one in enumerate(data)
     }
@@ -53,7 +53,7 @@ def evaluate(
         validation = replace(_validation(outputs, before, whole, np.full(len(labels), True)), by_data=by_data)
     wrong = np.array([image.tobytes() in wrongly_labelled for image in images])
     calibration = _calibration(held_out, outputs, wrong, names_of(data))
-    return Evaluation(validation, calibration, _test(nets, calibration.temperature))
+    return Evaluation(validation, calibration, _test(name, nets, calibration.temperature))
 
 
 def _calibration(
@@ -102,15 +102,23 @@ def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(model.predict(images, batch_size=1000, verbose=0))
 
 
-def _test(nets: Sequence[Model], temperature: float) -> MnistTest:
+def _combined(name: str, outputs: Sequence[NDArray[np.float32]]) -> engines.Outputs:
+    """The outputs of a model of the ladder, from those of its nets in the order of ``nets_of``."""
+    if ladder.LADDER[name].first:
+        return engines.combined(np.mean(outputs[:-1], axis=0), outputs[-1])
+    return engines.combined(np.mean(outputs, axis=0))
+
+
+def _test(name: str, nets: Sequence[Model], temperature: float) -> MnistTest:
     images, labels = digits.mnist("test")
     outputs = [outputs_of(net, images) for net in nets]
-    mean = np.mean(outputs, axis=0)
-    confidence = calibrating.tempered(mean, temperature).max(axis=1)
-    correct = mean[:, :CLASSES].argmax(axis=1) == labels
+    values, alone = _combined(name, outputs)
+    confidence = calibrating.tempered(values, temperature).max(axis=1)
+    correct = values[:, :CLASSES].argmax(axis=1) == labels
     return MnistTest(
         accuracy=float(correct.mean()),
         digits=len(labels),
+        first_alone=float(alone.mean()),
         members=tuple(float((own[:, :CLASSES].argmax(axis=1) == labels).mean()) for own in outputs),
         expected_calibration_error=calibrating.expected_calibration_error(confidence, correct),
     )

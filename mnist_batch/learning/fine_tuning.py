@@ -14,7 +14,7 @@ from mnist_batch.learning import digits, model_json
 from mnist_batch.learning.digits import Digits
 from mnist_batch.learning.recipe import Data
 from mnist_batch.models import bundle, vetting
-from mnist_batch.models.ladder import LADDER, members_of
+from mnist_batch.models.ladder import LADDER, nets_of
 from mnist_batch.schemas.bundle_facts import BegunFrom
 
 SHIPPED = "shipped"  # the word for the bundle of this package
@@ -45,7 +45,7 @@ def open_start(location: str) -> Start:
     opened = bundle.open_bundle(bundle.SHIPPED if location == SHIPPED else location, "--from")
     vetting.vet(opened)
     model, nets = model_json.nets_of(opened.facts)
-    if model not in LADDER or nets not in (None, members_of(model)):
+    if model not in LADDER or nets not in (None, nets_of(model)):
         raise InputError(
             f"--from {location}: its model {model!r} is not one that this version trains; choose a bundle of "
             f"{', '.join(LADDER)}"

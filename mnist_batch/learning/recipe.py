@@ -6,7 +6,7 @@ from typing import Any
 
 from mnist_batch.described import described
 from mnist_batch.errors import InputError
-from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, members_of
+from mnist_batch.models.ladder import FINE_TUNED_EPOCHS, LADDER, PRECISIONS, nets_of
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
@@ -122,7 +122,7 @@ class Recipe:
     @property
     def nets(self) -> list["Recipe"]:
         """The recipe of each net that the model is made of: its name on the ladder, and the next seed."""
-        return [replace(self, model=net, seed=self.seed + at) for at, net in enumerate(members_of(self.model))]
+        return [replace(self, model=net, seed=self.seed + at) for at, net in enumerate(nets_of(self.model))]
 
 
 @dataclass(frozen=True, kw_only=True)

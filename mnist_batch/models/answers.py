@@ -40,7 +40,7 @@ class Answers:
     ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
     ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``refusal_share``, float (N,): how likely it is no
     digit or several; ``doubted``, bool (N,): answered, and never accepted; ``map`` makes confidences of the
-    probabilities.
+    probabilities; ``alone``, bool (N,): by the net that is asked first, none if it is None.
     """
 
     blank: NDArray[np.bool_]
@@ -49,6 +49,7 @@ class Answers:
     refusal_share: NDArray[Any]
     doubted: NDArray[np.bool_]
     map: Beta | None = None
+    alone: NDArray[np.bool_] | None = None
 
     @property
     def refused(self) -> NDArray[np.bool_]:
@@ -120,9 +121,12 @@ class Model:
         if not len(pictures):
             return answers_of(pictures, np.empty((0, tables.CLASSES), np.float32), self.temperature, self.map)
         if others is None or not len(others.pictures):
-            return answers_of(pictures, self.engine(pictures), self.temperature, self.map)
-        outputs = self.engine(np.concatenate([pictures, others.pictures]))
-        return replace(reconciled(pictures, outputs, others, self.temperature), map=self.map)
+            values, alone = self.engine(pictures)
+            return replace(answers_of(pictures, values, self.temperature, self.map), alone=alone)
+        values, alone = self.engine(np.concatenate([pictures, others.pictures]))
+        of_all = alone[: len(pictures)].copy()
+        np.logical_and.at(of_all, others.of, alone[len(pictures) :])
+        return replace(reconciled(pictures, values, others, self.temperature), map=self.map, alone=of_all)
 
 
 def answers_of(
@@ -197,6 +201,7 @@ def answer(
         "probabilities": _spread(_lists(answers.probabilities[scored]), rows, count),
         "decision": pa.array(decisions, pa.string()),
         "model": pa.array([model.digest] * count, pa.string()),
+        "first_alone": _spread(pa.array(_alone(answers)[scored]), rows, count),
         "clear": pa.array(clear),
         "doubted": pa.array(doubted),
         "shares": _spread(_lists(answers.probabilities), read, count),
@@ -207,6 +212,10 @@ def answer(
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
+
+
+def _alone(answers: Answers) -> NDArray[np.bool_]:
+    return np.zeros(len(answers.blank), np.bool_) if answers.alone is None else answers.alone
 
 
 def _lists(probabilities: NDArray[np.float32]) -> pa.Array:

@@ -5,28 +5,58 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError
 from mnist_batch.models import bundle
+from mnist_batch.schemas.tables import CLASSES
 
 THREADS = 2  # that an actor answers with: there is one classifier for every two CPUs
 BATCH_SIZE = 512  # ONNX Runtime and Keras both reach their best rate at about 256 images
+SMALL_BATCH_SIZE = 64  # of what the first net leaves to the others, so that every thread has a batch
+
+
+# What the first net has to give a digit so that the other nets are not asked. What a bundle answers depends on it, and
+# its digest does not tell: a change makes other models of all bundles that have a first net.
+SURE_FROM = 0.999
+
+
+class Outputs(NamedTuple):
+    """The raw outputs of a model for N pictures: ``values``, float32 (N, 10) or (N, 12).
+
+    ``alone``, bool (N,), are those of the net that is asked first; the others are the mean of the other nets.
+    """
+
+    values: NDArray[np.float32]
+    alone: NDArray[np.bool_]
 
 
 class Engine(Protocol):
-    """Pictures, uint8 (N, 28, 28), ink = 255, to the raw outputs of the model, float32 (N, 10) or (N, 12); N > 0."""
+    """Pictures, uint8 (N, 28, 28), ink = 255, to the outputs of the model; N > 0."""
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def __call__(self, pictures: NDArray[np.uint8]) -> Outputs: ...
+
+
+def combined(mean: NDArray[np.float32], first: NDArray[np.float32] | None = None) -> Outputs:
+    """The outputs of a model whose nets were all asked, from their mean and what the first of them gave."""
+    if first is None:
+        return Outputs(mean, np.zeros(len(mean), np.bool_))
+    alone = _sure(first)
+    return Outputs(np.where(alone[:, None], first, mean), alone)
+
+
+def _sure(first: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(first[:, :CLASSES].max(axis=1) >= SURE_FROM)
 
 
 class OnnxEngine:
     """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray assigns, otherwise on ``THREADS`` threads.
 
-    Each batch is computed by one thread, so the outputs do not depend on the number of threads.
+    Each batch is computed by one thread, so the outputs do not depend on the number of threads. Where the first net is
+    sure, the others are not computed.
     """
 
     def __init__(self, model: bundle.Bundle) -> None:
@@ -43,12 +73,27 @@ class OnnxEngine:
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common class
             raise _unloadable(model, "model.onnx", error) from None
         self.input = self.session.get_inputs()[0].name
+        self.mean, *self.first = (output.name for output in self.session.get_outputs())
+        self.only_asked = onnxruntime.RunOptions()
+        self.only_asked.only_execute_path_to_fetches = True
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.concatenate(list(self.pool.map(self._batch, _batches(pictures))))
+    def __call__(self, pictures: NDArray[np.uint8]) -> Outputs:
+        if not self.first:
+            return combined(self._asked(self.mean, pictures, BATCH_SIZE))
+        values = self._asked(self.first[0], pictures, BATCH_SIZE)
+        alone = _sure(values)
+        rest = np.flatnonzero(~alone)
+        if len(rest):
+            values[rest] = self._asked(self.mean, pictures[rest], SMALL_BATCH_SIZE)
+        return Outputs(values, alone)
 
-    def _batch(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(self.session.run(None, {self.input: pictures})[0], np.float32)
+    def _asked(self, output: str, pictures: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+        """One output of the graph, of which no more is computed than it needs."""
+
+        def of(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.asarray(self.session.run([output], {self.input: batch}, self.only_asked)[0], np.float32)
+
+        return np.concatenate(list(self.pool.map(of, _batches(pictures, size))))
 
 
 class KerasEngine:
@@ -66,13 +111,14 @@ class KerasEngine:
             except Exception as error:  # noqa: BLE001 - Keras raises exceptions of many classes
                 raise _unloadable(model, "model.keras", error) from None
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        outputs = [self.model.predict_on_batch(batch) for batch in _batches(pictures)]
-        return np.concatenate(outputs).astype(np.float32, copy=False)
+    def __call__(self, pictures: NDArray[np.uint8]) -> Outputs:
+        batches = [self.model.predict_on_batch(batch) for batch in _batches(pictures, BATCH_SIZE)]
+        outputs = [batch if isinstance(batch, list) else [batch] for batch in batches]
+        return combined(*(np.concatenate(each).astype(np.float32, copy=False) for each in zip(*outputs, strict=True)))
 
 
-def _batches(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [pictures[start : start + BATCH_SIZE] for start in range(0, len(pictures), BATCH_SIZE)]
+def _batches(pictures: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
+    return [pictures[start : start + size] for start in range(0, len(pictures), size)]
 
 
 def _unloadable(model: bundle.Bundle, name: str, error: Exception) -> InputError:

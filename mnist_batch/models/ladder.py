@@ -144,12 +144,44 @@ def strided() -> Model:
     )
 
 
-def average(members: Sequence[Model]) -> Model:
-    """One model whose outputs are the mean of its members' outputs."""
+def quick() -> Model:
+    """A 4x4 convolution with stride 2 and two of 3x3 (16, 32, 64) with batch norm, refusals too; 36k parameters.
+
+    It takes a fiftieth of the time of ``scanned`` and ``strided`` together, to be asked before them.
+    """
+    from keras.layers import BatchNormalization, Conv2D, Dropout, Flatten, ReLU, Reshape
+
+    return _net(
+        Reshape((28, 28, 1)),
+        Conv2D(16, 4, strides=2, padding="same", use_bias=False),
+        BatchNormalization(),
+        ReLU(),
+        Conv2D(32, 3, strides=2, use_bias=False),
+        BatchNormalization(),
+        ReLU(),
+        Conv2D(64, 3, use_bias=False),
+        BatchNormalization(),
+        ReLU(),
+        Flatten(),
+        Dropout(0.2),
+        _answers(CLASSES + len(REFUSALS)),
+    )
+
+
+def joined(name: str, nets: Sequence[Model]) -> Model:
+    """One model of the nets of a model of the ladder, in the order of ``nets_of``.
+
+    Its output is the mean of the members' outputs. If there is a net that is asked first, its output is a second one.
+    """
     import keras
 
+    first = LADDER[name].first
+    if len(nets) == 1:
+        return nets[0]
     pictures = keras.Input((28, 28), dtype="uint8")
-    return keras.Model(pictures, keras.layers.Average()([member(pictures) for member in members]))
+    outputs = [net(pictures) for net in nets]
+    mean = keras.layers.Average()(outputs[:-1] if first else outputs)
+    return keras.Model(pictures, [mean, outputs[-1]] if first else mean)
 
 
 def adam(_steps: int) -> Optimizer:
@@ -179,7 +211,8 @@ class Architecture:
 
     With ``augmented``, training sees ever new views of its digits, as scanners might deliver them, and negatives.
     ``held_out`` digits, or a sixth if that is less, are for validation and calibration. ``members`` are models of the
-    ladder, each trained with its own seed, whose outputs are averaged; a single net has none.
+    ladder, each trained with its own seed, whose outputs are averaged; a single net has none. ``first`` is a small one,
+    which is asked first: the members are asked where it is not sure.
     """
 
     build: Callable[[], Model]
@@ -188,6 +221,7 @@ class Architecture:
     optimizer: Callable[[int], Optimizer] = adam
     augmented: bool = False
     members: tuple[str, ...] = ()
+    first: str | None = None
     held_out: int = 5_000
 
 
@@ -209,10 +243,12 @@ LADDER = {
     "cnn": Architecture(cnn, epochs=10, batch_size=128, optimizer=adam_with_cosine_decay),
     "scanned": SCANNED,
     "strided": replace(SCANNED, build=strided, epochs=40),
-    "ensemble": replace(SCANNED, epochs=40, members=("scanned", "strided", "scanned")),
+    "quick": replace(SCANNED, build=quick, epochs=40),
+    "ensemble": replace(SCANNED, epochs=40, members=("scanned", "strided", "scanned"), first="quick"),
 }
 
 
-def members_of(name: str) -> tuple[str, ...]:
-    """The names of the nets that a model of the ladder consists of: its members, or itself."""
-    return LADDER[name].members or (name,)
+def nets_of(name: str) -> tuple[str, ...]:
+    """The names of the nets that a model of the ladder consists of: its members and last its first one, or itself."""
+    model = LADDER[name]
+    return (*(model.members or (name,)), *([model.first] if model.first else []))

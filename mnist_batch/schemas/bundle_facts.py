@@ -11,7 +11,7 @@ from mnist_batch.schemas import facts
 from mnist_batch.schemas.facts import Beta
 from mnist_batch.schemas.likeness_facts import Profile
 
-FORMAT = 4
+FORMAT = 5
 HELD_OUT = "the digits held out in training"  # the name of a set where a bundle does not say what it was trained on
 
 
@@ -128,12 +128,16 @@ class Validation:
 
 @dataclass(frozen=True)
 class MnistTest:
-    """The accuracy on the MNIST test set, of the model and of each net that it averages."""
+    """The accuracy on the MNIST test set, of the model and of each of its nets.
+
+    ``first_alone`` is the share that its first net answered alone.
+    """
 
     accuracy: float
     digits: int = 0
     members: tuple[float, ...] = ()
     expected_calibration_error: float | None = None
+    first_alone: float = 0.0
     data: str = "MNIST test"
 
 
@@ -183,7 +187,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Training(DatasetFacts):
-    """On what a model was trained, and how; ``seeds`` and ``members`` are those of the nets that it averages."""
+    """On what a model was trained, and how; ``seeds`` and ``members`` are those of its nets."""
 
     model: str
     epochs: int

@@ -27,7 +27,7 @@ def is_own_label(field: pa.Field) -> bool:
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 
-VERSION = 4  # of the published tables; it grows when a column is added or changes its type
+VERSION = 5  # of the published tables; it grows when a column is added or changes its type
 # The first columns of every published table. They are not called run_date and run_id as the folders are: readers guess
 # the types of those, and pandas cannot read a column that is both a folder name and in the files.
 RUN = (
@@ -188,6 +188,7 @@ PREDICTIONS = pa.schema(
         ),
         _field("content", pa.binary(16), "BLAKE2b-128 of the file's bytes; null where they were not read"),
         _field("model", TEXT, "digest of the model bundle that answered", nullable=False),
+        _field("first_alone", pa.bool_(), "whether the first net gave the answer alone; null without an answer"),
         _field("normalisation", NORMALISATION, "what was done to the page, see below; null where status is not ok"),
         _field("image", pa.binary(), "what the model saw, 28x28, as PNG; null unless the run has --keep-images"),
         *OF_CELL,
