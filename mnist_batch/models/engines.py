@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +56,13 @@ class OnnxEngine:
     """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray assigns, otherwise on ``THREADS`` threads.
 
     Each batch is computed by one thread, so the outputs do not depend on the number of threads. Where the first net is
-    sure, the others are not computed.
+    sure, the others are not asked.
     """
 
     def __init__(self, model: bundle.Bundle) -> None:
+        import onnx
         import onnxruntime
+        from onnx.utils import Extractor
 
         self.pool = ThreadPoolExecutor(THREADS)
         options = onnxruntime.SessionOptions()
@@ -69,13 +71,15 @@ class OnnxEngine:
         available = onnxruntime.get_available_providers()
         providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
         try:
-            self.session = onnxruntime.InferenceSession(model.read("model.onnx"), options, providers=providers)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common class
+            whole = onnx.load_from_string(model.read("model.onnx"))
+            [self.input] = (value.name for value in whole.graph.input)
+            # ONNX Runtime computes all of a graph, whatever output it is asked for: each output gets one of its own.
+            parts = [Extractor(whole).extract_model([self.input], [value.name]) for value in whole.graph.output]
+            self.mean, *self.first = (
+                onnxruntime.InferenceSession(part.SerializeToString(), options, providers=providers) for part in parts
+            )
+        except Exception as error:  # noqa: BLE001 - the exceptions of ONNX and its Runtime have no common class
             raise _unloadable(model, "model.onnx", error) from None
-        self.input = self.session.get_inputs()[0].name
-        self.mean, *self.first = (output.name for output in self.session.get_outputs())
-        self.only_asked = onnxruntime.RunOptions()
-        self.only_asked.only_execute_path_to_fetches = True
 
     def __call__(self, pictures: NDArray[np.uint8]) -> Outputs:
         if not self.first:
@@ -87,11 +91,9 @@ class OnnxEngine:
             values[rest] = self._asked(self.mean, pictures[rest], SMALL_BATCH_SIZE)
         return Outputs(values, alone)
 
-    def _asked(self, output: str, pictures: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-        """One output of the graph, of which no more is computed than it needs."""
-
+    def _asked(self, session: Any, pictures: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         def of(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return np.asarray(self.session.run([output], {self.input: batch}, self.only_asked)[0], np.float32)
+            return np.asarray(session.run(None, {self.input: batch})[0], np.float32)
 
         return np.concatenate(list(self.pool.map(of, _batches(pictures, size))))
 
