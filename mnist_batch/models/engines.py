@@ -21,7 +21,7 @@ SMALL_BATCH_SIZE = 64  # of what the first net leaves to the others, so that eve
 
 # What the first net has to give a digit so that the other nets are not asked. What a bundle answers depends on it, and
 # its digest does not tell: a change makes other models of all bundles that have a first net.
-SURE_FROM = 0.999
+SURE_FROM = 0.99
 
 
 class Outputs(NamedTuple):

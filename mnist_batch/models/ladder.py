@@ -145,25 +145,26 @@ def strided() -> Model:
 
 
 def quick() -> Model:
-    """A 4x4 convolution with stride 2 and two of 3x3 (16, 32, 64) with batch norm, refusals too; 36k parameters.
+    """Three convolutions (24, 48, 64) with batch norm, dense 96, dropout, refusals too; 139k parameters.
 
-    It takes a fiftieth of the time of ``scanned`` and ``strided`` together, to be asked before them.
+    It takes a thirtieth of the time of ``ensemble``, which asks it first.
     """
-    from keras.layers import BatchNormalization, Conv2D, Dropout, Flatten, ReLU, Reshape
+    from keras.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, ReLU, Reshape
+
+    def convolution(filters: int, size: int, strides: int, padding: str) -> list[Any]:
+        layer = Conv2D(filters, size, strides=strides, padding=padding, use_bias=False)
+        return [layer, BatchNormalization(), ReLU()]
 
     return _net(
         Reshape((28, 28, 1)),
-        Conv2D(16, 4, strides=2, padding="same", use_bias=False),
-        BatchNormalization(),
-        ReLU(),
-        Conv2D(32, 3, strides=2, use_bias=False),
-        BatchNormalization(),
-        ReLU(),
-        Conv2D(64, 3, use_bias=False),
-        BatchNormalization(),
-        ReLU(),
+        *convolution(24, 4, 2, "same"),
+        *convolution(48, 3, 2, "valid"),
+        *convolution(64, 3, 1, "valid"),
         Flatten(),
         Dropout(0.2),
+        Dense(96, use_bias=False),
+        BatchNormalization(),
+        ReLU(),
         _answers(CLASSES + len(REFUSALS)),
     )
 

@@ -146,17 +146,19 @@ def _examine_onnx(content: bytes) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - protobuf and the checker raise exceptions of many classes
         raise _Refused(f"it is not a valid ONNX model ({str(error).splitlines()[0][:200]})") from None
-    ends = [(*model.graph.input, 0), (*model.graph.output, 0)]
-    if [len(end) for end in ends] != [2, 2]:
-        raise _Refused(f"it has {len(ends[0]) - 1} inputs and {len(ends[1]) - 1} outputs, but needs one of each")
-    kinds = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
-    shapes = [[28, 28]], [[CLASSES], [CLASSES + len(REFUSALS)]]
-    for (value, _), kind, allowed in zip(ends, kinds, shapes, strict=True):
+    inputs, outputs = [*model.graph.input], [*model.graph.output]
+    if len(inputs) != 1 or len(outputs) not in (1, 2):
+        raise _Refused(f"it has {len(inputs)} inputs and {len(outputs)} outputs, but needs one, and one or two")
+    digits, widths = [[28, 28]], [[CLASSES], [CLASSES + len(REFUSALS)]]
+    given = [(inputs[0], onnx.TensorProto.UINT8, digits), *((each, onnx.TensorProto.FLOAT, widths) for each in outputs)]
+    for value, kind, allowed in given:
         tensor = value.type.tensor_type
         first, *sizes = (dim.dim_value for dim in tensor.shape.dim)
         if tensor.elem_type != kind or first or sizes not in allowed:
             what = f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} {[first, *sizes]}"
             raise _Refused(f"{value.name} is {what}, but it must take UINT8 [n, 28, 28] and give FLOAT [n, 10 or 12]")
+    if len({value.type.tensor_type.shape.dim[1].dim_value for value in outputs}) > 1:
+        raise _Refused("its two outputs are of different widths")
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

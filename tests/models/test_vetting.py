@@ -193,6 +193,25 @@ def external() -> Any:
 
 
 ONES = helper.make_node("ConstantOfShape", ["picture"], ["outputs"])
+
+
+def outputs_of(*widths: int) -> Any:
+    """A model with an output of each width, cut out of the picture."""
+    nodes, constants = [], [numpy_helper.from_array(np.array([-1, 784]), "flat")]
+    nodes.append(helper.make_node("Cast", ["picture"], ["grey"], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Reshape", ["grey", "flat"], ["row"]))
+    made = model(nodes, constants)
+    del made.graph.output[:]
+    for number, width in enumerate(widths):
+        made.graph.initializer.append(numpy_helper.from_array(np.arange(width), f"columns_{number}"))
+        gather = helper.make_node("Gather", ["row", f"columns_{number}"], [f"outputs_{number}"], axis=1)
+        made.graph.node.append(gather)
+        made.graph.output.append(
+            helper.make_tensor_value_info(f"outputs_{number}", TensorProto.FLOAT, [f"n_{number}", width])
+        )
+    return made
+
+
 HOSTILE = {
     "an operator of its own": (
         model([helper.make_node("Run", ["picture"], ["outputs"], domain="evil")],
@@ -220,6 +239,9 @@ HOSTILE = {
         ),
         "picture is FLOAT [0, 28, 28], but it must take UINT8",
     ),
+    "three outputs": (outputs_of(10, 10, 10), "it has 1 inputs and 3 outputs, but needs one, and one or two"),
+    "a second output of another kind": (outputs_of(10, 11), "outputs_1 is FLOAT [0, 11], but it must"),
+    "outputs of different widths": (outputs_of(10, 12), "its two outputs are of different widths"),
 }  # fmt: skip
 
 
@@ -232,6 +254,10 @@ def test_an_onnx_model_that_is_more_than_standard_operators_is_refused(bundled: 
 def test_what_is_no_onnx_model_is_refused(bundled: Callable[..., str], ruler: str) -> None:
     content = (Path(ruler) / "model.onnx").read_bytes()
     assert "it is not a valid ONNX model" in refused(bundled(onnx=content[: len(content) // 2]))
+
+
+def test_a_model_with_a_first_net_passes(bundled: Callable[..., str]) -> None:
+    vetting.vet(bundle.open_bundle(bundled(onnx=outputs_of(12, 12).SerializeToString())))
 
 
 def test_the_ruler_passes(ruler: str) -> None:
