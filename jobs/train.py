@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", required=True, metavar="FOLDER", help="where the bundle goes; a bundle that is there is replaced"
     )
     how = arguments.add_argument_group("how; all of it decides the weights")
-    flags.add(how, Recipe, "epochs", "batch_size", "seed", "workers", "precision", "hold_out")
+    flags.add(how, Recipe, "epochs", "batch_size", "seed", "workers", "precision", "hold_out", "only_first")
     where = arguments.add_argument_group("on what")
     session.add_address(where)
     flags.add(where, Settings, "cpus_per_worker", "gpus_per_worker", "max_failures")

@@ -65,8 +65,7 @@ def train(
     whole goes on in the same way when it is started again.
     Raises InputError if the recipe does not fit the ladder, the start, the scans or the cluster.
     """
-    if start is not None:
-        fine_tuning.check(start, recipe.model, data)
+    fine_tuning.check(start, recipe, data)
     bundle.check_free(out)
     listed = [list_data(one) for one in data or [Data()]]
     connect()
@@ -283,7 +282,8 @@ def export(given: Export, *validation: pa.Table) -> dict[str, bytes]:
     nets.import_tensorflow(given.settings.cpus_per_worker)
     failpoints.reach("exporting")
     begun_from = nets.number_layers(given.members, given.start)
-    trained = nets.rebuild(given.members)
+    kept = nets.kept(given.recipe, begun_from)
+    trained = nets.rebuild([*kept, *given.members])
     model = ladder.joined(given.recipe.model, trained)
     held_out = digits.arrays(validation)
     evaluation = evaluating.evaluate(

@@ -35,16 +35,16 @@ class Assignment:
 
 
 def assign(recipe: Recipe, shares: Shares, start: Start | None, settings: Settings) -> list[Assignment]:
-    """An assignment for each net of the model, in the order in which they are trained."""
+    """An assignment for each net of the model that is trained, in their order."""
     assignments = []
-    for net, own in enumerate(recipe.nets):
+    for net, own in list(enumerate(recipe.nets))[recipe.kept :]:
         sizes = [augmenting.lesson_size(size) if LADDER[own.model].augmented else size for size in shares.sizes]
         steps = -(-sum(sizes) // own.batch_size)
         assignments.append(
             Assignment(
                 recipe=own,
                 net=net,
-                start=start,
+                start=None if recipe.only_first else start,
                 training=tuple(shares.training),
                 validation=tuple(shares.validation),
                 weights=shares.weights,

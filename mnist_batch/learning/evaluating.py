@@ -103,10 +103,9 @@ def outputs_of(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _combined(name: str, outputs: Sequence[NDArray[np.float32]]) -> engines.Outputs:
-    """The outputs of a model of the ladder, from those of its nets in the order of ``nets_of``."""
-    if ladder.LADDER[name].first:
-        return engines.combined(np.mean(outputs[:-1], axis=0), outputs[-1])
-    return engines.combined(np.mean(outputs, axis=0))
+    """The outputs of a model of the ladder, from those of its nets in the order of ``nets_of``; the last may lack."""
+    members = len(ladder.LADDER[name].members) or 1
+    return engines.combined(np.mean(outputs[:members], axis=0), *outputs[members:])
 
 
 def _test(name: str, nets: Sequence[Model], temperature: float) -> MnistTest:

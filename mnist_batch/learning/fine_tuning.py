@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mnist_batch.errors import InputError
 from mnist_batch.learning import digits, model_json
 from mnist_batch.learning.digits import Digits
-from mnist_batch.learning.recipe import Data
+from mnist_batch.learning.recipe import Data, Recipe
 from mnist_batch.models import bundle, vetting
 from mnist_batch.models.ladder import LADDER, nets_of
 from mnist_batch.schemas.bundle_facts import BegunFrom
@@ -24,13 +24,17 @@ REHEARSAL_SEED = 0
 
 @dataclass(frozen=True)
 class Start:
-    """The bundle that a fine-tuning begins with: where it is, its digests, its model and its Keras archive."""
+    """The bundle that a fine-tuning begins with: where it is, its digests, its model and its Keras archive.
+
+    ``has_first``: it has all nets of its model; without, the one that is asked first is missing.
+    """
 
     location: str
     digest: str
     weights: str
     model: str
     archive: bytes
+    has_first: bool = True
 
     def recorded(self) -> BegunFrom:
         """What model.json records of it."""
@@ -45,19 +49,31 @@ def open_start(location: str) -> Start:
     opened = bundle.open_bundle(bundle.SHIPPED if location == SHIPPED else location, "--from")
     vetting.vet(opened)
     model, nets = model_json.nets_of(opened.facts)
-    if model not in LADDER or nets not in (None, nets_of(model)):
+    if model not in LADDER or nets not in (None, nets_of(model), LADDER[model].members):
         raise InputError(
             f"--from {location}: its model {model!r} is not one that this version trains; choose a bundle of "
             f"{', '.join(LADDER)}"
         )
     recorded = SHIPPED if location == SHIPPED else opened.location
-    return Start(recorded, opened.digest, str(opened.facts.weights), model, opened.read("model.keras"))
+    has_first = nets in (None, nets_of(model))
+    return Start(recorded, opened.digest, str(opened.facts.weights), model, opened.read("model.keras"), has_first)
 
 
-def check(start: Start, model: str, data: Sequence[Data]) -> None:
-    """Raise InputError if a training of ``model`` on ``data`` cannot begin with this bundle."""
-    if model != start.model:
-        raise InputError(f"--model {model}: --from {start.location} is a bundle of {start.model}; leave --model out")
+def check(start: Start | None, recipe: Recipe, data: Sequence[Data]) -> None:
+    """Raise InputError if a training with this recipe on ``data`` cannot begin with this bundle, or needs one."""
+    if start is None:
+        if recipe.only_first:
+            raise InputError("--only-first keeps the other nets of a bundle; give that bundle with --from")
+        return
+    if recipe.model != start.model:
+        raise InputError(
+            f"--model {recipe.model}: --from {start.location} is a bundle of {start.model}; leave --model out"
+        )
+    if not (start.has_first or recipe.only_first):
+        raise InputError(
+            f"--from {start.location}: its ensemble lacks the net that is asked first; train that one first, with "
+            "--only-first"
+        )
     if not data:
         raise InputError("--from needs --data, the scans to learn from; without them leave --from out")
 

@@ -45,7 +45,7 @@ def content(
         training=Training(
             **{item.name: getattr(facts, item.name) for item in fields(facts)},
             **made,
-            seeds=tuple(net.seed for net in recipe.nets),
+            seeds=tuple(net.seed for net in recipe.nets[recipe.kept :]),
             members=tuple(net.model for net in recipe.nets),
         ),
         scans=dict(scans),
@@ -60,7 +60,10 @@ def content(
 
 
 def _command(recipe: Mapping[str, Any], facts: DatasetFacts) -> str:
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in recipe.items() if value is not None]
+    given = {
+        name.replace("_", "-"): value for name, value in recipe.items() if value is not None and value is not False
+    }
+    flags = [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()]
     named = [MNIST if one.location == digits.EMBEDDED else one.location for one in facts.data]
     weights = [one.weight for one in facts.data]
     if named != [MNIST]:

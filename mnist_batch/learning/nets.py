@@ -76,6 +76,12 @@ def number_layers(members: Sequence[Member], start: fine_tuning.Start | None) ->
     return fine_tuning.load_nets(start.archive) if start else []
 
 
+def kept(recipe: Recipe, begun_from: Sequence[Model]) -> list[Member]:
+    """The nets that are taken from the bundle that training started with; they have no history here."""
+    pairs = zip(recipe.nets[: recipe.kept], begun_from, strict=False)
+    return [Member(own, [weight.numpy() for weight in net.weights], []) for own, net in pairs]
+
+
 def rebuild(members: Sequence[Member]) -> list[Model]:
     """The trained nets again, outside a strategy: Keras cannot export mirrored variables."""
     nets = []

@@ -82,6 +82,10 @@ class Recipe:
         left_out="a number of the model's own, 5,000 or 10,000,",
         metavar="N",
     )
+    only_first: bool = described(
+        False,
+        "with --from: train the small net that an ensemble asks first, from nothing, and keep the others as they are",
+    )
     precision: str = described(
         "float32",
         "what layers compute in: in bfloat16 convolutions train twice as fast if the processor has AMX",
@@ -96,6 +100,8 @@ class Recipe:
             at_least("--" + name.replace("_", "-"), getattr(self, name), 0 if name == "seed" else 1)
         if self.hold_out is not None:
             at_least("--hold-out", self.hold_out, 1)
+        if self.only_first and not LADDER[self.model].first:
+            raise InputError(f"--only-first: {self.model} asks no net first; leave it out, or train ensemble")
         if self.workers > self.batch_size:
             raise InputError(f"--workers {self.workers} cannot share --batch-size {self.batch_size}; lower it")
 
@@ -109,7 +115,7 @@ class Recipe:
         _check_model(model)
         own: dict[str, Any] = {
             "model": model,
-            "epochs": FINE_TUNED_EPOCHS if start_model else LADDER[model].epochs,
+            "epochs": FINE_TUNED_EPOCHS if start_model and not given.get("only_first") else LADDER[model].epochs,
             "batch_size": LADDER[model].batch_size,
         }
         return cls(**own | dict(given))
@@ -122,7 +128,13 @@ class Recipe:
     @property
     def nets(self) -> list["Recipe"]:
         """The recipe of each net that the model is made of: its name on the ladder, and the next seed."""
-        return [replace(self, model=net, seed=self.seed + at) for at, net in enumerate(nets_of(self.model))]
+        own = replace(self, only_first=False)
+        return [replace(own, model=net, seed=self.seed + at) for at, net in enumerate(nets_of(self.model))]
+
+    @property
+    def kept(self) -> int:
+        """How many of these nets are not trained, but taken from the bundle that training starts with."""
+        return len(LADDER[self.model].members) if self.only_first else 0
 
 
 @dataclass(frozen=True, kw_only=True)

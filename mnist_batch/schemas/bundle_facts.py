@@ -187,7 +187,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Training(DatasetFacts):
-    """On what a model was trained, and how; ``seeds`` and ``members`` are those of its nets."""
+    """On what a model was trained, and how; ``members`` are its nets, ``seeds`` those of the ones that were trained."""
 
     model: str
     epochs: int
@@ -196,6 +196,7 @@ class Training(DatasetFacts):
     seed: int
     precision: str
     hold_out: int | None = None
+    only_first: bool = False
     seeds: tuple[int, ...]
     members: tuple[str, ...]
 
