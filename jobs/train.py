@@ -18,8 +18,8 @@ Train a Keras digit model across Ray workers and save it as a model bundle.
   python -m jobs.train --data mnist --data numbers.parquet --weight 1 --weight 2 --out models/both
 
 Models: linear, hidden, deep, dropout and cnn, from one dense layer to a convolutional net; scanned, a deeper
-one for scans, which also refuses what is no digit; strided, another net for the same; ensemble, the average
-of two scanned and one strided.
+one for scans, which also refuses what is no digit; strided, another net for the same; quick, a small one;
+ensemble, the average of two scanned and one strided, which are asked where quick is not sure.
 Put your own scans (--data) into folders named 0 to 9, or into a Parquet file with the columns png (or image),
 label and maybe writer and part. A sixth of them is held out to measure the accuracy: of each digit, or of the
 writers; or all whose part is calibrate, while those of train are learned from.

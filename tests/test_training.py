@@ -94,6 +94,32 @@ def test_the_steps_of_an_assignment_are_those_of_the_lessons_that_workers_have(
         assert (one.held_out, one.threads, len(one.training), len(one.validation)) == (3, 3, workers, workers)
 
 
+def test_the_first_net_alone_is_trained_where_the_others_are_kept() -> None:
+    names = [dict.fromkeys(f"{kind}-{rank}" for rank in range(2)) for kind in ("training", "validation")]
+    dealt = shares.Shares(*names, (1.0,), [50, 50], DatasetFacts((), digits=100, held_out=3))
+    recipe = training.Recipe.completed({"model": "ensemble", "only_first": True, "seed": 5}, "ensemble")
+    start = fine_tuning.Start("models/mine", "00", "ff", "ensemble", b"", has_first=False)
+    [one] = assignment.assign(recipe, dealt, start, Settings())
+    assert (one.net, one.recipe.model, one.recipe.seed, one.start) == (3, "quick", 8, None)
+    assert one.recipe.epochs == ladder.LADDER["quick"].epochs
+
+
+def test_keeping_nets_needs_a_bundle_that_has_them() -> None:
+    scans = [Data("my-scans")]
+    lacking = fine_tuning.Start("models/mine", "00", "ff", "ensemble", b"", has_first=False)
+    recipe = training.Recipe.completed({"model": "ensemble"})
+    keeping = replace(recipe, only_first=True)
+    with pytest.raises(InputError, match="--only-first: hidden asks no net first"):
+        training.Recipe.completed({"model": "hidden", "only_first": True})
+    with pytest.raises(InputError, match="--only-first keeps the other nets of a bundle; give that bundle with --from"):
+        fine_tuning.check(None, keeping, scans)
+    with pytest.raises(InputError, match="models/mine: its ensemble lacks the net .*, with --only-first"):
+        fine_tuning.check(lacking, recipe, scans)
+    fine_tuning.check(lacking, keeping, scans)
+    fine_tuning.check(replace(lacking, has_first=True), keeping, scans)
+    fine_tuning.check(None, recipe, [])
+
+
 @pytest.mark.parametrize(("model", "views"), [("hidden", 1), ("scanned", 2)])
 def test_a_lesson_is_the_same_for_a_worker_that_takes_over(model: str, views: int) -> None:
     share = digits.mixed([digits.mnist("train").take(np.arange(40))])
@@ -292,6 +318,17 @@ def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(
     answers = [net.predict(images, batch_size=1000, verbose=0)[:, :10].argmax(axis=1) for net in nets]
     assert [(own == labels).mean() for own in answers] == pytest.approx(made.facts.test.members, abs=2e-4)
     assert (answers[0] != answers[2]).any()
+    only_first = ["--from", whole, "--only-first", "--model", "ensemble", "--data", str(tmp_path / "scans")]
+    only_first += ["--data", "mnist", "--epochs", "1", "--seed", "9", "--out", str(tmp_path / "other")]
+    subprocess.run([sys.executable, "-m", "jobs.train", *only_first], capture_output=True, check=True)
+    other = bundle.open_bundle(str(tmp_path / "other"))
+    theirs = keras.saving.load_model(f"{other.location}/model.keras").layers
+    weights = [[w.numpy() for net in nets[:3] for w in net.weights]]
+    weights += [[w.numpy() for net in theirs if isinstance(net, keras.Sequential) for w in net.weights]]
+    assert all(np.array_equal(*both) for both in zip(weights[0], weights[1], strict=False))
+    assert len(weights[1]) == len(weights[0]) + len(nets[3].weights)
+    assert other.facts.training.seeds == (12,)
+    assert "--only-first " in other.facts.command
 
 
 def one_step(config: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mnist_batch.learning import curve
 from mnist_batch.learning.nets import Member
 from mnist_batch.models import bundle
@@ -30,6 +32,7 @@ def bundle_files(model: Model, members: Sequence[Member], facts: BundleFacts) ->
 
 def save_model(folder: Path, model: Model) -> None:
     """Write ``model.keras`` and ``model.onnx``: the same weights are the same bytes, whenever and wherever."""
+    model(np.zeros((1, 28, 28), np.uint8))  # Keras exports no model that was never called
     model.save(folder / "model.keras")
     _make_archive_reproducible(folder / "model.keras")
     model.export(str(folder / "model.onnx"), format="onnx", verbose=False)

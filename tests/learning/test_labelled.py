@@ -268,6 +268,7 @@ def test_the_bundle_of_the_package_is_opened_by_a_word() -> None:
     start = fine_tuning.open_start("shipped")
     shipped = bundle.open_bundle(bundle.SHIPPED)
     assert (start.model, start.digest, start.location) == ("ensemble", shipped.digest, "shipped")
+    assert start.has_first
     assert start.archive == shipped.read("model.keras")
     assert fine_tuning.open_start(bundle.SHIPPED).location == bundle.SHIPPED
 

@@ -46,7 +46,6 @@ def quickly_trained(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
     nets[-1].compile("adam", "sparse_categorical_crossentropy")
     nets[-1].fit(images, labels, batch_size=32, epochs=4, verbose=0)
     model = ladder.joined("ensemble", nets)
-    model.predict(images[:1], verbose=0)
     folder = tmp_path_factory.mktemp("two")
     exporting.save_model(folder, model)
     bundle.describe(folder, BundleFacts(architecture="ensemble", test=MnistTest(1.0)))
