@@ -25,7 +25,7 @@ from mnist_batch.learning import digits, labelled
 from mnist_batch.learning.listed import Listed
 from mnist_batch.learning.recipe import Data
 from mnist_batch.models import answers as said_of
-from mnist_batch.models import bundle, calibrating, engines
+from mnist_batch.models import asking, bundle, calibrating, engines
 from mnist_batch.models.answers import Others, answers_of, reconciled
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.pixels.normalising import SIDE, examine_all, normalise
@@ -137,13 +137,19 @@ class Answers:
 
 
 class Reader:
-    """A bundle that reads pages as jobs.score does, without Ray."""
+    """A bundle that reads pages as jobs.score does with this target error, without Ray."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, target_error: float | None = None) -> None:
         opened = bundle.open_bundle(model)
-        self.engine = engines.OnnxEngine(opened)
-        self.name = opened.facts.architecture
-        self.calibration = opened.facts.calibration
+        asks_first = asking.asks_first(opened.facts, target_error, with_forms=False)
+        self.engine = engines.OnnxEngine(opened, asks_first)
+        self.model, self.name, self.asks_first = model, opened.facts.architecture, asks_first
+        self.calibration = opened.facts.calibration_where(asks_first)
+
+    def for_target(self, target_error: float) -> "Reader":
+        """The same bundle, as it reads with this target error."""
+        other = Reader(self.model, target_error)
+        return self if other.asks_first == self.asks_first else other
 
     def read(self, pictures: Grey) -> Answers:
         """Answers to normalised pages, uint8 (N, 28, 28)."""
@@ -185,12 +191,12 @@ def measure(reader: Reader) -> dict[str, Any]:
         }
         print(name, sets[name], flush=True)
         if name in WITH_CONFIDENCE:
-            confidence[name] = trust(reader, answers, labels)
+            confidence[name] = trust(reader, found, answers, labels)
     return {"sets": sets, "confidence": confidence}
 
 
-def trust(reader: Reader, answers: Answers, labels: NDArray[np.int8]) -> dict[str, Any]:
-    """The expected calibration error, before and after, and what each target error accepts."""
+def trust(reader: Reader, found: Sequence[Grey], answers: Answers, labels: NDArray[np.int8]) -> dict[str, Any]:
+    """The expected calibration error, before and after, and what each target error accepts of the pages ``found``."""
     read, right = answers.digit >= 0, answers.digit == labels
     errors = {
         name: calibrating.expected_calibration_error(confidence[read], right[read])
@@ -198,13 +204,18 @@ def trust(reader: Reader, answers: Answers, labels: NDArray[np.int8]) -> dict[st
     }
     targets: dict[str, dict[str, int] | None] = {}
     for target in TARGETS:
+        own = reader.for_target(target)
+        given = answers if own is reader else own.read_pages(found)
         try:
-            threshold = calibrating.threshold_for(reader.calibration, target, reader.name)
+            threshold = calibrating.threshold_for(own.calibration, target, own.name)
         except InputError:
             targets[f"{target:g}"] = None
             continue
-        accepted = read & ~answers.doubted & (answers.confidence >= np.float32(threshold))
-        targets[f"{target:g}"] = {"accepted": int(accepted.sum()), "errors": int((accepted & ~right).sum())}
+        accepted = (given.digit >= 0) & ~given.doubted & (given.confidence >= np.float32(threshold))
+        targets[f"{target:g}"] = {
+            "accepted": int(accepted.sum()),
+            "errors": int((accepted & (given.digit != labels)).sum()),
+        }
     return {"pages": len(labels), "expected_calibration_error": errors, "targets": targets}
 
 

@@ -14,7 +14,7 @@ from benchmarks.accuracy import Grey, cell
 from benchmarks.fortnight_books import NONE, Answer, Books, Key
 from mnist_batch.intake import listing
 from mnist_batch.learning import digits
-from mnist_batch.models import answers, bundle, calibrating
+from mnist_batch.models import answers, asking, bundle, calibrating
 from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import preprocessing
@@ -107,9 +107,11 @@ class Scans:
         if not new:
             return
         opened = bundle.open_bundle(location)
-        threshold = calibrating.threshold_for(opened.facts.calibration, target_error, location)
+        asks_first = asking.asks_first(opened.facts, target_error, with_forms=False)
+        calibration = opened.facts.calibration_where(asks_first)
+        threshold = calibrating.threshold_for(calibration, target_error, location)
         self.thresholds[model] = threshold
-        loaded = Model.open(ModelSpec(location, opened.digest))
+        loaded = Model.open(ModelSpec(location, opened.digest, asks_first=asks_first))
         with tempfile.TemporaryDirectory() as folder:
             for number, content in enumerate(new):
                 (Path(folder) / f"{number:06}.png").write_bytes(self.bytes[content])

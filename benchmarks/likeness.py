@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
     given = arguments.parse_args(argv)
     opened = bundle.open_bundle(given.model)
-    calibration, name = opened.facts.calibration, opened.facts.architecture
+    calibration, name = opened.facts.calibration_where(asks_first=True), opened.facts.architecture
     if calibration is None:
         arguments.error(f"--model {given.model}: it has no calibration to compare with")
     model = Model.open(ModelSpec(given.model, opened.digest))

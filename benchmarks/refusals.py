@@ -192,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--count", type=int, default=2000, help="cells of each kind")
     arguments.add_argument("--results", type=Path, default=RESULTS)
     given = arguments.parse_args(argv)
-    results = measure(Reader(given.model), given.count)
+    results = measure(Reader(given.model, TARGET_ERROR), given.count)
     given.results.write_text(json.dumps(results, indent=2) + "\n")
     print(table(results))
 

@@ -58,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             model=given.model,
             by_source=given.by == "source",
         )
-        assert made.facts.calibration is not None
-        print(calibration.text(made.facts.calibration))
+        print(calibration.text(*made.facts.calibrations))
         print(f"bundle: {made.location}")
         return calibration.summary(made)
 

@@ -21,7 +21,7 @@ from mnist_batch.reports import field_labels, report
 from mnist_batch.runs import parts, series, verifying
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet, OwnLabels
+from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, CalibrationSet, OwnLabels
 from mnist_batch.schemas.facts import Published
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
@@ -110,7 +110,9 @@ def calibrate(
         copies=labelled.copies,
     )
     made = replace(made, made=datetime.date.today().isoformat(), own=own)
-    return _publish(start, replace(made, fields=fields, fields_by_source=fields_by_source), to)
+    made = replace(made, fields=fields, fields_by_source=fields_by_source)
+    first, every = (made, None) if published.asks_first else (None, made)
+    return _publish(start, replace(start.facts, calibration=every, first_calibration=first), to)
 
 
 def _model_of(published: Published, run_id: str, model: str | None) -> bundle.Bundle:
@@ -166,14 +168,14 @@ def _check_enough(made: Calibration, run_id: str) -> None:
         )
 
 
-def _publish(start: bundle.Bundle, calibration: Calibration, to: str) -> bundle.Bundle:
-    """Publish the files of a bundle with another calibration."""
+def _publish(start: bundle.Bundle, facts: BundleFacts, to: str) -> bundle.Bundle:
+    """Publish the files of a bundle with other facts."""
     filesystem, folder = locations.resolve(start.location)
     with tempfile.TemporaryDirectory() as copy:
         for name in locations.names(filesystem, folder):
             if name != "model.json" and not locations.is_folder(filesystem, f"{folder}/{name}"):
                 Path(copy, name).write_bytes(locations.read(filesystem, f"{folder}/{name}"))
-        bundle.describe(Path(copy), replace(start.facts, calibration=calibration))
+        bundle.describe(Path(copy), facts)
         try:
             made = bundle.publish(Path(copy), to)
         except StorageError as error:
@@ -222,8 +224,7 @@ def _promises(of_set: CalibrationSet, level: float) -> list[str]:
 
 def summary(made: bundle.Bundle) -> Mapping[str, Any]:
     """The facts of a bundle with a calibration by own labels, for a job's last line."""
-    calibration = made.facts.calibration
-    assert calibration is not None
+    [calibration] = made.facts.calibrations
     assert calibration.own is not None
     return {
         "model": made.location,

@@ -223,7 +223,7 @@ def run_pipeline(
             Classify,
             fn_constructor_kwargs={
                 "run": run,
-                "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine),
+                "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine, opened.asks_first),
                 "threshold": opened.threshold,
                 "keep_images": opened.keep_images,
                 "by_source": opened.by_source,

@@ -25,6 +25,7 @@ class Evaluation:
 
     validation: Validation
     calibration: Calibration
+    first_calibration: Calibration | None
     test: MnistTest
 
 
@@ -42,7 +43,8 @@ def evaluate(
     to be wrong: they certify no error. ``begun_from`` are the nets that a fine-tuning began with.
     """
     images, labels = held_out.digits
-    outputs = _combined(name, [outputs_of(net, images) for net in nets]).values
+    of_each = [outputs_of(net, images) for net in nets]
+    outputs = _combined(name, of_each).values
     before = _combined(name, [outputs_of(net, images) for net in begun_from]).values if begun_from else None
     by_data = {
         one.location: _validation(outputs, before, held_out, held_out.data == number) for number, one in enumerate(data)
@@ -52,8 +54,11 @@ def evaluate(
         whole = held_out._replace(writers=np.full(len(labels), digits.UNKNOWN, np.int16))
         validation = replace(_validation(outputs, before, whole, np.full(len(labels), True)), by_data=by_data)
     wrong = np.array([image.tobytes() in wrongly_labelled for image in images])
-    calibration = _calibration(held_out, outputs, wrong, names_of(data))
-    return Evaluation(validation, calibration, _test(name, nets, calibration.temperature))
+    first = _calibration(held_out, outputs, wrong, names_of(data))
+    if not ladder.LADDER[name].first:
+        return Evaluation(validation, first, None, _test(name, nets, first.temperature))
+    without_first = _calibration(held_out, np.mean(of_each[:-1], axis=0), wrong, names_of(data))
+    return Evaluation(validation, without_first, first, _test(name, nets, first.temperature))
 
 
 def _calibration(

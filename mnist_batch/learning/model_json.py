@@ -54,6 +54,7 @@ def content(
         weights=weights,
         test=evaluation.test,
         calibration=evaluation.calibration,
+        first_calibration=evaluation.first_calibration,
         versions=versions.versions(),
         packages=tuple(versions.packages()),
     )

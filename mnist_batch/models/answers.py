@@ -26,11 +26,15 @@ REFUSED_FROM = 0.5  # the share of a model's outputs that are those for ``REFUSA
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which model answers: the location of its bundle, its digest as it was verified, or None, and its engine."""
+    """Which model answers: the location of its bundle, its digest as it was verified, or None, and its engine.
+
+    ``asks_first``: whether its first net is asked before the others, if it has one.
+    """
 
     location: str
     digest: str | None = None
     engine: str = "onnx"
+    asks_first: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,9 +116,10 @@ class Model:
             raise InputError(
                 f"--model {spec.location} changed while the run was starting: {opened.digest}, not {spec.digest}"
             )
-        calibration = opened.facts.calibration
-        temperature = calibrating.temperature_of(calibration)
-        return cls(ENGINES[spec.engine](opened), opened.digest, temperature, calibration.beta if calibration else None)
+        asks_first = spec.asks_first and opened.facts.first_calibration is not None
+        calibration = opened.facts.calibration_where(asks_first)
+        temperature, map_ = calibrating.temperature_of(calibration), calibration.beta if calibration else None
+        return cls(ENGINES[spec.engine](opened, asks_first), opened.digest, temperature, map_)
 
     def answers(self, pictures: NDArray[np.uint8], others: Others | None = None) -> Answers:
         """What the model says of normalised pages, uint8 (N, 28, 28), ink = 255, and of other readings of them."""

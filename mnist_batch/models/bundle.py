@@ -33,9 +33,9 @@ class Bundle:
 
         Digits that a bundle was trained on beside the embedded MNIST are its user's, but for the bundle that ships.
         """
-        calibration = self.facts.calibration
-        if calibration is None:
+        if not self.facts.calibrations:
             return None
+        calibration = self.facts.calibrations[0]
         trained_on_own = bool(self.facts.scans) and self.location != SHIPPED
         sets = {each.name: each.digits for each in calibration.sets}
         return CalibratedOn(sets, calibration.made, own=calibration.own is not None or trained_on_own)

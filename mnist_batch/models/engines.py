@@ -56,10 +56,10 @@ class OnnxEngine:
     """``model.onnx`` of a bundle on ONNX Runtime: on the GPU that Ray assigns, otherwise on ``THREADS`` threads.
 
     Each batch is computed by one thread, so the outputs do not depend on the number of threads. Where the first net is
-    sure, the others are not asked.
+    sure, the others are not asked; without ``asks_first`` they are asked of everything, and the first one of nothing.
     """
 
-    def __init__(self, model: bundle.Bundle) -> None:
+    def __init__(self, model: bundle.Bundle, asks_first: bool = True) -> None:
         import onnx
         import onnxruntime
         from onnx.utils import Extractor
@@ -74,7 +74,8 @@ class OnnxEngine:
             whole = onnx.load_from_string(model.read("model.onnx"))
             [self.input] = (value.name for value in whole.graph.input)
             # ONNX Runtime computes all of a graph, whatever output it is asked for: each output gets one of its own.
-            parts = [Extractor(whole).extract_model([self.input], [value.name]) for value in whole.graph.output]
+            names = [value.name for value in whole.graph.output][: None if asks_first else 1]
+            parts = [Extractor(whole).extract_model([self.input], [name]) for name in names]
             self.mean, *self.first = (
                 onnxruntime.InferenceSession(part.SerializeToString(), options, providers=providers) for part in parts
             )
@@ -101,7 +102,8 @@ class OnnxEngine:
 class KerasEngine:
     """``model.keras`` of a bundle in Keras: the reference, which starts and answers more slowly."""
 
-    def __init__(self, model: bundle.Bundle) -> None:
+    def __init__(self, model: bundle.Bundle, asks_first: bool = True) -> None:
+        self.used = None if asks_first else 1
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import keras
 
@@ -116,7 +118,8 @@ class KerasEngine:
     def __call__(self, pictures: NDArray[np.uint8]) -> Outputs:
         batches = [self.model.predict_on_batch(batch) for batch in _batches(pictures, BATCH_SIZE)]
         outputs = [batch if isinstance(batch, list) else [batch] for batch in batches]
-        return combined(*(np.concatenate(each).astype(np.float32, copy=False) for each in zip(*outputs, strict=True)))
+        used = [np.concatenate(each).astype(np.float32, copy=False) for each in zip(*outputs, strict=True)][: self.used]
+        return combined(*used)
 
 
 def _batches(pictures: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
@@ -130,4 +133,4 @@ def _unloadable(model: bundle.Bundle, name: str, error: Exception) -> InputError
     )
 
 
-ENGINES: dict[str, Callable[[bundle.Bundle], Engine]] = {"onnx": OnnxEngine, "keras": KerasEngine}
+ENGINES: dict[str, Callable[[bundle.Bundle, bool], Engine]] = {"onnx": OnnxEngine, "keras": KerasEngine}

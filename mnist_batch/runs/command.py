@@ -13,11 +13,12 @@ from mnist_batch.errors import InputError
 from mnist_batch.forms import opening
 from mnist_batch.intake import field_values, listing, scans, selecting
 from mnist_batch.intake.labels import LabelFile, Labels, ParentLabels, attach_labels, parse_labels
-from mnist_batch.models import bundle, calibrating, field_rule, vetting
+from mnist_batch.models import asking, bundle, calibrating, field_rule, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import preprocessing
 from mnist_batch.runs import promoting, series
+from mnist_batch.schemas.bundle_facts import Calibration
 from mnist_batch.schemas.facts import FormFacts, LimitFacts, ModelFacts
 from mnist_batch.schemas.likeness_facts import Profile
 from mnist_batch.store import locations
@@ -188,9 +189,24 @@ class Command:
         return self.shard_size or (scans.PAGES_IN_A_SHARD if self.form else None)
 
     @cached_property
+    def asks_first(self) -> bool:
+        """Whether the model's first net, if it has one, is asked before the others."""
+        asks = asking.asks_first(self.bundle.facts, self.target_error, bool(self.form))
+        if not asks and self.bundle.facts.first_calibration:
+            log.info(
+                "--target-error %g is certified only where the larger nets answer every digit, which takes longer",
+                self.target_error,
+            )
+        return asks
+
+    @property
+    def _calibration(self) -> Calibration | None:
+        return self.bundle.facts.calibration_where(self.asks_first)
+
+    @cached_property
     def rule(self) -> Mapping[str, Any]:
         """What turns the model's outputs into confidences, and decides which answers are accepted."""
-        calibration = self.bundle.facts.calibration
+        calibration = self._calibration
         rule = calibrating.rule(calibration, self.target_error, self.bundle.location)
         if not self.form or not calibration or self.target_error is None:
             return rule
@@ -219,6 +235,7 @@ class Command:
             "labels": series.digest_of(self.labels) if isinstance(self.truth, LabelFile) else self.labels,
             "model": self.bundle.digest,
             "engine": self.engine,
+            "asks_first": self.asks_first,
             "limits": [self.limits.max_bytes, self.limits.max_pixels],
             "preprocessing": normalising.VERSION,  # so that a run is finished with the one it began with
             **self._rule_as_json,
@@ -236,7 +253,7 @@ class Command:
     @cached_property
     def profiles(self) -> Mapping[str, Profile]:
         """The profiles of the sets that the model was calibrated on, by name; those that are not known are left out."""
-        calibration = self.bundle.facts.calibration
+        calibration = self._calibration
         return {each.name: each.profile for each in calibration.sets if each.profile} if calibration else {}
 
     @cached_property
@@ -295,6 +312,7 @@ class Command:
             "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
             "labels_by_page": listed["page_labels"].null_count < len(listed),
             "engine": self.engine,
+            "asks_first": self.asks_first,
             "preprocessing": normalising.VERSION,
             **self.rule,
             "calibration": self.bundle.calibrated_on,

@@ -213,7 +213,7 @@ def halves(contents: pa.Array) -> NDArray[np.uint64]:
 
 # What decides the answer to a scan, among the facts of a run; the labels, sources and pictures do not.
 DECIDING = (
-    *("engine", "preprocessing", "temperature", "beta", "target_error", "threshold", "by_source"),
+    *("engine", "asks_first", "preprocessing", "temperature", "beta", "target_error", "threshold", "by_source"),
     *("field_thresholds", "trust_anyway"),
 )
 

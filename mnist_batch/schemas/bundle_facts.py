@@ -220,13 +220,15 @@ class OwnScans:
 class BundleFacts:
     """All of ``model.json``; ``sha256`` has the digests of both model files. What a bundle does not say is None.
 
-    ``scans`` are those of each data set but MNIST, by its location.
+    ``scans`` are those of each data set but MNIST, by its location. ``first_calibration`` is that of the answers where
+    the first net is asked before the others, ``calibration`` that of the answers of the others alone.
     """
 
     architecture: str
     test: MnistTest
     sha256: dict[str, str] = field(default_factory=dict)
     calibration: Calibration | None = None
+    first_calibration: Calibration | None = None
     validation: Validation | None = None
     training: Training | None = None
     scans: dict[str, OwnScans] = field(default_factory=dict)
@@ -236,6 +238,15 @@ class BundleFacts:
     versions: dict[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     format: int = FORMAT
+
+    @property
+    def calibrations(self) -> tuple[Calibration, ...]:
+        """Those that there are: of all nets, then of the first net and the others."""
+        return tuple(each for each in (self.calibration, self.first_calibration) if each)
+
+    def calibration_where(self, asks_first: bool) -> Calibration | None:
+        """The calibration of the answers that are given where the first net is asked first, or is not."""
+        return self.first_calibration if asks_first and self.first_calibration else self.calibration
 
 
 def read(content: bytes) -> BundleFacts:
