@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from benchmarks import calibrating as benchmark
 from jobs import calibrate, report, score
+from mnist_batch.learning import digits
 from mnist_batch.models import beta, bundle, calibrating
 from mnist_batch.models.calibrating import Sample
+from mnist_batch.pixels import decoding
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.bundle_facts import BundleFacts, CalibrationSet, MnistTest
 from mnist_batch.schemas.facts import Beta
@@ -284,3 +286,30 @@ def test_the_example_of_the_page_is_what_its_commands_print(
         for found, told in zip(NUMBER.findall("\n".join(lines)), NUMBER.findall("\n".join(expected)), strict=True):
             number, other = (float(each.replace(",", "")) for each in (found, told))
             assert abs(number - other) <= max(0.02 * other, "." not in told), (found, told)
+
+
+def test_own_labels_calibrate_the_answers_of_the_nets_that_gave_them(
+    tmp_path: Path, without_ray: None, capsys: Capture
+) -> None:
+    pictures, labels = digits.mnist("test")
+    for number in range(300):
+        path = tmp_path / f"in/{labels[number]}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(decoding.encode(pictures[number]))
+    arguments = [tmp_path / "in", "--labels", "parent", "--out", tmp_path / "out"]
+    for target, asks_first in (([], True), (["--target-error", "0.001", "--trust-anyway"], False)):
+        code, _, run = ran(capsys, score, *arguments, *target)
+        assert code == 0
+        recorded = json.loads((tmp_path / "out/runs" / run["run_id"] / "run.json").read_text())
+        assert recorded["asks_first"] == asks_first
+        rows = pq.read_table(tmp_path / "out/predictions", filters=[("run", "=", run["run_id"])], partitioning=None)
+        alone = np.array(rows["first_alone"].to_pylist())
+        assert (alone.mean() > 0.8) if asks_first else not alone.any()
+        to = tmp_path / f"ours-{asks_first}"
+        code, printed, _ = ran(capsys, calibrate, "--out", tmp_path / "out", "--run", run["run_id"], "--to", to)
+        assert (code, "labelled answers of run" in printed) == (0, True)
+        made = bundle.open_bundle(str(to)).facts
+        assert (made.first_calibration is not None, made.calibration is not None) == (asks_first, not asks_first)
+        code, _, again = ran(capsys, score, *arguments, "--model", to, "--target-error", "0.05", "--trust-anyway")
+        recorded = json.loads((tmp_path / "out/runs" / again["run_id"] / "run.json").read_text())
+        assert (code, recorded["asks_first"]) == (0, asks_first)

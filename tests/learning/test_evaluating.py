@@ -44,14 +44,14 @@ def test_a_wrong_label_is_learned_from_and_counted_but_certifies_nothing(
     assert found.digits.labels[[image.tobytes() == wrong for image in found.digits.images]].tolist() == [2]
 
     held_out = digits.mixed([found.digits.take(found.held_out)], [found.writers[found.held_out]])
-    made = evaluating.evaluate(Certain(), [Certain()], held_out, [found.facts], found.wrongly_labelled)
+    made = evaluating.evaluate("hidden", [Certain()], held_out, [found.facts], found.wrongly_labelled)
     assert (made.validation.digits, made.validation.correct) == (6, 5)
     [only] = made.calibration.sets
     assert (only.name, only.digits, only.wrongly_labelled) == ("6 writers of example/digits", 5, 1)
     assert [entry.errors for entry in only.thresholds] == [0] * len(only.thresholds) != []
     assert only.profile
     assert only.profile.answered == 5
-    [trusting] = evaluating.evaluate(Certain(), [Certain()], held_out, [found.facts], frozenset()).calibration.sets
+    [trusting] = evaluating.evaluate("hidden", [Certain()], held_out, [found.facts], frozenset()).calibration.sets
     assert (trusting.digits, trusting.wrongly_labelled, trusting.thresholds[-1].errors) == (6, 0, 1)
 
 

@@ -208,6 +208,11 @@ def test_every_argument_is_checked_before_ray_starts(
             "--model cnn: --from shipped is a bundle of ensemble",
         ),
         (["--from", "shipped"], "--from needs --data, the scans to learn from"),
+        (["--data", scans, "--only-first"], "--only-first: hidden asks no net first; leave it out, or train ensemble"),
+        (
+            ["--data", scans, "--only-first", "--model", "ensemble"],
+            "--only-first keeps the other nets of a bundle; give that bundle with --from",
+        ),
         (["--data", scans, "--data", "mnist", "--weight", "2"], "--weight is given 1 time for 2 --data; give one for"),
         (["--weight", "2"], "--weight is given 1 time for 0 --data"),
         (["--data", scans, "--weight", "0"], f"--weight 0 of --data {scans}: it has to be above 0 and at most 100"),

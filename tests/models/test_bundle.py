@@ -45,7 +45,7 @@ def test_a_missing_model_is_refused(copy: Path, name: str) -> None:
         (None, "no model bundle there"),
         ("", "model.json cannot be used: Expecting value"),
         ("[]", "model.json cannot be used: it holds a JSON list, not an object"),
-        ("{}", "model.json cannot be used: the bundle has format None, but this version reads 1 to 4"),
+        ("{}", "model.json cannot be used: the bundle has format None, but this version reads 1 to 5"),
         ('{"format": 2}', "model.json cannot be used: it lacks architecture"),
         ('{"format": 2, "architecture": "a", "test": {"accuracy": "x"}}', "model.json cannot be used: test.accuracy: "),
         ('{"format": 1, "architecture": "a", "test": {"accuracy": 1}, "sha256": {"model.onnx": "0"}}', "no digest of"),

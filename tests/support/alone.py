@@ -23,7 +23,7 @@ UNDRAWN = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
 def run_pipeline(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
     """In place of ``scoring.run_pipeline``."""
     limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
-    spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine)
+    spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine, opened.asks_first)
     with_forms = bool(opened.forms)
     rule = {"by_source": opened.by_source, "field_thresholds": opened.field_thresholds}
     classify = actors.Classify(run, spec, opened.threshold, with_forms=with_forms, **rule)

@@ -1,0 +1,43 @@
+"""The first net is asked where it certifies what is to be promised as well as the others do."""
+
+from dataclasses import replace
+
+import pytest
+
+from mnist_batch.errors import InputError
+from mnist_batch.models import asking, bundle, calibrating
+from mnist_batch.runs.command import Command
+from mnist_batch.schemas.bundle_facts import BundleFacts
+
+SHIPPED = bundle.open_bundle(bundle.SHIPPED).facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "target_error", "with_forms", "asks"),
+    [
+        (SHIPPED, None, False, True),
+        (SHIPPED, 0.005, False, True),
+        (SHIPPED, 0.001, False, False),  # that only the larger nets certify
+        (SHIPPED, 1e-6, False, False),  # that neither does
+        (SHIPPED, None, True, True),
+        (SHIPPED, 0.01, True, False),  # which each digit of a number has a share of
+        (replace(SHIPPED, first_calibration=None), 0.005, False, False),
+        (replace(SHIPPED, first_calibration=None), None, False, False),
+        (replace(SHIPPED, calibration=None), 1e-6, False, True),  # by a run of the user's own, which asked it
+    ],
+)
+def test_the_first_net_is_asked_where_it_certifies_what_the_others_do(
+    facts: BundleFacts, target_error: float | None, with_forms: bool, asks: bool
+) -> None:
+    assert asking.asks_first(facts, target_error, with_forms) == asks
+
+
+def test_what_a_run_promises_rests_on_the_answers_that_it_gives() -> None:
+    every, first = SHIPPED.calibrations
+    for target, calibration in ((0.001, every), (0.005, first)):
+        command = Command(sources=["scans"], out="out", target_error=target)
+        assert command.rule["threshold"] == calibrating.strictest_certified(calibration, target)
+        assert command.rule["temperature"] == calibration.temperature
+        assert command.profiles == {each.name: each.profile for each in calibration.sets}
+    with pytest.raises(InputError, match=r"give 0\.001 or more"):
+        Command(sources=["scans"], out="out", target_error=0.0005)
