@@ -20,6 +20,7 @@ from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import attach_labels, parse_labels
 from mnist_batch.models import answers, bundle
 from mnist_batch.models.answers import Model, ModelSpec
+from mnist_batch.models.engines import combined
 from mnist_batch.pipeline import actors
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import images, isolated, preprocessing
@@ -116,7 +117,9 @@ def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -
         cell[20:90, left : left + 30] = 40
         (tmp_path / f"{name}.png").write_bytes(images.encode(cell))
     sure = np.eye(10, dtype=np.float32)[[1, 1]]
-    rows = answers.answer(preprocessing.preprocess(listed(tmp_path)), Model(lambda _: sure, "m"), threshold=0.5)
+    rows = answers.answer(
+        preprocessing.preprocess(listed(tmp_path)), Model(lambda _: combined(sure), "m"), threshold=0.5
+    )
     assert rows["confidence"].to_pylist() == [1.0, 1.0]
     assert dict(zip(rows["scan"].to_pylist(), rows["decision"].to_pylist(), strict=True)) == {
         "neighbour.png": "review",
@@ -137,7 +140,7 @@ def test_a_page_that_reads_in_two_ways_is_answered_and_for_review(tmp_path: Path
     with closing(isolated.Reader()) as reader:
         assert reader.read(listed(tmp_path)).equals(pages)
     outputs = np.eye(10, dtype=np.float32)[[7, 1, 1]]  # of the two pages, then of the other reading
-    rows = answers.answer(pages, Model(lambda _: outputs, "m"), threshold=0.5)
+    rows = answers.answer(pages, Model(lambda _: combined(outputs), "m"), threshold=0.5)
     assert rows["digit"].to_pylist() == [7, 1]
     assert rows["confidence"].to_pylist() == pytest.approx([2 / 3, 1])
     assert rows["decision"].to_pylist() == ["review", "accept"]
@@ -173,7 +176,7 @@ def test_why_an_answer_is_never_accepted_is_its_reason_with_a_rule_and_without(t
     pages = pages.set_column(at, pages.schema.field(at), pa.array([False, True, False, False]))
     outputs = np.zeros((4, 12), np.float32)
     outputs[:, 7], outputs[2, 10], outputs[3, 10] = 1, 0.1, 9  # the third may be no digit, and the last is none
-    model = Model(lambda pictures: outputs[: len(pictures)], "digest")
+    model = Model(lambda pictures: combined(outputs[: len(pictures)]), "digest")
     for threshold, sure in ((None, [None, None, None, "review"]), (0.5, ["accept", "review", "review", "review"])):
         rows = answers.answer(pages, model, threshold)
         assert rows["status"].to_pylist() == ["ok", "ok", "ok", "not_a_digit"]
@@ -265,7 +268,9 @@ def test_what_a_model_refuses_is_a_row_without_a_digit(tmp_path: Path) -> None:
     outputs = np.full((4, 12), 0.001, np.float32)
     outputs[[0, 1, 2, 3], [3, 10, 11, 7]] = 0.9
     outputs[3, 10] = 0.6  # surer of a 7 than that it is no digit, but not sure enough to accept it
-    rows = answers.answer(preprocessing.preprocess(listed(tmp_path)), Model(lambda _: outputs, "m"), threshold=0.5)
+    rows = answers.answer(
+        preprocessing.preprocess(listed(tmp_path)), Model(lambda _: combined(outputs), "m"), threshold=0.5
+    )
     assert rows["status"].to_pylist() == ["ok", "not_a_digit", "several", "ok"]
     assert rows["digit"].to_pylist() == [3, None, None, 7]
     assert rows["decision"].to_pylist() == ["accept", "review", "review", "review"]
