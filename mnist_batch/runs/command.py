@@ -74,6 +74,11 @@ class Command:
     engine: str = described(
         "onnx", "what computes the answers: onnx, or the slower reference keras", choices=tuple(ENGINES)
     )
+    all_nets: bool = described(
+        False,
+        "let the model's larger nets answer every digit, not only those that its small net is not sure of: this takes "
+        "longer, and own labels certify smaller errors",
+    )
     target_error: float | None = described(
         None,
         "accept the surest answers, of which at most this share is wrong, such as 0.005, and leave the others for "
@@ -191,8 +196,16 @@ class Command:
     @cached_property
     def asks_first(self) -> bool:
         """Whether the model's first net, if it has one, is asked before the others."""
-        asks = asking.asks_first(self.bundle.facts, self.target_error, bool(self.form))
-        if not asks and self.bundle.facts.first_calibration:
+        facts = self.bundle.facts
+        if self.all_nets and facts.first_calibration:
+            if facts.calibration is None:
+                raise InputError(
+                    f"--all-nets: {self.bundle.location} was calibrated on a run in which its small net answered, too; "
+                    "leave it out, or calibrate on a run with --all-nets"
+                )
+            return False
+        asks = asking.asks_first(facts, self.target_error, bool(self.form))
+        if not asks and facts.first_calibration:
             log.info(
                 "--target-error %g is certified only where the larger nets answer every digit, which takes longer",
                 self.target_error,
@@ -312,6 +325,7 @@ class Command:
             "labels": "manifest" if self.labels == "none" and listed["label"].null_count < len(listed) else self.labels,
             "labels_by_page": listed["page_labels"].null_count < len(listed),
             "engine": self.engine,
+            "all_nets": self.all_nets,
             "asks_first": self.asks_first,
             "preprocessing": normalising.VERSION,
             **self.rule,

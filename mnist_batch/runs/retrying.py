@@ -158,6 +158,7 @@ def command(
         sources=facts.sources,
         form=[each.location for each in facts.forms],
         engine=facts.engine,
+        all_nets=facts.all_nets,
         target_error=facts.target_error,
         trust_anyway=facts.trust_anyway,
         shard_size=shard_size,

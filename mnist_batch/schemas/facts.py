@@ -182,7 +182,8 @@ class RunFacts:
     were not published. With ``trust_anyway`` answers are accepted even if the scans are unlike those of the
     calibration. ``increment`` is what of a night's listing was new, None of a run of all that is listed. ``forms`` are
     those that its pages may be of, and ``field_thresholds`` the rule for their fields; without any form, each page
-    holds one digit. ``asks_first``: the first net of the model is asked before the others.
+    holds one digit. ``asks_first``: the first net of the model is asked before the others, for
+    which the command did not say otherwise by ``all_nets``.
     """
 
     run_id: str
@@ -193,6 +194,7 @@ class RunFacts:
     labels: str
     labels_by_page: bool = False
     engine: str
+    all_nets: bool = False
     asks_first: bool = False
     preprocessing: int | None
     temperature: float

@@ -39,5 +39,13 @@ def test_what_a_run_promises_rests_on_the_answers_that_it_gives() -> None:
         assert command.rule["threshold"] == calibrating.strictest_certified(calibration, target)
         assert command.rule["temperature"] == calibration.temperature
         assert command.profiles == {each.name: each.profile for each in calibration.sets}
+    command = Command(sources=["scans"], out="out", target_error=0.005, all_nets=True)
+    assert command.rule["threshold"] == calibrating.strictest_certified(every, 0.005)
+    assert not command.asks_first
+    made = replace(bundle.open_bundle(bundle.SHIPPED), facts=replace(SHIPPED, calibration=None))
+    command.__dict__.pop("asks_first")
+    command.__dict__["bundle"] = made
+    with pytest.raises(InputError, match="--all-nets: .* was calibrated on a run in which its small net answered"):
+        _ = command.asks_first
     with pytest.raises(InputError, match=r"give 0\.001 or more"):
         Command(sources=["scans"], out="out", target_error=0.0005)
