@@ -39,7 +39,10 @@ Line = dict[str, Any]
 
 
 def write_scans(folder: Path, files: int, side: int, in_a_folder: int = FOLDER_FILES) -> None:
-    """MNIST as PNG files, so many in a folder: 28 pixels as it is, 64 in a cell. After 70,000, hard links."""
+    """MNIST as PNG files, so many in a folder. After 70,000, hard links.
+
+    28 pixels: as it is; 64: in cells, every other one with remains of a box.
+    """
     pictures = np.concatenate([digits.mnist(part)[0] for part in ("test", "train")])
     random = np.random.default_rng(0)
 
@@ -51,7 +54,7 @@ def write_scans(folder: Path, files: int, side: int, in_a_folder: int = FOLDER_F
         if number >= len(pictures):
             os.link(path_of(number % len(pictures)), path_of(number))
             continue
-        page = pictures[number] if side == 28 else cell(pictures[number], random)
+        page = pictures[number] if side == 28 else cell(pictures[number], random, lines=2 * (number % 2))
         path_of(number).write_bytes(images.encode(page))
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mnist_batch has it; read when it is imported
-import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mnist_batch.pixels.normalising import normalise
+from mnist_batch.models import bundle, engines
+from mnist_batch.pixels.normalising import examine_each
 from mnist_batch.schemas.tables import CLASSES
 
 PROCESSES = 2
@@ -29,32 +27,29 @@ def list_files(folder: str) -> list[str]:
     return sorted(found)
 
 
-def work(paths: list[str], bundle: str, part: str) -> None:
+def work(paths: list[str], model: str, part: str) -> None:
     """Read, normalise and answer files, and write them as one part."""
     cv2.setNumThreads(1)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(f"{bundle}/model.onnx", options)
-    name = session.get_inputs()[0].name
-    digits = []
+    engines.THREADS = 1
+    engine, digits = engines.OnnxEngine(bundle.open_bundle(model)), []
     for start in range(0, len(paths), BATCH_SIZE):
-        pages = (
-            cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+        pages = [
+            np.asarray(cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE))
             for path in paths[start : start + BATCH_SIZE]
-        )
-        outputs = session.run(None, {name: np.stack([normalise(np.asarray(page)) for page in pages])})[0]
+        ]
+        outputs = engine(np.stack([likeliest.picture for likeliest, *_ in examine_each(pages)])).values
         digits.append(outputs[:, :CLASSES].argmax(axis=1))
     pq.write_table(pa.table({"path": paths, "digit": np.concatenate(digits)}), part)
 
 
-def main(scans: str, bundle: str, out: str) -> None:
+def main(scans: str, model: str, out: str) -> None:
     """Share the files out over the processes."""
     paths = list_files(scans)
     Path(out).mkdir()
     context = get_context("spawn")
     bounds = [len(paths) * rank // PROCESSES for rank in range(PROCESSES + 1)]
     workers = [
-        context.Process(target=work, args=(paths[start:end], bundle, f"{out}/part-{start}.parquet"))
+        context.Process(target=work, args=(paths[start:end], model, f"{out}/part-{start}.parquet"))
         for start, end in pairwise(bounds)
     ]
     for worker in workers:

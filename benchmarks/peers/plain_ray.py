@@ -22,8 +22,9 @@ class Predict:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """``image`` and ``path`` of a batch in, ``path`` and ``digit`` out."""
         pictures = np.stack([normalise(page) for page in batch["image"]])
-        digit = self.model.predict_on_batch(pictures)[:, :CLASSES].argmax(axis=1)
-        return {"path": batch["path"], "digit": digit}
+        outputs = self.model.predict_on_batch(pictures)
+        mean = outputs[0] if isinstance(outputs, list) else outputs
+        return {"path": batch["path"], "digit": mean[:, :CLASSES].argmax(axis=1)}
 
 
 def main(scans: str, bundle: str, out: str) -> None:

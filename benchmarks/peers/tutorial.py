@@ -19,7 +19,8 @@ def main(scans: str, bundle: str, out: str, files: str) -> None:
     for path in sorted(Path(scans).rglob("*.png"))[: int(files)]:
         picture = normalise(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
         outputs = model.predict(picture[None], verbose=0)
-        rows.append((str(path), int(outputs[0, :CLASSES].argmax())))
+        mean = outputs[0] if isinstance(outputs, list) else outputs
+        rows.append((str(path), int(mean[0, :CLASSES].argmax())))
     Path(out).mkdir()
     pd.DataFrame(rows, columns=["path", "digit"]).to_parquet(f"{out}/predictions.parquet")
 
