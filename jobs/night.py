@@ -65,18 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     how = parser.add_argument_group("with what, and where to")
     flags.add_out(how, "where tables and reports are published")
-    flags.add(
-        how,
-        NewScans,
-        "model",
-        "engine",
-        "all_nets",
-        "target_error",
-        "trust_anyway",
-        "keep_images",
-        "run_date",
-        "run_id",
-    )
+    flags.add(how, NewScans, "model", "engine", "all_nets", "target_error", "trust_anyway")
+    flags.add(how, NewScans, "keep_images", "run_date", "run_id")
     flags.add(how, Settings, "baseline", "baseline_nights")
     gates = parser.add_argument_group("gates: what a run must keep to be published")
     flags.add(gates, Settings, "max_unreadable")

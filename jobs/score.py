@@ -53,9 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     how = arguments.add_argument_group("with what, and where to")
     flags.add_out(how, "where tables and reports are published")
-    flags.add(
-        how, Command, "model", "engine", "all_nets", "target_error", "trust_anyway", "keep_images", "run_date", "run_id"
-    )
+    flags.add(how, Command, "model", "engine", "all_nets", "target_error", "trust_anyway")
+    flags.add(how, Command, "keep_images", "run_date", "run_id")
     flags.add(how, Settings, "max_unreadable", "baseline", "baseline_nights")
     add_limits_and_place(arguments, Command)
     return arguments
