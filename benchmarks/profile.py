@@ -47,13 +47,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", default=bundle.SHIPPED, metavar="FOLDER", help="a bundle")
     arguments.add_argument("--files", type=int, nargs=2, default=[5_000, 70_000], metavar="N", help="few, and many")
+    arguments.add_argument("--side", type=int, choices=(28, 64), default=28, help="pixels of a scan")
     given = arguments.parse_args(argv)
     few, many = given.files
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for files in (few, many):
             scans = Path(folder, f"scans-{files}")
-            scoring.write_scans(scans, files, 28)
+            scoring.write_scans(scans, files, given.side)
             scoring.warm(scans)
             found.append(profile(scans, given.model, Path(folder)))
     (least, before), (most, after) = found
