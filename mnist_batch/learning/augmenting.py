@@ -5,6 +5,7 @@ into a cell of some paper, ink and light, with something beside it or what is le
 made noisy, and normalised as scans are. So a model learns from what normalisation leaves, if that is still the digit.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from mnist_batch.learning import allographs, clutter, styles
 from mnist_batch.learning.digits import Digits
 from mnist_batch.learning.negatives import NEGATIVES, Negative
-from mnist_batch.pixels.normalising import SIDE, Normalised, examine
+from mnist_batch.pixels.normalising import SIDE, Normalised, examine, examine_each
 from mnist_batch.pixels.opencv import cv2
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself is not forgotten
 CUT_TIGHTLY, BESIDE = 0.06, 0.12  # the shares of a digit's cells without margin, and with something beside it
 REWRITTEN = 0.08  # the share of digits in whose place one of the same class is written in a rare form
 READABLE, KEPT = 0.2, 0.55  # how much of a digit or a negative normalisation has to leave so that it is learned
+AT_ONCE = 256  # scans that are normalised together, which is quicker
 LEVELS = np.arange(256)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -47,9 +49,11 @@ def augment(share: Digits, random: np.random.Generator) -> Lesson:
     The same generator draws the same lesson.
     """
     bends = draw_bends(random, 64)
-    views = [
-        _digit(image, label, random, bends) for image, label in zip(share.images, share.labels.tolist(), strict=True)
-    ]
+    views = list[Grey]()
+    for first in range(0, len(share.labels), AT_ONCE):
+        some = share.take(np.arange(first, min(first + AT_ONCE, len(share.labels))))
+        digits = zip(some.images, some.labels.tolist(), strict=True)
+        views += _views([_digit(image, label, random, bends) for image, label in digits])
     classes = [share.labels]
     for negative in NEGATIVES:
         count = negative.among(len(share.labels))
@@ -58,7 +62,16 @@ def augment(share: Digits, random: np.random.Generator) -> Lesson:
     return Lesson(np.stack(views) if views else share.images, np.concatenate(classes))
 
 
-def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey:
+class _Scan(NamedTuple):
+    """A page with a digit on it, the digit's ink there, and its view if normalisation loses it."""
+
+    page: Grey
+    ink: Grey
+    bent: Grey
+
+
+def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey | _Scan:
+    """A view of a digit, or a scan of it that is still to be normalised."""
     if label in allographs.FORMS and random.random() < REWRITTEN:
         written = allographs.write(label, random)
     else:
@@ -70,8 +83,17 @@ def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[
     if random.random() < CUT_TIGHTLY:
         ink = _cut_tightly(ink, random)
     others = clutter.beside(ink, random) if random.random() < BESIDE else None
-    seen = examine(_scanned(ink, random, others))
-    return seen.picture if _likeness(seen, ink) >= READABLE else bent
+    return _Scan(_scanned(ink, random, others), ink, bent)
+
+
+def _views(drawn: Sequence[Grey | _Scan]) -> list[Grey]:
+    """The views of digits, with all scans normalised together."""
+    seen = iter(examine_each([each.page for each in drawn if isinstance(each, _Scan)]))
+    return [_view(each, next(seen)[0]) if isinstance(each, _Scan) else each for each in drawn]
+
+
+def _view(scan: _Scan, seen: Normalised) -> Grey:
+    return seen.picture if _likeness(seen, scan.ink) >= READABLE else scan.bent
 
 
 def _cut_tightly(ink: Grey, random: np.random.Generator) -> Grey:

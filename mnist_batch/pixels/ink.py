@@ -75,13 +75,13 @@ def readings_of_each(pages: Sequence[Grey]) -> list[list[Ink]]:
 
 def _readings_of_planes(planes: Sequence[Grey]) -> list[list[Ink]]:
     sizes = [(plane.shape[1], plane.shape[0]) for plane in planes]
-    inks = _inks_of([_contrast(plane, 0, 0, size) for plane, size in zip(planes, sizes, strict=True)])
+    inks = _inks_of(_contrasts([_part(plane, 0, 0, size) for plane, size in zip(planes, sizes, strict=True)]))
     small = [at for at, those in enumerate(inks) if those and _is_small(those[0])]
     closer = []
     for at in small:
         x, y, width, height = _surroundings(inks[at][0])
-        closer.append(_contrast(planes[at][y : y + height, x : x + width], x, y, sizes[at]))
-    for at, those in zip(small, _inks_of(closer), strict=True):
+        closer.append(_part(planes[at][y : y + height, x : x + width], x, y, sizes[at]))
+    for at, those in zip(small, _inks_of(_contrasts(closer)), strict=True):
         inks[at] = those
     return inks
 
@@ -139,10 +139,24 @@ def _surroundings(ink: Ink) -> Box:
     return left + x_from, top + y_from, x_to - x_from, y_to - y_from
 
 
+class _Part(NamedTuple):
+    """A part of a page that is searched for ink, as ``Ink`` has it."""
+
+    page: tuple[int, int]
+    part: Box
+    work: Grey
+
+
+def _part(page: Grey, x: int, y: int, size: tuple[int, int]) -> _Part:
+    """A part of a page of this size whose corner is at (x, y), without an even border around it."""
+    left, top, inner = _without_frame(page)
+    return _Part(size, (x + left, y + top, inner.shape[1], inner.shape[0]), _at_work_size(inner))
+
+
 class _Contrast(NamedTuple):
     """A part of a page, as ``Ink`` has it, before it is known which of its ink is the digit.
 
-    ``smooth`` is the strength without noise, ``strongest`` that of the strongest ink.
+    ``smooth`` is the strength without noise, ``strongest`` that of the strongest ink, ``sums`` are those of the mask.
     """
 
     page: tuple[int, int]
@@ -155,27 +169,41 @@ class _Contrast(NamedTuple):
     mask: Grey
     smooth: Grey
     strongest: int
+    sums: lines.Sums
 
 
-def _contrast(page: Grey, x: int, y: int, size: tuple[int, int]) -> _Contrast | None:
-    """How strong the ink is on a part of a page whose corner is at (x, y); None where there is none."""
-    left, top, inner = _without_frame(page)
-    part, work = (x + left, y + top, inner.shape[1], inner.shape[0]), _at_work_size(inner)
+def _contrasts(parts: Sequence[_Part]) -> list[_Contrast | None]:
+    """How strong the ink is on each part; None where there is none. Those of one size are one stack."""
+    of_shape: dict[tuple[int, ...], list[int]] = {}
+    for at, part in enumerate(parts):
+        of_shape.setdefault(part.work.shape, []).append(at)
+    found: list[_Contrast | None] = [None] * len(parts)
+    for those in of_shape.values():
+        for at, seen in zip(those, _contrasts_in_stack([parts[at] for at in those]), strict=True):
+            found[at] = seen
+    return found
+
+
+def _contrasts_in_stack(parts: Sequence[_Part]) -> list[_Contrast | None]:
+    """The same for parts whose ``work`` has one size."""
+    work = np.stack([part.work for part in parts])
     noise = paper.noise_of(work)
-    least = max(paper.LEAST_CONTRAST, 4 * noise)
+    least = np.maximum(paper.LEAST_CONTRAST, 4 * noise)
     strength, dark = paper.strength_of(work, noise, least)
-    smooth = cv2.blur(strength, (3, 3)) if noise > 0.5 else strength
+    is_noisy = (noise > 0.5).tolist()
+    smooth = np.stack([cv2.blur(page, (3, 3)) if much else page for page, much in zip(strength, is_noisy, strict=True)])
     strongest = paper.strongest_of(smooth)
-    if strongest < least:
-        return None
-    threshold = max(0.3 * strongest, 2.5 * noise)
-    mask = _above(strength, threshold)
-    return _Contrast(size, part, work, strength, dark, noise, threshold, mask, smooth, strongest)
+    threshold = np.maximum(0.3 * strongest, 2.5 * noise)
+    mask = (strength > threshold.astype(np.uint8)[:, None, None]).view(np.uint8)
+    sums = lines.Sums.of_each(mask)
+    columns = work, strength, dark.tolist(), noise.tolist(), threshold.tolist(), mask, smooth, strongest.tolist(), sums
+    found = [_Contrast(part.page, part.part, *row) for part, *row in zip(parts, *columns, strict=True)]
+    return [seen if has_ink else None for seen, has_ink in zip(found, (strongest >= least).tolist(), strict=True)]
 
 
 def _inks_of(found: Sequence[_Contrast | None]) -> list[list[Ink]]:
     """The readings of each part."""
-    ruled = [[] if seen is None else lines.readings(seen.mask) for seen in found]
+    ruled = [[] if seen is None else lines.readings(seen.mask, seen.sums) for seen in found]
     return [[] if seen is None else _inks(seen, those) for seen, those in zip(found, ruled, strict=True)]
 
 

@@ -15,22 +15,52 @@ from mnist_batch.pixels.bitmaps import Grid, Way
 from mnist_batch.pixels.opencv import cv2
 
 Grey = NDArray[np.uint8]
+Numbers = NDArray[np.int32]
 
 THINNEST = 3  # pixels; a line through the middle of the page is at most this thick
 LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
 
 
-def readings(mask: Grey) -> list[Grey | None]:
+class Sums(NamedTuple):
+    """The ink of each row and of each column of a page, and where the rules may find lines by them."""
+
+    rows: Numbers
+    columns: Numbers
+    may_span: bool
+    may_hold_a_box: bool
+
+    @classmethod
+    def of_each(cls, masks: Grey) -> "list[Sums]":
+        """Those of each page of a stack of masks, (N, H, W)."""
+        count, height, width = masks.shape
+        rows = cv2.reduce(masks.reshape(-1, width), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(count, height)
+        columns = masks.sum(axis=1, dtype=np.uint8).astype(np.int32)  # of 64 rows at most
+        spans = _reach_both_ends(rows) | _reach_both_ends(columns)
+        boxes = _have_thin_lines(rows, width) & _have_thin_lines(columns, height) & (min(height, width) >= 40)
+        return [*map(cls, rows, columns, spans.tolist(), boxes.tolist())]
+
+
+def _reach_both_ends(sums: Numbers) -> NDArray[np.bool_]:
+    """Which pages have ink in both the first and the last four rows, or columns."""
+    return np.asarray(sums[:, :4].any(axis=1) & sums[:, -4:].any(axis=1))
+
+
+def _have_thin_lines(sums: Numbers, length: int) -> NDArray[np.bool_]:
+    """Which pages have two rows, or columns, with much more ink than those three pixels away on both sides."""
+    rises = sums[:, 3:-3] - np.maximum(sums[:, :-6], sums[:, 6:])
+    return np.asarray(np.count_nonzero(rises >= ceil(0.15 * length), axis=1) >= 2)
+
+
+def readings(mask: Grey, sums: Sums) -> list[Grey | None]:
     """Which ink is lines: one mask, or two if that is in doubt, the likelier first. None stands for no lines."""
-    (height, width), (x, y, w, h) = mask.shape, cv2.boundingRect(mask)
-    if not ((x <= 3 and x + w >= width - 3) or (y <= 3 and y + h >= height - 3)):
-        return _drawn_box(mask)
-    grid, sums = bitmaps.grid(mask.shape), (_sums(mask, 1), _sums(mask, 0))
-    ink = grid.packed(mask)
-    borders = _borders(grid, ink, *sums)
+    if not sums.may_span:
+        return _drawn_box(mask, sums)
+    grid = bitmaps.grid(mask.shape)
+    ink, rows, columns = grid.packed(mask), sums.rows.tolist(), sums.columns.tolist()
+    borders = _borders(grid, ink, rows, columns)
     if borders is None:
-        through = _through(grid, ink, *sums)
-        return _drawn_box(mask) if through is None else [grid.unpacked(through)]
+        through = _through(grid, ink, rows, columns)
+        return _drawn_box(mask, sums) if through is None else [grid.unpacked(through)]
     left = ink & ~_union(borders)
     remaining = grid.unpacked(left)
     through = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
@@ -137,17 +167,17 @@ def _largest_piece(grid: Grid, mask: int) -> int:
     return grid.columns(x, x + w) & grid.rows(y, y + h)
 
 
-def _drawn_box(mask: Grey) -> list[Grey | None]:
+def _drawn_box(mask: Grey, sums: Sums) -> list[Grey | None]:
     """Readings of a box of four thin lines drawn on the page, without the strokes that cross them.
 
     A box without exact corners may be a 0.
     """
-    if min(mask.shape) < 40 or not (_has_thin_lines(mask, 1) and _has_thin_lines(mask, 0)):
+    if not sums.may_hold_a_box:
         return [None]
     grid = bitmaps.grid(mask.shape)
     ink = grid.packed(mask)
-    across = _long_thin(grid.across, ink, _sums(mask, 1), 0.25)
-    down = _long_thin(grid.down, ink, _sums(mask, 0), 0.25) if across else 0
+    across = _long_thin(grid.across, ink, sums.rows.tolist(), 0.25)
+    down = _long_thin(grid.down, ink, sums.columns.tolist(), 0.25) if across else 0
     if not (across and down):
         return [None]
     level, upright = _parts(grid, across), _parts(grid, down)
@@ -167,13 +197,6 @@ def _drawn_box(mask: Grey) -> list[Grey | None]:
                 if _is_closed(grid, ink, around) and _holds_a_digit(grid.unpacked(ink & ~lines), lower.y - upper.y):
                     return [grid.unpacked(lines)] if off <= 1 else [grid.unpacked(lines), None]
     return [None]
-
-
-def _has_thin_lines(mask: Grey, axis: int) -> bool:
-    """Whether two rows (axis 1) or columns (axis 0) have much more ink than those three pixels away on both sides."""
-    ink = cv2.reduce(mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-    rises = ink[3:-3] - np.maximum(ink[:-6], ink[6:])
-    return int(np.count_nonzero(rises >= ceil(0.15 * mask.shape[axis]))) >= 2
 
 
 def _is_closed(grid: Grid, ink: int, around: tuple[int, int, int, int]) -> bool:

@@ -1,8 +1,8 @@
 """Normalise a grey page of any size and polarity as MNIST was made: the ink fitted into 20x20 and centred in 28x28.
 
-``ink.find_ink`` finds the ink and ``fit`` makes a picture of it. The box of 20 pixels, the kept aspect ratio and the
-centre of mass are MNIST's own rules (LeCun et al., "Gradient-based learning applied to document recognition", 1998).
-An MNIST digit comes out almost unchanged.
+``ink.find_ink`` finds the ink and ``fit_each`` makes a picture of it. The box of 20 pixels, the kept aspect ratio and
+the centre of mass are MNIST's own rules (LeCun et al., "Gradient-based learning applied to document recognition",
+1998). An MNIST digit comes out almost unchanged.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mnist_batch.pixels import stacks
 from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink, readings_of_each
 from mnist_batch.pixels.opencv import cv2
 
@@ -17,8 +18,9 @@ VERSION = 2  # of everything done to a page before the model sees it; part of a 
 SIDE = 28
 BOX = 20
 PALEST = 77  # of 255; strokes that averaging made weaker than this are not restored to full ink
+_MOST_REACH = 3  # pixels at work size that soft edges may lie from the digit's mask
 
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_AWAY = np.array([[1] * BOX**2, np.tile(np.arange(BOX), BOX), np.repeat(np.arange(BOX), BOX)], np.float64).T
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def normalise(page: Grey) -> Grey:
 
 def examine(page: Grey) -> Normalised:
     """Normalise a grey page, and report where its ink is and how it was changed."""
-    return fit(find_ink(page))
+    ink = find_ink(page)
+    return _blank() if ink is None else fit_each([ink])[0]
 
 
 def examine_all(page: Grey) -> list[Normalised]:
@@ -62,19 +65,39 @@ def examine_each(pages: Sequence[Grey]) -> list[list[Normalised]]:
     """Every reading of each page, as ``examine_all`` has them, in less time than page by page.
 
     On small pages a call takes longer than its pixels, and longest where the processor's cache has lost its code: each
-    stage is done for all pages before the next.
+    stage is done for many pages before the next, and where it can be in one call for those of one size.
     """
-    return [[fit(ink) for ink in found] or [fit(None)] for found in readings_of_each(pages)]
+    alike = sorted(range(len(pages)), key=lambda at: pages[at].shape)
+    found: dict[int, list[Normalised]] = {}
+    for first in range(0, len(pages), stacks.MOST):
+        together = alike[first : first + stacks.MOST]
+        found.update(zip(together, _examined([pages[at] for at in together]), strict=True))
+    return [found[at] for at in range(len(pages))]
 
 
-def fit(ink: Ink | None) -> Normalised:
-    """The digit of a page as the model sees it, from the page's ink."""
-    picture = np.zeros((SIDE, SIDE), np.uint8)
-    if ink is None:
-        return Normalised(picture)
-    soft, (left, top, width, height) = _soft_ink(ink)
-    fitted = _fitted(soft)
-    shift = _centre(fitted, picture)
+def _examined(pages: Sequence[Grey]) -> list[list[Normalised]]:
+    found = readings_of_each(pages)
+    fitted = iter(fit_each([ink for inks in found for ink in inks]))
+    return [[next(fitted) for _ in inks] or [_blank()] for inks in found]
+
+
+def _blank() -> Normalised:
+    return Normalised(np.zeros((SIDE, SIDE), np.uint8))
+
+
+def fit_each(inks: Sequence[Ink]) -> list[Normalised]:
+    """The digit of each page as the model sees it, from the page's ink."""
+    if not inks:
+        return []
+    softs, boxes = _soft_inks(inks)
+    fitted, sizes = _fitted(softs)
+    pictures, shifts = _centred(fitted, sizes)
+    return [_facts(*each) for each in zip(inks, boxes, pictures, shifts, strict=True)]
+
+
+def _facts(ink: Ink, soft_box: Box, picture: Grey, shift: tuple[int, int]) -> Normalised:
+    """A picture with the facts of its making; ``soft_box`` is around all of its ink, at work size."""
+    left, top, width, height = soft_box
     (part_x, part_y, part_width, part_height), (high, wide) = ink.part, ink.work.shape
     across, down = part_width / wide, part_height / high
     x, y = int(left * across), int(top * down)
@@ -102,53 +125,88 @@ def _up(value: float) -> int:
     return -int(-(value - 1e-6) // 1)
 
 
-def _soft_ink(ink: Ink) -> tuple[Grey, Box]:
-    """The digit's ink as in MNIST, 255 in the middle of a stroke and grey at its edges, and its box; all else is 0."""
+def _soft_inks(inks: Sequence[Ink]) -> tuple[list[Grey], list[Box]]:
+    """The ink of each digit as in MNIST, 255 in the middle of a stroke and grey at its edges, and its box.
+
+    All other ink is 0. The pages are laid out on a stack, each in its upper left corner, with what is around its digit.
+    """
+    reaches = [max(1, round(max(ink.box[2:]) / 25)) for ink in inks]
+    around = [_around(ink, reach) for ink, reach in zip(inks, reaches, strict=True)]
+    crops = [ink.strength[part] for ink, part in zip(inks, around, strict=True)]
+    strengths = _laid_out(crops)
+    digits = _laid_out([ink.digit[part] for ink, part in zip(inks, around, strict=True)])
+    near = _near(inks, around, digits, reaches)
+    counts = stacks.histograms(strengths, digits)
+    full = stacks.ranked(counts, (0.85 * (counts.sum(axis=1) - 1)).astype(np.int32))
+    none = np.minimum(1.5 * np.array([ink.noise for ink in inks]), 0.35 * full)
+    gains = 255 / np.maximum(full - none, 1.0)
+    stretches = zip(crops, gains.tolist(), (-gains * none).tolist(), strict=True)
+    soft = _laid_out([cv2.addWeighted(crop, gain, crop, 0, offset) for crop, gain, offset in stretches]) * near
+    palest = np.array([0 if ink.noise < 0.5 and not ink.scaled else 30 for ink in inks], np.uint8)
+    seen = [*map(cv2.boundingRect, (soft > palest[:, None, None]).view(np.uint8))]
+    softs = [page[y : y + height, x : x + width] for page, (x, y, width, height) in zip(soft, seen, strict=True)]
+    corners = [(part[1].start, part[0].start) for part in around]
+    return softs, [(x + left, y + top, *size) for (left, top), (x, y, *size) in zip(corners, seen, strict=True)]
+
+
+def _around(ink: Ink, reach: int) -> tuple[slice, slice]:
     x, y, width, height = ink.box
-    reach = max(1, round(max(width, height) / 25))
     left, top = max(0, x - reach - 1), max(0, y - reach - 1)
-    around = slice(top, y + height + reach + 1), slice(left, x + width + reach + 1)
-    digit, strength = ink.digit[around], ink.strength[around]
-    near = cv2.dilate(digit, _NEIGHBOURS, iterations=reach)
-    if ink.digit is not ink.mask:
-        others = cv2.subtract(ink.mask[around], digit)
+    return slice(top, y + height + reach + 1), slice(left, x + width + reach + 1)
+
+
+def _laid_out(crops: Sequence[Grey]) -> Grey:
+    """Crops of any sizes in the upper left corners of a stack, with enough empty rows between them to grow."""
+    height, width = (max(crop.shape[axis] for crop in crops) for axis in (0, 1))
+    laid_out = np.zeros((len(crops), height + _MOST_REACH, width), np.uint8)
+    for page, crop in zip(laid_out, crops, strict=True):
+        page[: crop.shape[0], : crop.shape[1]] = crop
+    return laid_out
+
+
+def _near(inks: Sequence[Ink], around: Sequence[tuple[slice, slice]], digits: Grey, reaches: Sequence[int]) -> Grey:
+    """Masks of where the soft edges of digits may lie: as near to them as ``reaches``, but not at other ink."""
+    near, far = digits, np.array(reaches)[:, None, None]
+    for reach in range(max(reaches)):
+        near = np.asarray(np.where(far > reach, stacks.dilated(near), near), np.uint8)
+    if all(ink.digit is ink.mask for ink in inks):
+        return near
+    others = _laid_out([ink.mask[part] for ink, part in zip(inks, around, strict=True)]) & ~digits
+    for page, ink, part in zip(others, inks, around, strict=True):
         if ink.lines is not None:
-            others = cv2.bitwise_or(others, ink.lines[around])
-        near = cv2.bitwise_or(cv2.subtract(near, cv2.dilate(others, _NEIGHBOURS)), digit)
-    pixels = strength[digit.view(np.bool_)]
-    full = _largest(pixels, pixels.size - int(0.85 * (pixels.size - 1)))
-    none = min(1.5 * ink.noise, 0.35 * full)
-    gain = 255 / max(full - none, 1.0)
-    soft = cv2.multiply(cv2.addWeighted(strength, gain, strength, 0, -gain * none), near)
-    clean = ink.noise < 0.5 and not ink.scaled
-    seen = soft if clean else cv2.threshold(soft, 30, 1, cv2.THRESH_BINARY)[1]
-    x, y, width, height = cv2.boundingRect(seen)
-    return soft[y : y + height, x : x + width], (left + x, top + y, width, height)
+            lines = ink.lines[part]
+            page[: lines.shape[0], : lines.shape[1]] |= lines
+    return near & ~stacks.dilated(others) | digits
 
 
-def _largest(values: Grey, count: int) -> int:
-    """The smallest of the ``count`` largest values."""
-    sorted_there = values.flatten()
-    sorted_there.partition(-count)
-    return int(sorted_there[-count])
+def _fitted(softs: Sequence[Grey]) -> tuple[Grey, list[tuple[int, int]]]:
+    """Ink scaled to fill the box of 20 pixels, in the upper left corners of uint8 (N, 20, 20); widths and heights."""
+    fitted, sizes, scaled = np.zeros((len(softs), BOX, BOX), np.uint8), [], []
+    for at, ink in enumerate(softs):
+        height, width = ink.shape
+        factor = BOX / max(height, width)
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        sizes.append(size)
+        if size != (width, height):
+            ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+            scaled.append(at)
+        fitted[at, : size[1], : size[0]] = ink
+    # Averaging makes thin strokes pale.
+    counts = np.array([max(1, width * height // 20) for width, height in sizes])
+    full = stacks.ranked(stacks.histograms(fitted), BOX**2 - counts)
+    for at, level in zip(scaled, full[scaled].tolist(), strict=True):
+        if level != 255:
+            fitted[at] = cv2.convertScaleAbs(fitted[at], alpha=255 / max(level, PALEST))
+    return fitted, sizes
 
 
-def _fitted(ink: Grey) -> Grey:
-    height, width = ink.shape
-    factor = BOX / max(height, width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    if size == (width, height):
-        return ink
-    fitted: Grey = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    full = _largest(fitted, max(1, fitted.size // 20))  # averaging makes thin strokes pale
-    return fitted if full == 255 else np.asarray(cv2.convertScaleAbs(fitted, alpha=255 / max(full, PALEST)), np.uint8)
-
-
-def _centre(ink: Grey, picture: Grey) -> tuple[int, int]:
-    """Place ink on an empty picture, centred by mass; returns its shift from where evenly spread ink would lie."""
-    (height, width), moments = ink.shape, cv2.moments(ink)
-    mass = max(moments["m00"], 1e-6)
-    left = min(max(int(SIDE / 2 - moments["m10"] / mass + 0.501), 0), SIDE - width)
-    top = min(max(int(SIDE / 2 - moments["m01"] / mass + 0.501), 0), SIDE - height)
-    picture[top : top + height, left : left + width] = ink
-    return left - (SIDE - width) // 2 - 1, top - (SIDE - height) // 2 - 1
+def _centred(fitted: Grey, sizes: Sequence[tuple[int, int]]) -> tuple[Grey, list[tuple[int, int]]]:
+    """Pictures with the ink centred by mass, (N, 28, 28), and its shifts from where evenly spread ink would lie."""
+    mass, across, down = (fitted.reshape(-1, BOX**2) @ _AWAY).T
+    lefts, tops = (SIDE / 2 - moment / np.maximum(mass, 1e-6) + 0.501 for moment in (across, down))
+    pictures, shifts = np.zeros((len(fitted), SIDE, SIDE), np.uint8), []
+    for at, (width, height) in enumerate(sizes):
+        left, top = min(max(int(lefts[at]), 0), SIDE - width), min(max(int(tops[at]), 0), SIDE - height)
+        pictures[at, top : top + height, left : left + width] = fitted[at, :height, :width]
+        shifts.append((left - (SIDE - width) // 2 - 1, top - (SIDE - height) // 2 - 1))
+    return pictures, shifts

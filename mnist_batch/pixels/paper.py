@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import strokes
+from mnist_batch.pixels import stacks, strokes
 from mnist_batch.pixels.opencv import cv2
 
 LEAST_CONTRAST = 8  # grey levels between paper and ink
@@ -19,58 +19,71 @@ PAPER, STROKE = 0.45, 0.25
 
 Grey = NDArray[np.uint8]
 Levels = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
+_LEVELS = np.arange(256, dtype=np.int32)
 _TRIANGLE = 7 - np.abs(np.arange(-6, 7, dtype=np.float32))[None]
 
 
-def strongest_of(strength: Grey) -> int:
-    """The strength of the strongest ink; a few single pixels do not count."""
-    count = max(4, strength.size // 250)
-    return ranked(strength, strength.size - count) if count < strength.size else 0
+def strongest_of(strengths: Grey) -> Numbers:
+    """The strength of the strongest ink of each page of a stack, (N,); a few single pixels do not count."""
+    pixels = strengths[0].size
+    count = max(4, pixels // 250)
+    if count >= pixels:
+        return np.zeros(len(strengths), np.int64)
+    return stacks.ranked(stacks.histograms(strengths), pixels - count)
 
 
-def ranked(values: Grey, rank: int, most: int = 256) -> int:
-    """The value at a rank, at most ``most``; rank 0 is the smallest value."""
-    return int(_histogram(values, most).cumsum().searchsorted(rank, "right"))
+def ranked(values: Grey, rank: int) -> int:
+    """The value at a rank; rank 0 is the smallest value."""
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256])
+    return int(counts.cumsum().searchsorted(rank, "right"))
 
 
-def _histogram(values: Grey, levels: int = 256) -> Levels:
-    """How many pixels have each value below ``levels``, float32 (levels,)."""
-    counts: Levels = cv2.calcHist([values], [0], None, [levels], [0, levels])
-    return counts
+def noise_of(pages: Grey) -> Floats:
+    """The noise of each page of a stack in grey levels, float64 (N,).
 
-
-def noise_of(page: Grey) -> float:
-    """The noise in grey levels, from the median difference of neighbouring pixels.
-
-    Uneven light and the few edges of ink hardly change that median.
+    It is from the median difference of neighbouring pixels: uneven light and the few edges of ink hardly change that.
     """
-    if page.shape[1] < 2:
-        return 0.0
-    steps = cv2.absdiff(page[:, 1:], page[:, :-1])
-    if 2 * cv2.countNonZero(steps) < steps.size:
-        return 0.0
-    return min(1.05 * ranked(steps, steps.size // 2, MOST_NOISE), float(MOST_NOISE))
+    count, height, width = pages.shape
+    if width < 2:
+        return np.zeros(count)
+    rows = pages.reshape(count * height, width)
+    steps = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8).reshape(count, -1)
+    median = stacks.ranked(stacks.histograms(steps), steps.shape[1] // 2)
+    return np.asarray(np.minimum(1.05 * median, MOST_NOISE), np.float64)
 
 
-def strength_of(page: Grey, noise: float, least: float) -> tuple[Grey, bool]:
-    """How many grey levels each pixel lies from its paper towards the ink, and whether ink is darker than paper.
+def strength_of(pages: Grey, noise: Floats, least: Floats) -> tuple[Grey, NDArray[np.bool_]]:
+    """How many grey levels each pixel of a stack lies from its paper towards the ink, and which pages have dark ink.
 
-    All 0 for a page in uneven light if nothing away from its edges reaches ``least``.
+    All 0 for a page in uneven light if nothing away from its edges reaches its ``least``.
     """
+    papers = _papers(pages, noise)
+    levels = np.array([paper if isinstance(paper, int) else 0 for paper in papers], np.uint8)[:, None, None]
+    upper = np.maximum(pages, levels)
+    darker, lighter = upper - pages, upper - levels
     # Ink is what lies farther from the paper, darker or lighter. Edges are ignored: borders and shadows lie there.
+    core = strokes.core(pages[0], 8)
+    weights = [[cv2.norm(page[core], cv2.NORM_L2SQR) for page in those] for those in (darker, lighter)]
+    dark = np.greater_equal(weights[0], weights[1])
+    strength = darker
+    strength[~dark] = lighter[~dark]
+    for at, (paper, is_level) in enumerate(zip(papers, _are_level(pages, dark).tolist(), strict=True)):
+        if not (is_level and isinstance(paper, int)):
+            strength[at], dark[at] = _in_uneven_light(pages[at], paper, strength[at], bool(dark[at]), least[at])
+    return strength, dark
+
+
+def _in_uneven_light(page: Grey, paper: int | Levels | None, even: Grey, dark: bool, least: float) -> tuple[Grey, bool]:
+    """The strength of a page on such paper, and whether its ink is dark; ``even`` and ``dark`` if it were level."""
     core = strokes.core(page, 8)
-    paper = _paper(page, noise)
     if paper is None:
         dark = bool(_ink_on_two_papers(page))
         return _above_local_paper(page, dark), dark
     if isinstance(paper, int):
-        darker, lighter = (cv2.addWeighted(page, sign, page, 0, -sign * paper) for sign in (-1, 1))
-        dark = cv2.norm(darker[core], cv2.NORM_L2SQR) >= cv2.norm(lighter[core], cv2.NORM_L2SQR)
-        strength = darker if dark else lighter
-        if _is_level(page, dark):
-            return strength, dark
-        if strongest_of(cv2.blur(strength[core], (3, 3))) < least:
+        if strongest_of(cv2.blur(even[core], (3, 3))[None])[0] < least:
             return np.zeros_like(page), dark
         away = page - np.float32(paper)
     else:
@@ -85,7 +98,7 @@ def _ink_on_two_papers(page: Grey) -> bool | None:
 
     None for a page that has one paper, and for one whose second paper may be ink: a thick digit, cut out tightly.
     """
-    small, _ = _shrunk(page)
+    small = _shrunk(page)
     kernel = _kernel(max(3, (int(min(small.shape) * PAPER)) | 1))
     for dark in (True, False):
         of, how = (page, small) if dark else (255 - page, 255 - small)
@@ -107,16 +120,32 @@ def _above_local_paper(page: Grey, dark: bool) -> Grey:
     return strength
 
 
-def _is_level(page: Grey, dark: bool) -> bool:
+def _are_level(pages: Grey, dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pages of a stack have level paper, (N,)."""
     # Closing leaves paper only, or opening where ink is light; the first half of either has its range already.
-    small, kernel = _shrunk(page)
-    lowest, highest, _, _ = cv2.minMaxLoc(cv2.dilate(small, kernel) if dark else cv2.erode(small, kernel))
-    return bool(highest - lowest <= LEAST_CONTRAST)
+    small = _each_shrunk(pages)
+    small ^= np.where(dark, 0, 255).astype(np.uint8)[:, None, None]  # opening, of the negative
+    count, height, width = small.shape
+    side = _wide(small[0])
+    parted = np.zeros((count, height + side // 2, width), np.uint8)  # from the next page, as far as the square reaches
+    parted[:, :height] = small
+    paper = np.asarray(cv2.dilate(parted.reshape(-1, width), _kernel(side)), np.uint8).reshape(parted.shape)[:, :height]
+    return np.asarray(paper.max(axis=(1, 2)) - paper.min(axis=(1, 2)) <= LEAST_CONTRAST)
+
+
+def _each_shrunk(pages: Grey) -> Grey:
+    count, height, width = pages.shape
+    if height % 4 or height < 8:
+        return np.stack([_shrunk(page) for page in pages])
+    size = max(2, width // 4), count * height // 4
+    small = cv2.resize(pages.reshape(count * height, width), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8).reshape(count, height // 4, -1)
 
 
 def _levelled(strength: Levels) -> Grey:
     """The strength after subtracting everything wider than a stroke, which cannot be ink."""
-    small, kernel = _shrunk(strength)
+    small = _shrunk(strength)
+    kernel = _kernel(_wide(small))
     floor = cv2.morphologyEx(small, cv2.MORPH_OPEN, kernel)
     lowest, highest, _, _ = cv2.minMaxLoc(floor)
     if highest - lowest > LEAST_CONTRAST:
@@ -135,11 +164,16 @@ def _median(values: Levels) -> np.float32:
     return upper if len(ranks) % 2 else (ranks[:middle].max() + upper) / 2
 
 
-def _shrunk(page: NDArray[Any]) -> tuple[NDArray[Any], Grey]:
-    """The page at a quarter of its size, and a square kernel wider than the gaps between a digit's strokes there."""
+def _shrunk(page: NDArray[Any]) -> NDArray[Any]:
+    """The page at a quarter of its size."""
     height, width = page.shape
-    small = cv2.resize(page, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_AREA)
-    return small, _kernel(max(3, (min(small.shape) * 7 // 10) | 1))
+    return np.asarray(cv2.resize(page, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_AREA))
+
+
+def _wide(small: NDArray[Any]) -> int:
+    """The side of a square that is wider than the gaps between a digit's strokes on a page at a quarter of its size."""
+    shorter: int = min(small.shape)
+    return max(3, shorter * 7 // 10 | 1)
 
 
 @cache
@@ -147,26 +181,36 @@ def _kernel(side: int) -> Grey:
     return np.ones((side, side), np.uint8)
 
 
-def _paper(page: Grey, noise: float) -> int | Levels | None:
-    """The grey level of the paper: one value, or one per pixel if the light is uneven; None if there are two papers."""
-    height, width = page.shape
-    histogram = _histogram(page)
-    reach = int(max(12, 2.5 * noise))
+def _papers(pages: Grey, noise: Floats) -> list[int | Levels | None]:
+    """The grey level of each page's paper: one value, or one per pixel if the light is uneven; None for two papers."""
+    counts = stacks.histograms(pages)
+    smooth = cv2.filter2D(counts.astype(np.float32), -1, _TRIANGLE, borderType=cv2.BORDER_CONSTANT)
+    papers, reach = smooth.argmax(axis=1), np.maximum(12, 2.5 * noise).astype(np.int64)
+    shares = _shares(counts, papers, reach)
+    found: list[int | Levels | None] = papers.tolist()
+    for at in np.flatnonzero(shares < 0.72).tolist():
+        of_page = slice(at, at + 1)
+        found[at] = _doubtful_paper(pages[at], counts[of_page], int(papers[at]), shares[at], reach[of_page])
+    return found
 
-    def share(grey: int) -> float:
-        return float(cv2.sumElems(histogram[max(0, grey - reach) : grey + reach + 1])[0]) / page.size
 
-    paper = int(cv2.filter2D(histogram[None], -1, _TRIANGLE, borderType=cv2.BORDER_CONSTANT).argmax())
-    if (of_paper := share(paper)) >= 0.72:
-        return paper
+def _shares(counts: stacks.Counts, levels: Numbers, reach: Numbers) -> Floats:
+    """The share of each page's pixels within ``reach`` of a grey level of it, float64 (N,)."""
+    within = np.abs(_LEVELS - levels[:, None]) <= reach[:, None]
+    return np.asarray((counts * within).sum(axis=1) / counts.sum(axis=1))
+
+
+def _doubtful_paper(page: Grey, counts: stacks.Counts, paper: int, share: float, reach: Numbers) -> int | Levels | None:
+    """The paper of a page in which the commonest grey level has a small share; ``counts`` is its histogram."""
     if _ink_on_two_papers(page) is not None:
         return None
+    height, width = page.shape
     if min(height, width) >= 16 and (light := _uneven_light(page)) is not None:
         return light
     corners = sorted(page[:: max(1, height - 1), :: max(1, width - 1)].ravel().tolist())
     corner = (corners[(len(corners) - 1) // 2] + corners[len(corners) // 2]) // 2
-    if of_paper < 0.5 and abs(corner - paper) > 60 and share(corner) > 0.25:
-        return int(corner)  # a thick digit that is cut out tightly covers most of its page
+    if share < 0.5 and abs(corner - paper) > 60 and _shares(counts, np.array([corner]), reach)[0] > 0.25:
+        return corner  # a thick digit that is cut out tightly covers most of its page
     return paper
 
 

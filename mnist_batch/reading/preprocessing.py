@@ -24,7 +24,7 @@ from mnist_batch.wording import counted
 MOST_FATAL = 10  # pages that kill the process before a file is given up
 # Decoded pages that are normalised together, which is quicker, and how many pixels they may have, for memory and the
 # time limit of a page. If they exceed either the process dies, and each page is read alone.
-HELD, HELD_PIXELS = 32, 2**20
+HELD, HELD_PIXELS = 256, 2**20
 
 
 @dataclass(frozen=True)

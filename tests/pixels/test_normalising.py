@@ -1,6 +1,6 @@
 """Normalisation: what MNIST would have made of a scan, whatever its size, polarity, light and surroundings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from benchmarks import accuracy
 from mnist_batch.learning import digits
-from mnist_batch.pixels import normalising
+from mnist_batch.pixels import normalising, stacks
 from mnist_batch.pixels.normalising import BOX, SIDE, Normalised, examine, normalise
 from tests.support import DATA
 from tests.support.ruler import picture_of
@@ -177,17 +178,35 @@ def test_the_facts_of_any_page_lie_within_it(page: Grey) -> None:
     assert max(map(abs, found.shift)) <= SIDE // 2 + 1
 
 
-def test_pages_together_are_normalised_as_alone() -> None:
-    """Of any size and number of inks, with the facts of each: two inks, a digit looked at closer, blank, one pixel."""
-    pages = [cell(PICTURES[0]), np.dstack([cell(PICTURES[1]), cell(PICTURES[2])]), np.full((9, 70), 200, np.uint8)]
-    pages += [cell(PICTURES[3], side=240, height=20), np.zeros((1, 1), np.uint8), *PICTURES[4:8]]
-    together = normalising.examine_each(pages)
-    assert [len(found) for found in together][:3] == [1, 2, 1]
-    for page, found in zip(pages, together, strict=True):
-        alone = normalising.examine_all(page)
-        assert [vars(each) | {"picture": each.picture.tolist()} for each in found] == [
-            vars(each) | {"picture": each.picture.tolist()} for each in alone
-        ]
+PAGES = [cell(PICTURES[0]), np.dstack([cell(PICTURES[1]), cell(PICTURES[2])]), np.full((9, 70), 200, np.uint8)]
+PAGES += [cell(PICTURES[3], side=240, height=20), np.zeros((1, 1), np.uint8), *PICTURES[4:8], 255 - cell(PICTURES[8])]
+PAGES += [*(accuracy.cell(PICTURES[at], np.random.default_rng(at), lines=2) for at in range(9, 13))]
+PAGES += [accuracy.cell(PICTURES[13], np.random.default_rng(0), side=80, height=36, box=True)]
+PAGES += [accuracy.cell(PICTURES[14], np.random.default_rng(0), shade=100, ink=20)]
+
+
+def facts(found: Sequence[Normalised]) -> list[dict[str, object]]:
+    return [vars(each) | {"picture": each.picture.tolist()} for each in found]
+
+
+ALONE = [facts(normalising.examine_all(page)) for page in PAGES]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(range(len(PAGES))), max_size=2 * stacks.MOST))
+@example([*range(len(PAGES))] * 8)
+def test_pages_together_are_normalised_as_alone(numbers: list[int]) -> None:
+    """In any order, with any neighbours: borders, uneven light, two inks, looked at closer, blank, of one pixel."""
+    together = normalising.examine_each([PAGES[number] for number in numbers])
+    assert [facts(found) for found in together] == [ALONE[number] for number in numbers]
+    assert [len(found) for found in ALONE][:3] == [1, 2, 1]
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 70), st.integers(1, 70))))
+def test_a_stack_of_any_pages_gives_what_they_give_alone(pages: Grey) -> None:
+    together = normalising.examine_each([*pages])
+    assert [facts(found) for found in together] == [facts(normalising.examine_all(page)) for page in pages]
 
 
 def bar(at: tuple[int, int, int, int], side: int, paper: int = 230, ink: int = 30) -> Grey:
