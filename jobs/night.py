@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from mnist_batch.errors import GateFailed, InputError, JobError
-from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading.preprocessing import Limits
 from mnist_batch.reports.gates import Gates
@@ -82,10 +81,7 @@ def _nights(given: argparse.Namespace) -> Mapping[str, Any]:
     from mnist_batch import nights  # after parsing: --help need not wait for Ray
     from mnist_batch.reports import plots
 
-    gates, settings = (
-        Gates(**flags.given(given, Gates)),
-        Settings(Pools(**flags.given(given, Pools)), **flags.given(given, Settings)),
-    )
+    gates, settings = Gates(**flags.given(given, Gates)), score.settings_of(given)
     command = NewScans(
         out=given.out,
         limits=Limits(**flags.given(given, Limits)),

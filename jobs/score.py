@@ -72,6 +72,12 @@ def add_limits_and_place(arguments: argparse.ArgumentParser, command: type[Comma
     flags.add(where, Settings, "wait_for_cpus_seconds", "no_progress_timeout_seconds")
 
 
+def settings_of(given: argparse.Namespace) -> Settings:
+    """How a run is scored, from the flags."""
+    pools = Pools(**flags.given(given, Pools))
+    return Settings(pools, here=session.no_cluster(given.address), **flags.given(given, Settings))
+
+
 def _score(given: argparse.Namespace) -> Mapping[str, Any]:
     """Score what is asked for; returns the facts for the last line."""
     from mnist_batch import scoring  # after parsing: --help need not wait for Ray
@@ -80,7 +86,7 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
 
     from . import printing
 
-    settings = Settings(Pools(**flags.given(given, Pools)), **flags.given(given, Settings))
+    settings = settings_of(given)
     command = _command(given)
     retries = {} if given.retry is None else {"retries": given.retry}
     if isinstance(command, retrying.Retry) and not command.failed:

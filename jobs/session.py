@@ -114,8 +114,14 @@ def add_address(arguments: argparse._ActionsContainer) -> None:
         type=_address,
         default=os.environ.get("RAY_ADDRESS") or None,
         help="the Ray cluster to join: auto for the one that this machine belongs to, or host:port; RAY_ADDRESS if "
-        "left out; without either, the job starts a Ray of its own and removes it at the end",
+        "left out; without either, the job starts a Ray of its own and removes it at the end, unless it has so little "
+        "to score that it needs none; local always starts one",
     )
+
+
+def no_cluster(address: str | None) -> bool:
+    """Whether a job with this ``--address`` would work on a Ray of its own, which it may do without."""
+    return address is None and not cluster.is_there()
 
 
 def _address(given: str) -> str:

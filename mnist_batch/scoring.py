@@ -9,26 +9,24 @@ If the run as a whole says that answers may not be accepted, since its scans are
 ink is far paler than the rest, these are withheld: their parts are written again and audited again.
 
 ``opening.py`` lists the scans of a command and freezes them as the manifest of its run; this module scores them. The
-driver sends only the numbers of shards; Preprocess opens a shard of the frozen manifest itself.
+driver sends only the numbers of shards; Preprocess opens a shard of the frozen manifest itself. A single shard has
+nothing to share out: unless a cluster is asked for, the driver calls both actors itself and starts no Ray.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-import ray
-import ray.data
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+import pyarrow as pa
 
 from mnist_batch import failpoints, versions
 from mnist_batch.errors import BooksError, Stalled, StorageError, TooManyUnreadable
 from mnist_batch.models.answers import ModelSpec
-from mnist_batch.pipeline import auditing, metrics, nodes, withholding
+from mnist_batch.pipeline import auditing, metrics, withholding
 from mnist_batch.pipeline.actors import Classify, Preprocess
-from mnist_batch.pipeline.pools import Pools
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.pipeline.watching import Progress, watched
 from mnist_batch.reading import preprocessing
@@ -55,11 +53,11 @@ def score(
 ) -> Published:
     """Score the shards of an opened run that have no part yet, publish the run, and return its run.json.
 
-    ``connect`` connects to Ray; it is not called if every shard has its part. ``decide`` gets the run with its staged
-    report, and what its rows add up to, before anything is published; it returns what run.json will say, or raises
-    GateFailed. Raises TooManyUnreadable; BooksError if the rows are not the scans listed; StorageError if a disk fails
-    or a store does not answer; Locked if another process takes the run over; and Stalled if no part is finished for
-    too long.
+    ``connect`` connects to Ray; it is not called if every shard has its part, or if this process scores a single one.
+    ``decide`` gets the run with its staged report, and what its rows add up to, before anything is published; it
+    returns what run.json will say, or raises GateFailed. Raises TooManyUnreadable; BooksError if the rows are not the
+    scans listed; StorageError if a disk fails or a store does not answer; Locked if another process takes the run
+    over; and Stalled if no part is finished for too long.
     """
     if published := run.published:
         return published
@@ -69,8 +67,10 @@ def score(
     drift_nights.check_named(run.out, settings.baseline)
     metrics.count_repeated_requests()
     run = run.begin_attempt()
-    kept = len(opened.shard_sizes) - len(parts.pending(run, len(opened.shard_sizes)))
-    if kept < len(opened.shard_sizes):
+    pending = parts.pending(run, len(opened.shard_sizes))
+    if pending and not settings.scored_here(pending):
+        from mnist_batch.pipeline import nodes
+
         connect()  # before the clock starts
         nodes.wait_for_cpus(settings.pools, settings.wait_for_cpus_seconds)
         nodes.check_paths(run, opened)
@@ -98,7 +98,9 @@ def score(
     if judgement.paler_than is not None:
         pale = gathered.contrasts.paler(judgement.paler_than)
         published = replace(published, paler_than=judgement.paler_than, pale=pale)
-    published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
+    published = replace(
+        published, resumed_shards=len(opened.shard_sizes) - len(pending), scoring_seconds=round(scored - started, 3)
+    )
     profiles, named = opened.profiles or {}, settings.baseline
     drift, of_drift = drift_nights.compared(run, published, gathered.seen, profiles, named, settings.baseline_nights)
     published = replace(published, drift=drift)
@@ -156,14 +158,18 @@ def score_shards(
     shards = len(opened.shard_sizes)
     for _ in range(ATTEMPTS):
         if pending := parts.pending(run, shards):
-            connect()
-            fitted = settings.pools.fitted(ray.cluster_resources(), len(pending))
-            receipts = run_pipeline(run, opened, pending, fitted, settings.scan_timeout_seconds)
+            if settings.scored_here(pending):
+                receipts = run_here(run, opened, pending, settings)
+            else:
+                connect()
+                receipts = run_pipeline(run, opened, pending, settings)
             try:
                 with _progress(run, opened, pending, settings.progress_seconds) as progress:
                     for receipt in watched(run, receipts, settings.no_progress_timeout_seconds):
                         progress.add(receipt)
-            except (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError) as error:
+            except Exception as error:
+                if not _process_died(error):
+                    raise
                 first = str(error).partition("\n")[0]
                 log.warning("processes of the run died; it continues with the remaining shards (%s)", first)
                 continue
@@ -199,14 +205,31 @@ def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: f
     return Progress(opened.scans, sum(opened.shard_sizes[shard] for shard in there), unreadable, every_seconds)
 
 
-def run_pipeline(
-    run: Run, opened: Opened, pending: Sequence[int], pools: Pools, scan_timeout_seconds: float
-) -> Iterator[Receipt]:
+def _process_died(error: Exception) -> bool:
+    """Whether Ray says that a process of the run has died, maybe with its machine."""
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    return isinstance(error, (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError))
+
+
+def run_here(run: Run, opened: Opened, pending: Sequence[int], settings: Settings) -> Iterator[Receipt]:
+    """Send the shards through the two actors in this process; yield a receipt for each part written."""
+    of_preprocess, of_classify = _actor_arguments(run, opened, settings)
+    with closing(Preprocess(**of_preprocess)) as preprocess:
+        classify = Classify(**of_classify)
+        for number in pending:
+            yield from _receipts(classify(preprocess(pa.table({"shard": [number]}))))
+
+
+def run_pipeline(run: Run, opened: Opened, pending: Sequence[int], settings: Settings) -> Iterator[Receipt]:
     """Send the shards through the two actors, on all nodes of the cluster; yield a receipt for each part written."""
+    import ray.data
+
+    pools = settings.pools.fitted(ray.cluster_resources(), len(pending))
+    of_preprocess, of_classify = _actor_arguments(run, opened, settings)
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = None  # a shard is one block, whatever its size
     context.raise_original_map_exception = True  # an error of an actor reaches the driver as it is
-    limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels, scan_timeout_seconds)
     whole_shards: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": 1}
     # Ray Data's own num_gpus requires a batch size, and would cut and join shards for it.
     each = {"num_gpus": pools.gpus_per_classifier}
@@ -215,24 +238,40 @@ def run_pipeline(
         numbers = ray.data.from_items([{"shard": number} for number in pending], override_num_blocks=len(pending))
         pages = numbers.map_batches(
             Preprocess,
-            fn_constructor_kwargs={"run": run, "limits": limits, "forms": opened.forms},
+            fn_constructor_kwargs=of_preprocess,
             compute=ray.data.ActorPoolStrategy(size=pools.preprocessors),
             **whole_shards,
         )
         receipts = pages.map_batches(
             Classify,
-            fn_constructor_kwargs={
-                "run": run,
-                "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine, opened.asks_first),
-                "threshold": opened.threshold,
-                "keep_images": opened.keep_images,
-                "by_source": opened.by_source,
-                "with_forms": bool(opened.forms),
-                "field_thresholds": opened.field_thresholds,
-            },
+            fn_constructor_kwargs=of_classify,
             compute=ray.data.ActorPoolStrategy(size=pools.classifiers),
             **gpus,
             **whole_shards,
         )
         for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from (Receipt(**receipt) for receipt in batch.to_pylist())
+            yield from _receipts(batch)
+
+
+def _actor_arguments(run: Run, opened: Opened, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a Preprocess and a Classify of a run are made with."""
+    sizes = opened.limits.max_bytes, opened.limits.max_pixels
+    of_preprocess = {
+        "run": run,
+        "limits": preprocessing.Limits(*sizes, settings.scan_timeout_seconds),
+        "forms": opened.forms,
+    }
+    of_classify = {
+        "run": run,
+        "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine, opened.asks_first),
+        "threshold": opened.threshold,
+        "keep_images": opened.keep_images,
+        "by_source": opened.by_source,
+        "with_forms": bool(opened.forms),
+        "field_thresholds": opened.field_thresholds,
+    }
+    return of_preprocess, of_classify
+
+
+def _receipts(batch: pa.Table) -> Iterator[Receipt]:
+    return (Receipt(**receipt) for receipt in batch.to_pylist())

@@ -73,11 +73,11 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_ray(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scoring does what the actors do in this process, one shard after the other; no Ray is started, nothing drawn."""
     from mnist_batch import scoring
+    from mnist_batch.pipeline.settings import Settings
     from tests.support import alone
 
-    monkeypatch.setattr(scoring, "run_pipeline", alone.run_pipeline)
-    monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
-    monkeypatch.setattr(scoring.nodes.ray, "nodes", list)
+    monkeypatch.setattr(scoring, "run_here", alone.run_here)
+    monkeypatch.setattr(Settings, "scored_here", lambda *_: True)
     from jobs import session
 
     monkeypatch.setattr(session, "connect", lambda _: None)

@@ -2,6 +2,9 @@
 
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -44,7 +47,7 @@ def test_a_long_listing_is_shared_by_the_cluster(
     folder, called = scans_folder(40), []
     for name in ("0/.DS_Store", "9/Thumbs.db"):
         (folder / name).write_bytes(b"of a desktop")
-    monkeypatch.setattr(opening, "MISTAKE_SECONDS", 60)
+    monkeypatch.setattr(opening, "SHORT_SECONDS", 60)
     without = {"exclude": ["*-0008.png", "7"]}
     alone = opened([folder], ruler, tmp_path / "alone", connect=lambda: called.append("for few"), **without)
     monkeypatch.setattr(listing, "ALONE", 5)
@@ -53,6 +56,27 @@ def test_a_long_listing_is_shared_by_the_cluster(
     assert alone.opened.scans == shared.opened.scans == 35
     assert alone.opened.left_out == shared.opened.left_out == {"desktop": 2, "excluded": 2}
     assert alone.opened.listing == shared.opened.listing
+
+
+WITHOUT_RAY = (
+    "import sys; from jobs import score; code = score.main(sys.argv[1:]); sys.exit(code or 'ray' in sys.modules)"
+)
+
+
+def test_a_job_with_a_single_shard_does_not_even_import_ray_and_is_finished_when_it_was_killed(
+    scans_folder: Make, ruler: str, tmp_path: Path
+) -> None:
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/part written").write_text("kill")
+    job = [sys.executable, "-c", WITHOUT_RAY, scans_folder(30), "--model", ruler, "--out", tmp_path / "out"]
+    asked = partial(subprocess.run, job, capture_output=True, text=True, check=False)
+    for code in (-signal.SIGKILL, 0, 0):  # the last one finds it published
+        done = asked(env=os.environ | {"MNIST_BATCH_FAILPOINTS": str(tmp_path / "points"), "RAY_ADDRESS": ""})
+        assert done.returncode == code, done.stderr
+    [part] = (tmp_path / "out/predictions").rglob("*.parquet")
+    rows = pq.read_table(part, partitioning=None)
+    assert sorted(rows["scan"].to_pylist()) == sorted(f"{number % 10}/scan-{number:04d}.png" for number in range(30))
+    assert [row for row in rows["status"].to_pylist() if row != "ok"] == ["not_an_image"]
 
 
 def test_ray_is_there_before_a_long_listing_ends(
@@ -96,10 +120,13 @@ def test_every_scan_comes_out_once_and_the_number_of_actors_changes_nothing(
     facts = scoring.score(one, ONE_EACH)
     two = opened([folder], ruler, tmp_path / "two", shard_size=7)
     scoring.score(two, Settings(Pools(2, 2)))
+    none = opened([folder], ruler, tmp_path / "none", shard_size=110)
+    scoring.score(none, Settings(here=True), lambda: pytest.fail("a single shard needs no Ray"))
     rows = predictions(one)
     assert rows.schema.equals(tables.published(tables.PREDICTIONS))
     assert rows["scan"].to_pylist() == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     assert rows.equals(predictions(two))
+    assert rows.equals(predictions(none))
 
     # The folder was made so that these are known: n % 23 == 22 is no image, n % 7 == 6 is read as the next digit.
     for row in rows.to_pylist():
@@ -187,7 +214,7 @@ def test_a_run_goes_on_where_it_stopped_on_its_frozen_manifest(scans_folder: Mak
     run = opened([folder], ruler, out)
     facts = run.opened
     assert facts is not None
-    list(scoring.run_pipeline(run, facts, [1], Pools(1, 1), 20))  # what a killed run leaves: one part of three
+    list(scoring.run_pipeline(run, facts, [1], Settings(Pools(1, 1))))  # what a killed run leaves: one part of three
     safe = files(out / "_staging" / run.run_id / "parts")
     assert len(safe) == 1
     (folder / "3/late.png").write_bytes(b"arrived since")
@@ -237,7 +264,7 @@ def test_a_part_altered_after_it_was_written_is_scored_again(scans_folder: Make,
     folder, out = scans_folder(50), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1), 20))) == 2
+    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Settings(Pools(1, 1))))) == 2
     parts = out / "_staging" / run.run_id / "parts"
     shorter = pq.read_table(parts / "part-00001").slice(1)
     pq.write_table(shorter, parts / "part-00001")  # a Parquet file, and not the one that was written
@@ -254,7 +281,7 @@ def test_rows_that_are_not_the_scans_listed_are_not_published(scans_folder: Make
     folder, out = scans_folder(30), tmp_path / "out"
     run = opened([folder], ruler, out)
     assert run.opened is not None
-    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Pools(1, 1), 20))) == 2
+    assert len(list(scoring.run_pipeline(run, run.opened, [0, 1], Settings(Pools(1, 1))))) == 2
     shorter = next(parts.read_parts(run, tables.PREDICTIONS.names)).slice(1)
     gathered = Aggregates.of_run(None)
     gathered.add(shorter)
@@ -355,7 +382,7 @@ def test_an_argument_that_breaks_a_rule_is_named(
     options: dict[str, Any],
     message: str,
 ) -> None:
-    monkeypatch.setattr(opening, "MISTAKE_SECONDS", 60)
+    monkeypatch.setattr(opening, "SHORT_SECONDS", 60)
     arguments = {"sources": [str(scans_folder(1))], "model": ruler, "out": str(tmp_path / "out")} | options
     called: list[str] = []
     with (

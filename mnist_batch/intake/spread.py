@@ -4,8 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-import ray
-
 from mnist_batch.intake import listing
 
 
@@ -13,11 +11,12 @@ def by_tasks(
     connect: Callable[[], object], work: Callable[..., Any] = listing.list_some
 ) -> Callable[..., "Future[Any]"]:
     """Return a function that makes a cluster task do ``work``; ``connect`` runs first and must connect to Ray."""
-    remote = ray.remote(work)
 
     def ask(*given: Any) -> "Future[Any]":
+        import ray
+
         connect()
-        answer: Future[Any] = remote.remote(*given).future()
+        answer: Future[Any] = ray.remote(work).remote(*given).future()
         return answer
 
     return ask

@@ -73,6 +73,12 @@ class Preprocess:
         metrics.count("mnist_batch_bytes", pc.sum(manifest["size"]).as_py() or 0)
         return pages
 
+    def close(self) -> None:
+        """End the reading processes; those of an actor end with it."""
+        while not self.idle.empty():
+            self.idle.get().close()
+        self.pool.shutdown()
+
 
 class Classify:
     """The rows of a shard (``tables.PREPROCESSED``) in; they are answered and written as its part; its receipt out.

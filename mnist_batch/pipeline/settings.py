@@ -15,13 +15,15 @@ MOST_NIGHTS = 366  # of a baseline
 class Settings:
     """How a run is scored, which decides no answer: another attempt at the run may have other settings.
 
-    A run with a larger share of unreadable rows than ``max_unreadable`` is not published. A scan of which a page
+    With ``here`` a single shard is scored by the process that asks for it, which then needs no Ray. A run with a larger
+    share of unreadable rows than ``max_unreadable`` is not published. A scan of which a page
     is not read in ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for
     ``no_progress_timeout_seconds`` ends. The run is compared with the runs of ``baseline``, or with the last
     ``baseline_nights``. Raises InputError where a value breaks a rule.
     """
 
     pools: Pools = field(default_factory=Pools)
+    here: bool = False
     max_unreadable: float = described(
         0.05, "publish nothing if more than this share of the rows could not be read", metavar="SHARE"
     )
@@ -64,3 +66,7 @@ class Settings:
                 f"--no-progress-timeout is {self.no_progress_timeout_seconds:g}; it has to be above {needed:g}, which "
                 f"is {isolated.TRIES} times --scan-timeout, the longest time for one page, and below {2**31:,}"
             )
+
+    def scored_here(self, pending: Sequence[int]) -> bool:
+        """Whether these shards are scored by the process that asks for them: a cluster could not share out one."""
+        return self.here and len(pending) == 1 and not self.pools.gpus_per_classifier

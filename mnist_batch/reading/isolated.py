@@ -196,7 +196,8 @@ class Reader:
             self.connection.recv_bytes()  # it is ready; from now on only a scan can end it
         except (EOFError, OSError):
             raise JobError(
-                f"the process that reads scans did not start ({_how(self._end())}); see the log of its Ray worker"
+                f"the process that reads scans did not start ({_how(self._end())}); see the log of the job, "
+                "or of its Ray worker"
             ) from None
 
     def _end(self) -> int:

@@ -5,6 +5,7 @@
 It answers each request with messages: where it is, rows, a fault, and at last ``DONE``.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -29,6 +30,7 @@ from mnist_batch.store import retry
 MEMORY_BYTES = 2 * 1024**3
 STACK_BYTES = 1024**2  # of each thread that reads ahead: the default, 8 MiB, would be half of the memory for decoding
 OUT_OF_MEMORY = 12
+PR_SET_PDEATHSIG = 1  # of Linux: the signal that a process gets when the thread that started it has ended
 FAULTS: Mapping[bytes, type[JobError]] = {b"refused: ": InputError, b"failed: ": StorageError}
 AT = b"at "  # a row and a page
 TOLD = b"told: "
@@ -64,6 +66,9 @@ def serve(
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the interrupt of a terminal is for the job
+    if sys.platform == "linux":  # elsewhere it ends after the page that it is at
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.stack_size(STACK_BYTES)
     warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
     Image.MAX_IMAGE_PIXELS = None  # ``limits`` applies instead

@@ -22,7 +22,7 @@ from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
 
-MISTAKE_SECONDS = 0.2  # most mistakes are found by then, and reported without starting a Ray
+SHORT_SECONDS = 1  # most mistakes are found by then, and few scans are listed: neither needs a Ray
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         if isinstance(known, Published):
             publishing.conclude(run, known)  # left by a process that was killed between publishing and clearing
         # A published run most likely has nothing left to do, and needs no Ray.
-        with nullcontext() if isinstance(known, Published) else in_background(connect, MISTAKE_SECONDS):
+        with nullcontext() if isinstance(known, Published) else in_background(connect, SHORT_SECONDS):
             listed, left_out = command.listed(spread.by_tasks(connect))
             listing_seconds = time.monotonic() - started
         failpoints.reach("listed")

@@ -86,6 +86,7 @@ def test_secrets_of_the_environment_and_of_names_reach_nothing_that_is_kept(
     (tmp_path / "points").mkdir()
     (tmp_path / "points/write night_run.json").write_text("io_error")
     command = [sys.executable, "-m", "jobs.score", "scans", "--model", ruler, "--out", "out", "--run-id", "night"]
+    command += ["--address", "local"]
     with short_folder() as temporary:
         environment = os.environ | {"AWS_SECRET_ACCESS_KEY": secret, "DATABASE_PASSWORD": secret}
         environment |= {"RAY_TMPDIR": str(temporary), "MNIST_BATCH_FAILPOINTS": str(tmp_path / "points")}
@@ -369,29 +370,32 @@ def test_a_signal_decides_the_exit_code_and_the_last_line(number: int, code: int
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("signals", "pause_seconds", "code"),
+    ("signals", "pause_seconds", "code", "flags"),
     [
-        ((signal.SIGINT, signal.SIGINT), 1.0, 130),
-        pytest.param((signal.SIGINT, signal.SIGINT), 0.2, 130, marks=pytest.mark.slow),
-        pytest.param((signal.SIGTERM, signal.SIGINT), 0.2, 143, marks=pytest.mark.slow),
-        pytest.param((signal.SIGINT, signal.SIGTERM), 0.0, 130, marks=pytest.mark.slow),
-        pytest.param((signal.SIGTERM,), 0.0, 143, marks=pytest.mark.slow),
+        ((signal.SIGINT, signal.SIGINT), 1.0, 130, ["--address", "local"]),
+        ((signal.SIGTERM,), 0.0, 143, []),
+        pytest.param((signal.SIGINT, signal.SIGINT), 0.2, 130, [], marks=pytest.mark.slow),
+        pytest.param((signal.SIGINT, signal.SIGINT), 0.2, 130, ["--address", "local"], marks=pytest.mark.slow),
+        pytest.param((signal.SIGTERM, signal.SIGINT), 0.2, 143, ["--address", "local"], marks=pytest.mark.slow),
+        pytest.param((signal.SIGINT, signal.SIGTERM), 0.0, 130, ["--address", "local"], marks=pytest.mark.slow),
+        pytest.param((signal.SIGTERM,), 0.0, 143, ["--address", "local"], marks=pytest.mark.slow),
     ],
 )
 def test_a_job_that_is_interrupted_says_so_and_leaves_nothing_behind(
     signals: tuple[int, ...],
     pause_seconds: float,
     code: int,
+    flags: list[str],
     scans_folder: Callable[..., Path],
     ruler: str,
     tmp_path: Path,
 ) -> None:
-    """In the midst of a shard, with a folder for temporary files that is too long for Ray's sockets."""
+    """In the midst of a shard, with a Ray or without, and a folder for temporary files too long for Ray's sockets."""
     points, temporary = tmp_path / "points", tmp_path / ("y" * 101)
     points.mkdir()
     temporary.mkdir()
     (points / "read scan-0005.png").write_text("hold")
-    command = [sys.executable, "-m", "jobs.score", str(scans_folder(20)), "--model", ruler, "--out", "out"]
+    command = [sys.executable, "-m", "jobs.score", str(scans_folder(20)), "--model", ruler, "--out", "out", *flags]
     environment = os.environ | {"MNIST_BATCH_FAILPOINTS": str(points), "TMPDIR": str(temporary)}
     environment["PYTHONPATH"] = str(ROOT)
     environment.pop("RAY_TMPDIR", None)
@@ -399,8 +403,9 @@ def test_a_job_that_is_interrupted_says_so_and_leaves_nothing_behind(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     until((points / "read scan-0005.png.fired").exists, "a process of the job reads the fifth scan", job)
-    [folder] = {Path(one) for one in re.findall(rf"/tmp/{cluster.FOLDER}\w+", " ".join(all_commands(job.pid)))}
-    assert folder.is_dir()
+    folders = {Path(one) for one in re.findall(rf"/tmp/{cluster.FOLDER}\w+", " ".join(all_commands(job.pid)))}
+    assert [folder.is_dir() for folder in folders] == [True] * bool(flags)
+    begun = family(job.pid)
     for number in signals:
         job.send_signal(number)
         time.sleep(pause_seconds)  # what is tried: a second signal so long after the first
@@ -410,7 +415,8 @@ def test_a_job_that_is_interrupted_says_so_and_leaves_nothing_behind(
         [json.dumps({"status": "interrupted", "exit_code": code})],
     ), stderr
     assert [line for line in stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d (run|scored) ", line)] == []
-    assert not folder.exists()
+    assert not any(folder.exists() for folder in folders)
+    assert psutil.wait_procs(begun, timeout=30)[1] == []
     assert list(temporary.iterdir()) == []
 
 

@@ -22,6 +22,7 @@ from mnist_batch.learning.listed import list_data
 from mnist_batch.learning.recipe import Data
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import isolated, preprocessing, reading_ahead, serving
 from mnist_batch.runs import discarding, opening, publishing, series, verifying
@@ -434,8 +435,6 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
     """The other one begins while this one scores, and may have published and cleared all by the time it is noticed."""
     for number in range(3):
         write_scan(tmp_path / "in" / f"{number}.png", number)
-    monkeypatch.setattr(scoring.ray, "cluster_resources", lambda: {"CPU": 2})
-    monkeypatch.setattr(scoring.nodes.ray, "nodes", list)
 
     def overtaken(run: Run, opened: Any, pending: Any, *_: object) -> Iterator[Receipt]:
         classify = actors.Classify(run, ModelSpec(ruler, opened.model.digest))
@@ -446,14 +445,14 @@ def test_a_run_taken_over_is_told_so_whatever_it_meets(
             run.shard(0)
         yield from (Receipt(**receipt) for receipt in classify(rows).to_pylist())
 
-    monkeypatch.setattr(scoring, "run_pipeline", overtaken)
+    monkeypatch.setattr(scoring, "run_here", overtaken)
     for cleared in (False, True):
         out = tmp_path / f"out-{cleared}"
         with (
             opening.open_run(Command(sources=[str(tmp_path / "in")], model=ruler, out=str(out), run_id="night")) as run,
             pytest.raises(Locked, match="another process has taken this run over") as told,
         ):
-            scoring.score(run)
+            scoring.score(run, Settings(here=True))
         assert told.value.exit_code == 75
 
 

@@ -1,4 +1,4 @@
-"""Scoring without Ray: this process does what the actors do, one shard after the other, and draws nothing.
+"""Scoring without any other process: this one does what the actors do, whatever there is to score, and draws nothing.
 
 python -m tests.support.alone SCANS MODEL OUT SHARD_SIZE
 """
@@ -11,6 +11,7 @@ from mnist_batch import scoring
 from mnist_batch.errors import JobError
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reading import form_pages, preprocessing
 from mnist_batch.reports import plots, report
 from mnist_batch.runs import opening
@@ -20,8 +21,8 @@ from mnist_batch.schemas.facts import Opened, Receipt
 UNDRAWN = dict.fromkeys(("heatmap", "reliability", "risk"), b"\x89PNG")
 
 
-def run_pipeline(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator[Receipt]:
-    """In place of ``scoring.run_pipeline``."""
+def run_here(run: Any, opened: Opened, pending: Any, _: Settings) -> Iterator[Receipt]:
+    """In place of ``scoring.run_here``: this process reads the scans, too."""
     limits = preprocessing.Limits(opened.limits.max_bytes, opened.limits.max_pixels)
     spec = ModelSpec(opened.model.location, opened.model.digest, opened.engine, opened.asks_first)
     with_forms = bool(opened.forms)
@@ -37,9 +38,8 @@ def run_pipeline(run: Any, opened: Opened, pending: Any, *_: object) -> Iterator
 def main() -> int:
     """Score as ``jobs.score`` does; returns the exit code."""
     scans, model, out, shard_size = sys.argv[1:]
-    scoring.run_pipeline = run_pipeline
-    scoring.ray.cluster_resources = lambda: {"CPU": 2}
-    scoring.nodes.ray.nodes = list
+    scoring.run_here = run_here
+    Settings.scored_here = lambda *_: True
     plots.import_ahead = lambda: None
     report._pictures = lambda *_: UNDRAWN
     try:
