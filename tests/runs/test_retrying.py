@@ -18,7 +18,9 @@ from PIL import Image
 from jobs import list as list_job
 from jobs import score, verify
 from mnist_batch import scoring
+from mnist_batch.learning import digits
 from mnist_batch.models import bundle
+from mnist_batch.pixels import decoding
 from mnist_batch.reading import images, preprocessing
 from mnist_batch.runs import series
 from tests.support import ROOT
@@ -103,6 +105,26 @@ def test_a_retry_of_a_retry_and_what_is_left_then(night: Any, away: set[str], tm
     assert (code, summary["rows"]) == (0, 0)
     assert "no scan failed for a passing reason, there is nothing to retry" in printed
     assert sorted((tmp_path / "out").rglob("*")) == before
+
+
+@pytest.mark.parametrize("flags", [[], ["--all-nets"]], ids=["first net", "all nets"])
+def test_a_retry_asks_the_nets_that_the_run_asked(
+    flags: list[str], tmp_path: Path, away: set[str], capsys: Capture
+) -> None:
+    pictures, _ = digits.mnist("test")
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        (tmp_path / f"in/{number}.png").write_bytes(decoding.encode(pictures[number]))
+    away |= {"1.png", "2.png"}
+    out = ["--out", tmp_path / "out"]
+    assert ran(capsys, score, tmp_path / "in", *out, "--run-id", "night", "--max-unreadable", 1, *flags)[0] == 0
+    away.clear()
+    assert ran(capsys, score, "--retry", "night", *out)[0] == 0
+    rows = [*rows_of(tmp_path / "out", "night"), *rows_of(tmp_path / "out", "night-retry")]
+    assert {row["first_alone"] for row in rows if row["status"] == "ok"} == {not flags}
+    for name in ("night", "night-retry"):
+        facts = json.loads((tmp_path / f"out/runs/{name}/run.json").read_text())
+        assert (facts["all_nets"], facts["asks_first"]) == (bool(flags), not flags)
 
 
 def test_scans_that_are_others_since_are_the_next_of_the_series(night: Any, away: set[str], tmp_path: Path) -> None:
