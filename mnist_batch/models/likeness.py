@@ -4,6 +4,7 @@ A calibration promises an error for scans like its own. Whether others are like 
 scans that are read wrongly more often raise its doubts first. The look of the strokes is compared, too: it explains.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -161,10 +162,18 @@ def _by_chance(answers: int, calibration: tuple[int, ...]) -> float:
 
 
 def _doubted_level(answered: int, calibration: Profile) -> float:
-    from scipy.stats import binom
-
     share = (calibration.doubted + 1) / (calibration.answered + 2)  # Laplace's rule: none among a hundred is not never
-    return float(max(share + DOUBTED_LEVEL, binom.ppf(1 - BY_CHANCE, answered, share) / answered))
+    return float(max(share + DOUBTED_LEVEL, _most_by_chance(answered, share) / answered))
+
+
+def _most_by_chance(trials: int, share: float) -> int:
+    """The smallest number of successes that is exceeded with a chance of at most ``BY_CHANCE``.
+
+    As ``scipy.stats.binom.ppf``, whose import takes a second.
+    """
+    from scipy import special
+
+    return bisect_left(range(trials + 1), 1 - BY_CHANCE, key=lambda count: special.bdtr(count, trials, share))
 
 
 def _differences(run: Profile, calibration: Profile) -> tuple[Difference, ...]:

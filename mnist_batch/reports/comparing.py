@@ -154,9 +154,9 @@ def mcnemar(lost: int, gained: int) -> float:
 
 def _tail(least: int, count: int) -> float:
     """The chance of at least ``least`` heads in ``count`` throws of a fair coin."""
-    from scipy.stats import binom
+    from scipy import special  # scipy.stats takes a second to import
 
-    return float(binom.sf(least - 1, count, 0.5))
+    return float(special.bdtrc(least - 1, count, 0.5))
 
 
 def _judged(classes: Sequence[ClassChange]) -> tuple[ClassChange, ...]:
