@@ -207,11 +207,11 @@ def _inks_of(found: Sequence[_Contrast | None]) -> list[list[Ink]]:
     return [[] if seen is None else _inks(seen, those) for seen, those in zip(found, ruled, strict=True)]
 
 
-def _inks(seen: _Contrast, ruled: Sequence[Grey | None]) -> list[Ink]:
+def _inks(seen: _Contrast, ruled: Sequence[lines.Reading]) -> list[Ink]:
     inks: list[Ink] = []
-    for without in ruled:
+    for without, known in ruled:
         pieces = seen.mask if without is None else cv2.subtract(seen.mask, without)
-        for digit, box in strokes.readings(pieces, seen.strength, 0.55 * seen.strongest):
+        for digit, box in strokes.readings(pieces, seen.strength, 0.55 * seen.strongest, known):
             enlarged = seen.work.shape[0] > seen.part[3]
             if not enlarged and seen.strongest < FAINT and not _is_sharp(seen.smooth, box):
                 continue

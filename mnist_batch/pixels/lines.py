@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import bitmaps
+from mnist_batch.pixels import bitmaps, strokes
 from mnist_batch.pixels.bitmaps import Grid, Way
 from mnist_batch.pixels.opencv import cv2
+from mnist_batch.pixels.strokes import Labelled
 
 Grey = NDArray[np.uint8]
 Numbers = NDArray[np.int32]
@@ -51,28 +52,35 @@ def _have_thin_lines(sums: Numbers, length: int) -> NDArray[np.bool_]:
     return np.asarray(np.count_nonzero(rises >= ceil(0.15 * length), axis=1) >= 2)
 
 
-def readings(mask: Grey, sums: Sums) -> list[Grey | None]:
-    """Which ink is lines: one mask, or two if that is in doubt, the likelier first. None stands for no lines."""
+class Reading(NamedTuple):
+    """Which ink is lines, a mask or None if none is, and the pieces of the other ink if they were looked for."""
+
+    lines: Grey | None
+    pieces: Labelled | None = None
+
+
+def readings(mask: Grey, sums: Sums) -> list[Reading]:
+    """Which ink is lines: one reading, or two if that is in doubt, the likelier first."""
     if not sums.may_span:
-        return _drawn_box(mask, sums)
+        return [*map(Reading, _drawn_box(mask, sums))]
     grid = bitmaps.grid(mask.shape)
     ink, rows, columns = grid.packed(mask), sums.rows.tolist(), sums.columns.tolist()
     borders = _borders(grid, ink, rows, columns)
     if borders is None:
-        through = _through(grid, ink, rows, columns)
-        return _drawn_box(mask, sums) if through is None else [grid.unpacked(through)]
+        through, pieces = _through(grid, ink, rows, columns)
+        return [Reading(grid.unpacked(through), pieces)] if through else [*map(Reading, _drawn_box(mask, sums))]
     left = ink & ~_union(borders)
     remaining = grid.unpacked(left)
-    through = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
-    certain = [] if through is None else [through]
-    left &= ~_union(certain)
-    doubtful = [line for line in borders if _touches(grid, line, left)]
-    every = _union([*borders, *certain])
+    through, pieces = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
+    left &= ~through
+    pieces = pieces or strokes.labelled(grid.unpacked(left) if through else remaining)
+    doubtful = [line for line in borders if _touches(grid, line, left, pieces)]
+    every = Reading(grid.unpacked(_union(borders) | through), pieces)
     if not doubtful:
-        return [grid.unpacked(every)]
-    fewer = _union([line for line in borders if line not in doubtful] + certain)
+        return [every]
+    fewer = _union([line for line in borders if line not in doubtful]) | through
     whole = all(_is_whole(grid, line & ink) for line in doubtful)
-    return [grid.unpacked(lines) if lines else None for lines in ((every, fewer) if whole else (fewer, every))]
+    return [every, Reading(grid.unpacked(fewer) if fewer else None)][:: 1 if whole else -1]
 
 
 def _union(lines: list[int]) -> int:
@@ -82,14 +90,13 @@ def _union(lines: list[int]) -> int:
     return union
 
 
-def _touches(grid: Grid, line: int, left: int) -> bool:
+def _touches(grid: Grid, line: int, left: int, pieces: Labelled) -> bool:
     """Whether a line touches a large piece of the ink that is left without any lines."""
     touching = _thickened(grid, line) & left
     if not touching:
         return False
-    labels, stats = _pieces(grid.unpacked(left))
-    touched = labels[grid.unpacked(touching).view(np.bool_)]
-    return bool(stats[touched, cv2.CC_STAT_AREA].max() >= LARGE * left.bit_count())
+    touched = pieces.labels[grid.unpacked(touching).view(np.bool_)]
+    return bool(pieces.stats[touched, cv2.CC_STAT_AREA].max() >= LARGE * left.bit_count())
 
 
 def _is_whole(grid: Grid, border: int) -> bool:
@@ -144,26 +151,27 @@ def _long_runs(way: Way, thick: int) -> int | None:
     return runs if all(runs & end for end in way.ends) else 0
 
 
-def _through(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> int | None:
-    """Thin lines from edge to edge anywhere on the page, but where strokes cross them; None if there are none.
+def _through(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> tuple[int, Labelled | None]:
+    """Thin lines from edge to edge anywhere on the page, but where strokes cross them; 0 if there are none.
 
-    A page that is cut out tightly has none: its strokes run from edge to edge.
+    A page that is cut out tightly has none: its strokes run from edge to edge. With lines come the pieces of the other
+    ink, if they were looked for.
     """
     across, down = _thin_lines(grid.across, ink, rows), _thin_lines(grid.down, ink, columns)
     lines = across | down
     rest = ink & ~lines
     if not (lines and rest):
-        return None
+        return 0, None
     edges = _union([*(grid.across.ends if across else ()), *(grid.down.ends if down else ())])
-    if rest & edges and _largest_piece(grid, rest) & edges:
-        return None
-    return lines
+    if not rest & edges:
+        return lines, None
+    pieces = strokes.labelled(grid.unpacked(rest))
+    return (0, None) if _largest(grid, pieces) & edges else (lines, pieces)
 
 
-def _largest_piece(grid: Grid, mask: int) -> int:
-    """The box around the largest connected piece of a mask."""
-    _, stats = _pieces(grid.unpacked(mask))
-    x, y, w, h, _ = stats[1 + stats[1:, cv2.CC_STAT_AREA].argmax()].tolist()
+def _largest(grid: Grid, pieces: Labelled) -> int:
+    """The box around the largest piece of a mask."""
+    x, y, w, h, _ = pieces.stats[1 + pieces.stats[1:, cv2.CC_STAT_AREA].argmax()].tolist()
     return grid.columns(x, x + w) & grid.rows(y, y + h)
 
 
@@ -213,7 +221,7 @@ def _is_closed(grid: Grid, ink: int, around: tuple[int, int, int, int]) -> bool:
 
 def _holds_a_digit(left: Grey, height: int) -> bool:
     """Whether ink without its box is mostly one piece, at least half as high as the box; of a 0, arcs are left."""
-    stats = _pieces(left)[1][1:]
+    stats = strokes.labelled(left).stats[1:]
     if not len(stats):
         return False
     largest = stats[stats[:, cv2.CC_STAT_AREA].argmax()]
@@ -236,14 +244,8 @@ class _Part(NamedTuple):
 
 
 def _parts(grid: Grid, mask: int) -> list[_Part]:
-    labels, stats = _pieces(grid.unpacked(mask))
+    _, labels, stats, _ = strokes.labelled(grid.unpacked(mask))
     return [_Part(labels, label, x, y, x + w, y + h) for label, (x, y, w, h, _) in enumerate(stats.tolist()) if label]
-
-
-def _pieces(mask: Grey) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The labels of the connected pieces of a mask, and the box and area of each; the first is the background."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
-    return labels, stats
 
 
 def _thin_lines(way: Way, ink: int, sums: list[int]) -> int:

@@ -26,23 +26,44 @@ class Digit(NamedTuple):
     box: Box
 
 
-def readings(ink: Grey, strength: Grey, strong: float) -> list[Digit]:
+class Labelled(NamedTuple):
+    """The connected pieces of a mask, and how many they are; the background is the first.
+
+    ``labels`` are int32 (height, width), ``stats`` the box and area of each, ``centres`` its centre of mass.
+    """
+
+    number: int
+    labels: NDArray[np.int32]
+    stats: NDArray[np.int32]
+    centres: NDArray[np.float64]
+
+
+def labelled(mask: Grey) -> Labelled:
+    """The connected pieces of a mask of 0 and 1."""
+    return Labelled(*cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA))
+
+
+def readings(ink: Grey, strength: Grey, strong: float, known: Labelled | None = None) -> list[Digit]:
     """The digit in one reading, or in two if it is in doubt which pieces belong to it, the likelier first.
 
     ``strength`` is the ink's; a piece without any ink stronger than ``strong`` is no part of a digit. None on a page
-    that has only specks or the remains of a border.
+    that has only specks or the remains of a border. ``known`` are the ink's pieces if they were looked for before.
     """
-    count, _ = cv2.connectedComponents(ink, connectivity=8, ltype=cv2.CV_16U)
+    count = known.number if known else cv2.connectedComponents(ink, connectivity=8, ltype=cv2.CV_16U)[0]
     if count == 2:  # most pages: a single piece is the digit, without further rules
         digit, area = Digit(ink, cv2.boundingRect(ink)), cv2.countNonZero(ink)
         if not _is_doubtful(digit, area):
             return [digit] if area >= 3 and cv2.minMaxLoc(strength, ink)[1] > strong else []
-    count, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(ink, 8, cv2.CV_32S, cv2.CCL_GRANA)
+    count, labels, stats, centres = known or labelled(ink)
     is_strong = cv2.threshold(strength, int(strong), 1, cv2.THRESH_BINARY)[1].view(np.bool_)
     strong_pixels = np.bincount(labels[is_strong], minlength=count).tolist()
     found = enumerate(zip(strong_pixels, stats.tolist(), centres.tolist(), strict=True))
-    pieces = [_piece(label, box, centre, ink.shape) for label, (pixels, box, centre) in found if label and pixels]
-    pieces = [piece for piece in pieces if max(piece.wide, piece.high) >= SPECK]
+    high, wide = ink.shape
+    pieces = [
+        _piece(label, box, centre, ink.shape)
+        for label, (pixels, box, centre) in found
+        if label and pixels and max(box[2] / wide, box[3] / high) >= SPECK
+    ]
     if all(_is_remains(piece, labels) for piece in pieces):
         return []
     chosen = _chosen(pieces, labels)
