@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import lines, stacks
+from benchmarks import accuracy
+from mnist_batch.pixels import ink, lines, stacks
 
 Grey = NDArray[np.uint8]
 
@@ -60,3 +61,17 @@ def test_the_sums_of_masks_say_where_lines_may_be(turned: bool) -> None:
     for mask, each in zip(masks, sums, strict=True):
         rows, columns = (each.columns, each.rows) if turned else (each.rows, each.columns)
         assert (rows.tolist(), columns.tolist()) == (mask.sum(axis=1).tolist(), mask.sum(axis=0).tolist())
+
+
+@pytest.mark.parametrize("name", ["with box borders", "with slanted box borders", "MNIST test, as it is"])
+def test_pieces_that_come_with_lines_are_those_of_the_ink_that_they_leave(name: str) -> None:
+    known = 0
+    for page in accuracy.pages(name, 150)[0]:
+        [seen] = ink._contrasts([ink._part(page, 0, 0, (page.shape[1], page.shape[0]))])
+        assert seen is not None
+        for without, pieces in lines.readings(seen.mask, seen.sums):
+            if pieces is not None:
+                assert without is not None
+                assert np.array_equal(pieces.labels > 0, cv2.subtract(seen.mask, without) > 0)
+                known += 1
+    assert known >= 100 or name.startswith("MNIST")
