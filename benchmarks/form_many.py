@@ -55,7 +55,12 @@ def sheets(seed: int) -> Iterator[tuple[str, Grey]]:
         ("moderate", "scan 150 dpi", "photocopy", "1 bit 200 dpi", "fax 204x196", "scan 100 dpi")
     ):
         one, other = random.choice(list(FORMS), 2, replace=bool(random.integers(2)))
-        below, above = (_page(str(name), kind, seed, 2 * at + each) for each, name in enumerate((one, other)))
+        (below, dots), (above, others) = (
+            _page(str(name), kind, seed, 2 * at + each) for each, name in enumerate((one, other))
+        )
+        if dots != others:  # both are scanned at once
+            factor = dots / others
+            above = np.asarray(cv2.resize(above, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))
         beside = random.random() < 0.25
         across, down = (
             (random.uniform(0.98, 1.1), 0) if beside else (random.uniform(-0.05, 0.05), random.uniform(0.3, 0.75))
@@ -63,10 +68,12 @@ def sheets(seed: int) -> Iterator[tuple[str, Grey]]:
         yield f"two sheets, {'beside' if beside else 'over'} each other", over(below, above, across, down)
 
 
-def _page(name: str, kind: str, seed: int, number: int) -> Grey:
+def _page(name: str, kind: str, seed: int, number: int) -> tuple[Grey, float]:
+    """A page, and its dots per inch across."""
     drawing = form(name, seed)
-    picture, _ = decoded(form_pages.page_of(drawing, number % len(drawing.pictures), kind, digits(), seed, number))
-    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., 1])
+    page = form_pages.page_of(drawing, number % len(drawing.pictures), kind, digits(), seed, number)
+    picture, _ = decoded(page)
+    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., 1]), page.dots_per_inch[0]
 
 
 def over(below: Grey, above: Grey, across: float, down: float) -> Grey:
