@@ -327,9 +327,12 @@ SIBLINGS: dict[str, Callable[[Random], FormDrawing]] = {
 }
 
 
-def _version(number: int, *counts: Row, indent: int = TURNOUT.indent) -> Callable[[Random], FormDrawing]:
-    """A version of boxes with other rows in its second section, or with cells elsewhere."""
-    design = replace(TURNOUT, sections=(TURNOUT.sections[0], counts, TURNOUT.sections[2]), indent=indent, rules=())
+def _version(
+    number: int, *counts: Row, indent: int = TURNOUT.indent, last: Sequence[Row] = ()
+) -> Callable[[Random], FormDrawing]:
+    """A version of boxes with other rows in its second section, more after its last, or with cells elsewhere."""
+    sections = (TURNOUT.sections[0], counts, (*TURNOUT.sections[2], *last))
+    design = replace(TURNOUT, sections=sections, indent=indent, rules=())
     return lambda random: _of("boxes", random, design, f"20{number}")
 
 
@@ -342,6 +345,7 @@ VERSIONS: dict[str, Callable[[Random], FormDrawing]] = {
     "a row added at the end of a section": _version(31, *COUNTS, *_amounts("officers")),
     "a longer field": _version(32, *COUNTS[:3], *_amounts("spoilt", most=6), *COUNTS[4:]),
     "columns moved": _version(33, *COUNTS, indent=TURNOUT.indent - 60),
+    "a row added at the foot": _version(34, *COUNTS, last=_amounts("officers", most=4)),
 }
 STRANGERS: dict[str, Callable[[Random], FormDrawing]] = {
     "letter": lambda random: _json("letter", None, [_letter(random)]),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.forms.frames import FAINTEST, Levels, darkness_of
 from mnist_batch.forms.geometry import Grey, mapped
+from mnist_batch.forms.patches import ALIKE
 from mnist_batch.pixels.opencv import cv2
 
 if TYPE_CHECKING:
@@ -24,9 +25,14 @@ PIECE = 36  # pixels of a line, that are looked for together
 MARGIN = 2  # pixels around a piece that belong to it
 REACH, FAR = 4, 12  # pixels around its place in which it is looked for, and where the print around was not found
 # Of most pieces of a page: how alike other words are at most, and how much of the ink is there in their places.
-UNLIKE, INKED = 0.8, 0.72
+UNLIKE, INKED = 0.8, 0.77
 LIGHT = 75  # percentile of the levels of a page, or around a caption: its paper
-SOME = 0.4  # of the ink of a caption: where there is less, no other words are printed
+PALEST = 0.4  # of how dark other print of a page is, its words are at least
+# Of the ink of a caption, that other words have beside it at least: where there is less, the page was torn or blacked
+# out, or the caption covered.
+BESIDE = 0.08
+GONE = 0.1  # of the ink of each piece of a caption: where there is less, nothing is printed
+THICK = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,25 +88,33 @@ def _caption(picture: Grey, dark: Levels, left: int, top: int, wide: int, high: 
     return Caption(pieces, ink, darkness, tuple((each.start, rows.start) for each in columns))
 
 
-def others(captions: Sequence[Caption], aligned: "Aligned", page: tuple[int, ...]) -> list[Caption]:
-    """The captions in whose places a page of this shape, that was laid onto the reference, has other words.
+def others(
+    captions: Sequence[Caption], aligned: "Aligned", page: tuple[int, ...]
+) -> tuple[list[Caption], list[Caption]]:
+    """The captions in whose places a page of this shape, laid onto the reference, has other words; or nothing at all.
 
-    What is written or stamped over a caption makes it unlike, but takes none of its ink away.
+    What is written or stamped over a caption makes it unlike, but takes none of its ink away. Where a page was torn,
+    ink is missing, but none is where the caption has none.
     """
     on_page = [each for each in captions if _is_on(each, aligned, page)]
-    pieces = [_found(each, aligned) for each in on_page]
-    if not any(len(each) for each in pieces):
-        return []
-    alike, inked, _ = np.median(np.concatenate(pieces), axis=0)
-    found = []
-    for caption, each in zip(on_page, pieces, strict=True):
-        if not len(each):
-            continue
-        worst = each[np.argsort(each[:, 0], kind="stable")][: (len(each) + 1) // 2]
-        unlike, lost, _ = worst.mean(axis=0)
-        if unlike < UNLIKE * alike and lost < INKED * inked and each[:, 2].mean() >= SOME:
-            found.append(caption)
-    return found
+    places = [_places(each, aligned) for each in on_page]
+    every = sorted((place for each in places for place in each), key=lambda place: -place.alike)
+    if not every:
+        return [], []
+    # Blurred words are paler than lines are.
+    gain = float(np.median([place.gain for place in every[: (len(every) + 1) // 2]]))
+    gain = min(aligned.gain, max(PALEST * aligned.gain, gain))
+    alike, inked = np.median([(place.alike, place.ink(gain)[0]) for place in every], axis=0)
+    other, gone = list[Caption](), list[Caption]()
+    for caption, each in zip(on_page, places, strict=True):
+        worst = sorted(each, key=lambda place: place.alike)[: (len(each) + 1) // 2]
+        if worst:
+            unlike, lost, beside = np.mean([(place.alike, *place.ink(gain)) for place in worst], axis=0)
+            if unlike < UNLIKE * alike and lost < INKED * inked and beside >= BESIDE:
+                other.append(caption)
+            elif max(place.ink(gain)[0] for place in each) < GONE:
+                gone.append(caption)
+    return other, gone
 
 
 def _is_on(caption: Caption, aligned: "Aligned", page: tuple[int, ...]) -> bool:
@@ -110,8 +124,33 @@ def _is_on(caption: Caption, aligned: "Aligned", page: tuple[int, ...]) -> bool:
     return bool(min(across.min(), down.min()) >= 0 and across.max() <= page[1] and down.max() <= page[0])
 
 
-def _found(caption: Caption, aligned: "Aligned") -> NDArray[np.float64]:
-    """How much of each piece a page has: how alike it is, the share of its ink, and the ink there beside its own."""
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a piece of a caption is likeliest on a page, and how ``alike`` it is.
+
+    ``printed`` is where it has ink, ``dark`` the page's darkness there, both (H, W), and ``darkness`` what the ink
+    should have in the light around, if print were as dark on the page as on the form.
+    """
+
+    alike: float
+    printed: NDArray[np.bool_]
+    dark: Levels
+    darkness: float
+
+    @property
+    def gain(self) -> float:
+        """How dark the ink is on the page, beside the form's."""
+        return float(np.median(self.dark[self.printed])) / self.darkness
+
+    def ink(self, gain: float) -> tuple[float, float]:
+        """The shares of the piece's ink that the page has where the piece has it, and beside it."""
+        inked = self.dark >= max(FAINTEST, 0.5 * gain * self.darkness)
+        near = cv2.dilate(self.printed.view(np.uint8), THICK) > 0
+        return float(inked[self.printed].mean()), int((inked & ~near).sum()) / int(self.printed.sum())
+
+
+def _places(caption: Caption, aligned: "Aligned") -> list[_Place]:
+    """Where each piece of a caption is likeliest on a page."""
     found = []
     near = aligned.shift_near(caption.middle)
     shift, reach = (near, REACH) if near is not None else ((0.0, 0.0), FAR)
@@ -121,10 +160,14 @@ def _found(caption: Caption, aligned: "Aligned") -> NDArray[np.float64]:
         rows, columns = slice(max(0, y - reach), y + high + reach), slice(max(0, x - reach), x + wide + reach)
         around, dark = aligned.seen[rows, columns], aligned.dark[rows, columns]
         if around.shape[0] >= high and around.shape[1] >= wide and printed.any():
-            _, likeness, _, (across, down) = cv2.minMaxLoc(cv2.matchTemplate(around, piece, cv2.TM_CCOEFF_NORMED))
+            _, alike, _, (across, down) = cv2.minMaxLoc(cv2.matchTemplate(around, piece, cv2.TM_CCOEFF_NORMED))
+            if not alike >= ALIKE:  # the likeliest place of what is not there says nothing
+                across = min(max(0, x - columns.start), around.shape[1] - wide)
+                down = min(max(0, y - rows.start), around.shape[0] - high)
             # In a shadow, print is less dark beside its paper than it is elsewhere.
             shade = min(1.0, float(np.percentile(around, LIGHT)) / max(light, 1.0))
-            inked = dark[down : down + high, across : across + wide] >= 0.5 * shade * aligned.gain * caption.darkness
-            found.append((likeness, inked[printed].mean(), inked.sum() / printed.sum()))
-    every = np.array(found, np.float64).reshape(-1, 3)
-    return np.where(np.isfinite(every), every, 0.0)
+            window = dark[down : down + high, across : across + wide]
+            found.append(
+                _Place(alike if np.isfinite(alike) else 0.0, printed, window, max(shade, 0.01) * caption.darkness)
+            )
+    return found

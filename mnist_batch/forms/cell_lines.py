@@ -41,12 +41,12 @@ class CellLines:
         for number, name in enumerate(names):
             frame, own = frames[name], boxes[name]
             for box in own:
-                places.append(_lines(frame, box))
+                places.append(lines_of(frame, box))
                 fields.append(number)
                 more.append(False)
             for end, before in ((own[-1], own[-2]), (own[0], own[1])):
                 across, down = (end - before)[0].round().astype(int)
-                beyond = _lines(frame, end) + np.array([down, across])
+                beyond = lines_of(frame, end) + np.array([down, across])
                 if len(beyond) and abs(down) <= 1 and abs(across) > EDGE and _is_free(beyond, frame, dark):
                     places.append(beyond)
                     fields.append(number)
@@ -89,7 +89,7 @@ class CellLines:
         return np.asarray(np.add.reduceat(inked.astype(np.intp), self.starts) / lengths)
 
 
-def _lines(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.intp]:
+def lines_of(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.intp]:
     """The pixels, (n, 2), rows first, of the lines of a cell."""
     left, top = np.maximum(np.floor(box[0]).astype(int) - frame.corner - EDGE, 0)
     right, foot = np.ceil(box[1]).astype(int) - frame.corner + EDGE

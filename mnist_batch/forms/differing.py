@@ -1,26 +1,61 @@
 """What a page has otherwise than a form that it is like: other words beside a field, or a cell more or less."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms import captions
+from mnist_batch.forms import added_rows, captions, frames
 from mnist_batch.forms.aligning import BLACK
 from mnist_batch.forms.candidates import Candidate
+from mnist_batch.forms.captions import Caption
 from mnist_batch.forms.form import Field
 from mnist_batch.forms.frames import PAPER
 from mnist_batch.forms.registration import FieldVerdict
 from mnist_batch.pixels.opencv import cv2
 
 GONE, THERE, MOSTLY = 0.45, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
+BARE = 0.2  # of the frame of a field; where less is found, it is not printed
 AROUND = 24.0  # pixels around the middle of a cell
 
 
 def difference(candidate: Candidate, page: tuple[int, ...]) -> str | None:
     """A clause that says what a page of this shape has otherwise than the form; None if nothing was found."""
-    other = captions.others(candidate.reference.captions, candidate.aligned, page)
+    other, gone = captions.others(candidate.reference.captions, candidate.aligned, page)
     if other:
         return f"other words are printed beside {_nearest(candidate, other[0].middle)!r}"
-    return _cells(candidate)
+    return _cells(candidate) or _rows(candidate, gone)
+
+
+def _rows(candidate: Candidate, gone: Sequence[Caption]) -> str | None:
+    """What is otherwise with the rows of cells: one more, where the form is empty, or one that is not there."""
+    reference, aligned = candidate.reference, candidate.aligned
+    middle = added_rows.added(reference.probes, aligned.dark, aligned.gain)
+    if middle is not None:
+        return f"a row of cells more is printed near {_nearest(candidate, middle)!r}"
+    bare = [field for field in reference.fields if gone and _is_bare(candidate, field, gone)]
+    for field in bare:
+        low, high = reference.box_of(field)
+        in_row = [each for each in reference.fields if low[1] < reference.middle_of(each)[1] < high[1]]
+        # Where the page was torn, print above or below is gone, too, or other fields of the row are there.
+        kept = aligned.sought.middles[aligned.is_found & aligned.telling, 1]
+        if all(each in bare for each in in_row) and (kept < low[1]).any() and (kept > high[1]).any():
+            return f"neither the cells of {field.name!r} nor the words beside them are printed"
+    return None
+
+
+def _is_bare(candidate: Candidate, field: Field, gone: Sequence[Caption]) -> bool:
+    """Whether there is paper, and nothing else, where the form has a field and words beside it."""
+    reference, aligned = candidate.reference, candidate.aligned
+    (left, top), (right, foot) = reference.box_of(field)
+    beside = [each for each in reference.captions if top <= each.middle[1] <= foot]
+    frame = reference.frames.get(field.name)
+    if frame is None or not beside or any(each not in gone for each in beside):
+        return False
+    reach = int(frames.REACH * reference.pixels_per_millimetre)
+    sought = frames.seek(frame, aligned.dark, aligned.gain, (0.0, 0.0), reach)
+    first = min(left, *(each.middle[0] for each in beside))
+    return sought.share < BARE and not _is_black(candidate, np.array([[first, top], [right, foot]]))
 
 
 def _nearest(candidate: Candidate, middle: NDArray[np.float64]) -> str:
@@ -59,8 +94,13 @@ def _cells(candidate: Candidate) -> str | None:
 
 def _is_seen(candidate: Candidate, middle: NDArray[np.float64]) -> bool:
     """Whether the page was not torn or blacked out around a place."""
-    (left, top), (right, foot) = np.maximum(middle - AROUND, 0).astype(int), (middle + AROUND).astype(int)
+    around = np.array([middle - AROUND, middle + AROUND])
+    return not _is_black(candidate, around) and candidate.aligned.shift_near(middle) is not None
+
+
+def _is_black(candidate: Candidate, box: NDArray[np.float64]) -> bool:
+    """Whether something in a box, given by two corners, is no paper but black."""
+    (left, top), (right, foot) = np.maximum(box, 0).astype(int)
     seen = candidate.aligned.seen
     thick = cv2.morphologyEx(seen[top:foot, left:right], cv2.MORPH_CLOSE, np.ones((PAPER, PAPER), np.uint8))
-    is_black = bool((thick < BLACK * np.percentile(seen[::8, ::8], 75)).any())
-    return not is_black and candidate.aligned.shift_near(middle) is not None
+    return bool((thick < BLACK * np.percentile(seen[::8, ::8], 75)).any())

@@ -1,6 +1,6 @@
 """A page of a form, prepared once per process: what is printed on it, and what of that pages are compared with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms import captions, features, frames, marks, patches
+from mnist_batch.forms.added_rows import Probe, probes
 from mnist_batch.forms.captions import Caption
 from mnist_batch.forms.cell_lines import CellLines
 from mnist_batch.forms.features import Features
@@ -141,11 +142,20 @@ class Reference:
     @cached_property
     def cell_lines(self) -> CellLines:
         """The lines of each cell."""
-        boxes = {
+        return CellLines.of(self._cell_boxes, self.frames, self.darkness)
+
+    @cached_property
+    def probes(self) -> Sequence[Probe]:
+        """Cells that are looked for where the form is empty."""
+        return probes(self._cell_boxes, self.frames, self.darkness, self.written)
+
+    @property
+    def _cell_boxes(self) -> Mapping[str, Sequence[NDArray[np.float64]]]:
+        """The upper left and lower right corners of the cells of each field on ``picture``."""
+        return {
             field.name: [mapped(self.matrix, corners_of(*cell))[[0, 2]] for cell in field.cells]
             for field in self.fields
         }
-        return CellLines.of(boxes, self.frames, self.darkness)
 
     @cached_property
     def fine_features(self) -> Features:

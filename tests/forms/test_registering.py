@@ -138,6 +138,15 @@ def test_words_in_a_shadow_are_told_from_others(name: str, expected: Verdict) ->
     assert registration.verdict is expected, registration.reason
 
 
+@pytest.mark.parametrize("level", [8, 110, 255])
+def test_words_of_which_a_part_was_torn_off_or_blacked_out_are_no_other_words(level: int) -> None:
+    spoiled = grey(form("boxes").pictures[0]).copy()
+    height, width = spoiled.shape
+    spoiled[: height // 2, : width // 6] = level
+    registration = register(spoiled, references("boxes"))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -163,6 +172,31 @@ def test_of_two_versions_the_one_that_the_page_is_of_is_taken(name: str) -> None
             registration = registered(page(drawn, kind, number), name, "boxes")
             assert registration.verdict is Verdict.REGISTERED, (drawn, kind, registration.reason)
             assert registration.version == form(drawn).form_json["version"]
+
+
+def without_its_last_row(name: str) -> tuple[NDArray[np.uint8], Reference]:
+    """A form without the row of cells at its foot, and the words beside them: its picture, and what is known of it."""
+    drawing = form(name)
+    last = max(drawing.fields(0), key=lambda field: float(field["cells"][0][1]))["cells"][0]
+    kept = [field for field in drawing.form_json["fields"] if field["cells"][0][1] != last[1]]
+    picture = grey(drawing.pictures[0]).copy()
+    picture[last[1] - 9 : last[1] + last[3] + 9, 120:1530] = 255
+    of_page = {**drawing.form_json, "pages": drawing.form_json["pages"][:1], "rules": [],
+               "fields": [field for field in kept if field["page"] == 1]}  # fmt: skip
+    parsed = parse(json.dumps(of_page).encode(), name)
+    return picture, Reference.of(OpenForm(parsed, f"digest of less than {name}", name, (picture,)), 0)
+
+
+@pytest.mark.parametrize("name", ["boxes", "combs", "two_page", "coloured"])
+def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_where_a_form_has_none(name: str) -> None:
+    picture, reference = without_its_last_row(name)
+    registration = register(grey(form(name).pictures[0]), [reference])
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert "a row of cells more is printed" in str(registration.reason)
+    registration = register(picture, references(name))
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert "neither the cells of" in str(registration.reason)
+    assert register(picture, [reference]).verdict is Verdict.REGISTERED
 
 
 @pytest.mark.parametrize(
