@@ -11,7 +11,7 @@ from mnist_batch.forms import features, marks
 from mnist_batch.forms.aligning import NEIGHBOURS, Aligned, align
 from mnist_batch.forms.candidates import FEW, LARGEST, LESS, LONGEST, MARKED, SMALLEST, Candidate
 from mnist_batch.forms.features import LEAST, Agreed, Features
-from mnist_batch.forms.frames import FAINTEST, INKED
+from mnist_batch.forms.frames import FAINTEST, INKED, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped
 from mnist_batch.forms.patches import SIDE
 from mnist_batch.forms.ranking import ranking_of
@@ -25,6 +25,7 @@ STRANGE = 0.4  # of the ink around a place: where so much is none of the form's,
 # Of the form's print: with less ink than so much that it does not explain, no other sheet lies on a page on which all
 # patches of the form were found; with less than a little, none where those were found that tell.
 MUCH, LITTLE = 0.07, 0.02
+SHEET = 0.25  # of the form's print; where there is so much other ink, other ways may find a sheet
 APART = 8.0  # millimetres between the two sheets' middles, or degrees between their directions
 NEW, TWICE = 5, 3  # patches of the second sheet where the first explains nothing; patches that are there twice
 WHOLLY = 0.75  # of its patches where the first explains nothing; of sparse print few tell by themselves, but all do
@@ -51,7 +52,17 @@ def second_sheet(page: Grey, references: Sequence[Reference], first: Candidate) 
     much = MUCH if aligned.of_all >= WHOLE else LITTLE
     if aligned.printed * aligned.visible >= WHOLE and room < ROOM and unexplained.share < much:
         return None
-    for reference, matrix in _maps(page, larger, references, first, unexplained):
+    found = _found(page, _maps(page, larger, references, first, unexplained), first, unexplained)
+    if found is None and unexplained.share + _beside(page, larger, first) >= SHEET:
+        found = _found(page, _maps(page, larger, references, first, unexplained, "sift"), first, unexplained)
+    return found
+
+
+def _found(
+    page: Grey, maps: Sequence[tuple[Reference, Matrix]], first: Candidate, unexplained: "_Unexplained"
+) -> SecondSheet | None:
+    """The first of the forms that lies where a map has it, apart from the first form."""
+    for reference, matrix in maps:
         found = align(reference, page, matrix, every=1)
         if found is None or not lies_apart(first, reference, found.matrix):
             continue
@@ -94,6 +105,19 @@ def _room(page: Grey, first: Candidate) -> tuple[float, float]:
     return page.size / area, (page.size - covered) / area
 
 
+def _beside(page: Grey, larger: float, first: Candidate) -> float:
+    """How much ink there is beside the form, of as much as the form itself has."""
+    small, to_small = at_size(page, features.AREA * max(1.0, larger))
+    reference, aligned = first.reference, first.aligned
+    ink = (darkness_of(small) >= INKED * aligned.gain * reference.print[2]).astype(np.uint8)
+    form = mapped(to_small @ aligned.matrix, reference.corners)
+    cv2.fillConvexPoly(ink, form.round().astype(np.int32), 0)
+    own = (
+        int((reference.darkness >= FAINTEST).sum()) * cv2.contourArea(form.astype(np.float32)) / reference.picture.size
+    )
+    return cv2.countNonZero(ink) / max(1.0, own)
+
+
 class _Unexplained:
     """Where on a page there is ink that a form laid onto it does not explain."""
 
@@ -125,17 +149,22 @@ class _Unexplained:
 
 
 def _maps(
-    page: Grey, larger: float, references: Sequence[Reference], first: Candidate, unexplained: _Unexplained
+    page: Grey,
+    larger: float,
+    references: Sequence[Reference],
+    first: Candidate,
+    unexplained: _Unexplained,
+    method: str = "orb",
 ) -> list[tuple[Reference, Matrix]]:
     """The maps of forms to what the first one does not explain, apart from it, the likelier first."""
     small, to_small = at_size(page, features.AREA * max(1.0, larger))
     if not SMALLEST <= min(small.shape) <= max(small.shape) <= LONGEST:
         return []
-    from_small = inverse(to_small)
-    points = features.binary(small, round(POINTS * max(1.0, larger)))
+    from_small, is_fine = inverse(to_small), method == "sift"
+    points = (features.fine if is_fine else features.binary)(small, round(POINTS * max(1.0, larger)))
     points = points.only(unexplained.at(mapped(from_small, points.points)))
     few: Sequence[int] = range(len(references))
-    every: tuple[Features, ...] = tuple(reference.features for reference in references)
+    every: tuple[Features, ...] = tuple(each.fine_features if is_fine else each.features for each in references)
     if len(few) > FEW:
         few = ranking_of(every).likest(points, FEW)
     found: list[tuple[Agreed, Reference]] = []

@@ -301,6 +301,17 @@ def test_two_forms_that_are_as_like_a_page_are_two_sheets_where_they_lie_beside_
 
 
 @pytest.mark.slow
+def test_a_table_beside_a_form_is_told_though_few_points_of_it_are_found() -> None:
+    table, list_ = (
+        page_of(form(name, 9017), 0, "scan 100 dpi", mnist_digits(), 9017, number).picture
+        for name, number in (("dense", 10), ("lines", 11))
+    )
+    known = [each for name in ("dense", "lines") for each in references(name, 9017)]
+    registration = register(over(table, list_, 1.02, 0.0), known)
+    assert registration.verdict is Verdict.TWO_SHEETS, registration.reason
+
+
+@pytest.mark.slow
 def test_a_version_whose_rows_lie_a_pitch_lower_is_another_version() -> None:
     spoiled = page_of(form("other_version", 211), 0, "scan 150 dpi", mnist_digits(), 211, 2)
     registration = register(grey(spoiled.picture), references("boxes", 211))
