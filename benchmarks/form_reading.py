@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks import form_pages
 from benchmarks.form_drawing import FORMS, form
@@ -21,7 +22,7 @@ from mnist_batch.forms.registering import register
 from mnist_batch.forms.registration import Verdict
 from mnist_batch.models import bundle
 from mnist_batch.models.answers import Model, ModelSpec, Others
-from mnist_batch.pixels import decoding, normalising, tiff_pages
+from mnist_batch.pixels import decoding, normalising, pdf, tiff_pages
 from mnist_batch.pixels.opencv import MAX_PIXELS
 from mnist_batch.statuses import Status
 
@@ -160,7 +161,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def speeds(pages: int, seed: int) -> dict[str, float]:
     """Pages of a form with 81 cells, A4 at 200 dpi, that a CPU decodes, registers, cuts and normalises per second."""
-    kinds = {"PNG": "scan 200 dpi", "TIFF G4": "1 bit 200 dpi"}
+    kinds = {"PNG": "scan 200 dpi", "TIFF G4": "1 bit 200 dpi", "PDF of JPEG scans": "scan 200 dpi"}
     return {
         name: round(pages / sum(_seconds(_page(kind, seed, number), name, seed) for number in range(pages)), 1)
         for name, kind in kinds.items()
@@ -195,7 +196,13 @@ def _tiff(page: Page) -> Callable[[], Grey]:
     return lambda: tiff_pages.readers(file.getvalue(), 1, MAX_PIXELS)[0][0]()
 
 
-FILES = {"PNG": _png, "TIFF G4": _tiff}
+def _pdf(page: Page) -> Callable[[], Grey]:
+    file = io.BytesIO()
+    Image.fromarray(page.picture).save(file, "PDF", resolution=page.dots_per_inch[0], quality=80)
+    return lambda: pdf.readers(file.getvalue(), 1, MAX_PIXELS)[0][0]()
+
+
+FILES = {"PNG": _png, "TIFF G4": _tiff, "PDF of JPEG scans": _pdf}
 
 
 def speed_table(results: Mapping[str, float]) -> str:
