@@ -14,7 +14,7 @@ from mnist_batch.forms.frames import PAPER
 from mnist_batch.forms.registration import FieldVerdict
 from mnist_batch.pixels.opencv import cv2
 
-GONE, THERE, MOSTLY = 0.45, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
+GONE, THERE, MOSTLY = 0.38, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
 BARE = 0.2  # of the frame of a field; where less is found, it is not printed
 AROUND = 24.0  # pixels around the middle of a cell
 
@@ -84,7 +84,8 @@ def _cells(candidate: Candidate) -> str | None:
         own = shares[cells]
         if name not in visible or not len(own) or np.median(own) < MOSTLY:
             continue
-        if own.min() < GONE and _is_seen(candidate, lines.middle(int(np.flatnonzero(cells)[own.argmin()]))):
+        end = 0 if own[0] < own[-1] else -1  # between others a cell has but lost its lines in the scanner
+        if own[end] < GONE and _is_seen(candidate, lines.middle(int(np.flatnonzero(cells)[end]))):
             return f"{name!r} has a cell less"
         more = shares[(lines.fields == number) & lines.more]
         if len(more) and more.max() >= THERE:
