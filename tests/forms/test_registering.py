@@ -174,6 +174,14 @@ def test_of_two_versions_the_one_that_the_page_is_of_is_taken(name: str) -> None
             assert registration.version == form(drawn).form_json["version"]
 
 
+def test_a_cell_between_others_that_lost_its_lines_in_the_scanner_is_no_cell_less() -> None:
+    faded = grey(form("lines").pictures[0]).copy()
+    x, y, width, height = form("lines").fields(0)[-1]["cells"][2]
+    faded[y + height // 2 : y + height + 5, x - 3 : x + width + 4] = 255
+    registration = register(faded, references("lines"))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+
+
 def without_its_last_row(name: str) -> tuple[NDArray[np.uint8], Reference]:
     """A form without the row of cells at its foot, and the words beside them: its picture, and what is known of it."""
     drawing = form(name)
