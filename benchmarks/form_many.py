@@ -27,6 +27,7 @@ from mnist_batch.forms.registering import register
 from mnist_batch.forms.registration import Verdict
 
 SCANS = ("clean", "moderate", "scan 100 dpi", "scan 150 dpi", "scan 200 dpi", "scan 300 dpi", "photocopy", "photo")
+NEAR, FAR = 1.5, 4.0  # pixels at 150 dpi: so far off half of the corners may be at most, and 99 of 100
 Figures = dict[str, dict[str, int]]
 
 
@@ -108,8 +109,10 @@ def of_seed(seed: int, failures: Path | None = None) -> Figures:
 
 def _counted(outcome: Outcome) -> dict[str, int]:
     right = outcome.right and not outcome.wrong
+    near, far = (int((outcome.errors <= most).sum()) for most in (NEAR, FAR))
     return {"pages": 1, "right": int(right), "wrong": int(outcome.wrong), f"is {outcome.verdict}": 1,
-            "fields": outcome.fields, "lost": outcome.lost}  # fmt: skip
+            "fields": outcome.fields, "lost": outcome.lost,
+            "corners": len(outcome.errors), "near": near, "far": far}  # fmt: skip
 
 
 def table(seeds: dict[str, Figures]) -> str:
@@ -119,10 +122,14 @@ def table(seeds: dict[str, Figures]) -> str:
         for kind, counted in of_one.items():
             total.setdefault(kind, Counter()).update(counted)
     total["all"] = sum(total.values(), Counter())
-    lines = ["| pages | right | wrong | fields lost |", "|---|---|---|---|"]
+    lines = [f"| pages | right | wrong | fields lost | corners within {NEAR} px | {FAR} px |", "|---" * 6 + "|"]
     for kind, counted in total.items():
         lost = f"{counted['lost'] / counted['fields']:.1%}" if counted["fields"] else ""
-        lines.append(f"| {kind} | {counted['right']:,} of {counted['pages']:,} | {counted['wrong']} | {lost} |")
+        near, far = (
+            f"{counted[each] / counted['corners']:.2%}" if counted["corners"] else "" for each in ("near", "far")
+        )
+        share = f"{counted['right']:,} of {counted['pages']:,}"
+        lines.append(f"| {kind} | {share} | {counted['wrong']} | {lost} | {near} | {far} |")
     return "\n".join(lines)
 
 
