@@ -115,12 +115,19 @@ def candidates(page: Grey, references: Sequence[Reference], attempt: Attempt) ->
     from_small, found, least = inverse(to_small), list[Candidate](), 0.0
     for maps, reference in like[:IN_FULL]:
         if maps[0].inliers >= LESS * like[0][0][0].inliers:
-            aligned = _aligned(reference, page, [from_small @ each.matrix for each in maps], least)
-            if aligned is not None and aligned.printed >= least:
+            # Versions of one form are told by what differs, which says nothing of a version that was not laid at all.
+            is_version = any(_is_version(reference, each.reference) for each in found)
+            wanted = 0.0 if is_version else least
+            aligned = _aligned(reference, page, [from_small @ each.matrix for each in maps], wanted)
+            if aligned is not None and aligned.printed >= wanted:
                 fields = {field.name: place(field, reference, aligned, page.shape) for field in reference.fields}
                 found.append(Candidate(reference, aligned, maps[0].inliers, attempt.method, fields))
                 least = max(least, found[-1].score - MARGIN if found[-1].score >= EXPLAINED else 0.0)
     return sorted(found, key=lambda each: -each.score)
+
+
+def _is_version(one: Reference, other: Reference) -> bool:
+    return (one.form, one.page) == (other.form, other.page)
 
 
 def _agreed(attempt: Attempt, page: Grey, references: Sequence[Reference]) -> list[list[Agreed]]:

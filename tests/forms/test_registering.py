@@ -207,6 +207,15 @@ def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_whe
     assert register(picture, [reference]).verdict is Verdict.REGISTERED
 
 
+@pytest.mark.slow
+def test_of_two_versions_that_lie_alike_on_a_photo_the_right_one_is_taken() -> None:
+    photo = page_of(form("boxes", 9015), 0, "photo", mnist_digits(), 9015, 2)
+    known = [each for name in ("rows swapped", "boxes") for each in references(name, 9015)]
+    registration = register(grey(photo.picture), known)
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert registration.version == form("boxes").form_json["version"]
+
+
 @pytest.mark.parametrize(
     "kind", ["photocopy", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("moderate", "1 bit 200 dpi"))]
 )
