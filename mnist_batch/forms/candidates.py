@@ -86,6 +86,19 @@ class Candidate:
             and not self.aligned.is_black(self.reference.box_of(field))
         ]
 
+    def placed(self) -> list[str]:
+        """The fields that were found."""
+        return [name for name, each in self.fields.items() if each.verdict is FieldVerdict.PLACED]
+
+    def shifted(self) -> list[str]:
+        """The fields that were not found, though they lie on the page and are not blacked out."""
+        return [
+            field.name
+            for field in self.reference.fields
+            if self.fields[field.name].verdict is FieldVerdict.SHIFTED
+            and not self.aligned.is_black(self.reference.box_of(field))
+        ]
+
     def _has(self, field: str) -> bool:
         return field in self.reference.frames
 

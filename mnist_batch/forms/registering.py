@@ -15,7 +15,7 @@ PRINTED = 0.6  # of what is printed on the form must be found on a page
 SURELY = 0.75  # of what is printed; where less is found, other ways may find more
 WHOLLY = 0.97  # of what is printed; where less is found, a part of it may lie elsewhere
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
-FRAMED = 0.5  # of the frames that should be there must be
+FRAMED = 0.5  # of the fields that should be there must be
 
 
 def register(page: Grey, references: Sequence[Reference]) -> Registration:
@@ -84,13 +84,13 @@ def _two_sheets(candidate: Candidate, other: Reference) -> tuple[Verdict, str]:
 
 def _found(candidate: Candidate) -> tuple[Verdict, str | None]:
     """The verdict on a page that has nothing otherwise than the form: whether enough of it was found."""
-    aligned, framed, missing = candidate.aligned, len(candidate.framed()), len(candidate.missing())
+    aligned, placed, shifted = candidate.aligned, len(candidate.placed()), len(candidate.shifted())
     if aligned.printed < PRINTED:
         said = f"Only {aligned.printed:.0%} of what is printed on {_name(candidate)} was found on the page."
     elif aligned.visible < VISIBLE:
         said = f"Only {aligned.visible:.0%} of {_name(candidate)} lies on the page."
-    elif framed + missing and framed < FRAMED * (framed + missing):
-        said = f"Of {framed + missing} fields, {missing} have no frame where {_name(candidate)} has it."
+    elif placed < FRAMED * (placed + shifted):
+        said = f"Of {placed + shifted} fields, {shifted} are not where {_name(candidate)} has them."
     else:
         return Verdict.REGISTERED, None
     return Verdict.NOT_REGISTERED, said

@@ -208,6 +208,14 @@ def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_whe
 
 
 @pytest.mark.slow
+def test_a_page_on_which_most_fields_are_not_found_is_not_registered() -> None:
+    variant = page_of(form("variant", 9027), 0, "1 bit 200 dpi", mnist_digits(), 9027, 27)
+    registration = register(grey(variant.picture), references("boxes", 9027))
+    assert registration.verdict is Verdict.NOT_REGISTERED, registration.reason
+    assert registration.fields == {}
+
+
+@pytest.mark.slow
 def test_of_two_versions_that_lie_alike_on_a_photo_the_right_one_is_taken() -> None:
     photo = page_of(form("boxes", 9015), 0, "photo", mnist_digits(), 9015, 2)
     known = [each for name in ("rows swapped", "boxes") for each in references(name, 9015)]
