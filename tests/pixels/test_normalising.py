@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from benchmarks import accuracy
+from benchmarks.handwriting import grainy
 from mnist_batch.learning import digits
 from mnist_batch.pixels import normalising, stacks
 from mnist_batch.pixels.normalising import BOX, SIDE, Normalised, examine, normalise
@@ -183,6 +184,10 @@ PAGES += [cell(PICTURES[3], side=240, height=20), np.zeros((1, 1), np.uint8), *P
 PAGES += [*(accuracy.cell(PICTURES[at], np.random.default_rng(at), lines=2) for at in range(9, 13))]
 PAGES += [accuracy.cell(PICTURES[13], np.random.default_rng(0), side=80, height=36, box=True)]
 PAGES += [accuracy.cell(PICTURES[14], np.random.default_rng(0), shade=100, ink=20)]
+# What lies at the upper and lower edges of pages of one size must not meet: ink, and the dark end of a shadow.
+TIGHT = [cv2.resize(accuracy.tight(picture, np.random.default_rng(0)), (40, 60)) for picture in PICTURES[15:19]]
+PAGES += [grainy(0.9 * page, np.random.default_rng(0), 8) for page in TIGHT]
+PAGES += [(cell(PICTURES[at]) * np.linspace(1, 0.92, 64)[:, None]).astype(np.uint8) for at in (20, 21, 22)]
 
 
 def facts(found: Sequence[Normalised]) -> list[dict[str, object]]:
