@@ -222,7 +222,7 @@ def test_a_night_on_a_real_ray_killed_at_each_stage_in_turn(ruler: str, tmp_path
 def started(points: Path, *arguments: object) -> subprocess.Popen[str]:
     """``jobs.night`` in processes of its own, with a Ray of its own, which obey the failpoints of a folder."""
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs.night", *map(str, arguments)],
+        [sys.executable, "-m", "jobs.night", "--address", "local", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
