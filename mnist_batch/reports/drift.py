@@ -154,9 +154,9 @@ def _share(tonight: Moment, history: Sequence[Moment], alpha: float, prior: Prio
     # The fewest and the most rows that are no alert.
     low, high = int(np.argmax(below > alpha / 2)), trials - int(np.argmax(above[::-1] > alpha / 2))
     room = 0.5 / trials  # tonight's share is compared as it is, and not as it was rounded
-    return Expected(
-        middle, max(low / trials - room, 0.0), min(high / trials + room, 1.0), z if tonight.value >= middle else -z
-    )
+    lowest, highest = max(low / trials - room, 0.0), min(high / trials + room, 1.0)
+    # What is expected is a mean, which may lie beyond nearly all that happens.
+    return Expected(middle, min(lowest, middle), max(highest, middle), z if tonight.value >= middle else -z)
 
 
 def _beta_binomial(trials: int, a: float, b: float) -> Numbers:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -199,6 +199,7 @@ COUNTS = st.integers(30, 10_000)
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(COUNTS, st.floats(0, 1)), min_size=1, max_size=20), COUNTS, st.floats(0, 1))
+@example(history=[(30, 1.0), (30, 0.125), (925, 0.0)], rows=101, share=0.0)
 def test_the_range_of_a_share_has_what_was_expected_and_only_what_can_be(
     history: list[tuple[int, float]], rows: int, share: float
 ) -> None:
