@@ -36,7 +36,8 @@ STATES = {"as printed": (), "scanned": (_scanned,), "1 bit": (_one_bit,), "photo
 def proposed(pages: int, seed: int) -> dict[str, Any]:
     """The figures of blank pages in each state, of pages that are filled in, and of pages without cells."""
     results = {state: _of_pages(FORMS, state, pages, seed, False) for state in STATES}
-    results["filled in, scanned"] = _of_pages(FORMS, "scanned", pages, seed, True)
+    for state in ("scanned", "1 bit", "photocopied"):
+        results[f"filled in, {state}"] = _of_pages(FORMS, state, pages, seed, True)
     results["letters, invoices, timetables"] = _of_pages(STRANGERS, "scanned", pages, seed, False)
     return results
 

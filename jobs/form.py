@@ -208,6 +208,8 @@ def _tell(number: int, proposal: "Proposal") -> None:
     cells = sum(map(len, proposal.fields))
     turned = f", straightened by {abs(proposal.skew):.2f} degrees" if proposal.skew else ""
     print(f"page {number}: {counted(len(proposal.fields), 'field')}, {counted(cells, 'cell')}{turned}")
+    if proposal.black_and_white:
+        print("  black and white: light tints are lost, and boxes that have no lines with them; take a page in grey")
     for reason, count in Counter(each.reason for each in proposal.left_out).items():
         first = next(each.box for each in proposal.left_out if each.reason == reason)
         boxes = "1 box" if count == 1 else f"{count:,} boxes"

@@ -5,6 +5,7 @@ All works at 200 dots per inch, where a millimetre has about eight pixels.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ THICKEST = 0.18  # of the line around a box, by its shorter side
 STRAIGHT = 0.6  # of each side of a box; those of letters are bent
 SAME_SIZE = 0.06  # boxes of a form that are alike differ by at most this share
 LEAST_ALIKE, MOST_SIZES = 4, 3  # of boxes of one size, and of such sizes on a page
+OF_MOST = 0.05  # of the boxes of the size that most have: of another size are as many at least
 FULL = 0.65  # of a box by ink is too much
 SHORTEST_LINE = round(2.3 * MILLIMETRE)
 
@@ -104,7 +106,18 @@ def closed(masks: Masks) -> Closed:
     # Wide ones are headings.
     tinted = [box for box in _rectangles(masks.tint) if is_cell(box)]
     others += sorted([*enclosed, *tinted], key=lambda box: box.width * box.height)
-    return Closed(*(tuple(box for box in boxes if _is_box(box, masks)) for boxes in (usual, others)))
+    usual, others = ([box for box in each if _is_box(box, masks)] for each in (usual, others))
+    letters = {box for box in {*usual, *others} if _is_letter(box, masks.black)}
+    # Windows in a black band stand in a row, as letters with the same hole do not.
+    windows = {box for box in letters.intersection(usual) if _in_a_row(box, letters)}
+    return Closed(*(tuple(box for box in each if box not in letters - windows) for each in (usual, others)))
+
+
+def _in_a_row(box: Box, others: Iterable[Box]) -> bool:
+    """Whether several boxes of the size of this one stand beside it, it among them."""
+    places = {round(other.x) for other in others if same_size(box, other) and abs(box.y - other.y) < 0.1 * box.height}
+    apart = sum(at - last > 0.5 * box.width for last, at in pairwise(sorted(places)))
+    return apart + 1 >= LEAST_ALIKE
 
 
 def _alike_first(boxes: Iterable[Box]) -> list[Box]:
@@ -119,11 +132,13 @@ def _alike_first(boxes: Iterable[Box]) -> list[Box]:
 def _sizes(boxes: Sequence[Box]) -> list[tuple[float, float]]:
     """The sizes of cells that several boxes have, of which those that are alike come first."""
     sizes = list[tuple[float, float]]()
-    left = [box for box in boxes if is_cell(box)]
+    left, most = [box for box in boxes if is_cell(box)], 0
     while left and len(sizes) < MOST_SIZES:
         alike = [box for box in left if same_size(box, left[0])]
-        if len(alike) < LEAST_ALIKE:
+        # Among very many boxes, strokes make some that are alike.
+        if len(alike) < max(LEAST_ALIKE, OF_MOST * most):
             break
+        most = max(most, len(alike))
         width, height = np.median([box[2:] for box in alike], axis=0).tolist()
         # Two cells side by side may have the shape of a cell.
         if not any(width > 1.7 * other and abs(height - high) < SAME_SIZE * high for other, high in sizes):
@@ -142,6 +157,20 @@ def same_size(box: Box, other: Box) -> bool:
 def is_cell(box: Box) -> bool:
     """Whether a box has the shape of a cell for one digit."""
     return SHAPE[0] * box.height <= box.width <= SHAPE[1] * box.height
+
+
+def widened(box: Box, masks: Masks) -> Box:
+    """A box from one end to the other of the lines above and below it: a stroke may look like its side."""
+    reaches = []
+    for y in (box.y, box.y + box.height):
+        starts, stops = runs(np.asarray(masks.across[max(round(y) - 2, 0) : round(y) + 3].any(axis=0)))
+        middle = box.x + box.width / 2
+        own = np.flatnonzero((starts <= middle) & (stops > middle))
+        reaches.append((starts[own[0]], stops[own[0]]) if len(own) else (box.x, box.x + box.width))
+    left, right = max(start for start, _ in reaches), min(stop for _, stop in reaches)
+    left = left + 1 if left < box.x - 0.5 * box.height else box.x
+    right = right - 2 if right > box.x + box.width + 0.5 * box.height else box.x + box.width
+    return box._replace(x=float(left), width=float(right - left))
 
 
 def inside(box: Box) -> tuple[int, int, int, int]:
@@ -186,15 +215,15 @@ def _is_letter(box: Box, black: Mask) -> bool:
 
 
 def _is_box(box: Box, masks: Masks) -> bool:
-    """Whether a box is mostly light, and neither a letter nor two boxes side by side."""
+    """Whether a box is mostly light, and not two boxes side by side."""
     left, top, right, foot = inside(box)
     dark, tint = masks.dark[top:foot, left:right], masks.tint[top:foot, left:right]
-    several = is_cell(box) and len(tint_walls(dark, tint))
-    return bool(dark.mean() < FULL) and not several and not _is_letter(box, masks.black)
+    several = is_cell(box) and len(tint_walls(dark | masks.black[top:foot, left:right], tint))
+    return bool(dark.mean() < FULL) and not several
 
 
 def tint_walls(dark: Mask, tint: Mask) -> NDArray[np.float64]:
-    """Where a tint that is none of a stroke runs from top to foot of a box, whose insides of two masks are given."""
+    """Where a tint that is none of a stroke runs from top to foot of a box, by the ink and the tint inside it."""
     free = tint & (1 - cv2.dilate(np.ascontiguousarray(dark), np.ones((5, 5), np.uint8)))
     starts, stops = runs(free.mean(axis=0) > 0.5)
     inner = (starts > 0) & (stops < free.shape[1]) & (stops - starts <= 0.6 * len(free))

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms import boxes, rows, straightening, ticks
+from mnist_batch.forms import boxes, rows, screens, straightening, ticks
 from mnist_batch.forms.boxes import DOTS_PER_INCH, MILLIMETRE, SHAPE, Masks
 from mnist_batch.forms.form import Box
 from mnist_batch.pixels.opencv import cv2
@@ -44,13 +44,15 @@ class LeftOut:
 class Proposal:
     """A page, uint8 (H, W), straightened by ``skew`` degrees, the cells of each field found on it, and what is none.
 
-    Fields come from top to bottom and from left to right; boxes are in pixels of the page.
+    Fields come from top to bottom and from left to right; boxes are in pixels of the page. In ``black_and_white`` light
+    tints are lost, and boxes that have nothing else.
     """
 
     picture: Grey
     skew: float
     fields: tuple[tuple[Box, ...], ...]
     left_out: tuple[LeftOut, ...]
+    black_and_white: bool = False
 
 
 def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
@@ -58,9 +60,14 @@ def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
 
     A page whose resolution is not known is taken to be as wide as A4.
     """
-    picture = straightening.straightened(page, skew := straightening.skew_of(page))
-    factor = DOTS_PER_INCH / (dots_per_inch or supposed(page))
-    masks = Masks.of(_resized(picture, factor))
+    dots_per_inch = dots_per_inch or supposed(page)
+    black_and_white = screens.is_black_and_white(page)
+    even = screens.without_dots(page, dots_per_inch) if black_and_white else None
+    skew = straightening.skew_of(page if even is None else even)
+    picture = straightening.straightened(page, skew)
+    seen = picture if even is None else straightening.straightened(even, skew)
+    factor = DOTS_PER_INCH / dots_per_inch
+    masks = Masks.of(_resized(seen, factor))
     cells, left_out = _cells(masks)
     fields, alone = _fields(cells, masks)
     return Proposal(
@@ -68,6 +75,7 @@ def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
         skew,
         tuple(tuple(_scaled(box, factor, picture) for box in field) for field in fields),
         tuple(LeftOut(_scaled(each.box, factor, picture), each.reason) for each in [*left_out, *alone]),
+        black_and_white,
     )
 
 
@@ -94,13 +102,15 @@ def _cells(masks: Masks) -> tuple[list[Box], list[LeftOut]]:
     closed, cells = boxes.closed(masks), list[Box]()
     wide = {box for box in closed.others if box.width > SHAPE[1] * box.height}
     widest_first = sorted(wide, key=lambda box: (-box.width, box))
-    divided = [ticks.divided(box, masks) for box in widest_first]
+    combs_first = [boxes.widened(box, masks) for box in widest_first]
+    divided = [ticks.divided(box, masks) for box in dict.fromkeys([*combs_first, *widest_first])]
     combs, framed = list[Box](), list[Box]()
     _take([row for row in divided if len(row) >= SURE_COMB], combs)
     _take([[box] for box in closed.usual], framed)
     # Strokes make boxes in combs, and combs of boxes: what the page has more of is printed.
     for found in sorted((framed, combs), key=len, reverse=True):
         _take([[box] for box in found], cells)
+    cells = rows.in_line(cells, masks)
     _take([[box] for box in rows.missing(cells, masks)], cells)
     _take([row for row in divided if len(row) > 2], cells)
     _take(ticks.open_rows(masks), cells)

@@ -6,12 +6,14 @@ from itertools import pairwise
 import numpy as np
 
 from mnist_batch.forms import boxes, corners
-from mnist_batch.forms.boxes import Masks
+from mnist_batch.forms.boxes import Mask, Masks
 from mnist_batch.forms.form import Box
 
 LARGEST_GAP = 0.9  # between cells of a field, by the width of a cell
 ALIKE = 0.2  # cells of a field differ by at most this share in height, and in width unless they touch
 LARGEST_HOLE = 4  # cells between two others
+MOST_ASIDE, IN_PLACE = 0.5, 0.87  # of a cell lies in its place at least, if it lies beside it, and if it is in it
+FULL = 0.75  # of what a cell gains by print is too much
 PITCH = 0.1  # by which the steps from cell to cell of a row differ at most
 
 
@@ -37,18 +39,69 @@ def _follows(last: Box, cell: Box, largest_gap: float) -> bool:
     )
 
 
+def in_line(cells: Sequence[Box], masks: Masks) -> list[Box]:
+    """The cells, with those moved into their row that lie beside their place in it.
+
+    What is written over the line of a cell may look like this line.
+    """
+    print_ = masks.dark | masks.tint
+    moved, sides = dict[Box, Box](), corners.Sides.of(print_)
+    rows = runs(cells, LARGEST_HOLE * (1 + LARGEST_GAP))
+    for row, steps in zip(rows, _steps(rows), strict=True):
+        for step in steps:
+            # Between two others a cell has its place; elsewhere it has one where all of its sides are printed.
+            between = list(_between(row, step))
+            aside = [place for place in _aside(row, step) if corners.framed(sides, place)]
+            for place in [*between, *aside]:
+                shared = boxes.overlaps(place, cells)
+                cell = cells[int(shared.argmax())]
+                if MOST_ASIDE < shared.max() < IN_PLACE and (place in between or _is_light(place, cell, print_)):
+                    moved[cell] = place
+    return [moved.get(cell, cell) for cell in cells]
+
+
+def _is_light(place: Box, cell: Box, print_: Mask) -> bool:
+    """Whether what a cell gains if it moves sideways to its place is not all printed, as a band around cells is."""
+    gained = (place.x + corners.LINE, cell.x)
+    if place.x > cell.x:
+        gained = (cell.x + cell.width, place.x + place.width - corners.LINE)
+    _, top, _, foot = boxes.inside(place)
+    inside = print_[top:foot, round(gained[0]) : round(gained[1])]
+    return not inside.size or bool(inside.mean() < FULL)
+
+
 def missing(cells: Sequence[Box], masks: Masks) -> list[Box]:
     """Cells that follow from the pitch of their row, and whose sides are printed, however much is written in them."""
     sides = corners.Sides.of(masks.dark | masks.tint)
     found, rows = list[Box](), runs(cells, LARGEST_HOLE * (1 + LARGEST_GAP))
-    steps = [[cell.x - last.x for last, cell in pairwise(row) if _follows(last, cell, LARGEST_GAP)] for row in rows]
-    usual = sorted({round(float(np.median(each))) for each in steps if each})
-    for row, own in zip(rows, steps, strict=True):
-        # A row of which no two neighbours were found has the pitch of another.
-        for step in [float(np.median(own))] if own else usual:
+    for row, steps in zip(rows, _steps(rows), strict=True):
+        for step in steps:
             found += [box for box in _between(row, step) if _is_cell(box, sides, masks)]
             found += _beside(row, step, sides, masks)
     return found
+
+
+def _steps(rows: Sequence[Sequence[Box]]) -> list[list[float]]:
+    """By how much the cells of each row may lie apart: a row whose own steps say nothing has those of the others."""
+    every = [[cell.x - last.x for last, cell in pairwise(row) if _follows(last, cell, LARGEST_GAP)] for row in rows]
+    own = [float(np.median(each)) if each else 0.0 for each in every]
+    even = [
+        bool(each) and bool(np.mean(np.abs(np.array(each) - step) <= PITCH * step) > 0.5)
+        for each, step in zip(every, own, strict=True)
+    ]
+    usual = sorted({round(step) for step, is_even in zip(own, even, strict=True) if is_even})
+    return [[step] if is_even else [float(each) for each in usual] for step, is_even in zip(own, even, strict=True)]
+
+
+def _aside(row: Sequence[Box], step: float) -> Iterator[Box]:
+    """The places of cells that lie beside them: off the pitch from one neighbour, and without another on it."""
+    off = [abs((away := cell.x - last.x) - round(away / step) * step) > PITCH * step for last, cell in pairwise(row)]
+    for at, (last, cell) in enumerate(pairwise(row)):
+        if off[at] and (count := round((cell.x - last.x) / step)):
+            if all(off[at + 1 : at + 2]):
+                yield last._replace(x=last.x + count * step)
+            if all(off[max(at - 1, 0) : at]):
+                yield cell._replace(x=cell.x - count * step)
 
 
 def _between(row: Sequence[Box], step: float) -> Iterator[Box]:

@@ -19,7 +19,12 @@ WIDEST_STEP = 1.6  # from tick to tick, by that of the others; people leave a ga
 EVEN = 0.6  # of the steps at least are even
 STROKES = 0.45  # upright strokes from top to foot, for each border at most
 WIDEST_CELL = 1.25  # of a comb, by the step from tick to tick
-THIN = 0.5  # of the ticks at least stand free of what is written
+FREE = 0.5  # of the ticks at least stand free of what is written
+PRINTED, THIN = 0.5, 0.25  # what a tick counts for more than a thick stroke, if it is one for sure, or may be
+ON_TICKS = 0.7  # of what looks like ticks stands in even steps; the loops of a scribble do not
+SAME_LENGTH = 2, 0.06  # pixels, and share of their length, by which printed ticks differ at most
+ASIDE, LEANING = 5, 1.2  # pixels around a tick; its foot and its top lie no farther aside of each other
+BELOW = round(0.6 * MILLIMETRE)  # under a baseline there is paper where a tick rises from it
 
 Places = NDArray[np.float64]
 
@@ -32,13 +37,13 @@ def divided(box: Box, masks: Masks) -> list[Box]:
     least, most = max(LEAST_WIDTH, SHAPE[0] * box.height), min(MOST_WIDTH, SHAPE[1] * box.height)
     if (_covered(np.ascontiguousarray(inside.T))).any():
         return []  # boxes that stand above each other
-    walls = _walls(inside, masks.tint[top:foot, left:right])
+    walls = _walls(inside, *(mask[top:foot, left:right] for mask in (masks.black, masks.tint)))
     walls = walls[(walls > ends[0] + 0.6 * least) & (walls < ends[1] - 0.6 * least)]
     if len(walls) > 1 and np.diff([ends[0], *np.sort(walls), ends[1]]).min() > most:
         return []  # a row of wide boxes
     for length in (*LENGTHS, SHORTEST / box.height):
         for rows in (inside[::-1], inside):
-            borders = _borders(rows[: round(length * box.height)], ends, (least, most))
+            borders = _borders(rows, round(length * box.height), ends, (least, most))
             # Lines from top to foot are those of boxes, unless they are a few strokes.
             if len(borders) and len(walls) <= STROKES * len(borders) and _are_ticks(borders[1:-1], inside):
                 # What a wider step leaves free after a group of digits belongs to no cell.
@@ -53,11 +58,11 @@ def _are_ticks(places: Places, inside: Mask) -> bool:
     return bool(whole[places.round().astype(np.int64)].mean() < 0.5)
 
 
-def _walls(inside: Mask, tint: Mask) -> Places:
+def _walls(inside: Mask, black: Mask, tint: Mask) -> Places:
     """Where a line, or a tint that is none of a stroke, runs from top to foot of a box."""
     starts, stops = boxes.runs(_covered(inside))
     lines = (starts + stops - 1)[stops - starts <= 2 * THICKEST] / 2
-    return np.concatenate([lines, boxes.tint_walls(inside, tint)])
+    return np.concatenate([lines, boxes.tint_walls(inside | black, tint)])
 
 
 def open_rows(masks: Masks) -> list[list[Box]]:
@@ -92,12 +97,16 @@ def _ticks_of(line: Box, masks: Masks) -> Places:
     """Where the ticks that divide a baseline stand, on the page."""
     left, y = max(round(line.x) - 3, 0), round(line.y)
     right = min(round(line.x + line.width) + 3, masks.dark.shape[1])
+    rows = masks.dark[max(y - round(MOST_HEIGHT), 0) : y, left:right][::-1]
+    foot = y + round(line.height)
+    below = np.asarray(masks.dark[foot + 1 : foot + 1 + BELOW, left:right].any(axis=0))
     for length in OPEN_LENGTHS:
-        rows = masks.dark[max(y - round(length), 0) : y, left:right][::-1]
-        thin, _ = _strokes(rows)
+        thin, _ = _strokes(rows[: round(length)])
         if len(thin) >= 2:
             for ends in ((3.0, right - left - 4.0), (thin[0], thin[-1])):
-                borders = _borders(rows, (float(ends[0]), float(ends[1])), (LEAST_WIDTH, MOST_WIDTH))
+                borders = _borders(
+                    rows, round(length), (float(ends[0]), float(ends[1])), (LEAST_WIDTH, MOST_WIDTH), below
+                )
                 step = np.median(np.diff(borders)) if len(borders) else 0
                 ticked = sum(bool(np.abs(thin - end).min() < 4) for end in ends)
                 if max(ends[0], right - left - ends[1]) < 0.5 * step and (ticked == 2 or len(borders) > 4):
@@ -105,31 +114,43 @@ def _ticks_of(line: Box, masks: Masks) -> Places:
     return np.zeros(0)
 
 
-def _borders(rows: Mask, ends: tuple[float, float], steps: tuple[float, float]) -> Places:
+def _borders(
+    rows: Mask,
+    reach: int,
+    ends: tuple[float, float],
+    steps: tuple[float, float],
+    below: NDArray[np.bool_] | None = None,
+) -> Places:
     """Where the ticks of evenly spaced cells stand, with both ends, by rows that begin at the line they rise from.
 
-    Ticks are where a column is inked in most of the rows. A tick may be part of a thicker stroke that was written over
-    it. Empty if there is no even row of ticks from one end to the other.
+    Ticks are where a column is inked in most of the first rows, as far as they ``reach``. A tick may be part of a
+    thicker stroke that was written over it. Printed ticks are equally long, and nothing is ``below`` the line where
+    they stand; what differs in this was written. Empty if there is no even row of ticks from one end to the other.
     """
-    if not rows.size:
+    if not rows[:reach].size:
         return np.zeros(0)
-    thin, thick = _strokes(rows)
-    inner = sorted([(float(at), True) for at in thin] + [(float(at), False) for at in thick])
-    inner = [(at, free) for at, free in inner if ends[0] + 0.6 * steps[0] < at < ends[1] - 0.6 * steps[0]]
+    thin, thick = _strokes(rows[:reach])
+    printed = _like_ticks(rows, reach, thin)
+    if below is not None:
+        printed &= ~below[thin.round().astype(np.int64)]
+    thin_ones = zip(thin.tolist(), np.where(printed, PRINTED, THIN).tolist(), strict=True)
+    inner = sorted([*thin_ones, *((float(place), 0.0) for place in thick)])
+    inner = [(place, sure) for place, sure in inner if ends[0] + 0.6 * steps[0] < place < ends[1] - 0.6 * steps[0]]
     if not inner:
         return np.zeros(0)
     at = np.array([ends[0], *(place for place, _ in inner), ends[1]])
-    free = np.array([False, *(is_free for _, is_free in inner), False])
+    sure = np.array([0.0, *(each for _, each in inner), 0.0])
     between = np.diff([ends[0], *thin, ends[1]])
     length = ends[1] - ends[0]
     counts = np.arange(max(2, int(np.ceil(length / steps[1]))), int(length / steps[0]) + 1)
     chosen = np.unique(np.round(np.concatenate([length / counts, between]), 0))
     best, most = np.zeros(0), 0.0
     for step in chosen[(chosen >= steps[0]) & (chosen <= steps[1])]:
-        score, borders = _chain(at, free, float(step))
+        score, borders = _chain(at, sure, float(step))
         if score > most:
             best, most = borders, score
-    return best
+    on_ticks = [bool(len(best)) and float(np.abs(best - place).min()) < 1 for place in at[sure == PRINTED]]
+    return best if sum(on_ticks) >= ON_TICKS * len(on_ticks) else np.zeros(0)
 
 
 def _strokes(rows: Mask) -> tuple[Places, Places]:
@@ -140,12 +161,28 @@ def _strokes(rows: Mask) -> tuple[Places, Places]:
     return (starts + stops - 1)[thin] / 2, np.concatenate([np.zeros(0), *thick])
 
 
+def _like_ticks(rows: Mask, reach: int, places: Places) -> NDArray[np.bool_]:
+    """Which of the thin strokes at these places are upright and as long as most, by rows that begin at their line."""
+    if not len(places):
+        return np.zeros(0, np.bool_)
+    columns = places.round().astype(np.int64)
+    thick = cv2.dilate(np.ascontiguousarray(rows), np.ones((1, 3), np.uint8))[:, columns]
+    lengths = np.where(thick.all(axis=0), len(rows), thick.argmin(axis=0))
+    alike = np.abs(lengths - lengths[:, None]) <= SAME_LENGTH[0] + SAME_LENGTH[1] * lengths
+    # Of lengths that as many have, the shortest: a tick over which something is written looks longer.
+    usual = np.lexsort((lengths, -alike.sum(axis=0)))[0]
+    near = np.arange(-ASIDE, ASIDE + 1)
+    around = np.pad(rows[:reach], ((0, 0), (ASIDE, ASIDE)))[:, columns[:, None] + near + ASIDE]
+    foot, top = (part.sum(axis=0) @ near / np.maximum(part.sum(axis=(0, 2)), 1) for part in (around[:3], around[-3:]))
+    return np.asarray(alike[:, usual] & (np.abs(foot - top) <= LEANING))
+
+
 def _covered(rows: Mask) -> NDArray[np.bool_]:
     """The columns that are inked in most rows, if not straight up."""
     return np.asarray(cv2.dilate(np.ascontiguousarray(rows), np.ones((1, 3), np.uint8)).mean(axis=0) >= 0.9)
 
 
-def _chain(at: Places, free: NDArray[np.bool_], step: float) -> tuple[float, Places]:
+def _chain(at: Places, sure: NDArray[np.float64], step: float) -> tuple[float, Places]:
     """The best way from the first place to the last in even steps, and how good it is: 0 if there is none."""
     scores, before = np.full(len(at), -np.inf), np.zeros(len(at), np.int64)
     scores[0] = 0
@@ -153,7 +190,7 @@ def _chain(at: Places, free: NDArray[np.bool_], step: float) -> tuple[float, Pla
         away = at[to] - at[:to]
         even = np.abs(away - step) <= 0.05 * step + 1
         gap = (away > step) & (away <= WIDEST_STEP * step)
-        gained = np.where(even, 1.0 - 0.3 * np.abs(away - step) / step, np.where(gap, -0.5, -np.inf)) + 0.5 * free[to]
+        gained = np.where(even, 1.0 - 0.3 * np.abs(away - step) / step, np.where(gap, -0.5, -np.inf)) + sure[to]
         before[to] = int(np.argmax(scores[:to] + gained))
         scores[to] = (scores[:to] + gained)[before[to]]
     if not scores[-1] > 0:
@@ -163,7 +200,7 @@ def _chain(at: Places, free: NDArray[np.bool_], step: float) -> tuple[float, Pla
         way.append(int(before[way[-1]]))
     way = way[::-1]
     even = np.abs(np.diff(at[way]) - step) <= 0.05 * step + 1
-    if free[way[1:-1]].mean() < THIN or even.mean() < EVEN:
+    if not len(way[1:-1]) or (sure[way[1:-1]] > 0).mean() < FREE or even.mean() < EVEN:
         return 0.0, np.zeros(0)
     return float(scores[-1]), at[way]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import form_pages, form_proposing
-from mnist_batch.forms import proposing, straightening
+from mnist_batch.forms import boxes, proposing, rows, straightening
 from mnist_batch.forms.form import Box
 from mnist_batch.forms.proposing import Proposal, Reason
 
@@ -153,3 +153,78 @@ def test_white_combs_in_a_large_tinted_field_are_found() -> None:
     assert [len(field) for field in proposal.fields] == [22, 11]
     bilevel = proposing.propose((page > 128).astype(np.uint8) * 255, 200)
     assert [len(field) for field in bilevel.fields] == [22, 11]
+
+
+def boxed(page: np.ndarray, x: int, y: int, count: int, wide: int = 50, high: int = 66) -> None:
+    for at in range(count):
+        cv2.rectangle(page, (x + wide * at, y), (x + wide * (at + 1), y + high), 0, 2)
+
+
+def test_the_loops_of_a_scribble_over_a_line_are_no_ticks() -> None:
+    page = np.full((1000, 1654), 255, np.uint8)
+    boxed(page, 200, 100, 5)
+    cv2.line(page, (200, 600), (760, 600), 0, 2)
+    cv2.line(page, (900, 600), (1300, 600), 0, 2)
+    for at in range(9):
+        cv2.line(page, (900 + 50 * at, 600), (900 + 50 * at, 582), 0, 2)  # a baseline with ticks
+    for at in (0, 18, 41, 63, 115, 134, 187, 227, 245, 295, 380, 420, 460):
+        cv2.ellipse(page, (200 + at, 590), (9, 12), 0, 0, 180, 60, 4, cv2.LINE_AA)
+    assert [len(field) for field in proposing.propose(page, 200).fields] == [5, 8]
+
+
+def test_a_1_beside_a_tick_is_no_border_of_a_cell() -> None:
+    """After a group of digits there is more room, and a 1 in it may be where an even step would end."""
+    page = np.full((600, 1654), 255, np.uint8)
+    cv2.rectangle(page, (200, 200), (648, 266), 0, 2)
+    starts = [200, 250, 300, 351, 424, 474, 524, 574]
+    for x in starts[1:]:
+        cv2.line(page, (x, 266), (x, 240), 0, 2)
+    cv2.line(page, (374, 264), (374, 215), 40, 3)
+    [field] = proposing.propose(page, 200).fields
+    assert [cell.x for cell in field] == pytest.approx(starts, abs=3)
+
+
+def test_a_box_goes_on_to_the_ends_of_its_lines_and_not_to_a_stroke_that_looks_like_its_side() -> None:
+    page = np.full((600, 1654), 255, np.uint8)
+    cv2.rectangle(page, (200, 200), (600, 266), 0, 2)
+    cv2.rectangle(page, (700, 200), (1000, 266), 0, 2)
+    cv2.line(page, (275, 266), (275, 200), 40, 5)
+    masks = boxes.Masks.of(page)
+    assert boxes.widened(Box(275, 200, 325, 66), masks) == pytest.approx((200, 200, 400, 66), abs=2)
+    assert boxes.widened(Box(200, 200, 75, 66), masks) == pytest.approx((200, 200, 400, 66), abs=2)
+    assert boxes.widened(Box(700, 200, 300, 66), masks) == (700, 200, 300, 66)
+
+
+def test_a_cell_that_was_found_beside_its_place_is_moved_into_its_row() -> None:
+    page = np.full((600, 1654), 255, np.uint8)
+    places = [Box(200 + 62 * at, 200, 50, 66) for at in range(5)]
+    alone = Box(500, 400, 50, 66)  # where others stand says nothing of it
+    for x, y, wide, high in [*places, alone]:
+        cv2.rectangle(page, (x, y), (x + wide, y + high), 0, 2)
+    masks = boxes.Masks.of(page)
+    for at, aside in ((4, (-12, 0)), (0, (12, 0)), (2, (0, 16)), (1, (2, 1))):
+        cell = places[at]._replace(x=places[at].x + aside[0], y=places[at].y + aside[1])
+        found = rows.in_line([*places[:at], cell, *places[at + 1 :], alone], masks)
+        assert found[at] == (cell if at == 1 else places[at])
+        assert [*found[:at], *found[at + 1 :]] == [*places[:at], *places[at + 1 :], alone]
+
+
+@pytest.mark.parametrize("share", [0.12, 0.4, 0.9])
+def test_boxes_in_a_screen_of_dots_are_found(share: float) -> None:
+    """As a scanner in black and white makes it of a tint: light, dense, or nearly black."""
+    page, random = np.full((700, 1654), 255, np.uint8), np.random.default_rng(4)
+    tint = (random.random((90, 470)) < share).astype(np.uint8)
+    for y, gap in ((100, 0), (300, 12)):
+        field = tint[:, : 6 * (50 + gap) + 16]
+        for at in range(6):
+            field = field.copy()
+            field[11:79, 11 + (50 + gap) * at : 55 + (50 + gap) * at] = 0
+        page[y : y + 90, 300 : 300 + field.shape[1]] = 255 * (1 - field)
+    cv2.putText(page, "427", (318, 165), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, 5)
+    proposal = proposing.propose(page, 200)
+    assert [len(field) for field in proposal.fields] == [6, 6]
+    assert proposal.black_and_white
+    true = [[Box(308 + (50 + gap) * at, y + 8, 50, 74) for at in range(6)] for y, gap in ((100, 0), (300, 12))]
+    assert found(proposal, true, 0.6) == (12, 0)
+    assert proposal.skew == 0
+    assert (proposal.picture == page).all()  # with its dots

@@ -39,6 +39,7 @@ def test_a_form_is_made_of_a_page_and_opens(tmp_path: Path, capsys: Capture) -> 
     assert (code, summary["pages"], summary["fields"], summary["cells"]) == (0, 1, 2, 10)
     assert summary["skew_degrees"] == [pytest.approx(1.0, abs=0.05)]
     assert "page 1: 2 fields, 10 cells, straightened by 1.0" in printed
+    assert "black and white" not in printed
     opened = opening.open_form(str(tmp_path / "forms/turnout"))
     assert opened.form.name == "turnout"
     assert opened.form.pages[0].dots_per_inch == pytest.approx(100, abs=0.1)
@@ -53,10 +54,11 @@ def test_a_page_of_each_file_and_of_each_page_of_a_file(tmp_path: Path, capsys: 
     first, *more = (Image.fromarray(drawn(rows)) for rows in (1, 2))
     first.save(tmp_path / "pages.tif", save_all=True, append_images=more, dpi=(100, 100))
     Image.fromarray(drawn(3)).save(tmp_path / "last.png")
-    code, _, summary = made(
+    code, printed, summary = made(
         capsys, tmp_path / "pages.tif", tmp_path / "last.png", "--out", tmp_path / "form", "--name", "census"
     )
     assert (code, summary["pages"], summary["fields"]) == (0, 3, 6)
+    assert printed.count("black and white: light tints are lost") == 3
     assert summary["previews"] == ["preview-1.png", "preview-2.png", "preview-3.png"]
     opened = opening.open_form(str(tmp_path / "form")).form
     assert opened.name == "census"
