@@ -16,6 +16,8 @@ ACROSS = 0.3  # of a cell's width that its ink covers at least, in a cell that i
 FULL = 0.4  # of the cells' area; strokes do not fill so much of it
 TALL = 0.5  # of a cell's height; a 1 is as tall
 STEEP = 0.5  # of a cell's height; no column of a zigzag or a wave has a longer run
+THICKEST = 0.27  # of a cell's width; no pen draws so thick a stroke through cells, and digits may be so thick
+HOLE = 0.012  # of a cell's area; a stroke through cells has no loops, and the digits 0, 6, 8 and 9 have
 _NEXT = np.ones((3, 3), np.uint8)
 
 Grey = NDArray[np.uint8]
@@ -42,7 +44,10 @@ def voided(x: Numbers, y: Numbers, cell: Numbers, boxes: Numbers) -> Voided | No
     left, top = x.min() - 1, y.min() - 1
     mask = np.zeros((int(np.ptp(y)) + 3, int(np.ptp(x)) + 3), np.uint8)
     mask[y - top, x - left] = 1
-    straight = _on_long_lines(mask, LONG * wide)[y - top, x - left]
+    thickness = 4 * float(cv2.distanceTransform(mask, cv2.DIST_L2, 3)[mask > 0].mean())
+    if thickness > THICKEST * wide:
+        return None
+    straight = _on_long_lines(mask, LONG * wide, thickness)[y - top, x - left]
     single = _in_single_runs(mask, STEEP * high)[x - left]
     width, height = np.array([(np.ptp(x[cell == each]), np.ptp(y[cell == each])) for each in cells]).T + 1
     enough = width >= ACROSS * (boxes[cells, 2] - boxes[cells, 0])
@@ -59,16 +64,28 @@ def voided(x: Numbers, y: Numbers, cell: Numbers, boxes: Numbers) -> Voided | No
     elif np.count_nonzero(single_in) < 3 and single.mean() < OF_STROKE:
         # What looks like a zigzag through two cells may be two joined 1s, if other digits are joined to it.
         crossed = np.zeros_like(single_in)
+    middles = _holes(mask, HOLE * wide * high) + np.array([left, top])
+    looped = ((middles >= boxes[cells, None, :2]) & (middles < boxes[cells, None, 2:])).all(axis=2).any(axis=1)
+    if crossed.any() and not (crossed & ~looped).any():
+        return None
+    crossed &= ~looped
     return Voided(tuple(cells[crossed].tolist()), tuple(cells[enough & ~crossed].tolist()))
 
 
-def _on_long_lines(mask: Grey, length: float) -> NDArray[np.bool_]:
+def _holes(mask: Grey, least: float) -> NDArray[np.float64]:
+    """The middles, (N, 2), of the holes in ink that are at least so large."""
+    _, _, stats, middles = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    # The mask has a rim of paper: the piece that begins at its corner lies around the ink. The first one is the ink.
+    inner = (stats[1:, cv2.CC_STAT_LEFT] > 0) & (stats[1:, cv2.CC_STAT_AREA] >= least)
+    return np.asarray(middles[1:][inner], np.float64)
+
+
+def _on_long_lines(mask: Grey, length: float, thickness: float) -> NDArray[np.bool_]:
     """The ink of straight strokes that are at least so long: bool (H, W)."""
     explained = np.zeros_like(mask)
     lines = cv2.HoughLinesP(mask, 1, np.pi / 180, int(0.8 * length), minLineLength=length, maxLineGap=GAP)
     if lines is not None:
         near = cv2.dilate(mask, _NEXT)
-        thickness = 4 * float(cv2.distanceTransform(mask, cv2.DIST_L2, 3)[mask > 0].mean())
         for start, end in lines.reshape(-1, 2, 2).tolist():
             drawn = cv2.line(np.zeros_like(mask), start, end, 1, 1)
             if cv2.countNonZero(drawn & near) >= ON_INK * cv2.countNonZero(drawn):

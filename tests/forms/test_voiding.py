@@ -59,6 +59,21 @@ def test_digits_that_are_joined_are_not_crossed(name: str, thick: int) -> None:
     assert found is None or not found[0]
 
 
+@pytest.mark.parametrize("thick", [4, 9, 14])
+def test_round_digits_that_touch_are_not_crossed(thick: int) -> None:
+    """Thick ones are straight enough for a bar; so are flat loops."""
+    loops = [
+        np.array(
+            [(20 + (at + 0.5) * WIDE + 22 * np.cos(way), 60 + 12 * np.sin(way)) for way in np.linspace(0, 6.3, 40)]
+        )
+        for at in range(3)
+    ]
+    ink = drawn(loops, thick)
+    assert cv2.connectedComponents(ink)[0] == 2
+    found = void_of(ink)
+    assert found is None or not found[0]
+
+
 def test_a_digit_that_a_stroke_runs_into_is_met() -> None:
     bar = np.array([(22.0, 52.0), (20 + 3.4 * WIDE, 50.0)])
     zero = np.array([(20 + 3.5 * WIDE + 15 * np.cos(at), 52 + 25 * np.sin(at)) for at in np.linspace(0, 6.3, 40)])
