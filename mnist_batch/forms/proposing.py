@@ -17,6 +17,7 @@ Grey = NDArray[np.uint8]
 A4_WIDTH = 8.27  # inches, the width of a page whose resolution is not known
 MOST_SHARED = 0.2  # of a cell by another
 SURE_COMB = 4  # cells
+MANY = 8  # cells of one height, that say how wide cells of this height are
 TICKED = 0.72  # of the height of a form's cells; what is smaller is a box to tick
 LEAST_PRINT = 6  # pixels, the height of a printed character
 SAME_PLACE = 0.025  # of a cell's height, by which what is printed in cells differs at most
@@ -112,12 +113,12 @@ def _cells(masks: Masks) -> tuple[list[Box], list[LeftOut]]:
         _take([[box] for box in found], cells)
     cells = rows.in_line(cells, masks)
     _take([[box] for box in rows.missing(cells, masks)], cells)
-    _take([row for row in divided if len(row) > 2], cells)
+    _take([row for row in divided if len(row) > 2 and not _is_odd(row, cells)], cells)
     _take(ticks.open_rows(masks), cells)
     others = [box for box in closed.others if boxes.is_cell(box)]
     _take([[box] for box in others if any(boxes.same_size(box, cell) for cell in cells)], cells)
-    _take([row for row in divided if len(row) == 2], cells)
-    _take([[box] for box in others], cells)
+    _take([row for row in divided if len(row) == 2 and not _is_odd(row, cells)], cells)
+    _take([[box] for box in others if not rows.is_odd(box, cells)], cells)
     left_out = list[LeftOut]()
     for box in widest_first:
         if not _covers(box, [*cells, *(each.box for each in left_out)]):
@@ -125,6 +126,15 @@ def _cells(masks: Masks) -> tuple[list[Box], list[LeftOut]]:
     printed = {box for box in cells if _holds_print(box, masks)}
     left_out += [LeftOut(box, Reason.PRINT) for box in printed]
     return [box for box in cells if box not in printed], left_out
+
+
+def _is_odd(row: Sequence[Box], cells: Sequence[Box]) -> bool:
+    """Whether a short row has cells as high as many others and not as wide: strokes look like ticks in it."""
+    sizes = np.array([cell[2:] for cell in cells]).reshape(-1, 2)
+    width, height = np.median([box[2:] for box in row], axis=0)
+    as_high = sizes[np.abs(sizes[:, 1] - height) <= boxes.SAME_SIZE * height, 0]
+    many = len(as_high) >= MANY and bool((np.abs(as_high - width) > rows.ALIKE * width).all())
+    return many or any(rows.is_odd(box, cells) for box in row)
 
 
 def _take(found: Iterable[list[Box]], cells: list[Box]) -> None:

@@ -49,10 +49,10 @@ def in_line(cells: Sequence[Box], masks: Masks) -> list[Box]:
     rows = runs(cells, LARGEST_HOLE * (1 + LARGEST_GAP))
     for row, steps in zip(rows, _steps(rows), strict=True):
         for step in steps:
-            # Between two others a cell has its place; elsewhere it has one where all of its sides are printed.
             between = list(_between(row, step))
-            aside = [place for place in _aside(row, step) if corners.framed(sides, place)]
-            for place in [*between, *aside]:
+            for place in [*between, *_aside(row, step)]:
+                if not corners.framed(sides, place):
+                    continue
                 shared = boxes.overlaps(place, cells)
                 cell = cells[int(shared.argmax())]
                 if MOST_ASIDE < shared.max() < IN_PLACE and (place in between or _is_light(place, cell, print_)):
@@ -68,6 +68,14 @@ def _is_light(place: Box, cell: Box, print_: Mask) -> bool:
     _, top, _, foot = boxes.inside(place)
     inside = print_[top:foot, round(gained[0]) : round(gained[1])]
     return not inside.size or bool(inside.mean() < FULL)
+
+
+def is_odd(box: Box, cells: Sequence[Box]) -> bool:
+    """Whether a box stands beside several cells, as high and not as wide: strokes make such boxes of two cells."""
+    beside = [cell for cell in cells if _follows(cell, box, LARGEST_GAP) or _follows(box, cell, LARGEST_GAP)]
+    row = [cell for cell in cells if any(abs(cell.y - other.y) <= 0.15 * box.height for other in beside)]
+    alike = [cell for cell in row if abs(cell.width - box.width) <= ALIKE * box.width]
+    return len(row) > 1 and not alike
 
 
 def missing(cells: Sequence[Box], masks: Masks) -> list[Box]:
@@ -96,12 +104,18 @@ def _steps(rows: Sequence[Sequence[Box]]) -> list[list[float]]:
 def _aside(row: Sequence[Box], step: float) -> Iterator[Box]:
     """The places of cells that lie beside them: off the pitch from one neighbour, and without another on it."""
     off = [abs((away := cell.x - last.x) - round(away / step) * step) > PITCH * step for last, cell in pairwise(row)]
+    usual = float(np.median([cell.width for cell in row]))
     for at, (last, cell) in enumerate(pairwise(row)):
-        if off[at] and (count := round((cell.x - last.x) / step)):
-            if all(off[at + 1 : at + 2]):
-                yield last._replace(x=last.x + count * step)
-            if all(off[max(at - 1, 0) : at]):
-                yield cell._replace(x=cell.x - count * step)
+        if not off[at] or not (count := round((cell.x - last.x) / step)):
+            continue
+        later, earlier = all(off[at + 1 : at + 2]), all(off[max(at - 1, 0) : at])
+        if later and earlier:  # of two cells without others on their pitch, the one of an odd width
+            odd = [abs(each.width - usual) for each in (last, cell)]
+            later, earlier = odd[1] > odd[0] + 1, odd[0] > odd[1] + 1
+        if later:
+            yield last._replace(x=last.x + count * step)
+        if earlier:
+            yield cell._replace(x=cell.x - count * step)
 
 
 def _between(row: Sequence[Box], step: float) -> Iterator[Box]:
