@@ -13,6 +13,7 @@ from mnist_batch.pixels.opencv import cv2
 
 SPLIT, HIGH = 0.2, 0.55  # of a piece's mass, and of a cell's height, in a second cell: from there it is two digits
 OF_MANY = 0.4  # of its share of a piece's mass, in a cell of many
+FAR = 0.7  # of a cell's width; what reaches so far into a cell, and is no flat stroke, is a digit of its own
 NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
 BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
@@ -130,14 +131,19 @@ def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers) -> Owne
         cells = sheet.first[strip[piece]] + np.flatnonzero(large[piece])
         # A cell that has a digit of its own has this one written over it.
         cells = [cell for cell in cells if cell == found.owner[piece] or not count[cell]]
-        rows = [found.y[own[nearest[own] + sheet.first[strip[piece]] == cell]] for cell in cells]
-        tall = [np.ptp(each) >= HIGH * np.ptp(sheet.boxes[cell, 1::2]) for each, cell in zip(rows, cells, strict=True)]
-        chosen = [cell for cell, is_tall in zip(cells, tall, strict=True) if is_tall]
+        parts = [own[nearest[own] + sheet.first[strip[piece]] == cell] for cell in cells]
+        chosen = [cell for cell, part in zip(cells, parts, strict=True) if _is_digit(found, part, sheet.boxes[cell])]
         last = int(piece)
         for pair in pairwise(chosen if found.owner[piece] in chosen else []):
             found = _parted(found, last, np.flatnonzero(found.piece == last), np.array(pair), sheet)
             last = len(found.area) - 1
     return found
+
+
+def _is_digit(found: Owned, part: Numbers, box: Numbers) -> bool:
+    """Whether a part of a piece is tall enough for a digit in this cell, or a flat one that reaches far into it."""
+    wide, high = np.ptp(found.x[part]) / np.ptp(box[::2]), np.ptp(found.y[part]) / np.ptp(box[1::2])
+    return bool(high >= HIGH or (high >= TALL and wide >= FAR))
 
 
 def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet) -> Owned:

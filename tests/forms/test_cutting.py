@@ -280,6 +280,15 @@ def test_digits_that_touch_are_parted_and_doubted() -> None:
     assert wide[3] > wide[2]
 
 
+def test_a_flat_0_that_touches_the_digit_before_it_is_parted_from_it() -> None:
+    picture, reference = prepared("boxes")
+    cells = reference.fields[0].cells
+    seven(picture, cells[1], off=(10, 10))
+    cv2.ellipse(picture, (int(cells[2].x) + 22, 134), (24, 13), 0, 0, 360, 40, 4, cv2.LINE_AA)
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert [len(each.pictures) for each in cuts] == [0, 2, 2, 0, 0]
+
+
 def test_a_rising_stroke_may_be_a_1_and_is_doubted() -> None:
     picture, reference = prepared("boxes")
     cell = reference.fields[0].cells[0]
