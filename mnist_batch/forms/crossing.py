@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 BENT = 0.06  # of a stroke's length that it may bend beside its thickness
 STRAY = 2  # per cent of a stroke's pixels on each side that may lie farther beside it, as where it meets a frame
 THICK = 0.12  # of a stroke's length that it may be thick
+THICKER = 1.5  # times that: what is as thick and rises may be a slash, and is none for certain
 THICK_X = 0.16  # of the shorter side of an X
 USUAL = 0.8  # of a cell's diagonal that a slash is long
 SHORT = 0.4  # of a cell's width and height that a diagonal stroke covers at least
@@ -43,13 +44,15 @@ class Lean(StrEnum):
 class Stroke(NamedTuple):
     """A single stroke in a cell: its angle from level in degrees, and its length in diagonals of the cell.
 
-    ``across`` says that it goes from one side of the cell to the other, and from top to foot.
+    ``across`` says that it goes from one side of the cell to the other, and from top to foot, and ``thick`` that it is
+    thicker than most, as 1s are, too.
     """
 
     lean: Lean
     angle: float
     length: float
     across: bool
+    thick: bool = False
 
 
 class Crossing(NamedTuple):
@@ -73,11 +76,14 @@ def crossing(x: Places, y: Places, cell: Extent) -> Crossing:
         return Crossing(False, _stroke(Lean.UPRIGHT, wide, high, cell, False))
     across = wide >= ACROSS * cell.width and high >= ACROSS * cell.height
     short = wide >= SHORT * cell.width and high >= SHORT * cell.height and high <= STEEP * wide
-    if (across or short) and _is_straight(x, y, float(np.hypot(wide, high)), USUAL * float(np.hypot(*cell))):
+    if across or short:
+        sizes = float(np.hypot(wide, high)), USUAL * float(np.hypot(*cell))
         rises = float(((x - x.mean()) * (y - y.mean())).sum()) < 0
-        if not rises and (across or high <= FALLING * wide):
+        thin = _is_straight(x, y, *sizes, THICK)
+        if thin and not rises and (across or high <= FALLING * wide):
             return Crossing(True)
-        return Crossing(False, _stroke(Lean.SLASH, wide, high, cell, across))
+        if thin or (rises and _is_straight(x, y, *sizes, THICKER * THICK)):
+            return Crossing(False, _stroke(Lean.SLASH, wide, high, cell, across)._replace(thick=not thin))
     return Crossing(across and _is_an_x(x, y, wide, high))
 
 
@@ -93,25 +99,26 @@ def _stroke(lean: Lean, wide: float, high: float, cell: Extent, across: bool) ->
     return Stroke(lean, float(angle), float(length), across)
 
 
-def _is_straight(x: Places, y: Places, longest: float, usual: float) -> bool:
+def _is_straight(x: Places, y: Places, longest: float, usual: float, thick: float) -> bool:
     """Whether ink is one straight stroke; ``longest`` is the diagonal of its box, and ``usual`` a slash's length.
 
+    ``thick`` is how thick it may be, as a share of its length.
     A stroke that is shorter than usual may be as thick and bent as one that is not.
     """
-    if len(x) > THICK * longest * max(longest, usual):
+    if len(x) > thick * longest * max(longest, usual):
         return False
     across, down = x - x.mean(), y - y.mean()
     xx, yy, xy = float(across @ across), float(down @ down), float(across @ down)
     angle = 0.5 * float(np.arctan2(2 * xy, xx - yy))
     length = float(np.sqrt(12 * (xx + yy) / len(x)))  # of a bar with such moments, about
-    if len(x) > 1.2 * THICK * length * max(length, usual):
+    if len(x) > 1.2 * thick * length * max(length, usual):
         return False
     cos, sin = np.cos(angle), np.sin(angle)
     length = float(np.ptp(cos * across + sin * down))
     thickness = len(x) / max(length, 1.0)
     beside = cos * down - sin * across
     bent = float(np.subtract(*np.percentile(beside, (100 - STRAY, STRAY)))) - thickness
-    return thickness <= THICK * max(length, usual) and bent <= BENT * max(length, usual)
+    return thickness <= thick * max(length, usual) and bent <= BENT * max(length, usual)
 
 
 def _is_an_x(x: Places, y: Places, wide: float, high: float) -> bool:

@@ -39,10 +39,19 @@ def slashed(fields: Sequence[Field], statuses: Mapping[Cell, Status], strokes: M
 
     ``statuses`` are those of the cells of a page, ``strokes`` the single strokes in some that are OK. Such a stroke may
     say that its cell is unused at an end of a field where cells may be, with none of them blank. It does if the hand
-    shows it: by strokes beside each other that are alike, or by 1s elsewhere that are upright.
+    shows it: by strokes beside each other that are alike, or by 1s elsewhere that are upright. Thick strokes say
+    nothing, and are doubted where they may be slashes.
     """
-    runs = [run for field in fields for run in _runs(field, statuses, strokes)]
-    in_runs = {cell for run in runs for cell in (*run.outer, *run.inner)}
+    thin = {cell: stroke for cell, stroke in strokes.items() if not stroke.thick}
+    in_any = _in_runs([run for field in fields for run in _runs(field, statuses, strokes)])
+    runs = [run for field in fields for run in _runs(field, statuses, thin)]
+    in_runs = _in_runs(runs)
+    may_be = {
+        cell
+        for cell, stroke in strokes.items()
+        if stroke.lean is Lean.SLASH and (stroke.across or cell in in_any | in_runs)
+    }
+    strokes = thin
     slashes = {cell for cell, stroke in strokes.items() if stroke.lean is Lean.SLASH}
     crossed = {cell for run in runs for cell in run.outer}
     upright = sum(stroke.lean is Lean.UPRIGHT for stroke in strokes.values())
@@ -56,7 +65,11 @@ def slashed(fields: Sequence[Field], statuses: Mapping[Cell, Status], strokes: M
             others_stand = run.alone and upright >= UPRIGHT and stroke.across and not (run.whole or _as(stroke, own))
             if others_stand or (like_a_row and not (run.whole and stroke.lean is Lean.SLASH)):
                 crossed.update(run.inner)
-    return Slashed(crossed, {cell for cell in slashes if cell in in_runs or strokes[cell].across} - crossed)
+    return Slashed(crossed, may_be - crossed)
+
+
+def _in_runs(runs: Sequence[_Run]) -> set[Cell]:
+    return {cell for run in runs for cell in (*run.outer, *run.inner)}
 
 
 def _is_a_row(run: _Run, strokes: Mapping[Cell, Stroke], own: Sequence[Stroke], upright: int) -> bool:

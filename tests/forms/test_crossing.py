@@ -58,5 +58,13 @@ def test_a_short_stroke_that_falls_is_no_digit_and_one_that_rises_may_be_a_1() -
     assert judged([(0.4, 0.1), (0.6, 0.9)]).stroke.lean is Lean.UPRIGHT
 
 
+@pytest.mark.parametrize("thick", [8, 9, 10])
+def test_a_thick_short_slash_may_be_one_and_is_none_for_certain(thick: int) -> None:
+    stroke = judged([(0.25, 0.8), (0.75, 0.2)], thick=thick).stroke
+    assert stroke is not None
+    assert (stroke.lean, stroke.thick) == (Lean.SLASH, True)
+    assert not judged([(0.25, 0.2), (0.75, 0.8)], thick=thick).certain, "what falls is not judged by this"
+
+
 def test_a_level_stroke_beside_the_middle_is_no_dash() -> None:
     assert judged([(0.2, 0.1), (0.8, 0.1)]) == Crossing(False)

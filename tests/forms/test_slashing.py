@@ -11,6 +11,7 @@ STROKES = {
     "/": Stroke(Lean.SLASH, 52, 0.8, True),
     "l": Stroke(Lean.SLASH, 63, 0.7, True),  # leans, but not as the others do
     ",": Stroke(Lean.SLASH, 52, 0.5, False),  # short
+    "|": Stroke(Lean.SLASH, 52, 0.5, False, thick=True),
     "1": Stroke(Lean.UPRIGHT, 85, 0.6, False),
     "-": Stroke(Lean.DASH, 4, 0.4, False),
 }
@@ -56,6 +57,9 @@ def judged(*fields: str, side: str = "right", least: int = 1) -> list[str]:
         ([",,42", "21"], ["xx42", "21"]),
         ([",542", "2111"], ["?542", "2111"]),
         ([",542", "2,11"], ["?542", "2,11"]),  # a 1 where no cell can be unused
+        (["||42", "21", "31", "1"], ["??42", "21", "31", "1"]),  # thick ones say nothing
+        (["/|42", "|/42", "5|3"], ["??42", "??42", "5|3"]),
+        (["//|2", "211"], ["xx?2", "211"]),
         (["--42"], ["xx42"]),
         (["-42"], ["-42"]),  # may be a sign
         (["-42", "--5"], ["x42", "xx5"]),
