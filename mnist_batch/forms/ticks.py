@@ -16,6 +16,7 @@ OPEN_LENGTHS = (1.5 * MILLIMETRE, SHORTEST)  # of the ticks of a baseline
 OPEN_SHAPE = 0.8  # width by height of a cell that is open above
 THICKEST_LINE = round(1.5 * MILLIMETRE)
 WIDEST_STEP = 1.6  # from tick to tick, by that of the others; people leave a gap between groups of digits
+ASKEW = 0.05, 0.13  # of a step that a tick may stand beside its place, and an end of the row
 EVEN = 0.6  # of the steps at least are even
 STROKES = 0.45  # upright strokes from top to foot, for each border at most
 WIDEST_CELL = 1.25  # of a comb, by the step from tick to tick
@@ -150,7 +151,7 @@ def _borders(
         if score > most:
             best, most = borders, score
     on_ticks = [bool(len(best)) and float(np.abs(best - place).min()) < 1 for place in at[sure == PRINTED]]
-    return best if sum(on_ticks) >= ON_TICKS * len(on_ticks) else np.zeros(0)
+    return best if sum(on_ticks) >= max(1, ON_TICKS * len(on_ticks)) else np.zeros(0)
 
 
 def _strokes(rows: Mask) -> tuple[Places, Places]:
@@ -188,7 +189,11 @@ def _chain(at: Places, sure: NDArray[np.float64], step: float) -> tuple[float, P
     scores[0] = 0
     for to in range(1, len(at)):
         away = at[to] - at[:to]
-        even = np.abs(away - step) <= 0.05 * step + 1
+        even = np.abs(away - step) <= ASKEW[0] * step + 1
+        # Writing over a border makes it thicker, so an end may lie a little aside.
+        even[0] |= abs(away[0] - step) <= ASKEW[1] * step
+        if to == len(at) - 1:
+            even |= np.abs(away - step) <= ASKEW[1] * step
         gap = (away > step) & (away <= WIDEST_STEP * step)
         gained = np.where(even, 1.0 - 0.3 * np.abs(away - step) / step, np.where(gap, -0.5, -np.inf)) + sure[to]
         before[to] = int(np.argmax(scores[:to] + gained))
@@ -199,7 +204,8 @@ def _chain(at: Places, sure: NDArray[np.float64], step: float) -> tuple[float, P
     while way[-1]:
         way.append(int(before[way[-1]]))
     way = way[::-1]
-    even = np.abs(np.diff(at[way]) - step) <= 0.05 * step + 1
+    even = np.abs(np.diff(at[way]) - step) <= ASKEW[0] * step + 1
+    even[[0, -1]] |= np.abs(np.diff(at[way])[[0, -1]] - step) <= ASKEW[1] * step
     if not len(way[1:-1]) or (sure[way[1:-1]] > 0).mean() < FREE or even.mean() < EVEN:
         return 0.0, np.zeros(0)
     return float(scores[-1]), at[way]
