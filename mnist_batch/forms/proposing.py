@@ -17,6 +17,7 @@ Grey = NDArray[np.uint8]
 A4_WIDTH = 8.27  # inches, the width of a page whose resolution is not known
 MOST_SHARED = 0.2  # of a cell by another
 SURE_COMB = 4  # cells
+UNLIKE = 0.3  # of a cell's width, or of its height, by which it differs from those of its row, or lies aside of it
 MANY = 8  # cells of one height, that say how wide cells of this height are
 TICKED = 0.72  # of the height of a form's cells; what is smaller is a box to tick
 LEAST_PRINT = 6  # pixels, the height of a printed character
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     ALONE = "alone, and unlike the cells of the form: a box to tick?"
     WIDE = "too wide for one digit, and not divided"
     PRINT = "something is printed in it"
+    DOTS = "in a tint of dots, and unlike the cells around it"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ def propose(page: Grey, dots_per_inch: float | None = None) -> Proposal:
     factor = DOTS_PER_INCH / dots_per_inch
     masks = Masks.of(_resized(seen, factor))
     cells, left_out = _cells(masks)
+    if even is not None:
+        unlike = _unlike(cells)
+        left_out += [LeftOut(box, Reason.DOTS) for box in unlike]
+        cells = [box for box in cells if box not in unlike]
     fields, alone = _fields(cells, masks)
     return Proposal(
         picture,
@@ -135,6 +141,20 @@ def _is_odd(row: Sequence[Box], cells: Sequence[Box]) -> bool:
     as_high = sizes[np.abs(sizes[:, 1] - height) <= boxes.SAME_SIZE * height, 0]
     many = len(as_high) >= MANY and bool((np.abs(as_high - width) > rows.ALIKE * width).all())
     return many or any(rows.is_odd(box, cells) for box in row)
+
+
+def _unlike(cells: Sequence[Box]) -> set[Box]:
+    """The cells that are far from as wide as those of their row, or lie between two rows: strokes make such boxes."""
+    unlike = set[Box]()
+    for row in rows.runs(cells, rows.LARGEST_HOLE):
+        usual = float(np.median([cell.width for cell in row]))
+        unlike.update(cell for cell in row if abs(cell.width - usual) > UNLIKE * usual)
+        if len(row) == 1:
+            [cell] = row
+            near = [each for each in cells if each != cell and abs(each.x - cell.x) < 2 * cell.width]
+            aside = [abs(each.y - cell.y) / cell.height for each in near]
+            unlike.update(cell for away in aside if 1 - UNLIKE > away > 0.5 * UNLIKE)
+    return unlike
 
 
 def _take(found: Iterable[list[Box]], cells: list[Box]) -> None:

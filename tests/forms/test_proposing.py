@@ -228,3 +228,16 @@ def test_boxes_in_a_screen_of_dots_are_found(share: float) -> None:
     assert found(proposal, true, 0.6) == (12, 0)
     assert proposal.skew == 0
     assert (proposal.picture == page).all()  # with its dots
+
+
+def test_a_stroke_in_a_tint_of_dots_makes_no_narrower_cell() -> None:
+    page, random = np.full((500, 1654), 255, np.uint8), np.random.default_rng(4)
+    field = (random.random((82, 376)) < 0.4).astype(np.uint8)
+    for at in range(6):
+        field[11:71, 11 + 60 * at : 65 + 60 * at] = 0
+    page[100:182, 300:676] = 255 * (1 - field)
+    for at in (1, 2, 4, 5):
+        cv2.line(page, (342 + 60 * at, 106), (342 + 60 * at, 176), 0, 7)
+    proposal = proposing.propose(page, 200)
+    assert found(proposal, [[Box(308 + 60 * at, 108, 60, 66) for at in range(6)]], 0.6)[1] == 0
+    assert {each.reason for each in proposal.left_out} <= {Reason.DOTS}
