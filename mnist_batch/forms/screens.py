@@ -13,10 +13,8 @@ DOT, NEAR, SMOOTH = 0.013, 0.16, 0.015  # inches: across a dot, around it, and t
 STROKE = 0.015  # inches; what is as thick is no dot
 FEWEST, SCREENED = 0.01, 0.016  # of what is around a pixel, and of a screen, by dots; dotted lines have fewer
 LEAST = 0.09  # inches; a screen has so many dots at least, in pixels, as a square with this side
-DARKNESS, EDGE = (
-    90.0,
-    0.25,
-)  # levels of a screen, and the share of its dots where it ends
+DARKNESS = 90.0  # grey levels of a screen below white
+EDGE = 0.25  # the share of a screen's dots where it ends
 
 
 def is_black_and_white(page: Grey) -> bool:
