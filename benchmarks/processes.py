@@ -15,7 +15,7 @@ import psutil
 from tests.support.processes import family
 
 EVERY_SECONDS = 0.5
-MEMORY_EVERY = 10  # of these looks: adding up shared pages takes the kernel a while
+MEMORY_EVERY = 10  # of these looks, from the third on: adding up shared pages takes the kernel a while
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def measured(command: Sequence[str], log: Path, out: Path) -> Usage:
                     # Ray's workers change their names as they go; a process has none while it ends.
                     named[own] = " ".join(process.cmdline()) or named.get(own, "")
                     cpu[own] = times.user + times.system
-                    if looks % MEMORY_EVERY == 0:
+                    if looks % MEMORY_EVERY == 2:
                         size = process.memory_full_info().pss / 1e6
                         together += size
                         driver = max(driver, size) if process.pid == job.pid else driver
