@@ -69,7 +69,7 @@ def score(
     run = run.begin_attempt()
     pending = parts.pending(run, len(opened.shard_sizes))
     if pending and not settings.scored_here(pending):
-        from mnist_batch.pipeline import nodes
+        from mnist_batch.pipeline import nodes  # here: it imports Ray
 
         connect()  # before the clock starts
         nodes.wait_for_cpus(settings.pools, settings.wait_for_cpus_seconds)
@@ -82,7 +82,7 @@ def score(
         while _readable(gathered.totals(), settings.max_unreadable) and withholding.due(opened, judgement, gathered):
             withholding.withhold(run, opened, judgement)
             receipts, gathered = score_shards(run, opened, settings, connect)
-    except Exception:
+    except Exception:  # any error, which is raised again
         with suppress(StorageError), retry.patience(0):
             run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
         raise
@@ -98,9 +98,8 @@ def score(
     if judgement.paler_than is not None:
         pale = gathered.contrasts.paler(judgement.paler_than)
         published = replace(published, paler_than=judgement.paler_than, pale=pale)
-    published = replace(
-        published, resumed_shards=len(opened.shard_sizes) - len(pending), scoring_seconds=round(scored - started, 3)
-    )
+    kept = len(opened.shard_sizes) - len(pending)
+    published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
     profiles, named = opened.profiles or {}, settings.baseline
     drift, of_drift = drift_nights.compared(run, published, gathered.seen, profiles, named, settings.baseline_nights)
     published = replace(published, drift=drift)
@@ -167,7 +166,7 @@ def score_shards(
                 with _progress(run, opened, pending, settings.progress_seconds) as progress:
                     for receipt in watched(run, receipts, settings.no_progress_timeout_seconds):
                         progress.add(receipt)
-            except Exception as error:
+            except Exception as error:  # Ray has no class for all of them, and may not be imported
                 if not _process_died(error):
                     raise
                 first = str(error).partition("\n")[0]

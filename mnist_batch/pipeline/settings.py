@@ -16,10 +16,10 @@ class Settings:
     """How a run is scored, which decides no answer: another attempt at the run may have other settings.
 
     With ``here`` a single shard is scored by the process that asks for it, which then needs no Ray. A run with a larger
-    share of unreadable rows than ``max_unreadable`` is not published. A scan of which a page
-    is not read in ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for
-    ``no_progress_timeout_seconds`` ends. The run is compared with the runs of ``baseline``, or with the last
-    ``baseline_nights``. Raises InputError where a value breaks a rule.
+    share of unreadable rows than ``max_unreadable`` is not published. A scan of which a page is not read in
+    ``scan_timeout_seconds`` is a row that says so. A run that makes no progress for ``no_progress_timeout_seconds``
+    ends. The run is compared with the runs of ``baseline``, or with the last ``baseline_nights``. Raises InputError
+    where a value breaks a rule.
     """
 
     pools: Pools = field(default_factory=Pools)

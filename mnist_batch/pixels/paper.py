@@ -36,7 +36,7 @@ def strongest_of(strengths: Grey) -> Numbers:
 
 
 def ranked(values: Grey, rank: int) -> int:
-    """The value at a rank; rank 0 is the smallest value."""
+    """The value at a rank of one page of any size, which ``stacks`` would not take; rank 0 is the smallest value."""
     counts = cv2.calcHist([values], [0], None, [256], [0, 256])
     return int(counts.cumsum().searchsorted(rank, "right"))
 
