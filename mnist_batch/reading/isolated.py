@@ -184,6 +184,7 @@ class Reader:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            process_group=0,  # the interrupt of a terminal is for the job
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
@@ -66,7 +67,6 @@ def serve(
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the interrupt of a terminal is for the job
     if sys.platform == "linux":  # elsewhere it ends after the page that it is at
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.stack_size(STACK_BYTES)
@@ -123,10 +123,11 @@ def serve(
 
 
 if __name__ == "__main__":
-    serve(
-        Connection(int(sys.argv[1])),
-        preprocessing.Limits(**json.loads(sys.argv[2])),
-        float(sys.argv[3]),
-        int(sys.argv[4]),
-        [FormFacts(**form) for form in json.loads(sys.argv[5])],
-    )
+    with suppress(BrokenPipeError):  # the job ended while this process was starting
+        serve(
+            Connection(int(sys.argv[1])),
+            preprocessing.Limits(**json.loads(sys.argv[2])),
+            float(sys.argv[3]),
+            int(sys.argv[4]),
+            [FormFacts(**form) for form in json.loads(sys.argv[5])],
+        )

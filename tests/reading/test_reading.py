@@ -1,6 +1,8 @@
 """Scans are read in a process of their own: one that kills it is a row, and its neighbours are as ever."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -332,6 +334,26 @@ def test_a_reader_that_cannot_start_is_no_fault_of_a_scan(tmp_path: Path, monkey
     monkeypatch.setattr(isolated.sys, "executable", "/bin/false")
     with pytest.raises(JobError, match=r"the process that reads scans did not start \(exit code 1\)"):
         isolated.Reader().read(listed(tmp_path))
+
+
+INTERRUPTED_WHILE_A_READER_STARTS = """
+import os, signal, threading
+from mnist_batch.reading import isolated
+
+signal.signal(signal.SIGINT, lambda *_: None)
+reader = isolated.Reader()
+threading.Thread(target=reader._start, daemon=True).start()
+while reader.process is None or b"numpy" not in open(f"/proc/{reader.process.pid}/maps", "rb").read():
+    pass  # until it imports
+os.killpg(0, signal.SIGINT)  # as Ctrl-C in a terminal does
+os._exit(130)
+"""
+
+
+def test_a_job_that_is_interrupted_while_its_reader_starts_leaves_no_trace_on_the_screen() -> None:
+    job = [sys.executable, "-c", INTERRUPTED_WHILE_A_READER_STARTS]
+    done = subprocess.run(job, stderr=subprocess.PIPE, text=True, start_new_session=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")  # stderr ends when the reader has ended, too
 
 
 def test_a_source_that_cannot_be_opened_there_is_told(tmp_path: Path, reader: isolated.Reader) -> None:
