@@ -143,7 +143,8 @@ def run(work: Callable[[], Mapping[str, Any]], keep: Callable[[Mapping[str, Any]
 
     0 done, 2 bad arguments or input, 3 too many unreadable scans, 4 a gate was not kept, 5 books that do not balance
     or an internal fault, 75 another process is at work on the run, 130 or 143 interrupted. The line is printed before
-    Ray is left, which takes seconds and heeds no signal; after an interrupt none is heeded any more.
+    Ray is left, which takes seconds and heeds no signal. None is heeded afterwards, either, if the job was interrupted
+    or is the whole work of its process.
     """
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
     joined = cluster.is_there()
@@ -171,7 +172,7 @@ def run(work: Callable[[], Mapping[str, Any]], keep: Callable[[Mapping[str, Any]
             cluster.leave(summary["exit_code"], logs)  # threads may still be at work
         with cluster.quiet(1, 2):  # so that no late message of Ray follows the last line
             cluster.stop(logs)
-    if not signals.first:
+    if not (signals.first or _whole_process):
         signals.restore()
     return int(summary["exit_code"])
 

@@ -40,6 +40,7 @@ def _summaries() -> dict[str, str]:
 
 def command() -> None:
     """The entry point of the installed command: runs ``main`` and ends the process with its exit code."""
+    import_module(f"{JOBS}.starting").obey_interrupts()
     import_module(f"{JOBS}.session").leave(main)
 
 

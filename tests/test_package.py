@@ -95,6 +95,25 @@ for name in sys.argv[1:]:
     assert done.returncode == 0, done.stderr
 
 
+def test_an_interrupt_of_the_installed_command_is_obeyed_from_the_beginning(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    wheel.extractall(tmp_path)
+    code = (
+        "import os, signal; from mnist_batch import __main__ as installed; from mnist_batch.jobs import session; "
+        "session.leave = lambda _: os.kill(os.getpid(), signal.SIGTERM); installed.command()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (143, '{"status": "interrupted", "exit_code": 143}\n'), done.stderr
+
+
 def test_the_version_is_the_installed_ones() -> None:
     assert mnist_batch.__version__ == metadata.version("mnist-batch")
     with pytest.raises(AttributeError, match="no attribute 'version'"):

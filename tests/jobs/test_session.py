@@ -368,6 +368,16 @@ def test_a_signal_decides_the_exit_code_and_the_last_line(number: int, code: int
         assert (job.wait(), *said) == (code, f'{{"status": "interrupted", "exit_code": {code}}}\n', "")
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_job_is_imported_ends_it_as_later_ones_do(number: int, code: int) -> None:
+    command, pipe = [sys.executable, "-m", "jobs.score", "--help"], subprocess.PIPE
+    job = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    until(lambda: "numpy" in Path(f"/proc/{job.pid}/maps").read_text(), "a module is imported", job)
+    job.send_signal(number)
+    said = job.communicate()
+    assert (job.returncode, *said) == (code, f'{{"status": "interrupted", "exit_code": {code}}}\n', "")
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("signals", "pause_seconds", "code", "flags"),
