@@ -258,7 +258,7 @@ def read_if_there(filesystem: fs.FileSystem, path: str) -> bytes | None:
     """The bytes of a file, or None if there is no such file."""
     try:
         return read(filesystem, path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # nothing is there, or a file where the path has a folder
         return None
 
 

@@ -14,7 +14,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs import demo, discard, export, inspect, report, score, session, train, verify
+from jobs import (
+    calibrate,
+    compare,
+    demo,
+    discard,
+    export,
+    inspect,
+    night,
+    promote,
+    prune,
+    report,
+    review,
+    score,
+    session,
+    train,
+    verify,
+)
+from jobs import form as form_job
 from jobs import list as list_job
 from mnist_batch.errors import InputError
 from mnist_batch.reading import images
@@ -26,7 +43,8 @@ from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
 
 Make = Callable[..., Path]
-JOBS = [score, train, report, verify, inspect, list_job, discard, export, demo]
+JOBS = [score, train, report, verify, inspect, list_job, discard, export, demo, night, compare, promote, prune]
+JOBS += [review, calibrate, form_job]
 
 
 @pytest.mark.usefixtures("shared_ray")
@@ -289,6 +307,35 @@ def test_a_mistake_is_exit_2_and_a_sentence_and_publishes_nothing(
     assert (code, printed) == (2, "")
     assert message in summary["error"]
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments"),
+    [
+        (score, ["in"]),
+        (score, ["--retry", "night"]),
+        (night, ["in"]),
+        (night, ["--publish-anyway", "night", "--reason", "looked at"]),
+        (promote, ["--back"]),
+        *((job, ["--run", "night"]) for job in (report, discard)),
+        (export, ["--run", "night", "--csv", "night.csv"]),
+        *((job, ["--run", "night", "--to", "to"]) for job in (review, calibrate)),
+        (compare, ["--a", "one", "--b", "other"]),
+        (prune, ["--keep-days", "9"]),
+        *((job, []) for job in (list_job, verify)),
+    ],
+)
+@pytest.mark.parametrize("out", ["file", "file/out"])
+def test_an_output_that_is_a_file_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture, job: Any, arguments: list[str], out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_scan(tmp_path / "in/a.png", 1)
+    (tmp_path / "file").write_text("of a user")
+    code, printed, summary = ran(capsys, job, *arguments, "--out", out)
+    assert (code, printed) == (2, "")
+    assert "file" in summary["error"]
+    assert {path.name for path in tmp_path.rglob("*")} == {"in", "a.png", "file"}
 
 
 @pytest.mark.parametrize("job", JOBS)
