@@ -15,12 +15,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from mnist_batch import scoring
-from mnist_batch.errors import GateFailed, InputError
+from mnist_batch.errors import BooksError, GateFailed, InputError
 from mnist_batch.intake import spread
 from mnist_batch.intake.labels import LabelFile
 from mnist_batch.pipeline.settings import Settings
@@ -120,7 +120,8 @@ def _opened(asked: NewScans | Run, gates_asked: Gates, connect: Callable[[], obj
 def publish_anyway(out: str, run_id: str, reason: str) -> Night:
     """Publish a run that is held, and record who decided that, when, and why.
 
-    Raises InputError, naming the runs that are held, where this one is not.
+    Raises InputError, naming the runs that are held, where this one is not; and BooksError where a part of it is not
+    what a person has looked at: nothing is scored.
     """
     if not reason.strip():
         raise InputError("--publish-anyway: give --reason, a sentence that says why; it is recorded in run.json")
@@ -131,9 +132,19 @@ def publish_anyway(out: str, run_id: str, reason: str) -> Night:
             by = getpass.getuser()
         anyway, settings = Anyway(by, now(), reason), Settings(max_unreadable=held.max_unreadable)
         published = scoring.score(
-            run, settings, decide=lambda published, _: replace(published, gates=held.gates, anyway=anyway)
+            run,
+            settings,
+            connect=partial(_refuse_to_score, run),
+            decide=lambda published, _: replace(published, gates=held.gates, anyway=anyway),
         )
         return Night(run, published, published.increment)
+
+
+def _refuse_to_score(run: Run) -> NoReturn:
+    raise BooksError(
+        f"run {run.run_id}: a part of it has been changed or lost since it was held, and --publish-anyway scores "
+        f"nothing again; throw the run away ({run.discarding}), and the next night scores its scans"
+    )
 
 
 def _decide(run: Run, settings: Settings, asked: Gates, published: Published, gathered: Aggregates) -> Published:

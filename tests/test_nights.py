@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jobs import discard, night, promote, verify
 from jobs import list as list_job
 from mnist_batch import nights, scoring
 from mnist_batch.models import bundle
+from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reports import report
 from mnist_batch.runs import ledger
 from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
@@ -212,6 +214,22 @@ def test_a_run_that_breaks_a_gate_is_held_until_a_person_decides(
     assert ran(capsys, verify, "--out", out)[0] == 0
     code, _, summary = ran(capsys, night, *asked, "--run-date", "2026-11-23")
     assert (code, summary["scans"]["known"], summary["scans"]["moved"]) == (0, 11, 1)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda part: part.write_bytes(b"")])
+def test_a_held_run_that_was_damaged_since_is_not_published(
+    asked: list[Any], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object]
+) -> None:
+    (tmp_path / "truth.csv").write_text("scan,label\n" + "".join(f"{digit}.png,{9 - digit}\n" for digit in range(10)))
+    code, _, held = ran(capsys, night, *asked, "--labels", tmp_path / "truth.csv", "--min-accuracy", 0.9)
+    assert (code, held["state"]) == (4, "held"), held
+    damage(next((tmp_path / "out/_staging").rglob("parts/part-00001")))
+    monkeypatch.setattr(Settings, "scored_here", lambda *_: False)  # as for any run that is not of a single shard
+    anyway = ["--publish-anyway", held["run_id"], "--reason", "it was looked at", "--out", tmp_path / "out"]
+    for _ in range(2):
+        code, _, summary = ran(capsys, night, *anyway)
+        assert (code, "has been changed or lost since it was held" in summary["error"]) == (5, True), summary
+    assert not (tmp_path / "out/predictions").exists()
 
 
 def test_other_gates_judge_a_held_run_anew(asked: list[Any], tmp_path: Path, capsys: Capture) -> None:

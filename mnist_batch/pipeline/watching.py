@@ -52,8 +52,9 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
             if time.monotonic() - since > timeout_seconds:
                 raise Stalled(
                     f"run {run.run_id}: no shard was finished for {wording.seconds(timeout_seconds)} "
-                    "(--no-progress-timeout). Check whether other jobs hold the cluster's CPUs, and whether machines "
-                    "have left the cluster, then run the same command again; finished shards are kept"
+                    "(--no-progress-timeout). Check whether the disks or stores answer and, on a cluster, whether "
+                    "other jobs hold its CPUs or machines have left it; then run the same command again. Finished "
+                    "shards are kept"
                 ) from None
             continue
         if receipt is None:
