@@ -1,6 +1,7 @@
 """From a rough map of a form to an exact one: patches of its print are looked for where the map has them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,12 @@ class Aligned:
         """Whether most of a box, given by its upper left and lower right corners, is no paper but blacked out."""
         (left, top), (right, foot) = np.maximum(box, 0).astype(int)
         inside = self.seen[top:foot, left:right]
-        return bool(inside.size and np.median(inside) < BLACK * np.percentile(self.seen[::8, ::8], 75))
+        return bool(inside.size and np.median(inside) < BLACK * self.light)
+
+    @cached_property
+    def light(self) -> float:
+        """The level of most of the page's paper."""
+        return float(np.percentile(self.seen[::8, ::8], 75))
 
     @property
     def residual(self) -> float:

@@ -53,7 +53,7 @@ def _is_bare(candidate: Candidate, field: Field, gone: Sequence[Caption]) -> boo
     if frame is None or not beside or any(each not in gone for each in beside):
         return False
     reach = int(frames.REACH * reference.pixels_per_millimetre)
-    sought = frames.seek(frame, aligned.dark, aligned.gain, (0.0, 0.0), reach)
+    sought = frames.seek(frame, aligned, (0.0, 0.0), reach)
     first = min(left, *(each.middle[0] for each in beside))
     return sought.share < BARE and not _is_black(candidate, np.array([[first, top], [right, foot]]))
 

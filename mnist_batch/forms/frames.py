@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ FAINTEST = 12.0  # grey levels that lines are darker than their paper
 FAINT = 0.5  # of the darkness of other print
 NEAR_EDGE = 0.22  # of a cell's side: its lines lie this near to the edges of its box
 INKED = 0.4  # of the darkness that its lines should have on a page: from there a pixel is taken for line
+DARKEST = 0.15  # of the light of a page, in a shadow; what is darker is blacked out, and noise on it is no line
 AWAY = 0.02  # of the darkness of its lines, that a place loses for each pixel it lies away
 ENOUGH = 0.5  # of a frame, and of its lines in each direction, must be found for its place to be known
 
@@ -107,27 +109,47 @@ def _kernel(lines: Levels) -> Levels:
 
 @dataclass(frozen=True)
 class Sought:
-    """Where a frame lies beside where it should, in pixels, and the share of its lines that are there."""
+    """Where a frame lies beside where it should, in pixels, and the share of its lines that are there.
+
+    ``is_black`` says that most around it is blacked out.
+    """
 
     shift: tuple[float, float]
     share: float
     share_across: float
     share_down: float
+    is_black: bool
 
     @property
     def is_found(self) -> bool:
         return min(self.share, self.share_across, self.share_down) >= ENOUGH
 
 
-def seek(frame: Frame, dark: Levels, gain: float, prior: tuple[float, float], reach: int) -> Sought:
-    """Look for a frame on a page that was mapped onto the reference.
+class Laid(Protocol):
+    """A page that was laid onto a reference: the page, and how much darker than its paper each pixel is.
 
-    ``dark`` is the page's darkness, and ``gain`` how dark its print is beside the reference's. ``prior`` is where
-    the print around has the frame, from where the map of the page has it.
+    ``gain`` is how dark its print is beside the reference's, and ``light`` the level of most of its paper.
     """
-    window, expected = _window(dark, frame, reach), gain * frame.darkness
+
+    @property
+    def seen(self) -> Grey: ...
+    @property
+    def dark(self) -> Levels: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def light(self) -> float: ...
+
+
+def seek(frame: Frame, page: Laid, prior: tuple[float, float], reach: int) -> Sought:
+    """Look for a frame on a page; ``prior`` is where the print around has it, from where the map of the page has it."""
+    window, expected = _window(page.dark, frame, reach), page.gain * frame.darkness
+    # In a shadow, lines are less dark beside their paper than they are elsewhere.
+    paper = (window + _window(page.seen, frame, reach)) / max(page.light, 1.0)
+    black = paper < DARKEST
+    shade = np.where(black, np.float32(1.0), np.minimum(paper, 1.0))
     # Writing that crosses faint lines counts no more than they do.
-    score = cv2.matchTemplate(np.minimum(window, 1.2 * expected), frame.kernel, cv2.TM_CCORR)
+    score = cv2.matchTemplate(np.minimum(window / shade, 1.2 * expected), frame.kernel, cv2.TM_CCORR)
     steps = np.arange(-reach, reach + 1, dtype=np.float32)
     # Along its lines a frame may lie anywhere: the place nearest to where it should be is taken.
     away = np.hypot(steps - prior[0], steps[:, None] - prior[1])
@@ -135,12 +157,12 @@ def seek(frame: Frame, dark: Levels, gain: float, prior: tuple[float, float], re
     judged[np.hypot(steps, steps[:, None]) > reach + 0.5] = -np.inf
     down, across = np.unravel_index(int(judged.argmax()), judged.shape)
     shift = across - reach + _sub(judged[down], int(across)), down - reach + _sub(judged[:, across], int(down))
-    ink = (window >= max(6.0, INKED * expected)).astype(np.uint8)
+    ink = (window >= np.maximum(6.0, INKED * expected * shade)).astype(np.uint8)
     height, width = frame.kernel.shape
     there = cv2.dilate(ink, np.ones((3, 3), np.uint8))[down : down + height, across : across + width]
     level, upright = _share(frame.across, there), _share(frame.down, there)
     either = _share(np.maximum(frame.across, frame.down), there)
-    return Sought((float(shift[0]), float(shift[1])), either, level, upright)
+    return Sought((float(shift[0]), float(shift[1])), either, level, upright, bool(black.mean() > 0.5))
 
 
 def _sub(values: Levels, peak: int) -> float:
@@ -154,8 +176,8 @@ def _share(lines: Levels, ink: Grey) -> float:
     return float(ink[where].mean()) if int(where.sum()) >= 5 else 1.0
 
 
-def _window(page: Levels, frame: Frame, reach: int) -> Levels:
-    """What of a page lies around a frame; beyond its edges there is paper."""
+def _window(page: NDArray[Any], frame: Frame, reach: int) -> NDArray[Any]:
+    """What of a page lies around a frame; beyond its edges there is nothing."""
     (left, top), (height, width) = frame.corner, frame.kernel.shape
     rows, columns = slice(top - reach, top + height + reach), slice(left - reach, left + width + reach)
     inside = page[max(0, rows.start) : max(0, rows.stop), max(0, columns.start) : max(0, columns.stop)]

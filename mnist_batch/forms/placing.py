@@ -26,8 +26,9 @@ def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int,
     if frame is None:
         return FieldPlace(FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference))
     reach = int(np.ceil(frames.REACH * reference.pixels_per_millimetre))
-    sought = frames.seek(frame, aligned.dark, aligned.gain, prior, reach)
-    if not sought.is_found and frame.is_faint(reference.print[2]) and sought.share < VANISHED:
+    sought = frames.seek(frame, aligned, prior, reach)
+    is_gone = sought.share < VANISHED and not sought.is_black
+    if not sought.is_found and frame.is_faint(reference.print[2]) and is_gone:
         return FieldPlace(
             FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference), sought.share
         )

@@ -351,6 +351,31 @@ def test_a_stranger_is_of_no_form(name: str) -> None:
     assert registration.reason
 
 
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_in_a_hard_shadow_fields_are_placed_and_one_that_is_not_there_is_shifted(is_erased: bool) -> None:
+    """In the shadow lines are as pale as noise is elsewhere; beside their paper they are as dark."""
+    picture, field = grey(form("lines").pictures[0]).copy(), form("lines").fields(0)[3]
+    (x, y, _, height), (left, _, width, _) = field["cells"][0], field["cells"][-1]
+    if is_erased:
+        picture[y - 9 : y + height + 9, x - 9 : left + width + 9] = 255
+    shadow = picture[y - 200 : y + height + 200]
+    shadow[:] = shadow * 0.3
+    registration = register(picture, references("lines"))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    lost = [name for name, place in registration.fields.items() if place.verdict is not FieldVerdict.PLACED]
+    assert lost == ([field["name"]] if is_erased else [])
+
+
+@pytest.mark.parametrize(("level", "verdict"), [(8, FieldVerdict.SHIFTED), (255, FieldVerdict.PLACED)])
+def test_a_tint_that_dropped_out_is_told_from_one_that_is_blacked_out(level: int, verdict: FieldVerdict) -> None:
+    picture, field = grey(form("coloured").pictures[0]).copy(), form("coloured").fields(0)[3]
+    (x, y, _, height), (left, _, width, _) = field["cells"][0], field["cells"][-1]
+    picture[y - 20 : y + height + 20, x - 20 : left + width + 20] = level
+    registration = register(picture, references("coloured"))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert registration.fields[field["name"]].verdict is verdict
+
+
 def test_a_field_off_the_page_is_cut_off_and_the_others_are_placed() -> None:
     drawing, whole = form("boxes"), page("boxes", "clean")
     cut = whole.picture[: int(whole.corners["list_a", 0][:, 1].mean())]
