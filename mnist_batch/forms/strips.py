@@ -26,6 +26,8 @@ NEAR_EDGE = 0.22  # of a cell's sides; lines of a frame lie so near to the edges
 LEVELS = (FAINTEST, 50, 100, 160)  # grey levels from which print is of another class
 IN_CELLS = len(LEVELS)  # classes of print; as many follow for frames and what is printed around cells
 MOST_CELLS = 2_500  # of a page; if it has more, they are cut smaller
+EVEN = 200  # the grey level of paper: on what is darker, in a shadow, ink is as dark as it would be on this
+DIM = 50  # the grey level of the darkest paper for which that holds
 _PAPER = np.ones((9, 9), np.uint8)  # at a quarter of a strip's size; wider than any stroke
 _NEXT = np.ones((3, 3), np.uint8)
 _SHARP = np.array([-0.5, 0, 1, 0, -0.5], np.float32)
@@ -81,11 +83,16 @@ def seen(picture: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey | None:
 
 
 def darkness(strip: Grey) -> Grey:
-    """By how many grey levels each pixel is darker than the paper around it, whatever is wider than a stroke."""
+    """By how many grey levels each pixel is darker than the paper around it, whatever is wider than a stroke.
+
+    In a shadow it is as dark as it would be without.
+    """
     high, wide = strip.shape
     small = cv2.resize(strip, (max(1, wide // 4), max(1, high // 4)), interpolation=cv2.INTER_AREA)
     paper = cv2.resize(cv2.morphologyEx(small, cv2.MORPH_CLOSE, _PAPER), (wide, high), interpolation=cv2.INTER_LINEAR)
     dark: Grey = cv2.subtract(paper, strip)
+    if int(paper.min()) < EVEN:
+        dark = cv2.max(dark, cv2.divide(dark, cv2.max(paper, DIM), scale=EVEN))
     return dark
 
 

@@ -146,6 +146,18 @@ def test_a_digit_comes_out_as_if_it_were_written_on_white_paper(style: str, dots
             assert unlike(each, wanted[cell]) < (12 if dots == 100 else 8)
 
 
+@pytest.mark.parametrize("light", [0.25, 0.6])
+def test_a_digit_in_a_shadow_comes_out_as_beside_it(light: float) -> None:
+    picture, reference = prepared("boxes")
+    for cell in (field.cells[at] for field in reference.fields for at in (1, 3)):
+        cv2.putText(picture, "8", (int(cell.x) + 6, int(cell.y) + 54), cv2.FONT_HERSHEY_SIMPLEX, 1.8, 60, 8)
+    page, registration = scanned(picture, 200)
+    page[190:] = page[190:] * light
+    found = by_cell(cut(page, registration, reference))
+    assert [found["lower", at].status for at in range(COUNT)] == [found["upper", at].status for at in range(COUNT)]
+    assert all(unlike(found["lower", at], found["upper", at]) < 8 for at in (1, 3))
+
+
 def test_every_cell_comes_out_once_in_the_forms_order() -> None:
     picture, reference = prepared("boxes")
     for verdicts in ({}, {"upper": FieldVerdict.SHIFTED}, {"lower": FieldVerdict.CUT_OFF}):
