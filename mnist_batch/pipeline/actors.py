@@ -75,9 +75,9 @@ class Preprocess:
 
     def close(self) -> None:
         """End the reading processes; those of an actor end with it."""
+        self.pool.shutdown()  # first: where one chunk brought up an error, the other reader is still at work on its own
         while not self.idle.empty():
             self.idle.get().close()
-        self.pool.shutdown()
 
 
 class Classify:

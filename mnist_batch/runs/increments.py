@@ -124,7 +124,8 @@ class NewScans(Command):
         """The digests of the scans that may have the bytes of another, those of the same size; null for all others."""
         each, at, count = np.unique(found["size"].fill_null(0).to_numpy(), return_inverse=True, return_counts=True)
         wanted = (((count > 1) | known.has_sizes(each)) & (each > 0))[at]
-        log.info("%s of %s are read to see whether their bytes are known", f"{wanted.sum():,}", f"{len(found):,}")
+        if wanted.any():
+            log.info("%s of %s are read to see whether their bytes are known", f"{wanted.sum():,}", f"{len(found):,}")
         read = self.digests(found.select([*contents.COLUMNS]).take(np.flatnonzero(wanted)))
         return read.take(pa.array(np.cumsum(wanted) - 1, mask=~wanted))
 

@@ -75,6 +75,40 @@ def test_pages_beside_a_file_of_many_are_read_meanwhile(tmp_path: Path, monkeypa
     assert rows["scan"].to_pylist() == [f"{number:03}.png" for number in range(50)]
 
 
+def test_a_reader_that_is_still_at_work_when_another_meets_an_error_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actors, "CHUNK", 1)
+    for number in range(2):
+        write_scan(tmp_path / "in" / f"{number}.png", number)
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
+    frozen(run, [listed(tmp_path / "in")])
+    reading, ending, ended = threading.Event(), threading.Event(), list[object]()
+
+    class Reader:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def read(self, scans: pa.Table, *_: object, **__: object) -> pa.Table:
+            if scans["scan"].to_pylist() == ["0.png"]:
+                assert reading.wait(timeout=60)
+                raise InputError("the source is gone")
+            reading.set()
+            assert ending.wait(timeout=60)
+            return preprocessing.preprocess(scans)
+
+        def close(self) -> None:
+            ended.append(self)
+
+    monkeypatch.setattr(actors.isolated, "Reader", Reader)
+    actor = actors.Preprocess(run)
+    end = actor.pool.shutdown
+    monkeypatch.setattr(actor.pool, "shutdown", lambda: (ending.set(), end()))
+    with pytest.raises(InputError, match="the source is gone"), closing(actor):
+        actor(pa.table({"shard": pa.array([0], pa.int32())}))
+    assert len(set(ended)) == actors.READERS
+
+
 def test_where_one_reader_is_enough_no_other_process_is_started(tmp_path: Path) -> None:
     for number in range(6):
         write_scan(tmp_path / "in" / f"{number}.png", number)
