@@ -204,13 +204,7 @@ class Command:
                     "leave it out, or calibrate on a run with --all-nets"
                 )
             return False
-        asks = asking.asks_first(facts, self.target_error, bool(self.form))
-        if not asks and facts.first_calibration:
-            log.info(
-                "--target-error %g is certified only where the larger nets answer every digit, which takes longer",
-                self.target_error,
-            )
-        return asks
+        return asking.asks_first(facts, self.target_error, bool(self.form))
 
     @property
     def _calibration(self) -> Calibration | None:
@@ -221,6 +215,11 @@ class Command:
         """What turns the model's outputs into confidences, and decides which answers are accepted."""
         calibration = self._calibration
         rule = calibrating.rule(calibration, self.target_error, self.bundle.location)
+        if self.bundle.facts.first_calibration and not (self.asks_first or self.all_nets):
+            log.info(
+                "--target-error %g is certified only where the larger nets answer every digit, which takes longer",
+                self.target_error,
+            )
         if not self.form or not calibration or self.target_error is None:
             return rule
         return rule | {"field_thresholds": field_rule.thresholds(calibration, self.target_error)}

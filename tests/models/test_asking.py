@@ -47,5 +47,16 @@ def test_what_a_run_promises_rests_on_the_answers_that_it_gives() -> None:
     command.__dict__["bundle"] = made
     with pytest.raises(InputError, match="--all-nets: .* was calibrated on a run in which its small net answered"):
         _ = command.asks_first
-    with pytest.raises(InputError, match=r"give 0\.001 or more"):
-        Command(sources=["scans"], out="out", target_error=0.0005)
+
+
+def test_a_run_says_that_it_takes_longer_where_that_is_for_its_promise(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mnist_batch")
+    for target, message in ((0.0005, r"give 0\.001 or more"), (0.0, "has to be a share above 0")):
+        with pytest.raises(InputError, match=message):
+            Command(sources=["scans"], out="out", target_error=target)
+    for target, all_nets in ((0.005, False), (0.001, True), (None, False)):
+        Command(sources=["scans"], out="out", target_error=target, all_nets=all_nets)
+    assert caplog.messages == []
+    Command(sources=["scans"], out="out", target_error=0.001)
+    [said] = caplog.messages
+    assert said.startswith("--target-error 0.001 is certified only where the larger nets answer every digit")
