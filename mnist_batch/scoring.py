@@ -35,6 +35,7 @@ from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts, publishing
 from mnist_batch.runs.run import Run, now, part_name
 from mnist_batch.schemas.facts import Arguments, File, Opened, Published, Receipt, RunFacts, Totals
+from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
 
@@ -75,29 +76,12 @@ def score(
         nodes.wait_for_cpus(settings.pools, settings.wait_for_cpus_seconds)
         nodes.check_paths(run, opened)
     started = time.monotonic()
-    try:
-        receipts, gathered = score_shards(run, opened, settings, connect)
-        judgement = withholding.judge(run, opened, gathered)
-        # A run that will be refused may get other scans yet.
-        while _readable(gathered.totals(), settings.max_unreadable) and withholding.due(opened, judgement, gathered):
-            withholding.withhold(run, opened, judgement)
-            receipts, gathered = score_shards(run, opened, settings, connect)
-    except Exception:  # any error, which is raised again
-        with suppress(StorageError), retry.patience(0):
-            run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
-        raise
-    if judgement.likeness:
-        metrics.show_unlike(judgement.likeness.unlike)
+    receipts, gathered, judgement = _scored(run, opened, settings, connect)
     failpoints.reach("scored")
     scored = time.monotonic()
 
-    published = _facts(opened, settings, gathered.totals(), publishing.files_of(run, receipts))
-    published = replace(published, profile=gathered.profile, likeness=judgement.likeness)
-    if opened.forms:
-        published = replace(published, field_totals=gathered.fields.totals())
-    if judgement.paler_than is not None:
-        pale = gathered.contrasts.paler(judgement.paler_than)
-        published = replace(published, paler_than=judgement.paler_than, pale=pale)
+    files = publishing.files_of(run, receipts)
+    published = _facts(opened, settings, gathered, judgement, files)
     kept = len(opened.shard_sizes) - len(pending)
     published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
     profiles, named = opened.profiles or {}, settings.baseline
@@ -113,14 +97,39 @@ def score(
     return published
 
 
-def _facts(opened: Opened, settings: Settings, totals: Totals, files: tuple[File, ...]) -> Published:
-    """What run.json will say, but for its times and the files of its report."""
+def _scored(
+    run: Run, opened: Opened, settings: Settings, connect: Callable[[], object]
+) -> tuple[list[Receipt], Aggregates, Judgement]:
+    """Score the pending shards and withhold what the run as a whole says may not be accepted.
+
+    Returns the receipts of the parts, what these gather, and what the run as a whole says.
+    """
+    try:
+        receipts, gathered = score_shards(run, opened, settings, connect)
+        judgement = withholding.judge(run, opened, gathered)
+        # A run that will be refused may get other scans yet.
+        while _readable(gathered.totals(), settings.max_unreadable) and withholding.due(opened, judgement, gathered):
+            withholding.withhold(run, opened, judgement)
+            receipts, gathered = score_shards(run, opened, settings, connect)
+    except Exception:  # any error, which is raised again
+        with suppress(StorageError), retry.patience(0):
+            run.check_attempt()  # another process at work on the run, if there is one, is the cause of any error
+        raise
+    if judgement.likeness:
+        metrics.show_unlike(judgement.likeness.unlike)
+    return receipts, gathered, judgement
+
+
+def _facts(
+    opened: Opened, settings: Settings, gathered: Aggregates, judgement: Judgement, files: tuple[File, ...]
+) -> Published:
+    """What run.json will say, but for its times, its drift and the files of its report."""
     known = {item.name: getattr(opened, item.name) for item in fields(RunFacts)}
-    return Published(
+    published = Published(
         **known | {"limits": replace(opened.limits, scan_timeout_seconds=settings.scan_timeout_seconds)},
         shards=len(opened.shard_sizes),
         versions=versions.versions(),
-        totals=totals,
+        totals=gathered.totals(),
         files=files,
         report_files=(),
         arguments=Arguments(**asdict(settings.pools), max_unreadable=settings.max_unreadable),
@@ -128,7 +137,15 @@ def _facts(opened: Opened, settings: Settings, totals: Totals, files: tuple[File
         scoring_seconds=0,
         publishing_seconds=0,
         published_at="",
+        profile=gathered.profile,
+        likeness=judgement.likeness,
     )
+    if opened.forms:
+        published = replace(published, field_totals=gathered.fields.totals())
+    if judgement.paler_than is not None:
+        pale = gathered.contrasts.paler(judgement.paler_than)
+        published = replace(published, paler_than=judgement.paler_than, pale=pale)
+    return published
 
 
 def _readable(totals: Totals, max_unreadable: float) -> bool:
