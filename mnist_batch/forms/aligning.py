@@ -1,6 +1,7 @@
 """From a rough map of a form to an exact one: patches of its print are looked for where the map has them."""
 
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +37,14 @@ SMALLER, MANY = 0.7, 12
 NEIGHBOURS = 7  # patches around a place that say how the paper lies there
 
 
+class Tinted(Enum):
+    """Whether a page has the form's faint print; where it was lost, cells may be in doubt."""
+
+    KEPT = "kept"
+    LOST = "lost"
+    DOUBTED = "doubted"
+
+
 @dataclass(frozen=True, eq=False)
 class Aligned:
     """A page laid onto a reference. ``matrix`` maps the reference's picture to the page.
@@ -43,7 +52,8 @@ class Aligned:
     ``seen`` is the page as it lies on the reference's picture, and ``dark`` its darkness. ``sought`` are the patches
     that lie on the page, and how they lie beside the map; ``is_found`` says which of them were found. The
     reference has ``patches`` in all. ``gain`` is how dark print is on the page, beside the reference's. Where the page
-    lost lines, ``rows`` says how its rows lie beside the map; in all else they are where they should be.
+    lost lines, ``rows`` says how its rows lie beside the map; in all else they are where they should be. ``tints`` says
+    whether the page has the form's faint print; ``mute`` are patches that were lost with it, and say nothing.
     """
 
     matrix: Matrix
@@ -53,6 +63,8 @@ class Aligned:
     is_found: NDArray[np.bool_]
     patches: int
     gain: float
+    tints: Tinted
+    mute: NDArray[np.bool_]
     rows: LostRows | None = None
 
     def matrix_at(self, box: NDArray[np.float64]) -> Matrix:
@@ -111,8 +123,8 @@ class Aligned:
     def shift_near(self, place: NDArray[np.float64]) -> tuple[float, float] | None:
         """How the print around a place lies beside the map; None if most of what tells was not found there."""
         nearest = np.argsort(np.hypot(*(self.sought.middles - place).T), kind="stable")
-        telling = nearest[self.telling[nearest]][:NEIGHBOURS]
-        if 2 * int(self.is_found[telling].sum()) < len(telling):
+        telling = nearest[(self.telling & ~self.mute)[nearest]][:NEIGHBOURS]
+        if not len(telling) or 2 * int(self.is_found[telling].sum()) < len(telling):
             return None
         across, down = np.median(self.sought.shifts[nearest[self.is_found[nearest]][:NEIGHBOURS]], axis=0)
         return float(across), float(down)
@@ -167,7 +179,18 @@ def _judged(reference: Reference, matrix: Matrix, seen: Grey, found: Found, rows
     gain = _gain(reference, dark)
     under = _covered(reference, found, ~true & found.telling, dark, gain)
     found.shifts[under] = 0.0
-    return Aligned(matrix, seen, dark, found, true | under, len(reference.patches), gain, rows)
+    tints, is_found = _tinted(reference, dark, gain), true | under
+    mute = np.zeros(len(is_found), bool)
+    if tints is Tinted.LOST:
+        mute = reference.are_faint(found.middles) & ~is_found
+    return Aligned(matrix, seen, dark, found, is_found, len(reference.patches), gain, tints, mute, rows)
+
+
+def _tinted(reference: Reference, dark: NDArray[np.float32], gain: float) -> Tinted:
+    tints = reference.tints
+    if tints is None or not tints.are_lost(dark, gain):
+        return Tinted.KEPT
+    return Tinted.DOUBTED if tints.may_be_elsewhere(dark, gain) else Tinted.LOST
 
 
 def _restored(reference: Reference, aligned: Aligned, page: tuple[int, ...]) -> Aligned:

@@ -23,10 +23,12 @@ LONG = 40  # pixels: a longer stroke is a line, and no letter
 LOWEST, HIGHEST, NARROWEST = 5, 30, 12  # pixels of a line of words
 PIECE = 36  # pixels of a line, that are looked for together
 MARGIN = 2  # pixels around a piece that belong to it
+TOGETHER = 3  # pixels, by which pieces of a line lie differently at most
 REACH, FAR = 4, 12  # pixels around its place in which it is looked for, and where the print around was not found
 # Of most pieces of a page: how alike other words are at most, and how much of the ink is there in their places.
 UNLIKE, INKED = 0.8, 0.77
 LIGHT = 75  # percentile of the levels of a page, or around a caption: its paper
+BLACKEST = 0.4  # of a page's light: where there is less around a caption, it was blacked out
 PALEST = 0.4  # of how dark other print of a page is, its words are at least
 # Of the ink of a caption, that other words have beside it at least: where there is less, the page was torn or blacked
 # out, or the caption covered.
@@ -107,14 +109,41 @@ def others(
     alike, inked = np.median([(place.alike, place.ink(gain)[0]) for place in every], axis=0)
     other, gone = list[Caption](), list[Caption]()
     for caption, each in zip(on_page, places, strict=True):
-        worst = sorted(each, key=lambda place: place.alike)[: (len(each) + 1) // 2]
-        if worst:
-            unlike, lost, beside = np.mean([(place.alike, *place.ink(gain)) for place in worst], axis=0)
-            if unlike < UNLIKE * alike and lost < INKED * inked and beside >= BESIDE:
-                other.append(caption)
-            elif max(place.ink(gain)[0] for place in each) < GONE:
-                gone.append(caption)
+        found = [(place.alike, *place.ink(gain)) for place in each]
+        is_lit = min([place.shade for place in each], default=0.0) >= BLACKEST
+        if _are_others(found, UNLIKE * alike, INKED * inked, is_lit) and not _is_displaced(
+            caption, aligned, UNLIKE * alike
+        ):
+            other.append(caption)
+        elif found and max(ink for _, ink, _ in found) < GONE:
+            gone.append(caption)
     return other, gone
+
+
+def _are_others(pieces: Sequence[tuple[float, float, float]], alike: float, inked: float, is_lit: bool) -> bool:
+    """Whether other words are in a caption's place, of whose pieces it is said how alike they are, and their ink.
+
+    Only where it ``is_lit`` is what is bare paper, and not blacked out.
+    """
+    worst = sorted(pieces)[: (len(pieces) + 1) // 2]
+    if not worst:
+        return False
+    unlike, lost, beside = np.mean(worst, axis=0)
+    if unlike < alike and lost < inked and beside >= BESIDE:
+        return True
+    there = [each for each in pieces if max(each[1:]) >= GONE]  # of shorter words, the others are bare
+    return (
+        is_lit
+        and 0 < len(there) < len(pieces)
+        and all(unlike < alike and lost < inked and beside >= BESIDE / 2 for unlike, lost, beside in there)
+    )
+
+
+def _is_displaced(caption: Caption, aligned: "Aligned", least: float) -> bool:
+    """Whether a caption lies a little farther off than the print around, all of it alike and in one line."""
+    places = _places(caption, aligned, FAR)
+    shifts = np.array([place.shift for place in places])
+    return min(place.alike for place in places) >= least and float(np.ptp(shifts, axis=0).max()) <= TOGETHER
 
 
 def _is_on(caption: Caption, aligned: "Aligned", page: tuple[int, ...]) -> bool:
@@ -126,16 +155,19 @@ def _is_on(caption: Caption, aligned: "Aligned", page: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """Where a piece of a caption is likeliest on a page, and how ``alike`` it is.
+    """Where a piece of a caption is likeliest on a page, beside where the form has it, and how ``alike`` it is.
 
     ``printed`` is where it has ink, ``dark`` the page's darkness there, both (H, W), and ``darkness`` what the ink
-    should have in the light around, if print were as dark on the page as on the form.
+    should have in the light around, if print were as dark on the page as on the form; ``shade`` is how much of the
+    page's light there is.
     """
 
     alike: float
+    shift: tuple[int, int]
     printed: NDArray[np.bool_]
     dark: Levels
     darkness: float
+    shade: float
 
     @property
     def gain(self) -> float:
@@ -149,11 +181,11 @@ class _Place:
         return float(inked[self.printed].mean()), int((inked & ~near).sum()) / int(self.printed.sum())
 
 
-def _places(caption: Caption, aligned: "Aligned") -> list[_Place]:
-    """Where each piece of a caption is likeliest on a page."""
+def _places(caption: Caption, aligned: "Aligned", farther: int = REACH) -> list[_Place]:
+    """Where each piece of a caption is likeliest on a page, within ``farther`` pixels from what is around."""
     found = []
     near = aligned.shift_near(caption.middle)
-    shift, reach = (near, REACH) if near is not None else ((0.0, 0.0), FAR)
+    shift, reach = (near, farther) if near is not None else ((0.0, 0.0), FAR)
     light = float(np.percentile(aligned.seen[::8, ::8], LIGHT))
     for piece, printed, (left, top) in zip(caption.pieces, caption.ink, caption.corners, strict=True):
         (high, wide), x, y = piece.shape, left + round(shift[0]), top + round(shift[1])
@@ -165,9 +197,9 @@ def _places(caption: Caption, aligned: "Aligned") -> list[_Place]:
                 across = min(max(0, x - columns.start), around.shape[1] - wide)
                 down = min(max(0, y - rows.start), around.shape[0] - high)
             # In a shadow, print is less dark beside its paper than it is elsewhere.
-            shade = min(1.0, float(np.percentile(around, LIGHT)) / max(light, 1.0))
+            shade = max(min(1.0, float(np.percentile(around, LIGHT)) / max(light, 1.0)), 0.01)
             window = dark[down : down + high, across : across + wide]
-            found.append(
-                _Place(alike if np.isfinite(alike) else 0.0, printed, window, max(shade, 0.01) * caption.darkness)
-            )
+            shifted = columns.start + across - left, rows.start + down - top
+            alike = alike if np.isfinite(alike) else 0.0
+            found.append(_Place(alike, shifted, printed, window, shade * caption.darkness, shade))
     return found

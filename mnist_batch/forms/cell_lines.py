@@ -12,6 +12,7 @@ from mnist_batch.pixels.opencv import cv2
 
 EDGE = 3  # pixels around the box of a cell, in which its lines lie
 FEWEST = 12  # pixels of lines; of fewer nothing follows
+NOISE = 3.0  # times as dark as half of a page's pixels are: the darkest of a few neighbours may be so dark by noise
 THICK = np.ones((3, 3), np.uint8)  # a line may lie a pixel beside its place
 
 Boxes = Mapping[str, Sequence[NDArray[np.float64]]]
@@ -76,8 +77,13 @@ class CellLines:
         of_cell = slice(self.starts[cell], end)
         return np.array([self.columns[of_cell].mean(), self.rows[of_cell].mean()])
 
-    def shares(self, dark: Levels, gain: float, shifts: Mapping[str, tuple[float, float]]) -> NDArray[np.float64]:
-        """The share of each cell's lines that are on a page, whose fields lie beside their places as ``shifts`` say."""
+    def shares(
+        self, dark: Levels, gain: float, shifts: Mapping[str, tuple[float, float]], inked: float = INKED
+    ) -> NDArray[np.float64]:
+        """The share of each cell's lines that are on a page, whose fields lie beside their places as ``shifts`` say.
+
+        ``inked`` is of the darkness that lines should have: from there a pixel is taken for line, if it is no noise.
+        """
         if not len(self.starts):
             return np.zeros(0)
         shift = np.array([shifts.get(name, (0.0, 0.0)) for name in self.names]).round().astype(np.intp)
@@ -85,8 +91,9 @@ class CellLines:
         height, width = dark.shape
         rows = (self.rows + shift[of_pixel, 1]).clip(0, height - 1)
         columns = (self.columns + shift[of_pixel, 0]).clip(0, width - 1)
-        inked = cv2.dilate(dark, THICK)[rows, columns] >= np.maximum(6.0, INKED * gain * self.darkness[of_pixel])
-        return np.asarray(np.add.reduceat(inked.astype(np.intp), self.starts) / lengths)
+        least = max(6.0, NOISE * float(np.median(dark[::8, ::8])))
+        is_line = cv2.dilate(dark, THICK)[rows, columns] >= np.maximum(least, inked * gain * self.darkness[of_pixel])
+        return np.asarray(np.add.reduceat(is_line.astype(np.intp), self.starts) / lengths)
 
 
 def lines_of(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.intp]:

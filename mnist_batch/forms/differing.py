@@ -15,6 +15,7 @@ from mnist_batch.forms.registration import FieldVerdict
 from mnist_batch.pixels.opencv import cv2
 
 GONE, THERE, MOSTLY = 0.38, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
+PALE = 0.2  # of the darkness that lines should have: thin ones in black and white, or in a shadow, have no more
 BARE = 0.2  # of the frame of a field; where less is found, it is not printed
 AROUND = 24.0  # pixels around the middle of a cell
 
@@ -86,7 +87,9 @@ def _cells(candidate: Candidate) -> str | None:
             continue
         end = 0 if own[0] < own[-1] else -1  # between others a cell has but lost its lines in the scanner
         if own[end] < GONE and _is_seen(candidate, lines.middle(int(np.flatnonzero(cells)[end]))):
-            return f"{name!r} has a cell less"
+            pale = lines.shares(candidate.aligned.dark, candidate.aligned.gain, visible, PALE)
+            if pale[cells][end] < GONE:
+                return f"{name!r} has a cell less"
         more = shares[(lines.fields == number) & lines.more]
         if len(more) and more.max() >= THERE:
             return f"{name!r} has a cell more"

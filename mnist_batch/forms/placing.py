@@ -3,7 +3,7 @@
 import numpy as np
 
 from mnist_batch.forms import frames
-from mnist_batch.forms.aligning import Aligned
+from mnist_batch.forms.aligning import Aligned, Tinted
 from mnist_batch.forms.form import Field
 from mnist_batch.forms.geometry import Matrix, corners_of, mapped, moving
 from mnist_batch.forms.references import Reference
@@ -25,10 +25,14 @@ def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int,
     frame = reference.frames.get(field.name)
     if frame is None:
         return FieldPlace(FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference))
+    is_faint = frame.is_faint(reference.print[2])
     reach = int(np.ceil(frames.REACH * reference.pixels_per_millimetre))
     sought = frames.seek(frame, aligned, prior, reach)
-    is_gone = sought.share < VANISHED and not sought.is_black
-    if not sought.is_found and frame.is_faint(reference.print[2]) and is_gone:
+    if is_faint and aligned.tints is Tinted.DOUBTED:
+        return FieldPlace(FieldVerdict.SHIFTED, whole, frame=sought.share)
+    # Of a tint that was lost single dots may be left, which are alike anywhere.
+    is_gone = aligned.tints is Tinted.LOST or (not sought.is_found and sought.share < VANISHED)
+    if is_faint and is_gone and not sought.is_black:
         return FieldPlace(
             FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference), sought.share
         )

@@ -18,6 +18,7 @@ from mnist_batch.forms.frames import Frame, darkness_of
 from mnist_batch.forms.geometry import Grey, Matrix, corners_of, inverse, mapped, resized, scaling, shrunk
 from mnist_batch.forms.patches import Patch
 from mnist_batch.forms.sheets import Sheet
+from mnist_batch.forms.tints import Tints
 from mnist_batch.pixels.opencv import cv2
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 AREA = 970_000  # pixels of the pictures that are compared: those of an A4 page at 100 dots per inch
 LONG_SIDE = 297.0  # millimetres of a page whose resolution is not known
 NEAR = 13  # pixels around print, in which its ink may lie
+FAINTLY = 0.1  # of the print of a patch: if no more is black, it may be lost where tints are
 INSET = 0.14  # of a cell's sides; within, there is writing, and nothing printed
 
 
@@ -131,6 +133,24 @@ class Reference:
     def darkness(self) -> NDArray[np.float32]:
         """How much darker than its paper the print is."""
         return darkness_of(self.picture)
+
+    @cached_property
+    def tints(self) -> Tints | None:
+        """The faint frames, which a page may have lost; None if there are none."""
+        return Tints.of(self.frames, self.print[2], self.written, self.darkness)
+
+    def are_faint(self, middles: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether patches, by their middles, (n, 2), hold hardly any print but faint print."""
+        columns, rows = middles.astype(np.intp).T
+        return np.asarray(self._faint[rows, columns])
+
+    @cached_property
+    def _faint(self) -> NDArray[np.bool_]:
+        inked, black = (
+            cv2.blur((self.darkness >= level).astype(np.float32), (patches.SIDE, patches.SIDE))
+            for level in (frames.FAINTEST, frames.FAINT * self.print[2])
+        )
+        return np.asarray(black < FAINTLY * inked)
 
     @cached_property
     def unprinted(self) -> Grey:

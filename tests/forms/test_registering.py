@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.form_drawing import FORMS, SIBLINGS, VERSIONS, FormDrawing, form
 from benchmarks.form_filling import Page, mnist_digits
 from benchmarks.form_pages import page_of
+from benchmarks.form_printing import Print
 from mnist_batch.forms.aligning import align
 from mnist_batch.forms.candidates import FEW
 from mnist_batch.forms.form import parse
@@ -180,6 +181,81 @@ def test_a_cell_between_others_that_lost_its_lines_in_the_scanner_is_no_cell_les
     faded[y + height // 2 : y + height + 5, x - 3 : x + width + 4] = 255
     registration = register(faded, references("lines"))
     assert registration.verdict is Verdict.REGISTERED, registration.reason
+
+
+@pytest.mark.parametrize(("level", "expected"), [(190, Verdict.REGISTERED), (255, Verdict.OTHER_VERSION)])
+def test_a_cell_at_an_end_is_missing_where_there_is_paper_and_not_where_its_lines_are_pale(
+    level: int, expected: Verdict
+) -> None:
+    picture = grey(form("lines").pictures[0]).copy()
+    x, y, width, height = form("lines").fields(0)[-1]["cells"][-1]
+    cell = picture[y + height // 2 : y + height + 5, x + 5 : x + width + 5]
+    np.maximum(cell, level, out=cell)
+    assert register(picture, references("lines")).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("lower", "words", "expected"),
+    [
+        (14, None, Verdict.REGISTERED),  # pixels, 1.8 mm
+        (0, "Bolts", Verdict.OTHER_VERSION),
+        (0, "Pieces in all", Verdict.REGISTERED),
+    ],
+)
+def test_a_label_may_lie_a_little_lower_but_a_shorter_word_is_another(
+    lower: int, words: str | None, expected: Verdict
+) -> None:
+    drawing = form("coloured", 2)
+    picture = grey(drawing.pictures[0]).copy()
+    x, y, _, height = drawing.fields(0)[-1]["cells"][0]
+    label = picture[y : y + height, 120 : x - 20]
+    if words is None:
+        label[:] = np.roll(label, lower, axis=0)
+    else:
+        printed = Print()
+        printed.text((10, height // 2), words, anchor="lm")
+        label[:] = printed.picture()[:height, : label.shape[1]]
+    registration = register(picture, references("coloured", 2))
+    assert registration.verdict is expected, registration.reason
+
+
+def in_black_and_white(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.where(picture < 180, 0, 255).astype(np.uint8)
+
+
+def test_fields_whose_tints_were_lost_are_where_the_print_around_has_them() -> None:
+    drawing = form("coloured", 4)
+    registration = register(in_black_and_white(grey(drawing.pictures[0])), references("coloured", 4))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert {each.verdict for each in registration.fields.values()} == {FieldVerdict.PLACED}
+    for each in registration.fields.values():
+        assert np.abs(each.matrix - np.eye(3)).max() < 1
+
+
+def test_one_frame_that_is_paler_than_the_others_is_found_by_its_lines() -> None:
+    drawing = form("lines", 9502)
+    reference = references("lines", 9502)[0]
+    assert reference.tints is not None
+    assert len(drawing.fields(0)) > 5 * len(reference.tints.fields)
+    registration = register(grey(drawing.pictures[0]), [reference])
+    assert min(each.frame for each in registration.fields.values()) > 0.9
+
+
+@pytest.mark.parametrize("across", [0.0, 1.0, None])
+def test_where_tints_were_lost_writing_between_or_beyond_cells_says_that_they_are_elsewhere(
+    across: float | None,
+) -> None:
+    drawing = form("coloured", 2)
+    picture = in_black_and_white(grey(drawing.pictures[0]))
+    for field in drawing.fields(0):
+        for x, y, width, height in field["cells"]:
+            if across is None:  # a frame of lines, a little aside
+                cv2.rectangle(picture, (x + 20, y + 9), (x + width + 20, y + height + 9), 0, 2)
+            else:
+                middle = round(x + (0.5 + across) * width) - (width // 2 if across == 0 else 0)
+                cv2.line(picture, (middle, y + 8), (middle, y + height - 8), 0, 5)
+    registration = register(picture, references("coloured", 2))
+    assert registration.verdict is not Verdict.REGISTERED
 
 
 def without_its_last_row(name: str) -> tuple[NDArray[np.uint8], Reference]:
