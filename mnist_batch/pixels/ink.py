@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import lines, paper, strokes
+from mnist_batch.pixels import lines, paper, stacks, strokes
 from mnist_batch.pixels.opencv import cv2
+from mnist_batch.pixels.stacks import Stack
 from mnist_batch.pixels.strokes import Box as Box
 
 WORK = 64  # pixels of a page's longer side while ink is searched: a digit half as high as its cell has over 20
@@ -173,31 +174,31 @@ class _Contrast(NamedTuple):
 
 
 def _contrasts(parts: Sequence[_Part]) -> list[_Contrast | None]:
-    """How strong the ink is on each part; None where there is none. Those of one size are one stack."""
-    of_shape: dict[tuple[int, ...], list[int]] = {}
+    """How strong the ink is on each part; None where there is none. Those that are about as broad are one stack."""
+    alike: dict[int, list[int]] = {}
     for at, part in enumerate(parts):
-        of_shape.setdefault(part.work.shape, []).append(at)
+        alike.setdefault(paper.breadth(part.work), []).append(at)
     found: list[_Contrast | None] = [None] * len(parts)
-    for those in of_shape.values():
+    for those in alike.values():
         for at, seen in zip(those, _contrasts_in_stack([parts[at] for at in those]), strict=True):
             found[at] = seen
     return found
 
 
 def _contrasts_in_stack(parts: Sequence[_Part]) -> list[_Contrast | None]:
-    """The same for parts whose ``work`` has one size."""
-    work = np.stack([part.work for part in parts])
-    noise = paper.noise_of(work)
+    """The same for parts whose ``work`` is equally broad."""
+    stack = Stack.of([part.work for part in parts])
+    noise = paper.noise_of(stack)
     least = np.maximum(paper.LEAST_CONTRAST, 4 * noise)
-    strength, dark = paper.strength_of(work, noise, least)
-    is_noisy = (noise > 0.5).tolist()
-    smooth = np.stack([cv2.blur(page, (3, 3)) if much else page for page, much in zip(strength, is_noisy, strict=True)])
-    strongest = paper.strongest_of(smooth)
+    strengths, dark = paper.strength_of(stack, noise, least)
+    strength, is_noisy = stack.each(strengths), (noise > 0.5).tolist()
+    smooth = [cv2.blur(page, (3, 3)) if much else page for page, much in zip(strength, is_noisy, strict=True)]
+    strongest = paper.strongest_of(stacks.laid_out(smooth), stack.heights * stack.widths)
     threshold = np.maximum(0.3 * strongest, 2.5 * noise)
-    mask = (strength > threshold.astype(np.uint8)[:, None, None]).view(np.uint8)
-    sums = lines.Sums.of_each(mask)
-    columns = work, strength, dark.tolist(), noise.tolist(), threshold.tolist(), mask, smooth, strongest.tolist(), sums
-    found = [_Contrast(part.page, part.part, *row) for part, *row in zip(parts, *columns, strict=True)]
+    masks = (strengths > threshold.astype(np.uint8)[:, None, None]).view(np.uint8)
+    sums = lines.Sums.of_each(masks, stack.heights, stack.widths)
+    columns = strength, dark.tolist(), noise.tolist(), threshold.tolist(), stack.each(masks), smooth, strongest.tolist()
+    found = [_Contrast(*part, *row) for part, *row in zip(parts, *columns, sums, strict=True)]
     return [seen if has_ink else None for seen, has_ink in zip(found, (strongest >= least).tolist(), strict=True)]
 
 

@@ -4,7 +4,6 @@ Masks are integers in here, as ``bitmaps`` has them, but for those that come in 
 """
 
 from itertools import combinations
-from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from mnist_batch.pixels.strokes import Labelled
 
 Grey = NDArray[np.uint8]
 Numbers = NDArray[np.int32]
+Sizes = NDArray[np.int64]
 
 THINNEST = 3  # pixels; a line through the middle of the page is at most this thick
 LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
@@ -31,25 +31,31 @@ class Sums(NamedTuple):
     may_hold_a_box: bool
 
     @classmethod
-    def of_each(cls, masks: Grey) -> "list[Sums]":
-        """Those of each page of a stack of masks, (N, H, W)."""
+    def of_each(cls, masks: Grey, heights: Sizes, widths: Sizes) -> "list[Sums]":
+        """Those of each page of a stack of masks, (N, H, W), in which the pages have these heights and widths."""
         count, height, width = masks.shape
         rows = cv2.reduce(masks.reshape(-1, width), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(count, height)
         columns = masks.sum(axis=1, dtype=np.uint8).astype(np.int32)  # of 64 rows at most
-        spans = _reach_both_ends(rows) | _reach_both_ends(columns)
-        boxes = _have_thin_lines(rows, width) & _have_thin_lines(columns, height) & (min(height, width) >= 40)
-        return [*map(cls, rows, columns, spans.tolist(), boxes.tolist())]
+        spans = _reach_both_ends(rows, heights) | _reach_both_ends(columns, widths)
+        boxes = np.minimum(heights, widths) >= 40
+        if boxes.any():
+            boxes &= _have_thin_lines(rows, heights, widths) & _have_thin_lines(columns, widths, heights)
+        sizes = zip(heights.tolist(), widths.tolist(), strict=True)
+        each = zip(rows, columns, sizes, spans.tolist(), boxes.tolist(), strict=True)
+        return [cls(down[:high], across[:wide], *found) for down, across, (high, wide), *found in each]
 
 
-def _reach_both_ends(sums: Numbers) -> NDArray[np.bool_]:
-    """Which pages have ink in both the first and the last four rows, or columns."""
-    return np.asarray(sums[:, :4].any(axis=1) & sums[:, -4:].any(axis=1))
+def _reach_both_ends(sums: Numbers, counts: Sizes) -> NDArray[np.bool_]:
+    """Which pages, of so many rows or columns, have ink in both the first and the last four of them."""
+    last = np.arange(sums.shape[1]) >= counts[:, None] - 4
+    return np.asarray(sums[:, :4].any(axis=1) & (sums * last).any(axis=1))
 
 
-def _have_thin_lines(sums: Numbers, length: int) -> NDArray[np.bool_]:
+def _have_thin_lines(sums: Numbers, counts: Sizes, lengths: Sizes) -> NDArray[np.bool_]:
     """Which pages have two rows, or columns, with much more ink than those three pixels away on both sides."""
     rises = sums[:, 3:-3] - np.maximum(sums[:, :-6], sums[:, 6:])
-    return np.asarray(np.count_nonzero(rises >= ceil(0.15 * length), axis=1) >= 2)
+    within = np.arange(rises.shape[1]) < counts[:, None] - 6
+    return np.asarray((within & (rises >= 0.15 * lengths[:, None])).sum(axis=1) >= 2)
 
 
 class Reading(NamedTuple):
@@ -62,13 +68,13 @@ class Reading(NamedTuple):
 def readings(mask: Grey, sums: Sums) -> list[Reading]:
     """Which ink is lines: one reading, or two if that is in doubt, the likelier first."""
     if not sums.may_span:
-        return [*map(Reading, _drawn_box(mask, sums))]
+        return _drawn_box(mask, sums)
     grid = bitmaps.grid(mask.shape)
     ink, rows, columns = grid.packed(mask), sums.rows.tolist(), sums.columns.tolist()
     borders = _borders(grid, ink, rows, columns)
     if borders is None:
         through, pieces = _through(grid, ink, rows, columns)
-        return [Reading(grid.unpacked(through), pieces)] if through else [*map(Reading, _drawn_box(mask, sums))]
+        return [Reading(grid.unpacked(through), pieces)] if through else _drawn_box(mask, sums)
     left = ink & ~_union(borders)
     remaining = grid.unpacked(left)
     through, pieces = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
@@ -175,22 +181,23 @@ def _largest(grid: Grid, pieces: Labelled) -> int:
     return grid.columns(x, x + w) & grid.rows(y, y + h)
 
 
-def _drawn_box(mask: Grey, sums: Sums) -> list[Grey | None]:
+def _drawn_box(mask: Grey, sums: Sums) -> list[Reading]:
     """Readings of a box of four thin lines drawn on the page, without the strokes that cross them.
 
     A box without exact corners may be a 0.
     """
+    none = Reading(None)
     if not sums.may_hold_a_box:
-        return [None]
+        return [none]
     grid = bitmaps.grid(mask.shape)
     ink = grid.packed(mask)
     across = _long_thin(grid.across, ink, sums.rows.tolist(), 0.25)
     down = _long_thin(grid.down, ink, sums.columns.tolist(), 0.25) if across else 0
     if not (across and down):
-        return [None]
+        return [none]
     level, upright = _parts(grid, across), _parts(grid, down)
     if not (2 <= len(level) <= 6 and 2 <= len(upright) <= 6):
-        return [None]
+        return [none]
     for upper, lower in combinations(sorted(level, key=lambda part: part.y), 2):
         for left, right in combinations(sorted(upright, key=lambda part: part.x), 2):
             if min(right.x - left.x, lower.y - upper.y) < 10:
@@ -199,12 +206,16 @@ def _drawn_box(mask: Grey, sums: Sums) -> list[Grey | None]:
             corners += [(left.y, upper.y), (right.y, upper.y), (left.y_to, lower.y_to), (right.y_to, lower.y_to)]
             off = max(abs(one - other) for one, other in corners)
             if off <= 2:
-                lines = _without_crossings(grid.across, grid.packed(upper.mask | lower.mask), ink)
-                lines |= _without_crossings(grid.down, grid.packed(left.mask | right.mask), ink)
-                around = left.x, upper.y, right.x_to, lower.y_to
-                if _is_closed(grid, ink, around) and _holds_a_digit(grid.unpacked(ink & ~lines), lower.y - upper.y):
-                    return [grid.unpacked(lines)] if off <= 1 else [grid.unpacked(lines), None]
-    return [None]
+                if not _is_closed(grid, ink, (left.x, upper.y, right.x_to, lower.y_to)):
+                    continue
+                runs = across if len(level) == 2 else grid.packed(upper.mask | lower.mask)
+                lines = _without_crossings(grid.across, runs, ink)
+                runs = down if len(upright) == 2 else grid.packed(left.mask | right.mask)
+                lines |= _without_crossings(grid.down, runs, ink)
+                if pieces := _with_a_digit(grid, ink & ~lines, lower.y - upper.y):
+                    boxed = Reading(grid.unpacked(lines), pieces)
+                    return [boxed] if off <= 1 else [boxed, none]
+    return [none]
 
 
 def _is_closed(grid: Grid, ink: int, around: tuple[int, int, int, int]) -> bool:
@@ -219,13 +230,18 @@ def _is_closed(grid: Grid, ink: int, around: tuple[int, int, int, int]) -> bool:
     )
 
 
-def _holds_a_digit(left: Grey, height: int) -> bool:
-    """Whether ink without its box is mostly one piece, at least half as high as the box; of a 0, arcs are left."""
-    stats = strokes.labelled(left).stats[1:]
-    if not len(stats):
-        return False
+def _with_a_digit(grid: Grid, left: int, height: int) -> Labelled | None:
+    """The pieces of ink without its box, if it is mostly one, half as high as the box or higher; of a 0, arcs are left.
+
+    None if it is not.
+    """
+    if not (left and grid.fills_rows(left, (height + 1) // 2)):
+        return None
+    pieces = strokes.labelled(grid.unpacked(left))
+    stats = pieces.stats[1:]
     largest = stats[stats[:, cv2.CC_STAT_AREA].argmax()]
-    return bool(2 * largest[cv2.CC_STAT_HEIGHT] >= height and largest[4] >= 0.6 * stats[:, 4].sum())
+    holds = 2 * largest[cv2.CC_STAT_HEIGHT] >= height and largest[4] >= 0.6 * stats[:, 4].sum()
+    return pieces if holds else None
 
 
 class _Part(NamedTuple):

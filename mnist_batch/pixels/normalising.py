@@ -133,15 +133,16 @@ def _soft_inks(inks: Sequence[Ink]) -> tuple[list[Grey], list[Box]]:
     reaches = [max(1, round(max(ink.box[2:]) / 25)) for ink in inks]
     around = [_around(ink, reach) for ink, reach in zip(inks, reaches, strict=True)]
     crops = [ink.strength[part] for ink, part in zip(inks, around, strict=True)]
-    strengths = _laid_out(crops)
-    digits = _laid_out([ink.digit[part] for ink, part in zip(inks, around, strict=True)])
+    strengths = stacks.laid_out(crops, _MOST_REACH)
+    digits = stacks.laid_out([ink.digit[part] for ink, part in zip(inks, around, strict=True)], _MOST_REACH)
     near = _near(inks, around, digits, reaches)
     counts = stacks.histograms(strengths, digits)
     full = stacks.ranked(counts, (0.85 * (counts.sum(axis=1) - 1)).astype(np.int32))
     none = np.minimum(1.5 * np.array([ink.noise for ink in inks]), 0.35 * full)
     gains = 255 / np.maximum(full - none, 1.0)
     stretches = zip(crops, gains.tolist(), (-gains * none).tolist(), strict=True)
-    soft = _laid_out([cv2.addWeighted(crop, gain, crop, 0, offset) for crop, gain, offset in stretches]) * near
+    stretched = [cv2.addWeighted(crop, gain, crop, 0, offset) for crop, gain, offset in stretches]
+    soft = stacks.laid_out(stretched, _MOST_REACH) * near
     palest = np.array([0 if ink.noise < 0.5 and not ink.scaled else 30 for ink in inks], np.uint8)
     seen = [*map(cv2.boundingRect, (soft > palest[:, None, None]).view(np.uint8))]
     softs = [page[y : y + height, x : x + width] for page, (x, y, width, height) in zip(soft, seen, strict=True)]
@@ -155,15 +156,6 @@ def _around(ink: Ink, reach: int) -> tuple[slice, slice]:
     return slice(top, y + height + reach + 1), slice(left, x + width + reach + 1)
 
 
-def _laid_out(crops: Sequence[Grey]) -> Grey:
-    """Crops of any sizes in the upper left corners of a stack, with enough empty rows between them to grow."""
-    height, width = (max(crop.shape[axis] for crop in crops) for axis in (0, 1))
-    laid_out = np.zeros((len(crops), height + _MOST_REACH, width), np.uint8)
-    for page, crop in zip(laid_out, crops, strict=True):
-        page[: crop.shape[0], : crop.shape[1]] = crop
-    return laid_out
-
-
 def _near(inks: Sequence[Ink], around: Sequence[tuple[slice, slice]], digits: Grey, reaches: Sequence[int]) -> Grey:
     """Masks of where the soft edges of digits may lie: as near to them as ``reaches``, but not at other ink."""
     near, far = digits, np.array(reaches)[:, None, None]
@@ -171,7 +163,7 @@ def _near(inks: Sequence[Ink], around: Sequence[tuple[slice, slice]], digits: Gr
         near = np.asarray(np.where(far > reach, stacks.dilated(near), near), np.uint8)
     if all(ink.digit is ink.mask for ink in inks):
         return near
-    others = _laid_out([ink.mask[part] for ink, part in zip(inks, around, strict=True)]) & ~digits
+    others = stacks.laid_out([ink.mask[part] for ink, part in zip(inks, around, strict=True)], _MOST_REACH) & ~digits
     for page, ink, part in zip(others, inks, around, strict=True):
         if ink.lines is not None:
             lines = ink.lines[part]

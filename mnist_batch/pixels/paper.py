@@ -1,5 +1,6 @@
 """Find the paper of a page, in even or uneven light or of two greys, and how strong the ink on it is."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.pixels import stacks, strokes
 from mnist_batch.pixels.opencv import cv2
+from mnist_batch.pixels.stacks import Stack
 
 LEAST_CONTRAST = 8  # grey levels between paper and ink
 MOST_NOISE = 30  # grey levels; more is no noise
@@ -26,13 +28,12 @@ _LEVELS = np.arange(256, dtype=np.int32)
 _TRIANGLE = 7 - np.abs(np.arange(-6, 7, dtype=np.float32))[None]
 
 
-def strongest_of(strengths: Grey) -> Numbers:
-    """The strength of the strongest ink of each page of a stack, (N,); a few single pixels do not count."""
-    pixels = strengths[0].size
-    count = max(4, pixels // 250)
-    if count >= pixels:
-        return np.zeros(len(strengths), np.int64)
-    return stacks.ranked(stacks.histograms(strengths), pixels - count)
+def strongest_of(strengths: Grey, sizes: Numbers | int) -> Numbers:
+    """The strength of the strongest ink of each page of a stack, (N,); a few single pixels do not count.
+
+    ``sizes`` are how many pixels the pages have, more than 4; beyond them the stack is 0.
+    """
+    return stacks.ranked(stacks.histograms(strengths), strengths[0].size - np.maximum(4, sizes // 250))
 
 
 def ranked(values: Grey, rank: int) -> int:
@@ -41,38 +42,46 @@ def ranked(values: Grey, rank: int) -> int:
     return int(counts.cumsum().searchsorted(rank, "right"))
 
 
-def noise_of(pages: Grey) -> Floats:
-    """The noise of each page of a stack in grey levels, float64 (N,).
+def noise_of(stack: Stack) -> Floats:
+    """The noise of each page in grey levels, float64 (N,).
 
     It is from the median difference of neighbouring pixels: uneven light and the few edges of ink hardly change that.
     """
-    count, height, width = pages.shape
+    count, height, width = stack.pages.shape
     if width < 2:
         return np.zeros(count)
-    rows = pages.reshape(count * height, width)
-    steps = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8).reshape(count, -1)
-    median = stacks.ranked(stacks.histograms(steps), steps.shape[1] // 2)
+    rows = stack.pages.reshape(count * height, width)
+    steps = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8).reshape(count, height, width - 1)
+    inside = None if stack.inside is None else stack.inside[:, :, 1:]
+    median = stacks.ranked(stacks.histograms(steps, inside), stack.heights * (stack.widths - 1) // 2)
     return np.asarray(np.minimum(1.05 * median, MOST_NOISE), np.float64)
 
 
-def strength_of(pages: Grey, noise: Floats, least: Floats) -> tuple[Grey, NDArray[np.bool_]]:
-    """How many grey levels each pixel of a stack lies from its paper towards the ink, and which pages have dark ink.
+def strength_of(stack: Stack, noise: Floats, least: Floats) -> tuple[Grey, NDArray[np.bool_]]:
+    """How many grey levels each pixel lies from its paper towards the ink, laid out, and which pages have dark ink.
 
     All 0 for a page in uneven light if nothing away from its edges reaches its ``least``.
     """
-    papers = _papers(pages, noise)
+    pages = stack.each(stack.pages)
+    papers = _papers(stack, pages, noise)
     levels = np.array([paper if isinstance(paper, int) else 0 for paper in papers], np.uint8)[:, None, None]
-    upper = np.maximum(pages, levels)
-    darker, lighter = upper - pages, upper - levels
+    upper = np.maximum(stack.pages, levels)
+    darker, lighter = upper - stack.pages, upper - levels
+    if stack.inside is not None:
+        darker *= stack.inside
     # Ink is what lies farther from the paper, darker or lighter. Edges are ignored: borders and shadows lie there.
-    core = strokes.core(pages[0], 8)
-    weights = [[cv2.norm(page[core], cv2.NORM_L2SQR) for page in those] for those in (darker, lighter)]
+    cores = [strokes.core(page, 8) for page in pages]
+    weights = [
+        [cv2.norm(page[core], cv2.NORM_L2SQR) for page, core in zip(those, cores, strict=True)]
+        for those in (darker, lighter)
+    ]
     dark = np.greater_equal(weights[0], weights[1])
     strength = darker
     strength[~dark] = lighter[~dark]
-    for at, (paper, is_level) in enumerate(zip(papers, _are_level(pages, dark).tolist(), strict=True)):
+    each = zip(pages, papers, stack.each(strength), _are_level(stack, pages, dark).tolist(), strict=True)
+    for at, (page, paper, even, is_level) in enumerate(each):
         if not (is_level and isinstance(paper, int)):
-            strength[at], dark[at] = _in_uneven_light(pages[at], paper, strength[at], bool(dark[at]), least[at])
+            even[:], dark[at] = _in_uneven_light(page, paper, even, bool(dark[at]), least[at])
     return strength, dark
 
 
@@ -83,7 +92,8 @@ def _in_uneven_light(page: Grey, paper: int | Levels | None, even: Grey, dark: b
         dark = bool(_ink_on_two_papers(page))
         return _above_local_paper(page, dark), dark
     if isinstance(paper, int):
-        if strongest_of(cv2.blur(even[core], (3, 3))[None])[0] < least:
+        middle = cv2.blur(even[core], (3, 3))
+        if strongest_of(middle[None], middle.size)[0] < least:
             return np.zeros_like(page), dark
         away = page - np.float32(paper)
     else:
@@ -120,32 +130,37 @@ def _above_local_paper(page: Grey, dark: bool) -> Grey:
     return strength
 
 
-def _are_level(pages: Grey, dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which pages of a stack have level paper, (N,)."""
+def _are_level(stack: Stack, pages: Sequence[Grey], dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pages of a stack, all of one ``breadth``, have level paper, (N,)."""
     # Closing leaves paper only, or opening where ink is light; the first half of either has its range already.
-    small = _each_shrunk(pages)
+    small, inside = _each_shrunk(stack, pages)
     small ^= np.where(dark, 0, 255).astype(np.uint8)[:, None, None]  # opening, of the negative
+    if inside is not None:
+        small *= inside
     count, height, width = small.shape
-    side = _wide(small[0])
+    side = breadth(pages[0])
     parted = np.zeros((count, height + side // 2, width), np.uint8)  # from the next page, as far as the square reaches
     parted[:, :height] = small
     paper = np.asarray(cv2.dilate(parted.reshape(-1, width), _kernel(side)), np.uint8).reshape(parted.shape)[:, :height]
-    return np.asarray(paper.max(axis=(1, 2)) - paper.min(axis=(1, 2)) <= LEAST_CONTRAST)
+    lowest = paper if inside is None else paper | (inside - np.uint8(1))  # 255 beyond the pages
+    return np.asarray(paper.max(axis=(1, 2)) - lowest.min(axis=(1, 2)) <= LEAST_CONTRAST)
 
 
-def _each_shrunk(pages: Grey) -> Grey:
-    count, height, width = pages.shape
-    if height % 4 or height < 8:
-        return np.stack([_shrunk(page) for page in pages])
+def _each_shrunk(stack: Stack, pages: Sequence[Grey]) -> tuple[Grey, Grey | None]:
+    """The pages at a quarter of their size, laid out, and where they are, as ``Stack`` has it."""
+    count, height, width = stack.pages.shape
+    if stack.inside is not None or height % 4 or height < 8:
+        small = Stack.of([_shrunk(page) for page in pages])
+        return small.pages, small.inside
     size = max(2, width // 4), count * height // 4
-    small = cv2.resize(pages.reshape(count * height, width), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8).reshape(count, height // 4, -1)
+    all_small = cv2.resize(stack.pages.reshape(count * height, width), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(all_small, np.uint8).reshape(count, height // 4, -1), None
 
 
 def _levelled(strength: Levels) -> Grey:
     """The strength after subtracting everything wider than a stroke, which cannot be ink."""
     small = _shrunk(strength)
-    kernel = _kernel(_wide(small))
+    kernel = _kernel(breadth(strength))
     floor = cv2.morphologyEx(small, cv2.MORPH_OPEN, kernel)
     lowest, highest, _, _ = cv2.minMaxLoc(floor)
     if highest - lowest > LEAST_CONTRAST:
@@ -170,9 +185,9 @@ def _shrunk(page: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.resize(page, (max(2, width // 4), max(2, height // 4)), interpolation=cv2.INTER_AREA))
 
 
-def _wide(small: NDArray[Any]) -> int:
-    """The side of a square that is wider than the gaps between a digit's strokes on a page at a quarter of its size."""
-    shorter: int = min(small.shape)
+def breadth(page: NDArray[Any]) -> int:
+    """The side of a square, a quarter of its size on the page, that is wider than gaps between a digit's strokes."""
+    shorter: int = max(2, min(page.shape) // 4)
     return max(3, shorter * 7 // 10 | 1)
 
 
@@ -181,9 +196,9 @@ def _kernel(side: int) -> Grey:
     return np.ones((side, side), np.uint8)
 
 
-def _papers(pages: Grey, noise: Floats) -> list[int | Levels | None]:
+def _papers(stack: Stack, pages: Sequence[Grey], noise: Floats) -> list[int | Levels | None]:
     """The grey level of each page's paper: one value, or one per pixel if the light is uneven; None for two papers."""
-    counts = stacks.histograms(pages)
+    counts = stacks.histograms(stack.pages, stack.inside)
     smooth = cv2.filter2D(counts.astype(np.float32), -1, _TRIANGLE, borderType=cv2.BORDER_CONSTANT)
     papers, reach = smooth.argmax(axis=1), np.maximum(12, 2.5 * noise).astype(np.int64)
     shares = _shares(counts, papers, reach)
@@ -217,7 +232,8 @@ def _doubtful_paper(page: Grey, counts: stacks.Counts, paper: int, share: float,
 def _uneven_light(page: Grey) -> Levels | None:
     # The median over an area wider than strokes. Edges, where borders lie, are left out.
     seen = cv2.resize(page, (16, 16), interpolation=cv2.INTER_AREA)[2:-2, 2:-2]
-    local = cv2.medianBlur(cv2.copyMakeBorder(seen, 6, 6, 6, 6, cv2.BORDER_REFLECT_101), 9)[4:-4, 4:-4]
+    local = cv2.medianBlur(cv2.copyMakeBorder(seen, 4, 4, 4, 4, cv2.BORDER_REFLECT_101), 9)[4:-4, 4:-4]
+    local = cv2.copyMakeBorder(local, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
     darkest, lightest, _, _ = cv2.minMaxLoc(local)
     if lightest - darkest <= 16:
         return None

@@ -214,6 +214,14 @@ def test_a_stack_of_any_pages_gives_what_they_give_alone(pages: Grey) -> None:
     assert [facts(found) for found in together] == [facts(normalising.examine_all(page)) for page in pages]
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PAGES), st.integers(0, 12), st.integers(0, 12)), max_size=9))
+def test_pages_of_any_sizes_are_normalised_as_alone(cuts: list[tuple[Grey, int, int]]) -> None:
+    pages = [np.ascontiguousarray(page[down:, across:]) for page, down, across in cuts if min(page.shape[:2]) > 12]
+    together = normalising.examine_each(pages)
+    assert [facts(found) for found in together] == [facts(normalising.examine_all(page)) for page in pages]
+
+
 def bar(at: tuple[int, int, int, int], side: int, paper: int = 230, ink: int = 30) -> Grey:
     page = np.full((side, side), paper, np.uint8)
     x, y, width, height = at

@@ -46,8 +46,9 @@ def test_ink_grows_in_its_own_page(pages: Grey) -> None:
     assert np.array_equal(stacks.dilated(masks)[:, :-1], np.stack(alone)[:, :-1])
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 14])
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_sums_of_masks_say_where_lines_may_be(turned: bool) -> None:
+def test_the_sums_of_masks_say_where_lines_may_be(turned: bool, beyond: int) -> None:
     masks: NDArray[Any] = np.zeros((5, 50, 44), np.uint8)
     masks[0, 4:46, 4:40] = 1  # away from all edges
     masks[1, 3:46, 4:40] = 1  # near one
@@ -55,7 +56,9 @@ def test_the_sums_of_masks_say_where_lines_may_be(turned: bool) -> None:
     masks[3, 10:40, [10, 30]] = 1
     masks[4, [10, 40], 10:31] = 1
     masks[4, 10:41, [10, 30]] = 1  # a box
-    sums = lines.Sums.of_each(np.ascontiguousarray(masks.swapaxes(1, 2)) if turned else masks)
+    stack = np.ascontiguousarray(masks.swapaxes(1, 2)) if turned else masks
+    sizes = np.array([stack.shape[1:]] * len(stack)).T
+    sums = lines.Sums.of_each(np.pad(stack, ((0, 0), (0, beyond), (0, beyond))), *sizes)
     assert [each.may_span for each in sums] == [False, False, True, False, False]
     assert [each.may_hold_a_box for each in sums] == [False, False, False, False, True]
     for mask, each in zip(masks, sums, strict=True):
