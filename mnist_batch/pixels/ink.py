@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import lines, paper, stacks, strokes
+from mnist_batch.pixels import lines, paper, strokes
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.pixels.stacks import Stack
 from mnist_batch.pixels.strokes import Box as Box
@@ -191,9 +191,11 @@ def _contrasts_in_stack(parts: Sequence[_Part]) -> list[_Contrast | None]:
     noise = paper.noise_of(stack)
     least = np.maximum(paper.LEAST_CONTRAST, 4 * noise)
     strengths, dark = paper.strength_of(stack, noise, least)
-    strength, is_noisy = stack.each(strengths), (noise > 0.5).tolist()
-    smooth = [cv2.blur(page, (3, 3)) if much else page for page, much in zip(strength, is_noisy, strict=True)]
-    strongest = paper.strongest_of(stacks.laid_out(smooth), stack.heights * stack.widths)
+    all_smooth = strengths.copy()
+    strength, smooth = stack.each(strengths), stack.each(all_smooth)
+    for at in np.flatnonzero(noise > 0.5).tolist():
+        cv2.blur(strength[at], (3, 3), smooth[at])
+    strongest = paper.strongest_of(all_smooth, stack.heights * stack.widths)
     threshold = np.maximum(0.3 * strongest, 2.5 * noise)
     masks = (strengths > threshold.astype(np.uint8)[:, None, None]).view(np.uint8)
     sums = lines.Sums.of_each(masks, stack.heights, stack.widths)
