@@ -23,7 +23,10 @@ LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
 
 
 class Sums(NamedTuple):
-    """The ink of each row and of each column of a page, and where the rules may find lines by them."""
+    """The ink of each row and of each column of a page, and where the rules may find lines by them.
+
+    Beyond the page there may be more rows and columns, without ink.
+    """
 
     rows: Numbers
     columns: Numbers
@@ -40,9 +43,7 @@ class Sums(NamedTuple):
         boxes = np.minimum(heights, widths) >= 40
         if boxes.any():
             boxes &= _have_thin_lines(rows, heights, widths) & _have_thin_lines(columns, widths, heights)
-        sizes = zip(heights.tolist(), widths.tolist(), strict=True)
-        each = zip(rows, columns, sizes, spans.tolist(), boxes.tolist(), strict=True)
-        return [cls(down[:high], across[:wide], *found) for down, across, (high, wide), *found in each]
+        return [*map(cls, rows, columns, spans.tolist(), boxes.tolist())]
 
 
 def _reach_both_ends(sums: Numbers, counts: Sizes) -> NDArray[np.bool_]:
@@ -70,7 +71,7 @@ def readings(mask: Grey, sums: Sums) -> list[Reading]:
     if not sums.may_span:
         return _drawn_box(mask, sums)
     grid = bitmaps.grid(mask.shape)
-    ink, rows, columns = grid.packed(mask), sums.rows.tolist(), sums.columns.tolist()
+    ink, rows, columns = grid.packed(mask), sums.rows.tolist()[: grid.height], sums.columns.tolist()[: grid.width]
     borders = _borders(grid, ink, rows, columns)
     if borders is None:
         through, pieces = _through(grid, ink, rows, columns)

@@ -67,14 +67,14 @@ def strength_of(stack: Stack, noise: Floats, least: Floats) -> tuple[Grey, NDArr
     levels = np.array([paper if isinstance(paper, int) else 0 for paper in papers], np.uint8)[:, None, None]
     upper = np.maximum(stack.pages, levels)
     darker, lighter = upper - stack.pages, upper - levels
-    if stack.inside is not None:
-        darker *= stack.inside
     # Ink is what lies farther from the paper, darker or lighter. Edges are ignored: borders and shadows lie there.
-    cores = [strokes.core(page, 8) for page in pages]
-    weights = [
-        [cv2.norm(page[core], cv2.NORM_L2SQR) for page, core in zip(those, cores, strict=True)]
-        for those in (darker, lighter)
-    ]
+    if stack.inside is None:
+        cores = [strokes.core(pages[0], 8)] * len(pages)
+    else:
+        darker *= stack.inside
+        cores = [strokes.core(page, 8) for page in pages]
+    both = [zip(those, cores, strict=True) for those in (darker, lighter)]
+    weights = [[cv2.norm(page[core], cv2.NORM_L2SQR) for page, core in those] for those in both]
     dark = np.greater_equal(weights[0], weights[1])
     strength = darker
     strength[~dark] = lighter[~dark]
