@@ -179,9 +179,8 @@ def _seconds(page: Page, name: str, seed: int) -> float:
     start = time.process_time()
     picture = decode()
     found = register(picture, [reference])
-    for each in cut(picture, found, reference) if found.verdict is Verdict.REGISTERED else []:
-        for one in each.pictures:
-            normalising.examine_all(one)
+    cuts = cut(picture, found, reference) if found.verdict is Verdict.REGISTERED else []
+    normalising.examine_each([one for each in cuts for one in each.pictures])
     return time.process_time() - start
 
 

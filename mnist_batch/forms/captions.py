@@ -27,7 +27,7 @@ TOGETHER = 3  # pixels, by which pieces of a line lie differently at most
 REACH, FAR = 4, 12  # pixels around its place in which it is looked for, and where the print around was not found
 # Of most pieces of a page: how alike other words are at most, and how much of the ink is there in their places.
 UNLIKE, INKED = 0.8, 0.77
-LIGHT = 75  # percentile of the levels of a page, or around a caption: its paper
+LIGHT = 75  # percentile of the levels around a caption, as of ``aligned.light``: its paper
 BLACKEST = 0.4  # of a page's light: where there is less around a caption, it was blacked out
 PALEST = 0.4  # of how dark other print of a page is, its words are at least
 # Of the ink of a caption, that other words have beside it at least: where there is less, the page was torn or blacked
@@ -186,7 +186,6 @@ def _places(caption: Caption, aligned: "Aligned", farther: int = REACH) -> list[
     found = []
     near = aligned.shift_near(caption.middle)
     shift, reach = (near, farther) if near is not None else ((0.0, 0.0), FAR)
-    light = float(np.percentile(aligned.seen[::8, ::8], LIGHT))
     for piece, printed, (left, top) in zip(caption.pieces, caption.ink, caption.corners, strict=True):
         (high, wide), x, y = piece.shape, left + round(shift[0]), top + round(shift[1])
         rows, columns = slice(max(0, y - reach), y + high + reach), slice(max(0, x - reach), x + wide + reach)
@@ -197,7 +196,7 @@ def _places(caption: Caption, aligned: "Aligned", farther: int = REACH) -> list[
                 across = min(max(0, x - columns.start), around.shape[1] - wide)
                 down = min(max(0, y - rows.start), around.shape[0] - high)
             # In a shadow, print is less dark beside its paper than it is elsewhere.
-            shade = max(min(1.0, float(np.percentile(around, LIGHT)) / max(light, 1.0)), 0.01)
+            shade = max(min(1.0, float(np.percentile(around, LIGHT)) / max(aligned.light, 1.0)), 0.01)
             window = dark[down : down + high, across : across + wide]
             shifted = columns.start + across - left, rows.start + down - top
             alike = alike if np.isfinite(alike) else 0.0

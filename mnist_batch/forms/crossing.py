@@ -116,9 +116,11 @@ def _is_straight(x: Places, y: Places, longest: float, usual: float, thick: floa
     cos, sin = np.cos(angle), np.sin(angle)
     length = float(np.ptp(cos * across + sin * down))
     thickness = len(x) / max(length, 1.0)
+    if thickness > thick * max(length, usual):
+        return False
     beside = cos * down - sin * across
     bent = float(np.subtract(*np.percentile(beside, (100 - STRAY, STRAY)))) - thickness
-    return thickness <= thick * max(length, usual) and bent <= BENT * max(length, usual)
+    return bent <= BENT * max(length, usual)
 
 
 def _is_an_x(x: Places, y: Places, wide: float, high: float) -> bool:
