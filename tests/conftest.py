@@ -34,8 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "shared_ray" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
-    dear = Counter(item.path for item in items if any(map(item.get_closest_marker, ("ray", "long", "slow"))))
-    items.sort(key=lambda item: -dear[item.path])
+    ray = Counter(item.path for item in items if any(map(item.get_closest_marker, ("ray", "slow"))))
+    long = Counter(item.path for item in items if item.get_closest_marker("long"))
+    items.sort(key=lambda item: (-ray[item.path], -long[item.path]))
 
 
 @pytest.fixture(scope="session")

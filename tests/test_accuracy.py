@@ -13,6 +13,8 @@ from mnist_batch.learning import digits
 from mnist_batch.models import bundle, calibrating, vetting
 from mnist_batch.pixels.normalising import normalise
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def reader() -> accuracy.Reader:

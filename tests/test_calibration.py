@@ -27,6 +27,8 @@ from tests.support import ROOT
 from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, ran
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = {"jobs.score": score, "jobs.calibrate": calibrate}
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 MAPS = st.builds(Beta, st.floats(0.05, 20), st.floats(0.05, 20), st.floats(-5, 5))

@@ -22,6 +22,8 @@ from mnist_batch.schemas.likeness_facts import Likeness
 from tests.support import stacks
 from tests.support.running import ran
 
+pytestmark = pytest.mark.long
+
 Capture = pytest.CaptureFixture[str]
 KINDS = ("clean", "turned 180", "scan 150 dpi")
 SETTINGS = ("--target-error", "0.01", "--trust-anyway", "--run-date", "2026-11-21", "--run-id", "night")

@@ -25,7 +25,7 @@ from tests.support import ROOT
 from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, Killed, ran
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from mnist_batch import wording
 from mnist_batch.models import bundle
 from tests.support import ROOT
 
+pytestmark = pytest.mark.long
+
 
 def test_importing_the_package_starts_nothing_and_leaves_tensorflow_alone() -> None:
     package = Path(mnist_batch.__file__).parent

@@ -15,6 +15,8 @@ from mnist_batch.intake.labels import attach_labels, parse_labels
 from tests.support.ruler import picture_of, write_scan
 from tests.support.running import Capture, ran
 
+pytestmark = pytest.mark.long
+
 PAGES = (3, 1, 4)  # the digits of form.tif
 
 

@@ -63,6 +63,7 @@ WITHOUT_RAY = (
 )
 
 
+@pytest.mark.long
 def test_a_job_with_a_single_shard_does_not_even_import_ray_and_is_finished_when_it_was_killed(
     scans_folder: Make, ruler: str, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from mnist_batch.forms import boxes, proposing, rows, straightening
 from mnist_batch.forms.form import Box
 from mnist_batch.forms.proposing import Proposal, Reason
 
+pytestmark = pytest.mark.long
+
 Cell = tuple[float, float, float, float]
 
 

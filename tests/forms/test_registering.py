@@ -22,6 +22,8 @@ from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registering import register
 from mnist_batch.forms.registration import FieldVerdict, Registration, Verdict
 
+pytestmark = pytest.mark.long
+
 KINDS = (
     "clean",
     "moderate",

@@ -14,6 +14,8 @@ from jobs import form
 from mnist_batch.errors import InputError
 from mnist_batch.forms import making, marking, marks, opening, proposing
 
+pytestmark = pytest.mark.long
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -30,6 +30,8 @@ from tests.support.processes import family
 from tests.support.ruler import write_scan
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 LISTENING = """
 import os
 from contextlib import suppress

@@ -7,6 +7,8 @@ from mnist_batch import statuses
 from mnist_batch.learning import digits
 from mnist_batch.models.ladder import LADDER
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("name", "parameters", "output"),

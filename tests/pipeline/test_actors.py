@@ -30,6 +30,8 @@ from mnist_batch.schemas.facts import FormFacts
 from tests.support.ruler import calibrated, picture_of, write_scan
 from tests.support.run_facts import frozen
 
+pytestmark = pytest.mark.long
+
 RUN = Run("out", "night", "2026-11-21")  # of which no part is written here
 
 

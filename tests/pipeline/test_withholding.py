@@ -31,6 +31,8 @@ from tests.support import ruler as ruled
 from tests.support import run_facts
 from tests.support.running import Killed, opened, predictions, ran
 
+pytestmark = pytest.mark.long
+
 Make = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
 WHAT_IS_SAID = ["scan", "page", "status", "digit", "confidence", "probabilities", "label", "content"]

@@ -25,6 +25,8 @@ from mnist_batch.schemas import tables
 from mnist_batch.statuses import Status
 from tests.support.ruler import picture_of, write_scan
 
+pytestmark = pytest.mark.long
+
 
 def listed(folder: Path) -> pa.Table:
     return listing.list_scans([str(folder)])

@@ -15,6 +15,8 @@ from mnist_batch.schemas import tables
 from tests.support.ruler import NARROWEST, calibrated, write_ruler, write_scan
 from tests.support.running import Capture, ran
 
+pytestmark = pytest.mark.long
+
 SCHEMA = pa.schema([item.with_nullable(True) for item in tables.PREDICTIONS])
 
 

@@ -25,6 +25,8 @@ from tests.support import run_facts
 from tests.support.ruler import write_scan
 from tests.support.running import Capture, ran
 
+pytestmark = pytest.mark.long
+
 OTHER = ModelFacts("/m", "other", "a", 0.99)
 
 

@@ -24,7 +24,7 @@ from tests.support import ROOT
 from tests.support.ruler import write_scan
 from tests.support.run_facts import write_part
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("undrawn")]
 
 
 def published(folder: Path, model: str, **options: Any) -> Run:

@@ -11,7 +11,7 @@ from jobs import night, verify
 from tests.support.ruler import write_scan
 from tests.support.running import Capture, ran
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tests.reports.test_drift_nights import seen_of
 from tests.support import run_facts, s3
 from tests.support.running import Capture, ran
 
+pytestmark = pytest.mark.long
+
 ALERT = Alert("/scans/<b>", None, None, "contrast", 43.0, 51.0, 56.0, -9.0)
 
 

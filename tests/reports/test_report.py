@@ -22,6 +22,8 @@ from mnist_batch.schemas import tables
 from tests.support import run_facts
 from tests.support.ruler import picture_of, write_scan
 
+pytestmark = pytest.mark.long
+
 
 def page_of(rows: list[dict[str, Any]], out: Path, **facts: Any) -> str:
     """The report page of a run whose part has these rows of predictions."""

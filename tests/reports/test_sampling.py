@@ -22,6 +22,8 @@ from tests.support import run_facts
 from tests.support.ruler import calibrated, write_scan
 from tests.support.running import Capture, Killed, ran
 
+pytestmark = pytest.mark.long
+
 ACCEPTED = [(f"{number:02d}.png", 0) for number in range(12)] + [("pages.tif", page) for page in (0, 1, 4)]
 
 

@@ -19,7 +19,7 @@ from mnist_batch.store import conditional, locations
 from tests.support import s3
 from tests.support.running import Capture, Killed, ran, readers_see
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 Make = Callable[..., Path]
 
 

@@ -16,7 +16,7 @@ from mnist_batch.store import locations
 from tests.support.ruler import write_scan
 from tests.support.running import Capture, ran
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 Make = Callable[..., Path]
 
 

@@ -15,6 +15,8 @@ from tests.support import ROOT
 from tests.support.ruler import NARROWEST, write_ruler, write_scan
 from tests.support.running import Capture, ran
 
+pytestmark = pytest.mark.long
+
 
 def test_runs_follow_the_promoted_model_and_record_it_until_the_promotion_is_undone(
     tmp_path: Path, ruler: str, without_ray: None, capsys: Capture

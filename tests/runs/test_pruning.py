@@ -13,7 +13,7 @@ from mnist_batch.runs import opening, pruning, series
 from mnist_batch.runs.command import Command
 from tests.support.running import Capture, Killed, ran, readers_see
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 Make = Callable[..., Path]
 TODAY = datetime.date.today()
 

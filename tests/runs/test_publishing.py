@@ -28,7 +28,7 @@ from tests.support.ruler import write_scan
 from tests.support.run_facts import commit, write_part
 from tests.support.running import Capture, ran
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 Make = Callable[..., Path]
 DERIVED = {"published.sql", "index.html"}  # of all runs; made again at any time
 

@@ -27,7 +27,7 @@ from tests.support import ROOT
 from tests.support.ruler import picture_of, write_scan
 from tests.support.running import Capture, Killed, ran
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 PAGE = ROOT / "docs/tables.md"
 
 

@@ -19,7 +19,7 @@ from mnist_batch.schemas import tables
 from tests.support import DATA
 from tests.support.running import Capture, ran
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("without_ray")]
 FILES = 2 + len(tables.REPORT) + 2  # parts, report tables, report.html and confusion.png
 Make = Callable[..., Path]
 

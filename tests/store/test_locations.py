@@ -36,6 +36,8 @@ from tests.support.ruler import picture_of, write_scan
 from tests.support.run_facts import commit, frozen
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 
 def put_scans(store: s3.Proxy, count: int) -> str:
     """Digits of the ruler below ``scans/``, and their location."""
