@@ -105,12 +105,6 @@ class Grid:
         """The mask with the columns from ``first``, without ``last``."""
         return self._column * ((1 << last) - (1 << first))
 
-    def fills_rows(self, mask: int, least: int) -> bool:
-        """Whether so many rows, one after the other, have pixels of the mask."""
-        for by in _doublings(self.width):
-            mask |= mask >> by  # in the end the first pixel of each row stands for all of it
-        return bool(self.down.runs(mask & self.across.starts, least))
-
     def packed(self, mask: Grey) -> int:
         """A mask of 0 and 1, uint8 (height, width), as an integer."""
         pixels = np.zeros((self.height, self._row_bytes), np.uint8)

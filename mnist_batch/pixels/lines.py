@@ -3,13 +3,12 @@
 Masks are integers in here, as ``bitmaps`` has them, but for those that come in and go out.
 """
 
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import bitmaps, strokes
+from mnist_batch.pixels import bitmaps, drawn_boxes, strokes
 from mnist_batch.pixels.bitmaps import Grid, Way
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.pixels.strokes import Labelled
@@ -183,86 +182,16 @@ def _largest(grid: Grid, pieces: Labelled) -> int:
 
 
 def _drawn_box(mask: Grey, sums: Sums) -> list[Reading]:
-    """Readings of a box of four thin lines drawn on the page, without the strokes that cross them.
-
-    A box without exact corners may be a 0.
-    """
+    """Readings of a box that is drawn on the page; one that strokes hide in part may belong to the digit."""
     none = Reading(None)
     if not sums.may_hold_a_box:
         return [none]
     grid = bitmaps.grid(mask.shape)
-    ink = grid.packed(mask)
-    across = _long_thin(grid.across, ink, sums.rows.tolist(), 0.25)
-    down = _long_thin(grid.down, ink, sums.columns.tolist(), 0.25) if across else 0
-    if not (across and down):
+    found = drawn_boxes.find(grid, grid.packed(mask))
+    if found is None:
         return [none]
-    level, upright = _parts(grid, across), _parts(grid, down)
-    if not (2 <= len(level) <= 6 and 2 <= len(upright) <= 6):
-        return [none]
-    for upper, lower in combinations(sorted(level, key=lambda part: part.y), 2):
-        for left, right in combinations(sorted(upright, key=lambda part: part.x), 2):
-            if min(right.x - left.x, lower.y - upper.y) < 10:
-                continue
-            corners = [(upper.x, left.x), (lower.x, left.x), (upper.x_to, right.x_to), (lower.x_to, right.x_to)]
-            corners += [(left.y, upper.y), (right.y, upper.y), (left.y_to, lower.y_to), (right.y_to, lower.y_to)]
-            off = max(abs(one - other) for one, other in corners)
-            if off <= 2:
-                if not _is_closed(grid, ink, (left.x, upper.y, right.x_to, lower.y_to)):
-                    continue
-                runs = across if len(level) == 2 else grid.packed(upper.mask | lower.mask)
-                lines = _without_crossings(grid.across, runs, ink)
-                runs = down if len(upright) == 2 else grid.packed(left.mask | right.mask)
-                lines |= _without_crossings(grid.down, runs, ink)
-                if pieces := _with_a_digit(grid, ink & ~lines, lower.y - upper.y):
-                    boxed = Reading(grid.unpacked(lines), pieces)
-                    return [boxed] if off <= 1 else [boxed, none]
-    return [none]
-
-
-def _is_closed(grid: Grid, ink: int, around: tuple[int, int, int, int]) -> bool:
-    """Whether ink lies along all four sides of a box, whose edges are at the left, top, right and foot."""
-    left, top, right, foot = around
-    level, upright = (ink | ink >> step | ink >> 2 * step for step in (grid.stride, 1))  # three pixels as one
-    inside = grid.columns(left, right), grid.rows(top, foot)
-    rows = [level & inside[0] & grid.rows(at, at + 1) for at in (top, foot - 3)]
-    columns = [upright & inside[1] & grid.columns(at, at + 1) for at in (left, right - 3)]
-    return all(row.bit_count() / (right - left) >= 0.95 for row in rows) and all(
-        column.bit_count() / (foot - top) >= 0.95 for column in columns
-    )
-
-
-def _with_a_digit(grid: Grid, left: int, height: int) -> Labelled | None:
-    """The pieces of ink without its box, if it is mostly one, half as high as the box or higher; of a 0, arcs are left.
-
-    None if it is not.
-    """
-    if not (left and grid.fills_rows(left, (height + 1) // 2)):
-        return None
-    pieces = strokes.labelled(grid.unpacked(left))
-    stats = pieces.stats[1:]
-    largest = stats[stats[:, cv2.CC_STAT_AREA].argmax()]
-    holds = 2 * largest[cv2.CC_STAT_HEIGHT] >= height and largest[4] >= 0.6 * stats[:, 4].sum()
-    return pieces if holds else None
-
-
-class _Part(NamedTuple):
-    """A connected piece of a mask, and its edges."""
-
-    labels: NDArray[np.int32]
-    label: int
-    x: int
-    y: int
-    x_to: int
-    y_to: int
-
-    @property
-    def mask(self) -> Grey:
-        return np.asarray(self.labels == self.label).view(np.uint8)
-
-
-def _parts(grid: Grid, mask: int) -> list[_Part]:
-    _, labels, stats, _ = strokes.labelled(grid.unpacked(mask))
-    return [_Part(labels, label, x, y, x + w, y + h) for label, (x, y, w, h, _) in enumerate(stats.tolist()) if label]
+    boxed = Reading(grid.unpacked(found.lines), found.pieces)
+    return [boxed] if found.plain else [boxed, none]
 
 
 def _thin_lines(way: Way, ink: int, sums: list[int]) -> int:

@@ -17,6 +17,7 @@ MOST_NOISE = 30  # grey levels; more is no noise
 # share of a page's side leaves paper only; the ink is then looked for with a square that is still wider than strokes.
 SECOND, STEP = 0.12, 25
 PAPER, STROKE = 0.45, 0.25
+FAINTER = 3  # times as strong as what is found on the page is ink of the other kind, if there is any
 
 
 Grey = NDArray[np.uint8]
@@ -60,47 +61,62 @@ def noise_of(stack: Stack) -> Floats:
 def strength_of(stack: Stack, noise: Floats, least: Floats) -> tuple[Grey, NDArray[np.bool_]]:
     """How many grey levels each pixel lies from its paper towards the ink, laid out, and which pages have dark ink.
 
-    All 0 for a page in uneven light if nothing away from its edges reaches its ``least``.
+    ``least`` is how many of them ink has at least.
     """
     pages = stack.each(stack.pages)
     papers = _papers(stack, pages, noise)
     levels = np.array([paper if isinstance(paper, int) else 0 for paper in papers], np.uint8)[:, None, None]
     upper = np.maximum(stack.pages, levels)
     darker, lighter = upper - stack.pages, upper - levels
-    # Ink is what lies farther from the paper, darker or lighter. Edges are ignored: borders and shadows lie there.
-    if stack.inside is None:
-        cores = [strokes.core(pages[0], 8)] * len(pages)
-    else:
+    if stack.inside is not None:
         darker *= stack.inside
-        cores = [strokes.core(page, 8) for page in pages]
-    both = [zip(those, cores, strict=True) for those in (darker, lighter)]
-    weights = [[cv2.norm(page[core], cv2.NORM_L2SQR) for page, core in those] for those in both]
-    dark = np.greater_equal(weights[0], weights[1])
+    dark = _have_dark_ink(stack.each(darker), stack.each(lighter), least)
     strength = darker
     strength[~dark] = lighter[~dark]
     each = zip(pages, papers, stack.each(strength), _are_level(stack, pages, dark).tolist(), strict=True)
     for at, (page, paper, even, is_level) in enumerate(each):
         if not (is_level and isinstance(paper, int)):
-            even[:], dark[at] = _in_uneven_light(page, paper, even, bool(dark[at]), least[at])
+            even[:], dark[at] = _in_uneven_light(page, paper)
     return strength, dark
 
 
-def _in_uneven_light(page: Grey, paper: int | Levels | None, even: Grey, dark: bool, least: float) -> tuple[Grey, bool]:
-    """The strength of a page on such paper, and whether its ink is dark; ``even`` and ``dark`` if it were level."""
-    core = strokes.core(page, 8)
+def _have_dark_ink(darker: Sequence[Grey], lighter: Sequence[Grey], least: Floats) -> NDArray[np.bool_]:
+    """Which pages have ink darker than their paper, and not lighter, (N,): the ink that lies farther from it."""
+    dark = np.empty(len(least), np.bool_)
+    for at, both in enumerate(zip(darker, lighter, strict=True)):
+        core = strokes.core(both[0], 8)  # borders and shadows lie beyond
+        weights = [cv2.norm(page[core], cv2.NORM_L2SQR) for page in both]
+        if max(weights) < least[at] ** 2 * both[0][core].size and all(
+            _strongest(page[core]) < least[at] for page in both
+        ):  # only noise is there: a digit may be in a corner
+            weights = [cv2.norm(page, cv2.NORM_L2SQR) for page in both]
+        dark[at] = weights[0] >= weights[1]
+    return dark
+
+
+def _in_uneven_light(page: Grey, paper: int | Levels | None) -> tuple[Grey, bool]:
+    """The strength of a page whose paper is not level, and whether its ink is dark."""
     if paper is None:
         dark = bool(_ink_on_two_papers(page))
         return _above_local_paper(page, dark), dark
-    if isinstance(paper, int):
-        middle = cv2.blur(even[core], (3, 3))
-        if strongest_of(middle[None], middle.size)[0] < least:
-            return np.zeros_like(page), dark
-        away = page - np.float32(paper)
+    away = page - (np.float32(paper) if isinstance(paper, int) else paper)
+    core = strokes.core(page, 8)
+    if isinstance(paper, int):  # the light itself may be farther from it than faint ink
+        both = [_levelled(-away), _levelled(away)]
+        dark = cv2.norm(both[0][core], cv2.NORM_L2SQR) >= cv2.norm(both[1][core], cv2.NORM_L2SQR)
+        strength = both[0 if dark else 1]
     else:
-        away = page - paper
-        middle = away[core]
-        dark = float((middle * np.abs(middle)).sum()) <= 0
-    return _levelled(-away if dark else away), dark
+        dark = bool((away[core] * np.abs(away[core])).sum() <= 0)
+        strength = _levelled(-away if dark else away)
+    # Beside borders of the other kind, paper that is levelled looks like faint ink.
+    if _strongest(_whole(away if dark else -away)) > FAINTER * _strongest(cv2.blur(strength[core], (3, 3))):
+        dark = not dark
+        strength = _levelled(-away if dark else away)
+    return strength, dark
+
+
+def _strongest(strength: Grey) -> int:
+    return int(strongest_of(strength[None], strength.size)[0])
 
 
 def _ink_on_two_papers(page: Grey) -> bool | None:
@@ -167,8 +183,13 @@ def _levelled(strength: Levels) -> Grey:
         floor = cv2.GaussianBlur(floor, (0, 0), len(kernel) / 3)
         strength = strength - cv2.resize(floor, strength.shape[::-1], interpolation=cv2.INTER_LINEAR)
         strength -= _median(strength)
-    above: Grey = cv2.addWeighted(strength, 1, strength, 0, 0, dtype=cv2.CV_8U)
-    return above
+    return _whole(strength)
+
+
+def _whole(strength: Levels) -> Grey:
+    """The strength in whole grey levels; 0 where it is below."""
+    whole: Grey = cv2.addWeighted(strength, 1, strength, 0, 0, dtype=cv2.CV_8U)
+    return whole
 
 
 def _median(values: Levels) -> np.float32:

@@ -111,7 +111,7 @@ def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
         return False
     left, top, right, foot = piece.edges
     in_corner = (left <= 2 or right >= width - 2) and (top <= 2 or foot >= height - 2)
-    return not (in_corner and min(piece.wide, piece.high) >= 0.1 and max(piece.wide, piece.high) < 0.5)
+    return not (in_corner and min(piece.wide, piece.high) >= 0.06 and max(piece.wide, piece.high) < 0.5)
 
 
 class _Piece(NamedTuple):

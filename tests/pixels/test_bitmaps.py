@@ -79,11 +79,3 @@ def test_what_is_tall_crosses_lines(mask: Grey, odd: int) -> None:
     grid = bitmaps.grid(mask.shape)
     for way, other in ((grid.across, grid.down), (grid.down, grid.across)):
         assert way.tall(grid.packed(mask), odd) == other.runs(grid.packed(mask), odd)
-
-
-@given(MASKS, st.integers(1, 75))
-def test_rows_that_hold_ink_one_after_the_other(mask: Grey, least: int) -> None:
-    mask = mask * (mask.sum(axis=1) > mask.shape[1] // 2)[:, None]  # some rows hold none
-    rows, grid = mask.any(axis=1), bitmaps.grid(mask.shape)
-    fills = any(rows[at : at + least].all() for at in range(len(rows) - least + 1))
-    assert grid.fills_rows(grid.packed(mask), least) == fills

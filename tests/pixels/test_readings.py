@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from benchmarks import hard_cells
+from benchmarks import hard_cells, refusals
 from benchmarks.handwriting import Digits
 from mnist_batch.learning import digits
-from mnist_batch.pixels import ink
+from mnist_batch.pixels import bitmaps, drawn_boxes, ink
 from mnist_batch.pixels.normalising import SIDE, examine, examine_all, normalise
 
 Grey = NDArray[np.uint8]
@@ -82,6 +82,7 @@ LIKE = {
     "a hard shadow": 0.95,
     "a ring by hand": 0.97,
     "a wide cut with a neighbour": 0.9,
+    "a dark frame smaller than the digit": 0.8,
     "pink or green marker": 0.85,
 }
 
@@ -92,6 +93,52 @@ def test_what_lies_on_a_digit_or_beside_it_is_left_out(name: str) -> None:
     pairs = [(normalise(hard_cells.grey_page(cell)), normalise(cell.ink)) for cell in cells]
     alike = np.array([_alike(one, other) for one, other in pairs])
     assert (alike > 0.75).mean() >= LIKE[name]
+
+
+def shaded(page: Grey, darkest: float) -> Grey:
+    """A page in light that falls from left to right to that share."""
+    return (page * np.linspace(1, darkest, page.shape[1])).astype(np.uint8)
+
+
+@pytest.mark.parametrize("darkest", [1, 0.95, 0.9, 0.85, 0.8, 0.7])
+@pytest.mark.parametrize(
+    ("name", "least"), [("thin faint pencil", 0.87), ("in a corner of a large cell", 0.95), ("broken strokes", 0.9)]
+)
+def test_a_digit_is_found_in_any_light(name: str, least: float, darkest: float) -> None:
+    """Polarity was told by the light where ink is fainter, and by noise where there is ink in a corner only."""
+    cells = hard_cells.cells(name, 60, 14, WRITTEN)
+    pages = [shaded(hard_cells.grey_page(cell), darkest) for cell in cells]
+    shares = np.array([kept(page, cell.ink) for page, cell in zip(pages, cells, strict=True)])
+    assert (shares > 0.75).mean() >= least
+
+
+@pytest.mark.parametrize("darkest", [1, 0.95, 0.9, 0.85, 0.8, 0.7])
+def test_remains_of_a_box_are_blank_in_any_light(darkest: float) -> None:
+    random = np.random.default_rng(15)
+    pages = [shaded(refusals.bordered(random), darkest) for _ in range(60)]
+    assert np.mean([ink.find_ink(page) is None for page in pages]) >= 0.93
+
+
+def test_no_digit_is_a_box() -> None:
+    pages = [cv2.resize(picture, (64, 64), interpolation=cv2.INTER_CUBIC) for picture in WRITTEN.pictures]
+    masks = [np.asarray(page > 100).view(np.uint8) for page in pages]
+    grid = bitmaps.grid((64, 64))
+    assert not any(drawn_boxes.find(grid, grid.packed(mask)) for mask in masks)
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_a_box_is_found_though_its_digit_is_larger(thickness: int) -> None:
+    """Pixels of the box are its lines, but where strokes cross them."""
+    grid, found = bitmaps.grid((64, 64)), []
+    for picture in WRITTEN.pictures[:100]:
+        digit = np.asarray(cv2.resize(picture, (46, 46), interpolation=cv2.INTER_AREA) > 127).view(np.uint8)
+        digit, box = np.pad(digit, 9), np.zeros((64, 64), np.uint8)
+        cv2.rectangle(box, (20, 19), (43, 45), 1, thickness)
+        both = drawn_boxes.find(grid, grid.packed(digit | box))
+        lines = np.zeros_like(box) if both is None else grid.unpacked(both.lines)
+        assert not (lines & ~(box | digit)).any()
+        found.append((lines & box & ~digit).sum() / (box & ~digit).sum())
+    assert np.mean(np.array(found) > 0.6) >= 0.6
 
 
 def _alike(one: Grey, other: Grey) -> float:
