@@ -144,6 +144,15 @@ def test_the_command_for_other_schedulers_is_one_that_its_job_takes() -> None:
         assert night._parser().parse_args(command[2:]).config == "/srv/night.toml"
 
 
+def test_a_submitted_job_takes_every_module_along() -> None:
+    """Patterns of .rayignore are git's: ``models/`` without a slash before it is a folder anywhere."""
+    modules = [str(path.relative_to(ROOT)) for room in ("mnist_batch", "jobs") for path in (ROOT / room).rglob("*.py")]
+    assert len(modules) > 200
+    git = ["git", "-c", f"core.excludesFile={ROOT / '.rayignore'}", "check-ignore", "--no-index", "--stdin"]
+    done = subprocess.run(git, input="\n".join(modules), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 1), done.stderr  # 1: it ignores none
+
+
 def test_the_image_has_what_the_build_needs() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = " ".join(re.findall(r"^COPY (.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)).split()

@@ -287,6 +287,7 @@ def labelled_scans(folder: Path, count: int) -> tuple[NDArray[np.uint8], NDArray
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # four trainings of several nets each
 def test_an_ensemble_that_was_killed_in_its_second_net_ends_as_one_that_was_not(tmp_path: Path) -> None:
     import keras
 
@@ -561,6 +562,7 @@ def test_a_training_that_ended_before_its_bundle_was_there_goes_on_to_the_same_b
             train_it()
     assert len(list(tmp_path.glob(".ended.training-*"))) == 1
     assert not (tmp_path / "ended").exists()
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         train_it()
     assert "it goes on after epoch 2" in caplog.text

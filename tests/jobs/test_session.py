@@ -468,6 +468,7 @@ def test_an_interrupt_while_ray_starts_is_obeyed(
 ) -> None:
     """When the first, or the last, of Ray's processes is there."""
     command = [sys.executable, "-m", "jobs.score", str(scans_folder(20)), "--model", ruler, "--out", "out"]
+    command += ["--address", "local"]
     with short_folder() as temporary:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(temporary)}
         job = subprocess.Popen(

@@ -13,24 +13,25 @@ from mnist_batch.pipeline.pools import Pools
 from tests.support.running import opened
 
 GROWING = """
+import threading
 import ray
-from ray.cluster_utils import AutoscalingCluster
+from ray.cluster_utils import Cluster
 from mnist_batch.pipeline import nodes
 from mnist_batch.pipeline.pools import Pools
-kind = {"resources": {"CPU": 2}, "node_config": {}, "min_workers": 0, "max_workers": 2}
-cluster = AutoscalingCluster(head_resources={"CPU": 0}, worker_node_types={"worker": kind})
-cluster.start()
-ray.init("auto", log_to_driver=False)
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+ray.init(address=cluster.address, log_to_driver=False)
+request = nodes.sdk.request_resources
+asked = threading.Event()
+nodes.sdk.request_resources = lambda **wanted: (request(**wanted), asked.set())
+threading.Thread(target=lambda: asked.wait() and cluster.add_node(num_cpus=2), daemon=True).start()
 nodes.wait_for_cpus(Pools(1, 1), 240)
 print("CPUs", ray.cluster_resources()["CPU"])
-ray.shutdown()
-cluster.shutdown()
 """
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_cluster_that_grows_is_asked_for_the_cpus() -> None:
+def test_a_cluster_is_asked_for_cpus_and_a_run_waits_for_the_node_that_then_comes() -> None:
     done = subprocess.run([sys.executable, "-c", GROWING], capture_output=True, text=True, check=False)
     assert "CPUs 2.0" in done.stdout, done.stderr
 
