@@ -49,6 +49,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "cut out tightly": Kind(legible_cells.cut_tightly, "read"),
     "thin faint pencil": Kind(legible_cells.faint_pencil, "read"),
+    "thin faint pencil in uneven light": Kind(legible_cells.faint_in_uneven_light, "read"),
     "a small round 0 in a large cell": Kind(legible_cells.small_round_zero, "read"),
     "in a corner of a large cell": Kind(legible_cells.in_a_corner, "read"),
     "underlined by hand": Kind(legible_cells.underlined, "read"),

@@ -46,6 +46,17 @@ def faint_pencil(random: Random, digits: Digits) -> Cell:
     return sheet.scanned(label, noise=3, blur=0.6)
 
 
+def faint_in_uneven_light(random: Random, digits: Digits) -> Cell:
+    """The same in light that falls by up to a fifth from one edge to another."""
+    cell = faint_pencil(random, digits)
+    high, wide = cell.page.shape
+    turn, fall = random.uniform(0, 2 * np.pi), random.uniform(0.05, 0.2)
+    down, across = np.mgrid[:high, :wide]
+    far = across * np.cos(turn) + down * np.sin(turn)
+    light = 1 - fall * (far - far.min()) / np.ptp(far)
+    return Cell(np.round(cell.page * light).astype(np.uint8), cell.label, cell.ink)
+
+
 def small_round_zero(random: Random, digits: Digits) -> Cell:
     """A 0 as wide as high, a sixteenth to a fifth of its cell."""
     sheet = Sheet(random, (side := int(random.integers(100, 221)), side + int(random.integers(-20, 21))))

@@ -65,6 +65,12 @@ def bordered(random: Random) -> Grey:
     return cell(NOTHING, random, lines=int(random.integers(1, 4)), slant=3, noise=random.uniform(0, 8))
 
 
+def bordered_in_shade(random: Random) -> Grey:
+    """The same in uneven light."""
+    lines, shade, noise = int(random.integers(1, 4)), random.uniform(15, 100), random.uniform(0, 8)
+    return cell(NOTHING, random, lines=lines, slant=3, shade=shade, noise=noise)
+
+
 def ruled(random: Random) -> Grey:
     """One to three ruled lines across, anywhere."""
     page = empty(random)
@@ -146,6 +152,7 @@ KINDS: dict[str, Callable[[Random], Grey]] = {
     "empty": empty,
     "empty, with speckle": speckled,
     "empty, with remains of a box": bordered,
+    "empty, with remains of a box, in uneven light": bordered_in_shade,
     "ruled": ruled,
     "crossed": crossed,
     "a hyphen": hyphen,
