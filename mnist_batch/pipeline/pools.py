@@ -15,10 +15,10 @@ class Pools:
     """
 
     preprocessors: int | None = described(
-        None, "of Ray's actors that read scans, on a CPU each", left_out="half of the CPUs", metavar="N"
+        None, "actors of Ray that read scans, on a CPU each", left_out="half of the CPUs", metavar="N"
     )
     classifiers: int | None = described(
-        None, "of Ray's actors that classify and write, on a CPU each", left_out="half of the CPUs", metavar="N"
+        None, "actors of Ray that classify and write, on a CPU each", left_out="half of the CPUs", metavar="N"
     )
     gpus_per_classifier: float = described(
         0, "GPUs of each classifier, such as 0.5; --engine onnx needs onnxruntime-gpu for it", metavar="N"
