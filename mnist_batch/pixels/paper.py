@@ -109,7 +109,9 @@ def _in_uneven_light(page: Grey, paper: int | Levels | None) -> tuple[Grey, bool
         dark = bool((away[core] * np.abs(away[core])).sum() <= 0)
         strength = _levelled(-away if dark else away)
     # Beside borders of the other kind, paper that is levelled looks like faint ink.
-    if _strongest(_whole(away if dark else -away)) > FAINTER * _strongest(cv2.blur(strength[core], (3, 3))):
+    lowest, highest, _, _ = cv2.minMaxLoc(away)
+    faint = FAINTER * _strongest(cv2.blur(strength[core], (3, 3)))
+    if (highest if dark else -lowest) > faint and _strongest(_whole(away if dark else -away)) > faint:
         dark = not dark
         strength = _levelled(-away if dark else away)
     return strength, dark
