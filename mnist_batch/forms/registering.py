@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mnist_batch.forms.blankness import is_blank
 from mnist_batch.forms.candidates import ATTEMPTS, FIRST, MARGIN, SMALLEST, Candidate, candidates
 from mnist_batch.forms.differing import difference
@@ -16,6 +18,9 @@ SURELY = 0.75  # of what is printed; where less is found, other ways may find mo
 WHOLLY = 0.97  # of what is printed; where less is found, a part of it may lie elsewhere
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the fields that should be there must be
+# Beside the same print are other cells if so many fields are missing, and in the median the rest lie so far from where
+# the form has them, with so little of their frames. Where fields are missing for other reasons, the rest lie right.
+MISSING, ELSEWHERE_MILLIMETRES, IN_PART = 0.1, 0.35, 0.9
 
 
 def register(page: Grey, references: Sequence[Reference]) -> Registration:
@@ -85,6 +90,8 @@ def _two_sheets(candidate: Candidate, other: Reference) -> tuple[Verdict, str]:
 def _found(candidate: Candidate) -> tuple[Verdict, str | None]:
     """The verdict on a page that has nothing otherwise than the form: whether enough of it was found."""
     aligned, placed, shifted = candidate.aligned, len(candidate.placed()), len(candidate.shifted())
+    if aligned.printed >= PRINTED and _has_other_cells(candidate):
+        return Verdict.OTHER_VERSION, f"The cells on the page are others than those of {_name(candidate)}."
     if aligned.printed < PRINTED:
         said = f"Only {aligned.printed:.0%} of what is printed on {_name(candidate)} was found on the page."
     elif aligned.visible < VISIBLE:
@@ -94,6 +101,18 @@ def _found(candidate: Candidate) -> tuple[Verdict, str | None]:
     else:
         return Verdict.REGISTERED, None
     return Verdict.NOT_REGISTERED, said
+
+
+def _has_other_cells(candidate: Candidate) -> bool:
+    placed, shifted, reference = candidate.placed(), len(candidate.shifted()), candidate.reference
+    if not placed or shifted < MISSING * (len(placed) + shifted):
+        return False
+    places = [candidate.fields[name] for name in placed]
+    size = reference.pixels_per_millimetre / float(reference.matrix[0, 0])
+    return bool(
+        np.median([np.hypot(*each.shift) for each in places]) >= ELSEWHERE_MILLIMETRES * size
+        and np.median([each.frame for each in places]) < IN_PART
+    )
 
 
 def _name(candidate: Candidate) -> str:

@@ -293,6 +293,12 @@ def test_a_page_on_which_most_fields_are_not_found_is_not_registered() -> None:
     assert registration.fields == {}
 
 
+def test_other_cells_beside_the_same_print_are_another_version_where_most_of_their_frames_fit() -> None:
+    variant = page_of(form("variant", 9612), 0, "photocopy", mnist_digits(), 9612, 4)
+    registration = register(grey(variant.picture), references("boxes", 9612))
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+
+
 @pytest.mark.slow
 def test_of_two_versions_that_lie_alike_on_a_photo_the_right_one_is_taken() -> None:
     photo = page_of(form("boxes", 9015), 0, "photo", mnist_digits(), 9015, 2)
