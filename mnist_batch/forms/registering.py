@@ -18,9 +18,9 @@ SURELY = 0.75  # of what is printed; where less is found, other ways may find mo
 WHOLLY = 0.97  # of what is printed; where less is found, a part of it may lie elsewhere
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the fields that should be there must be
-# Beside the same print are other cells if so many fields are missing, and in the median the rest lie so far from where
-# the form has them, with so little of their frames. Where fields are missing for other reasons, the rest lie right.
-MISSING, ELSEWHERE_MILLIMETRES, IN_PART = 0.1, 0.35, 0.9
+# The cells of a page are others if less of the frames that were found is there, in the median, and some are missing or
+# the fields lie farther off. Where fields are missing for other reasons, the rest lie right.
+WHOLE, ASIDE_MILLIMETRES = 0.9, 0.35
 
 
 def register(page: Grey, references: Sequence[Reference]) -> Registration:
@@ -104,15 +104,15 @@ def _found(candidate: Candidate) -> tuple[Verdict, str | None]:
 
 
 def _has_other_cells(candidate: Candidate) -> bool:
-    placed, shifted, reference = candidate.placed(), len(candidate.shifted()), candidate.reference
-    if not placed or shifted < MISSING * (len(placed) + shifted):
-        return False
-    places = [candidate.fields[name] for name in placed]
+    """Whether other cells are printed beside the same words: of most frames a part fits, and some lie elsewhere."""
+    reference = candidate.reference
     size = reference.pixels_per_millimetre / float(reference.matrix[0, 0])
-    return bool(
-        np.median([np.hypot(*each.shift) for each in places]) >= ELSEWHERE_MILLIMETRES * size
-        and np.median([each.frame for each in places]) < IN_PART
-    )
+    frames = {name: frame for name, frame in reference.frames.items() if not frame.is_faint(reference.print[2])}
+    places = [candidate.fields[name] for name in candidate.placed() if name in frames]
+    if not places or np.median([each.frame for each in places]) >= WHOLE:
+        return False
+    aside = np.median([np.hypot(*each.shift) for each in places])
+    return bool(candidate.shifted() or aside > ASIDE_MILLIMETRES * size)
 
 
 def _name(candidate: Candidate) -> str:

@@ -13,7 +13,6 @@ from mnist_batch.pipeline.pools import Pools
 from tests.support.running import opened
 
 GROWING = """
-import threading
 import ray
 from ray.cluster_utils import Cluster
 from mnist_batch.pipeline import nodes
@@ -21,9 +20,11 @@ from mnist_batch.pipeline.pools import Pools
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 ray.init(address=cluster.address, log_to_driver=False)
 request = nodes.sdk.request_resources
-asked = threading.Event()
-nodes.sdk.request_resources = lambda **wanted: (request(**wanted), asked.set())
-threading.Thread(target=lambda: asked.wait() and cluster.add_node(num_cpus=2), daemon=True).start()
+def grow(num_cpus):
+    request(num_cpus=num_cpus)
+    if num_cpus:
+        cluster.add_node(num_cpus=num_cpus)
+nodes.sdk.request_resources = grow
 nodes.wait_for_cpus(Pools(1, 1), 240)
 print("CPUs", ray.cluster_resources()["CPU"])
 """
