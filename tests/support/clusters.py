@@ -127,8 +127,9 @@ def worker(head: dict[str, str], hidden: Sequence[Path]) -> Iterator[int]:
 
 def alive(head: dict[str, str]) -> int:
     """How many nodes the cluster has."""
-    count = "import ray; ray.init('auto', log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
+    count = "import ray; ray.init('auto', log_to_driver=False); print('alive:', sum(n['Alive'] for n in ray.nodes()))"
     environment = head | {"RAY_ADDRESS": f"127.0.0.1:{head['GCS']}"}
     command = [sys.executable, "-c", count]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
-    return int(told.strip() or 0)
+    found = re.search(r"alive: (\d+)", told)  # Ray prints there, too
+    return int(found[1]) if found else 0
