@@ -18,9 +18,9 @@ SURELY = 0.75  # of what is printed; where less is found, other ways may find mo
 WHOLLY = 0.97  # of what is printed; where less is found, a part of it may lie elsewhere
 VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be on it
 FRAMED = 0.5  # of the fields that should be there must be
-# The cells of a page are others if less of the frames that were found is there, in the median, and some are missing or
-# the fields lie farther off. Where fields are missing for other reasons, the rest lie right.
-WHOLE, ASIDE_MILLIMETRES = 0.9, 0.35
+# The cells of a page are others if less of the frames that were found is there, in the median, and a quarter of them
+# lies farther off than this. Of a page that has lost parts of its frames, what is left of them lies right.
+WHOLE, ASIDE_MILLIMETRES = 0.9, 0.3
 
 
 def register(page: Grey, references: Sequence[Reference]) -> Registration:
@@ -104,15 +104,14 @@ def _found(candidate: Candidate) -> tuple[Verdict, str | None]:
 
 
 def _has_other_cells(candidate: Candidate) -> bool:
-    """Whether other cells are printed beside the same words: of most frames a part fits, and some lie elsewhere."""
+    """Whether other cells are printed beside the same words: of most frames a part fits, somewhere near."""
     reference = candidate.reference
     size = reference.pixels_per_millimetre / float(reference.matrix[0, 0])
     frames = {name: frame for name, frame in reference.frames.items() if not frame.is_faint(reference.print[2])}
     places = [candidate.fields[name] for name in candidate.placed() if name in frames]
     if not places or np.median([each.frame for each in places]) >= WHOLE:
         return False
-    aside = np.median([np.hypot(*each.shift) for each in places])
-    return bool(candidate.shifted() or aside > ASIDE_MILLIMETRES * size)
+    return bool(np.percentile([np.hypot(*each.shift) for each in places], 75) > ASIDE_MILLIMETRES * size)
 
 
 def _name(candidate: Candidate) -> str:
