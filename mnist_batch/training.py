@@ -107,12 +107,15 @@ def _train_net(
     """Train one net on all workers, or go on where a killed training stopped; its checkpoints are below ``storage``."""
     import ray.train
     from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from mnist_batch.learning import ray_train
 
     checkpoints.set_damaged_aside(filesystem, storage)
     filesystem.create_dir(storage)
-    metrics = Queue()
+    # On another machine it would be lost with it.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    metrics = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     replicas: dict[int, str] = {}
     listener = threading.Thread(target=_listen, args=(metrics, given.recipe.epochs, replicas), daemon=True)
     trainer = ray_train.Trainer(

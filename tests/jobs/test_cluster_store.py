@@ -82,13 +82,13 @@ def last_lines(printed: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, store: s3.Proxy) -> Iterator[Cluster]:
     """Two workers to which all that the head has on its disk is hidden, the project's code among it."""
     (tmp_path / "head").mkdir()
-    with s3.store() as store, contextlib.ExitStack() as stack:
-        for name, value in (s3.CREDENTIALS | {"AWS_ENDPOINT_URL": store.url}).items():
-            monkeypatch.setenv(name, value)
-        store.send("PUT", "/bucket")
+    store.send("PUT", "/bucket")
+    filesystem, bucket = locations.resolve("s3://bucket")
+    filesystem.delete_dir_contents(bucket, missing_dir_ok=True)  # what an earlier test wrote
+    with contextlib.ExitStack() as stack:
         proxy = stack.enter_context(Listener())
         head = stack.enter_context(clusters.started(tmp_path / "head", proxy, alone=False, cpus=0))
         hidden = [tmp_path, ROOT / "mnist_batch", ROOT / "jobs"]
