@@ -107,8 +107,8 @@ def _has_other_cells(candidate: Candidate) -> bool:
     """Whether other cells are printed beside the same words: of most frames a part fits, somewhere near."""
     reference = candidate.reference
     size = reference.pixels_per_millimetre / float(reference.matrix[0, 0])
-    frames = {name: frame for name, frame in reference.frames.items() if not frame.is_faint(reference.print[2])}
-    places = [candidate.fields[name] for name in candidate.placed() if name in frames]
+    inked = {name for name, frame in reference.frames.items() if not frame.is_faint(reference.print[2])}
+    places = [candidate.fields[name] for name in candidate.placed() if name in inked]
     if not places or np.median([each.frame for each in places]) >= WHOLE:
         return False
     return bool(np.percentile([np.hypot(*each.shift) for each in places], 75) > ASIDE_MILLIMETRES * size)

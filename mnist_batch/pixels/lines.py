@@ -17,7 +17,6 @@ Grey = NDArray[np.uint8]
 Numbers = NDArray[np.int32]
 Sizes = NDArray[np.int64]
 
-THINNEST = 3  # pixels; a line through the middle of the page is at most this thick
 LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
 
 
@@ -210,4 +209,4 @@ def _long_thin(way: Way, ink: int, sums: list[int], share: float) -> int:
 
 def _without_crossings(way: Way, runs: int, ink: int) -> int:
     """The runs without the strokes that cross them, which are taller than a line is thick."""
-    return runs & ~way.tall(ink, THINNEST + 2)
+    return runs & ~way.tall(ink, drawn_boxes.THICK)
