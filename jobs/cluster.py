@@ -70,11 +70,13 @@ def connect(address: str | None) -> None:
 
 def _join(address: str) -> None:
     import ray
+    from ray._private import services
 
     if os.environ.get("RAY_ADDRESS", "").startswith("http"):
         del os.environ["RAY_ADDRESS"]  # otherwise auto would mean this address
     try:
-        if found := re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address):
+        where = services.get_ray_address_from_environment(address, None) if address == "auto" else address
+        if found := re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", where):
             socket.create_connection((found[1], int(found[2])), timeout=10).close()  # Ray itself would try for minutes
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:

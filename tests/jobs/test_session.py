@@ -530,6 +530,18 @@ def test_an_interrupt_does_not_wait_for_a_ray_that_is_starting(interrupt: type[B
     end.set()
 
 
+def test_a_cluster_of_this_machine_that_is_gone_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import services
+
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    # Ray keeps the address of the last cluster in a file; others that run on this machine would come first.
+    monkeypatch.setattr(services, "get_ray_address_from_environment", lambda *_: address)
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray would try for minutes"))
+    with pytest.raises(InputError, match="--address auto: no Ray cluster answers there .*refused"):
+        cluster.connect("auto")
+
+
 @pytest.mark.parametrize("failures", [0, 1, 2])
 def test_a_ray_that_does_not_start_in_time_is_tried_once_more(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Path] = []
