@@ -1,7 +1,6 @@
 """The Ray of a job: a cluster that it joins, or a Ray of its own that leaves nothing behind."""
 
 import atexit
-import fcntl
 import logging
 import os
 import re
@@ -11,7 +10,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mnist_batch.errors import InputError, JobError
+from mnist_batch.store import temporary
 
 # Read when Ray is imported: otherwise a thread that uses Ray after the end of the job would join or start another.
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
@@ -219,12 +218,9 @@ def _own_folder() -> Path:
     global _own
     if _own is None:
         parent = _short_folder()
-        _remove_left_behind(parent)
-        unlocked = Path(tempfile.mkdtemp(prefix=f".{FOLDER}", dir=parent))
-        lock = os.open(unlocked, os.O_RDONLY)
-        with suppress(OSError):  # without locks, nobody removes what is left behind
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _own = unlocked.rename(unlocked.with_name(unlocked.name[1:])), lock
+        temporary.remove_left_behind(parent, FOLDER)
+        temporary.remove_left_behind(parent, LOGS, LOGS_KEPT_SECONDS)
+        _own = temporary.locked_folder(parent, FOLDER)
         atexit.register(stop)
     return _own[0]
 
@@ -242,21 +238,6 @@ def _short_folder() -> Path:
         return folder
     folder = Path(tempfile.gettempdir()).absolute()
     return folder if len(os.fsencode(folder)) <= SOCKET_BYTES else Path("/tmp")  # noqa: S108 - mkdtemp is safe there
-
-
-def _remove_left_behind(parent: Path) -> None:
-    """Remove the folders of killed jobs of this user, and logs that were kept long enough."""
-    for folder in [*parent.glob(f"{FOLDER}*"), *parent.glob(f"{LOGS}*")]:
-        with suppress(OSError):  # locked by a living job, or being removed by another one
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                about = os.fstat(lock)
-                old = folder.name.startswith(FOLDER) or time.time() - about.st_mtime > LOGS_KEPT_SECONDS
-                if old and about.st_uid == os.geteuid():
-                    shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ block, so that the memory it takes does not grow with what is known.
 """
 
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from mnist_batch.runs import parts, series
 from mnist_batch.runs.run import Run, digest
 from mnist_batch.schemas.facts import Opened, Published, RunFacts, as_json
 from mnist_batch.statuses import PASSING, Status
-from mnist_batch.store import locations
+from mnist_batch.store import locations, temporary
 
 log = logging.getLogger(__name__)
 
@@ -238,8 +237,8 @@ def opened(out: str, facts: Mapping[str, Any], keep: bool = True) -> Iterator[Le
     for as long as the context lasts.
     """
     out = locations.absolute(out)
-    with tempfile.TemporaryDirectory(prefix="mnist-batch-ledger-") as folder:
-        runs = [run for run_id in series.known_runs(out) if (run := Run(out, run_id, ""))]
+    with temporary.folder("mnist-batch-ledger-") as folder:
+        runs = [Run(out, run_id, "") for run_id in series.known_runs(out)]
         said = [(run, known) for run in runs if (known := _known(run))]
         there = {run.run_id for run, known in said if isinstance(known, Published)}
         entries = []
@@ -269,7 +268,7 @@ def state_of(known: RunFacts) -> bytes:
     return digest(b"1 " + known.opened_at.encode() + files).encode()
 
 
-def _file(run: Run, known: RunFacts, folder: str, keep: bool) -> tuple[str, list[str]]:
+def _file(run: Run, known: RunFacts, folder: Path, keep: bool) -> tuple[str, list[str]]:
     """The path of the file of a run on this machine, and the runs that its ``answered_in`` counts."""
     kept, copy, state = f"{run.root}/{FOLDER}/{run.run_id}", f"{folder}/{run.run_id}", state_of(known)
     on_disk = locations.is_disk(run.filesystem)

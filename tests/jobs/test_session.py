@@ -203,31 +203,6 @@ def test_every_process_that_imports_the_package_has_telemetry_off_unless_its_use
         assert told.stdout == f"{said}\n"
 
 
-def test_only_what_killed_jobs_of_this_user_left_is_removed(tmp_path: Path) -> None:
-    def make(name: str, days: float = 0) -> Path:
-        folder = tmp_path / name
-        (folder / "session_1/logs").mkdir(parents=True)
-        os.utime(folder, (time.time() - days * 86_400,) * 2)
-        return folder
-
-    killed, old_logs = make(f"{cluster.FOLDER}killed"), make(f"{cluster.LOGS}old", days=8)
-    others = [make("ray"), make("session_1"), make(f"{cluster.LOGS}new", days=6), make("elsewhere")]
-    live = make(f"{cluster.FOLDER}live", days=30)
-    (tmp_path / f"{cluster.FOLDER}link").symlink_to(tmp_path / "elsewhere")
-    hold = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); print(flush=True); "
-    job = subprocess.Popen(
-        [sys.executable, "-c", f"{hold} sys.stdin.read()", str(live)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert job.stdout is not None
-    assert job.stdout.readline() == b"\n"
-    cluster._remove_left_behind(tmp_path)
-    assert [folder.exists() for folder in (killed, old_logs)] == [False, False]
-    assert all((folder / "session_1/logs").exists() for folder in [*others, live])
-    job.communicate()
-    cluster._remove_left_behind(tmp_path)
-    assert not live.exists()
-
-
 def test_a_folder_too_long_for_sockets_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("y" * 101)
     long.mkdir()
