@@ -6,6 +6,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def pixels(number: float) -> str:
+    """A length in pixels to three digits, with its unit: 1 pixel, 0.312 pixels."""
+    shown = f"{number:.3g}"
+    return f"{shown} pixel{'' if shown == '1' else 's'}"
+
+
 def seconds(number: float) -> str:
     """A time with its unit: 1 second, 0.5 seconds, 20 seconds."""
     return f"{number:g} second{'' if number == 1 else 's'}"

@@ -18,7 +18,7 @@ from mnist_batch.pixels.opencv import cv2
 from mnist_batch.reading import images
 from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.store import locations
-from mnist_batch.wording import counted
+from mnist_batch.wording import counted, pixels
 
 T = TypeVar("T")
 DIGIT, LINE, SPECK = (31, 78, 121), (200, 60, 50), (230, 160, 40)
@@ -84,7 +84,7 @@ def facts(seen: Normalised) -> dict[str, Any]:
         "polarity": str(seen.polarity).replace("_", " "),
         "threshold": f"{seen.threshold:.0f} grey levels from the paper",
         "ink": f"{width} x {height} pixels at ({x}, {y})",
-        "scale": f"{seen.scale:.3g} pixels of the picture per pixel of the page",
+        "scale": f"{pixels(seen.scale)} of the picture per pixel of the page",
         "shift": f"{seen.shift[0]} across, {seen.shift[1]} down, to centre the mass",
         "at an edge": (
             "yes, and alone in the outer third of the page: never accepted"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mnist_batch.errors import InputError
 from mnist_batch.runs.parts import LISTING, shard_name
-from mnist_batch.runs.run import LOCK, Run, part_name
+from mnist_batch.runs.run import LOCK, Run, digest, part_name
 from mnist_batch.schemas.facts import Held, Opened, Published, RunFacts
 from mnist_batch.store import locations, locks
 
@@ -43,13 +43,16 @@ def digest_of(location: str) -> str:
     locations.reach("--labels", location)
     if not locations.exists(filesystem, path) or locations.is_folder(filesystem, path):
         raise InputError(f"--labels {location!r}: no such file; give none, parent, or a CSV or Parquet file")
-    return hashlib.blake2b(locations.read(filesystem, path), digest_size=16).hexdigest()
+    return digest(locations.read(filesystem, path))
 
 
 def check_id(run_id: str, argument: str = "--run-id") -> None:
     """Raise InputError unless this can be the id of a run."""
     if not _ID.fullmatch(run_id):
-        raise InputError(f"{argument} {run_id!r}: use letters, digits, dots, dashes and underscores, at most 100")
+        raise InputError(
+            f"{argument} {run_id!r}: begin with a letter or a digit, and use letters, digits, dots, dashes and "
+            "underscores, at most 100"
+        )
 
 
 # Some readers guess the type of run_id= from its text: 0012, 1e5 and 20261121 become numbers, 2026-11-21 a date. An id

@@ -51,7 +51,9 @@ def test_a_page_of_several_and_a_blank_one(ruler: str, tmp_path: Path, capsys: C
     else:
         Image.fromarray(first).save(tmp_path / name, save_all=True, append_images=[Image.fromarray(blank)])
     arguments = [tmp_path / name, "--model", ruler, "--out", tmp_path / "out.png"]
-    assert inspected(capsys, *arguments)[2]["digit"] == 1
+    code, printed, summary = inspected(capsys, *arguments)
+    assert (code, summary["digit"]) == (0, 1)
+    assert "\nscale: 1 pixel of the picture per pixel of the page\n" in printed
     code, printed, summary = inspected(capsys, *arguments, "--page", 1)
     assert (code, printed, summary["found"]) == (0, "blank: read, but no ink was found on it", "blank")
     assert cv2.imread(str(tmp_path / "out.png")) is not None

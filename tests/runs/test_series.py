@@ -67,7 +67,7 @@ def test_a_run_id_that_belongs_to_something_else_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", ".hidden", "ä", "a" * 101])
 def test_a_run_id_is_a_plain_name(tmp_path: Path, run_id: str) -> None:
-    with pytest.raises(InputError, match="use letters, digits"), series.locked(str(tmp_path), run_id):
+    with pytest.raises(InputError, match="begin with a letter or a digit"), series.locked(str(tmp_path), run_id):
         pass
 
 
