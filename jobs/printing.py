@@ -65,9 +65,9 @@ def answers_text(run: Run, most: int = FEW) -> str:
 
 
 def _answer(row: Mapping[str, Any], with_source: bool) -> str:
-    name = (
-        f"{row['source'].rstrip('/')}/{row['scan']}" if with_source and not scans.rooted(row["scan"]) else row["scan"]
-    )
+    name = row["scan"]
+    if with_source and not scans.rooted(name):
+        name = f"{row['source'].rstrip('/')}/{name}"
     name = ascii(name)[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
     if row["status"] != Status.OK:
         return f"{name}: {row['status']} ({row['reason']})"

@@ -68,7 +68,7 @@ def list_scans(
     return _filed(sift(chain(_tables(walk.rows(ALONE)), _shared(walk, ask))))
 
 
-def list_some(folders: Sequence[Folder], selection: Selection = EVERYTHING) -> Listed:
+def list_some(folders: Sequence[Folder], selection: Selection) -> Listed:
     """List the scans below some folders, in order, and stop after ``SHARE`` of them; also returns the folders left."""
     walk = _Walk([*reversed(folders)], selection, Tally())
     rows = pa.concat_tables([tables.MANIFEST.empty_table(), *_tables(walk.rows(SHARE))])

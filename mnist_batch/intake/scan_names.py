@@ -25,9 +25,8 @@ class ScanNames:
         self.sources: dict[str, list[str]] = defaultdict(list)
         for source, scan in listed:
             self.sources[scan].append(source)
-        self.below: dict[str, set[str]] = defaultdict(
-            set
-        )  # what may come before the name of a scan, and of which sources
+        # What may come before the name of a scan, and of which sources.
+        self.below: dict[str, set[str]] = defaultdict(set)
         for source in {source for source, _ in listed}:
             root = source.rstrip("/")
             self.below[root].add(source)

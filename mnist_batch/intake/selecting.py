@@ -58,7 +58,7 @@ class Selection:
         name = below.rpartition("/")[2].lower()
         if name in DESKTOP or name.startswith("._"):
             return "desktop"
-        if self.labels and self._says_something_of_scans(source, path):
+        if self.labels and self._is_label_file(source, path):
             return "labels"
         if self.exclude and (found := _matching(self.exclude, below)):
             tally.matched.update(found | _matching(self.include, below))
@@ -77,14 +77,13 @@ class Selection:
             tally.left_out["excluded"] += 1
         return not found
 
-    def _says_something_of_scans(self, source: str, path: bytes) -> bool:
+    def _is_label_file(self, source: str, path: bytes) -> bool:
         folder, name = os.path.split(path)
         for location, known, known_name in self._label_files:
             if name != known_name or locations.is_uri(source) != locations.is_uri(location):
                 continue
-            if folder == known or (
-                not locations.is_uri(source) and os.path.realpath(folder) == os.path.realpath(known)
-            ):
+            on_disk = not locations.is_uri(source)
+            if folder == known or (on_disk and os.path.realpath(folder) == os.path.realpath(known)):
                 return True
         return False
 

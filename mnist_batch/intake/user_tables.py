@@ -200,9 +200,8 @@ def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], oth
     separator, names = _header(header, needed)
     at = _places(file, names, needed, others)
     records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
-    written = (
-        (number, row) for number, row in records if any(map(_value, row))
-    )  # Excel may end a file with a line of separators
+    # Excel may end a file with a line of separators.
+    written = ((number, row) for number, row in records if any(map(_value, row)))
     while batch := list(islice(written, BATCH)):
         for number, row in batch:
             if len(row) <= max(at.values()) or any(map(_value, row[len(names) :])):

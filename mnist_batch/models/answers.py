@@ -41,10 +41,10 @@ class ModelSpec:
 class Answers:
     """The answers of a model to N pictures.
 
-    ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in
-    ``REFUSALS``, -1 for none; ``probabilities``, float32 (N, 10); ``refusal_share``, float (N,): how likely it is no
-    digit or several; ``doubted``, bool (N,): answered, and never accepted; ``map`` makes confidences of the
-    probabilities; ``alone``, bool (N,): by the net that is asked first, none if it is None.
+    ``blank``, bool (N,): without ink, whatever else is said; ``refusal``, int64 (N,): the place in ``REFUSALS``, -1
+    for none; ``probabilities``, float32 (N, 10); ``refusal_share``, float (N,): how likely it is no digit or several;
+    ``doubted``, bool (N,): answered, and never accepted; ``map`` makes confidences of the probabilities; ``alone``,
+    bool (N,): by the net that is asked first, none if it is None.
     """
 
     blank: NDArray[np.bool_]

@@ -18,11 +18,10 @@ def thresholds(calibration: Calibration, target_error: float) -> FieldThresholds
     """The thresholds for fields at a target error, as a run records them.
 
     A calibration by labelled fields certifies the confidence of whole numbers, also of each source if it has sets by
-    source. One by digits certifies digits only: the
-    target is shared out among those of a number, and each of them has to reach the threshold of its share. Where a
-    check digit or an equation speaks for a number as its cells read it, a wrong one passes in 1 of 10 cases, so that
-    each digit may be wrong ten times as often. This holds unless wrong digits make it likelier that all others of their
-    number are sure.
+    source. One by digits certifies digits only: the target is shared out among those of a number, and each of them has
+    to reach the threshold of its share. Where a check digit or an equation speaks for a number as its cells read it, a
+    wrong one passes in 1 of 10 cases, so that each digit may be wrong ten times as often. This holds unless wrong
+    digits make it likelier that all others of their number are sure.
     """
     if calibration.fields:
 

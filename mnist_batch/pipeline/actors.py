@@ -38,9 +38,8 @@ class Preprocess:
         metrics.count_repeated_requests()
         self.run, self.with_forms = run, bool(forms)
         self.pool = ThreadPoolExecutor(READERS)
-        self.idle: LifoQueue[isolated.Reader] = (
-            LifoQueue()
-        )  # last in, first out: a reader that already has its process is taken first
+        # Last in, first out: a reader that already has its process is taken first.
+        self.idle = LifoQueue[isolated.Reader]()
         for _ in range(READERS):
             self.idle.put(isolated.Reader(limits, forms=forms))
 

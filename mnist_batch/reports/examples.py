@@ -27,9 +27,7 @@ class Examples:
     """Rows worth looking at: confident mistakes, doubtful answers, answers for review, refusals, unreadable scans.
 
     Of a run with forms also the pages that are of none. Of a field that is cut off or shifted the first cell is kept;
-    the fields themselves are in ``field_examples``.
-
-    Each is a table of ``tables.EXAMPLES``.
+    the fields themselves are in ``field_examples``. Each kind is a table of ``tables.EXAMPLES``.
     """
 
     mistakes: pa.Table = field(default_factory=tables.EXAMPLES.empty_table)
@@ -46,9 +44,8 @@ class Examples:
         """
         new = as_examples(rows, pictures)
         scored = new.filter(pc.equal(new["status"], Status.OK))
-        self._keep(
-            "mistakes", scored.filter(pc.not_equal(scored["label"], scored["digit"]))
-        )  # a comparison with no label is null
+        differs = pc.not_equal(scored["label"], scored["digit"])  # null where there is no label
+        self._keep("mistakes", scored.filter(differs))
         self._keep("doubtful", scored)
         self._keep("review", scored.filter(pc.equal(scored["decision"], "review")))
         self._keep("refused", new.filter(pc.is_in(new["status"], pa.array(REFUSALS))))

@@ -18,6 +18,9 @@ from mnist_batch.schemas.facts import FieldTotals
 FIELDS, READ, ACCEPTED, LABELLED, CORRECT, ACCEPTED_LABELLED, ACCEPTED_CORRECT, CHECKS_FAILED = range(8)
 
 
+MOST_TROUBLE = 50  # fields that the page of a run lists
+
+
 def _counts() -> NDArray[np.int64]:
     return np.zeros(8, np.int64)
 
@@ -122,14 +125,14 @@ class FieldCounts:
             },
         )
 
-    def most_trouble(self, most: int = 50) -> list[dict[str, Any]]:
+    def most_trouble(self) -> list[dict[str, Any]]:
         """The rows of ``report`` with the largest share of fields that are wrong, not accepted or not read; first."""
 
         def trouble(row: dict[str, Any]) -> tuple[float, float]:
             done = row["accepted"] if self.ruled and row["labelled"] is None else row["read"]
             return (row["accuracy"] if row["accuracy"] is not None else 1, done / row["fields"])
 
-        return sorted(self.report().to_pylist(), key=trouble)[:most]
+        return sorted(self.report().to_pylist(), key=trouble)[:MOST_TROUBLE]
 
 
 def _known(values: NDArray[np.int64], unknown: bool) -> pa.Array:

@@ -42,7 +42,6 @@ class Gates:
     max_review: float | None = described(
         None, "hold the run if a larger share of its rows is for review", left_out="not asked", metavar="SHARE"
     )
-
     max_drift: int | None = described(
         None, "hold the run if more of its metrics are unlike the nights before it", left_out="not asked", metavar="N"
     )

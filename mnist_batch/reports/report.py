@@ -33,6 +33,8 @@ from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import File, Published
 from mnist_batch.store import locations
 
+NAMED = 3  # scans that could not be read, of which a message names the reasons
+
 
 def stage(run: Run, published: Published, gathered: Aggregates, drift: pa.Table) -> tuple[File, ...]:
     """Stage the report tables, ``confusion.png`` and ``report.html`` of a run.
@@ -132,10 +134,10 @@ def rebuild(
     Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
     ``none`` goes back to those in the rows, and None keeps those of the last report. With ``add`` those of a file are
     added to those of the last report, or replace them scan by scan, but not of scans at these ``ledger.paths_of``; if
-    none is new, nothing is written. The report
-    before is kept if its labels are others. ``sample`` draws so many accepted answers for a person to label, and
-    ``sample_labels`` is where their labels are given back. Raises InputError for a run that is not there, or labels
-    that do not fit its scans or its sample, and BooksError where its predictions are not those that were published.
+    none is new, nothing is written. The report before is kept if its labels are others. ``sample`` draws so many
+    accepted answers for a person to label, and ``sample_labels`` is where their labels are given back. Raises
+    InputError for a run that is not there, or labels that do not fit its scans or its sample, and BooksError where its
+    predictions are not those that were published.
     """
     series.published_run(out, run_id)  # a wrong id is reported before a lock is made for it
     with series.locked(out, run_id):  # against another report, and against discarding
@@ -255,8 +257,8 @@ def late_labels(run: Run, published: Published) -> Truth | None:
     return dict(zip(scans.keys(kept), kept["label"].to_pylist(), strict=True))
 
 
-def unreadable_text(gathered: Aggregates, most: int = 3) -> str:
+def unreadable_text(gathered: Aggregates) -> str:
     """The first scans that could not be read, with their reasons, in one line."""
-    first = gathered.examples.unreadable.slice(0, most + 1).to_pylist()
+    first = gathered.examples.unreadable.slice(0, NAMED + 1).to_pylist()
     texts = [f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in first]
-    return ", ".join([*texts[:most], "..."] if len(texts) > most else texts)
+    return ", ".join([*texts[:NAMED], "..."] if len(texts) > NAMED else texts)

@@ -60,8 +60,8 @@ def preview(command: Command) -> dict[str, Any]:
 def _endings(names: pa.ChunkedArray) -> dict[str, int]:
     """How many scans have each ending, in lower case, the most frequent first."""
     endings = pc.struct_field(pc.extract_regex(names, r"(?P<ending>\.[^./]+)$"), "ending")
-    counted = pc.fill_null(pc.utf8_lower(endings), "none").value_counts().to_pylist()
-    most = sorted(((each["counts"], each["values"]) for each in counted), key=lambda pair: (-pair[0], pair[1]))[:MOST]
+    found = pc.fill_null(pc.utf8_lower(endings), "none").value_counts().to_pylist()
+    most = sorted(((each["counts"], each["values"]) for each in found), key=lambda pair: (-pair[0], pair[1]))[:MOST]
     return {ending: count for count, ending in most}
 
 

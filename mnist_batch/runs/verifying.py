@@ -60,8 +60,8 @@ def verify(out: str, run_id: str | None = None) -> Iterator[Verified]:
 
 def _verified(run: Run, published: Published) -> Verified:
     faults = _compared(run, published.files, _folders_of_parts(run))
-    parts = [file for file in published.files if file.path.startswith("predictions/")]
-    rows, total = sum(file.rows or 0 for file in parts), published.totals.rows
+    of_parts = (file.rows or 0 for file in published.files if file.path.startswith("predictions/"))
+    rows, total = sum(of_parts), published.totals.rows
     if rows != total:
         faults.append(f"{run.folder}/run.json: its files have {counted(rows, 'row')}, its totals {total:,}")
     report = published.report_files

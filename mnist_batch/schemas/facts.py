@@ -65,9 +65,9 @@ class FieldThresholds:
     """What a number in a field of a form has to reach to be accepted; ``models.field_rule`` says how it is made.
 
     ``number`` is the lowest confidence of the whole number, None where nothing is certified; sources in ``by_source``
-    have their own. Where the calibration is
-    of digits, ``digits`` are the lowest confidence of each digit in a number of 1, 2, ... digits, None where none is
-    certified, and ``spoken_for`` the same for numbers that a check digit or an equation speaks for.
+    have their own. Where the calibration is of digits, ``digits`` are the lowest confidence of each digit in a number
+    of 1, 2, ... digits, None where none is certified, and ``spoken_for`` the same for numbers that a check digit or an
+    equation speaks for.
     """
 
     number: float | None
@@ -182,8 +182,8 @@ class RunFacts:
     were not published. With ``trust_anyway`` answers are accepted even if the scans are unlike those of the
     calibration. ``increment`` is what of a night's listing was new, None of a run of all that is listed. ``forms`` are
     those that its pages may be of, and ``field_thresholds`` the rule for their fields; without any form, each page
-    holds one digit. ``asks_first``: the first net of the model is asked before the others, for
-    which the command did not say otherwise by ``all_nets``.
+    holds one digit. With ``asks_first`` the first net of the model is asked before the others; with ``all_nets`` the
+    command said that it is not.
     """
 
     run_id: str
@@ -227,8 +227,8 @@ class RunFacts:
 class Opened(RunFacts):
     """``opened.json``, of a run whose manifest is frozen; ``shard_sizes`` counts the scans of each shard.
 
-    ``profiles`` are those of the sets of the calibration, by name. ``judged`` is the judgement of the run that
-    is retried.
+    ``profiles`` are those of the sets of the calibration, by name. ``judged`` is the judgement of the run that is
+    retried.
     """
 
     shard_sizes: tuple[int, ...]
@@ -330,9 +330,8 @@ class Published(RunFacts):
     ``pale`` counts the answers from ink that is paler than ``paler_than``, so that none of them is accepted.
     ``report_files`` is None of a run whose version did not record them. ``sample`` is how many accepted answers its
     audit.csv has, and ``sample_error`` what the labels that were given back say. ``drift`` compares the run with the
-    nights before it; None where that was not done. ``former_reports`` are those before the one that
-    counts. ``gates`` are the bounds that the run had to keep, and ``anyway``
-    says who published a run that broke one.
+    nights before it; None where that was not done. ``former_reports`` are those before the one that counts. ``gates``
+    are the bounds that the run had to keep, and ``anyway`` says who published a run that broke one.
     """
 
     shards: int
