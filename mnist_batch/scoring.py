@@ -33,7 +33,7 @@ from mnist_batch.reading import preprocessing
 from mnist_batch.reports import drift_nights, overview_page, report
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts, publishing
-from mnist_batch.runs.run import Run, now, part_name
+from mnist_batch.runs.run import Run, now
 from mnist_batch.schemas.facts import Arguments, File, Opened, Published, Receipt, RunFacts, Totals
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.store import retry
@@ -180,7 +180,7 @@ def score_shards(
                 connect()
                 receipts = run_pipeline(run, opened, pending, settings)
             try:
-                with _progress(run, opened, pending, settings.progress_seconds) as progress:
+                with Progress.of(run, opened, pending) as progress:
                     for receipt in watched(run, receipts, settings.no_progress_timeout_seconds):
                         progress.add(receipt)
             except Exception as error:  # Ray has no class for all of them, and may not be imported
@@ -193,7 +193,6 @@ def score_shards(
             parts.write_empty_part(run, Aggregates.of_run(opened.threshold).table(), bool(opened.forms))
         audited, gathered = auditing.audit(run, opened)
         if audited:
-            _warn_of_unplaced(audited)
             return audited, gathered
     if missing := len(parts.pending(run, shards)):
         raise Stalled(
@@ -204,21 +203,6 @@ def score_shards(
         f"run {run.run_id}: parts in {run.location(run.staging)} keep changing after they are written; find the "
         "program that changes them, then run the same command again"
     )
-
-
-def _warn_of_unplaced(receipts: Sequence[Receipt]) -> None:
-    if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
-        text = "--labels: %s not used, for pages that their scans do not have; pages count from 0"
-        log.warning(text, counted(unplaced, "label"))
-
-
-def _progress(run: Run, opened: Opened, pending: Sequence[int], every_seconds: float) -> Progress:
-    """Progress that begins with the shards that are done already."""
-    there = [shard for shard in range(len(opened.shard_sizes)) if shard not in set(pending)]
-    paths = parts.part_paths(run) if there else {}
-    receipts = [parts.receipt(run, paths[part_name(shard)]) for shard in there]
-    unreadable = sum(written[0].unreadable for written in receipts if written)
-    return Progress(opened.scans, sum(opened.shard_sizes[shard] for shard in there), unreadable, every_seconds)
 
 
 def _process_died(error: Exception) -> bool:

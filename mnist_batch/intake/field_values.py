@@ -23,13 +23,11 @@ def attach(manifest: pa.Table, location: str, forms: Sequence[Form], ignore_unli
     """The manifest with its column ``field_values`` filled from the label file; InputError as ``read``."""
     listed = identities(manifest)
     truth = read(listed, location, forms, ignore_unlisted)
-    kind = tables.MANIFEST.field("field_values").type
     values = [
         [{"page": page, "field": field, "value": value} for page, field, value in truth[key]] if key in truth else None
         for key in listed
     ]
-    at = manifest.schema.get_field_index("field_values")
-    return manifest.set_column(at, tables.MANIFEST.field("field_values"), pa.array(values, kind))
+    return tables.with_column(manifest, "field_values", values)
 
 
 def read(

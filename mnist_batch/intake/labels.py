@@ -59,10 +59,10 @@ def attach_labels(manifest: pa.Table, labels: Labels, ignore_unlisted: bool = Fa
         of_folders = parent_labels(manifest, FOLDERS)
         if len(of_folders) and of_folders.null_count == len(of_folders):
             raise InputError(_no_parent(manifest["path"][0].as_py()))
-        return _with(manifest, "label", of_folders)
+        return tables.with_column(manifest, "label", of_folders)
     listed = identities(manifest)
     truth = match_labels(dict.fromkeys(listed), labels, ignore_unlisted)
-    manifest = _with(manifest, "label", pa.array([truth.get((*key, None)) for key in listed], pa.int8()))
+    manifest = tables.with_column(manifest, "label", [truth.get((*key, None)) for key in listed])
     of_pages: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     for (source, scan, page), label in truth.items():
         if page is not None:
@@ -77,11 +77,7 @@ def attach_labels(manifest: pa.Table, labels: Labels, ignore_unlisted: bool = Fa
 
 def with_page_labels(manifest: pa.Table, labels: Sequence[Sequence[int | None] | None]) -> pa.Table:
     """The manifest with the labels of the pages of each scan; None where all its pages have the scan's ``label``."""
-    return _with(manifest, "page_labels", pa.array(labels, tables.MANIFEST.field("page_labels").type))
-
-
-def _with(manifest: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
-    return manifest.set_column(manifest.schema.get_field_index(name), tables.MANIFEST.field(name), column)
+    return tables.with_column(manifest, "page_labels", labels)
 
 
 def _no_parent(path: bytes) -> str:

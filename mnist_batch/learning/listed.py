@@ -75,9 +75,9 @@ def list_data(data: Data) -> Listed:
 def _folder(data: Data) -> Listed:
     everything = listing.list_scans([data.location], "--data")
     labels = parent_labels(everything)
-    everything = everything.set_column(everything.schema.get_field_index("label"), "label", labels)
+    everything = tables.with_column(everything, "label", labels)
     labelled = pc.is_valid(labels)
-    manifest = everything.filter(labelled).cast(tables.MANIFEST)
+    manifest = everything.filter(labelled)
     if not manifest.num_rows:
         raise InputError(
             f"--data {data.location}: holds no scan in a folder named 0 to 9, so there is nothing to learn; put each "

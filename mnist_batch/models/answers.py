@@ -263,8 +263,7 @@ def _with(batch: pa.Table, name: str, rows: NDArray[np.int64], values: str | Seq
         return batch
     column = batch[name].to_numpy().copy()
     column[rows] = values
-    at = batch.schema.get_field_index(name)
-    return batch.set_column(at, batch.schema.field(name), pa.array(column, pa.string()))
+    return tables.with_column(batch, name, column)
 
 
 def _as_png(pictures: NDArray[np.uint8], keep: bool) -> pa.Array:

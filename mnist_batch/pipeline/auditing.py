@@ -25,8 +25,8 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
     """Return the receipts of all parts, in order, and what their writers gathered of their rows.
 
     Each part is read once and compared with its receipt. A file that is no part is deleted. A part that differs from
-    its receipt is deleted, too: it has to be scored again, and the list is empty. Raises BooksError if the scans are
-    not those listed.
+    its receipt is deleted, too: it has to be scored again, and the list is empty. Labels that found no page are counted
+    in the log. Raises BooksError if the scans are not those listed.
     """
     paths, receipts, gathered = parts.part_paths(run), list[Receipt](), Aggregates.of_run(opened.threshold)
     kept: list[pa.Table] = []
@@ -34,26 +34,16 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
     for name in parts.discard_foreign_files(run, expected):
         log.warning("%s: no part, removed", name)
     for shard, name in enumerate(expected):
-        content = locations.read(run.filesystem, paths[name])
-        written = parts.receipt(run, paths[name]) or _adopted(run, opened, shard, paths[name], content)
-        if written and written[0].scored == digest(content) and (judgement := run.withheld):
-            # Killed after the receipt was written and before the part with answers withheld.
-            written = withholding.rewrite(run, opened, judgement, content, *written)
-            content = locations.read(run.filesystem, paths[name])
-        if written is None or digest(content) != written[0].blake2b:
-            log.warning("%s: not what was written; it is scored again", name)
+        if (written := _compared(run, opened, shard, paths[name])) is None:
             parts.discard_part(run, paths[name])
             continue
-        if differing := parts.beside_differs(run, written[0]):
-            log.warning("%s: not what was written; its shard is scored again", differing)
-            parts.discard_part(run, paths[name])
-            continue
-        receipts.append(written[0])
-        kept.append(written[1])
-        if written[0].labelled and opened.forms:
-            fields = parts.beside_path(run, "fields", written[0])
+        receipt, of_part, content = written
+        receipts.append(receipt)
+        kept.append(of_part)
+        if receipt.labelled and opened.forms:
+            fields = parts.beside_path(run, "fields", receipt)
             gathered.add_field_labels(locations.read_table(run.filesystem, fields))
-        elif written[0].labelled:
+        elif receipt.labelled:
             gathered.add_labels(pq.read_table(pa.BufferReader(content), columns=tables.LABELS.names))
         if len(kept) == AT_ONCE:
             gathered.merge(kept)
@@ -63,7 +53,27 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
         return [], gathered
     if (came := sum(receipt.scans for receipt in receipts)) != opened.scans:
         raise BooksError(f"run {run.run_id}: {counted(opened.scans, 'scan')} listed, {came:,} in the parts")
+    if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
+        text = "--labels: %s not used, for pages that their scans do not have; pages count from 0"
+        log.warning(text, counted(unplaced, "label"))
     return receipts, gathered
+
+
+def _compared(run: Run, opened: Opened, shard: int, path: str) -> tuple[Receipt, pa.Table, bytes] | None:
+    """The receipt of the part at a path, what was gathered of it, and its bytes; None of a part that differs."""
+    content = locations.read(run.filesystem, path)
+    written = parts.receipt(run, path) or _adopted(run, opened, shard, path, content)
+    if written and written[0].scored == digest(content) and (judgement := run.withheld):
+        # Killed after the receipt was written and before the part with answers withheld.
+        written = withholding.rewrite(run, opened, judgement, content, *written)
+        content = locations.read(run.filesystem, path)
+    if written is None or digest(content) != written[0].blake2b:
+        log.warning("%s: not what was written; it is scored again", part_name(shard))
+        return None
+    if differing := parts.beside_differs(run, written[0]):
+        log.warning("%s: not what was written; its shard is scored again", differing)
+        return None
+    return *written, content
 
 
 def _adopted(run: Run, opened: Opened, shard: int, path: str, content: bytes) -> tuple[Receipt, pa.Table] | None:

@@ -71,7 +71,7 @@ def tabulate(
             decisions[span] = [decision if each["status"] == Status.OK else "review" for each in answers[span]]
             if label is not None:
                 labels[span] = truth.cell_labels(field, label)
-    rows = _with(_with(rows, "label", labels), "decision", decisions)
+    rows = tables.with_column(tables.with_column(rows, "label", labels), "decision", decisions)
     beside = {
         "fields": _table(tables.FIELDS, fields),
         "pages": _table(tables.PAGES, _page_rows(pages, rows, fields, said, accepts is not None)),
@@ -103,12 +103,12 @@ def withheld(
         reasons[at] = reasons[at] or (reason if key in found else None)
     accepted = Counter(key[:-1] for key, decision in zip(of_fields, decisions, strict=True) if decision == "accept")
     of_pages = zip(*(pages[name].to_pylist() for name in tables.KEY), strict=True)
-    fields = _with(_with(fields, "decision", decisions), "reason", reasons)
-    pages = _with(pages, "fields_accepted", [accepted[key] for key in of_pages])
+    fields = tables.with_column(tables.with_column(fields, "decision", decisions), "reason", reasons)
+    pages = tables.with_column(pages, "fields_accepted", [accepted[key] for key in of_pages])
     kept = {key for key, decision in zip(of_fields, decisions, strict=True) if decision == "accept"}
     before = rows["decision"].to_pylist()
     of_rows = [old if cell in kept or old is None else "review" for cell, old in zip(of_cells, before, strict=True)]
-    return _with(rows, "decision", of_rows), {"fields": fields, "pages": pages}
+    return tables.with_column(rows, "decision", of_rows), {"fields": fields, "pages": pages}
 
 
 def _pages(rows: pa.Table) -> Iterator[_Page]:
@@ -202,8 +202,3 @@ def _page_rows(
 
 def _table(schema: pa.Schema, rows: Sequence[Row]) -> pa.Table:
     return tables.table(schema, {name: [row[name] for row in rows] for name in schema.names})
-
-
-def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
-    at = rows.schema.get_field_index(name)
-    return rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))

@@ -41,7 +41,6 @@ class Settings:
         "long for them",
         metavar="SECONDS",
     )
-    progress_seconds: float = 10
     baseline: Sequence[str] = described(
         (),
         "compare with this published run, not with the last ones; may be given again",

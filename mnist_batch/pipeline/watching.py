@@ -5,18 +5,21 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from mnist_batch import wording
 from mnist_batch.errors import Stalled, StorageError
-from mnist_batch.runs.run import TOLD, Run
-from mnist_batch.schemas.facts import Receipt
+from mnist_batch.runs import parts
+from mnist_batch.runs.run import TOLD, Run, part_name
+from mnist_batch.schemas.facts import Opened, Receipt
 from mnist_batch.store import retry
 from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10.0  # a line of progress, where it does not go to a terminal
 
 
 def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> Iterator[Receipt]:
@@ -72,12 +75,21 @@ class Progress:
     every second.
     """
 
-    def __init__(self, scans: int, done: int, unreadable: int, every_seconds: float) -> None:
+    def __init__(self, scans: int, done: int, unreadable: int, every_seconds: float = EVERY_SECONDS) -> None:
         self.scans, self.before, self.done, self.unreadable = scans, done, done, unreadable
         self.live = sys.stderr.isatty()
         self.every_seconds = min(every_seconds, 1) if self.live else every_seconds
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._repeat, daemon=True)
+
+    @classmethod
+    def of(cls, run: Run, opened: Opened, pending: Sequence[int]) -> "Progress":
+        """The progress of a run of whose shards these are still to be scored."""
+        done = sorted({*range(len(opened.shard_sizes))} - {*pending})
+        paths = parts.part_paths(run) if done else {}
+        receipts = [parts.receipt(run, paths[part_name(shard)]) for shard in done]
+        unreadable = sum(written[0].unreadable for written in receipts if written)
+        return cls(opened.scans, sum(opened.shard_sizes[shard] for shard in done), unreadable)
 
     def __enter__(self) -> "Progress":
         self.started = time.monotonic()

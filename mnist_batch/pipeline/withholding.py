@@ -15,6 +15,7 @@ from mnist_batch.pipeline import form_tables
 from mnist_batch.reports.aggregates import Aggregates
 from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run, digest, part_name
+from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Opened, Receipt
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.store import locations
@@ -82,8 +83,7 @@ def rewrite(
     rows = pq.read_table(pa.BufferReader(content))
     pale, others = _withheld(rows, opened, judgement)
     for name, which, said in (("decision", pc.or_(pale, others), "review"), ("reason", pale, answers.PALE)):
-        changed = pc.if_else(which, said, rows[name].cast(pa.string()))
-        rows = rows.set_column(rows.schema.get_field_index(name), name, changed)
+        rows = tables.with_column(rows, name, pc.if_else(which, said, rows[name].cast(pa.string())))
     beside = {
         table: locations.read_table(run.filesystem, parts.beside_path(run, table, receipt))
         for table in receipt.beside or ()
@@ -97,10 +97,10 @@ def rewrite(
     gathered.add_beside(beside, rows)
     gathered.profile, gathered.seen = before.profile, before.seen
     gathered.seen.recount(rows)
-    table = gathered.table()
+    kept_now = gathered.table()
     shard, unplaced = receipt.shard, receipt.unplaced_labels
-    written = parts.write_rows(run, shard, receipt.scans, rows, table, unplaced, digest(content), beside)
-    return written, table
+    written = parts.write_rows(run, shard, receipt.scans, rows, kept_now, unplaced, digest(content), beside)
+    return written, kept_now
 
 
 def _withheld(rows: pa.Table, opened: Opened, judgement: Judgement) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:

@@ -268,5 +268,4 @@ def _labels(scans: pa.Table, pages: Sequence[int]) -> pa.Array:
 
 def shifted(pages: pa.Table, first: int) -> pa.Table:
     """The pages of a slice of a shard with rows counted in the shard; the slice begins at row ``first``."""
-    at = pages.schema.get_field_index("row")
-    return pages.set_column(at, pages.schema.field(at), pc.add(pages["row"], pa.scalar(first, pa.int32())))
+    return tables.with_column(pages, "row", pc.add(pages["row"], pa.scalar(first, pa.int32())))

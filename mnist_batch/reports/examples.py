@@ -65,7 +65,7 @@ class Examples:
         for kind in self.__dataclass_fields__:
             kept: pa.Table = getattr(self, kind)
             seen = [None if kind in UNSEEN else as_png(picture) for picture in kept["picture"].to_pylist()]
-            kinds.append(with_column(of_kind(kept, kind), "picture", seen))
+            kinds.append(tables.with_column(of_kind(kept, kind), "picture", seen))
         return pa.concat_tables(kinds)
 
     def _keep(self, kind: str, new: pa.Table) -> None:
@@ -91,13 +91,7 @@ def as_examples(rows: pa.Table, pictures: pa.Array | None = None) -> pa.Table:
 
 def of_kind(rows: pa.Table, kind: str) -> pa.Table:
     """The examples as those of a kind."""
-    return with_column(rows, "kind", [kind] * len(rows))
-
-
-def with_column(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
-    """The examples with other values in a column."""
-    of_column = tables.EXAMPLES.field(name)
-    return rows.set_column(rows.schema.get_field_index(name), of_column, pa.array(values, of_column.type))
+    return tables.with_column(rows, "kind", [kind] * len(rows))
 
 
 def as_png(picture: bytes | None) -> bytes | None:
@@ -116,7 +110,7 @@ def read_again(rows: pa.Table, limits: preprocessing.Limits, forms: Sequence[For
     except (InputError, StorageError):  # the store is gone: the report does without pictures
         return rows
     found = [row["picture"] or as_png(seen.get(key_of(row))) for row in rows.to_pylist()]
-    return with_column(rows, "picture", found)
+    return tables.with_column(rows, "picture", found)
 
 
 def key_of(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -65,7 +65,7 @@ class FieldExamples:
         for kind in self.__dataclass_fields__:
             kept: pa.Table = getattr(self, kind)
             seen = [examples.as_png(picture) for picture in kept["picture"].to_pylist()]
-            kinds.append(examples.with_column(examples.of_kind(kept, kind), "picture", seen))
+            kinds.append(tables.with_column(examples.of_kind(kept, kind), "picture", seen))
         return pa.concat_tables(kinds)
 
     def pages(self, counts: Mapping[str, int]) -> pa.Table:
@@ -138,5 +138,5 @@ def _placed(fields: pa.Table, cells: Mapping[Key, Sequence[Mapping[str, Any]]]) 
     of_rows = [cells.get(_key(row), ()) for row in fields.to_pylist()]
     seen = [b"".join(cell["picture"] or b"" for cell in each[:MOST_CELLS]) or None for each in of_rows]
     corners = [[cell["corners"] for cell in each if cell["corners"]] for each in of_rows]
-    fields = examples.with_column(fields, "content", [each[0]["content"] if each else None for each in of_rows])
-    return examples.with_column(examples.with_column(fields, "picture", seen), "cells", corners)
+    fields = tables.with_column(fields, "content", [each[0]["content"] if each else None for each in of_rows])
+    return tables.with_column(tables.with_column(fields, "picture", seen), "cells", corners)

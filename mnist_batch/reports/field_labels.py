@@ -133,7 +133,7 @@ def _same_field(was: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
 def _labelled(fields: pa.Table, values: Values) -> pa.Table:
     keys = zip(*(fields[name].to_pylist() for name in (*tables.KEY, "field")), strict=True)
     found = [field_values.value_at(values.get((source, scan)), page, field) for source, scan, page, field in keys]
-    return fields.set_column(fields.schema.get_field_index("label"), "label", pa.array(found, pa.string()))
+    return tables.with_column(fields, "label", found)
 
 
 def _with_cells(rows: pa.Table, fields: pa.Table, by_name: Mapping[tuple[str, str], Field]) -> pa.Table:
@@ -147,5 +147,4 @@ def _with_cells(rows: pa.Table, fields: pa.Table, by_name: Mapping[tuple[str, st
         for of in [tuple(of_list)]
     }
     of_rows = zip(*(rows[name].to_pylist() for name in key), strict=True)
-    labels = [next(cells[of]) if of in cells else None for of in of_rows]
-    return rows.set_column(rows.schema.get_field_index("label"), "label", pa.array(labels, pa.int8()))
+    return tables.with_column(rows, "label", [next(cells[of]) if of in cells else None for of in of_rows])

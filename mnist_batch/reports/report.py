@@ -116,8 +116,7 @@ def _pictures(counts: Counts, staged: Mapping[str, pa.Table], published: Publish
 
 def relabel(rows: pa.Table, truth: Truth) -> pa.Table:
     """The rows with the labels of ``truth`` instead of their own."""
-    found = pa.array([label_of(truth, *key) for key in scans.keys(rows)], pa.int8())
-    return rows.set_column(rows.schema.get_field_index("label"), "label", found)
+    return tables.with_column(rows, "label", [label_of(truth, *key) for key in scans.keys(rows)])
 
 
 def rebuild(

@@ -23,7 +23,6 @@ from mnist_batch.store import locations
 log = logging.getLogger(__name__)
 
 PROBE = ".probe"  # how the names of objects begin that a job writes to try a store out
-TABLES = ("predictions", *tables.BESIDE, *tables.REPORT, *tables.REPORT_OF_FORMS)
 
 
 def clear(run: Run, published: Published, known: Published | None = None) -> list[str]:
@@ -69,7 +68,7 @@ def _with_unlisted(out: str) -> set[str]:
     if locations.is_disk(filesystem):
         return set()
     found = []
-    for table in TABLES:
+    for table in tables.TABLES:
         below = fs.FileSelector(f"{root}/{table}", allow_not_found=True, recursive=True)
         found += locations.ask(filesystem, below.base_dir, partial(filesystem.get_file_info, below))
     written = {each.path.removeprefix(f"{root}/") for each in found if parts.tells_content(each.base_name)}
@@ -108,7 +107,7 @@ def _clear_refused(run: Run) -> list[str]:
         return []
     removed = []
     if run.at_store and (opened := run.opened):
-        for folder in (replace(run, run_date=opened.run_date).table_folder(table) for table in TABLES):
+        for folder in (replace(run, run_date=opened.run_date).table_folder(table) for table in tables.TABLES):
             if locations.names(run.filesystem, folder):
                 locations.delete_folder(run.filesystem, folder)
                 removed.append(folder)
@@ -119,8 +118,8 @@ def unlisted(run: Run, *listed_by: Published) -> list[str]:
     """The paths of files in the tables of a run at a store that an attempt wrote and none of these run.json list."""
     listed = {f"{run.root}/{file.path}" for each in listed_by for file in (*each.files, *(each.report_files or ()))}
     with ThreadPoolExecutor(locations.AT_ONCE) as pool:
-        return sorted(path for paths in pool.map(lambda table: [*_written(run, table)], TABLES) for path in paths
-                      if path not in listed)  # fmt: skip
+        written = pool.map(lambda table: [*_written(run, table)], tables.TABLES)
+        return sorted(path for paths in written for path in paths if path not in listed)
 
 
 def _written(run: Run, table: str) -> Iterator[str]:

@@ -16,7 +16,6 @@ from mnist_batch.store import locations
 
 log = logging.getLogger(__name__)
 
-TABLES = {"predictions": tables.PREDICTIONS, **tables.BESIDE, **tables.REPORT, **tables.REPORT_OF_FORMS}
 VIEWS = "published.sql"
 
 
@@ -27,8 +26,8 @@ def read(
     as_of: datetime.datetime | str | None = None,
 ) -> ds.Dataset:
     """As ``mnist_batch.read_predictions``."""
-    if table not in TABLES:
-        raise InputError(f"table {table!r}: there is none of that name; choose from {', '.join(TABLES)}")
+    if table not in tables.TABLES:
+        raise InputError(f"table {table!r}: there is none of that name; choose from {', '.join(tables.TABLES)}")
     out = locations.absolute(out)
     filesystem, root = locations.resolve(out)
     moment = None if as_of is None else _moment(as_of)
@@ -41,7 +40,7 @@ def read(
             # Files of the first version have these columns in the names of their folders only.
             of_run += [(ds.field("night") == night) & (ds.field("run") == published.run_id)] * len(files)
     return ds.FileSystemDataset.from_paths(
-        paths, tables.published(TABLES[table]), ds.ParquetFileFormat(), filesystem, partitions=of_run
+        paths, tables.published(tables.TABLES[table]), ds.ParquetFileFormat(), filesystem, partitions=of_run
     )
 
 
@@ -117,7 +116,7 @@ def views(out: str, runs: Sequence[Published]) -> str:
         "-- Views of the published runs, for DuckDB. Written anew whenever a run is published or discarded.",
         f"-- The runs themselves are what counts: {address}/runs/*/run.json lists their files.",
     ]
-    for table in TABLES:
+    for table in tables.TABLES:
         paths = [f"{address}/{file}".replace("'", "''") for run in runs for file in files_of(out, run, table)]
         if paths:
             listed = ",\n".join(f"  '{path}'" for path in paths)

@@ -6,7 +6,6 @@ Killed anywhere, it is finished by the same command, or by the next command that
 between the first step and the second, for those who read the run.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -74,8 +73,9 @@ def leaving_folder(root: str, run_id: str) -> str:
 
 def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[str]:
     """The folders of a run, in the order in which they are deleted."""
-    dates = {date for table in _tables() for date in locations.names(filesystem, f"{root}/{table}")}
-    folders = [f"{root}/{table}/{date}/run_id={run_id}" for table in _tables() for date in sorted(dates)]
+    last_first = list(tables.TABLES)[::-1]
+    dates = {date for table in last_first for date in locations.names(filesystem, f"{root}/{table}")}
+    folders = [f"{root}/{table}/{date}/run_id={run_id}" for table in last_first for date in sorted(dates)]
     folders += [f"{root}/runs/{run_id}", f"{root}/_staging/{run_id}"]
     with ThreadPoolExecutor(locations.AT_ONCE) as pool:
         there = pool.map(partial(locations.holds_files, filesystem), folders)
@@ -86,9 +86,3 @@ def _found(filesystem: fs.FileSystem, root: str, run_id: str, out: str) -> list[
             f"--run {run_id!r}: no run of that id in {locations.named(out, root)}; there are {series.some_of(known)}"
         )
     return found
-
-
-def _tables() -> Iterator[str]:
-    yield from (*tables.REPORT, *tables.REPORT_OF_FORMS)
-    yield from tables.BESIDE
-    yield "predictions"  # last, as it is first when a run is published

@@ -150,8 +150,7 @@ def with_copies(scans: pa.Table, read: pa.Array, answers: Mapping[bytes, Answer]
         columns[name] = pc.coalesce(there, scans[field_].combine_chunks().take(own))
     columns["same_as_run"] = pa.array([answer and answer.run_id for answer in known], pa.string())
     for name, column in columns.items():
-        at = scans.schema.get_field_index(name)
-        scans = scans.set_column(at, scans.schema.field(at), column.cast(scans.schema.field(at).type))
+        scans = tables.with_column(scans, name, column)
     return scans
 
 

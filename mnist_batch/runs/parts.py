@@ -279,8 +279,7 @@ def completed(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
 def _naming(run: Run, rows: pa.Table) -> pa.Table:
     """The rows with the id of this run where their answer is in another row of it: a listing does not know the id."""
     here = pc.and_(pc.is_valid(rows["same_as"]), pc.is_null(rows["same_as_run"]))
-    named = pc.if_else(here, run.run_id, rows["same_as_run"])
-    return rows.set_column(rows.schema.get_field_index("same_as_run"), "same_as_run", named)
+    return tables.with_column(rows, "same_as_run", pc.if_else(here, run.run_id, rows["same_as_run"]))
 
 
 def _unplaced(page_labels: pa.ChunkedArray, pages: NDArray[np.int64], statuses: pa.ChunkedArray) -> int:

@@ -95,8 +95,7 @@ class Retry(Command):
         paths = [listing.path_of_named(*key) for key in self.failed]
         if self.form:
             manifest = listing.examined(sources, names, paths, [None] * len(paths))
-            at, item = manifest.schema.get_field_index("field_values"), tables.MANIFEST.field("field_values")
-            return manifest.set_column(at, item, pa.array(map(self._field_values.get, self.failed), item.type)), {}
+            return tables.with_column(manifest, "field_values", [*map(self._field_values.get, self.failed)]), {}
         by_page = self.retried_facts.labels_by_page
         of_scans = [None if by_page else of_rows[0] for of_rows in self.failed.values()]
         manifest = listing.examined(sources, names, paths, of_scans)

@@ -409,6 +409,8 @@ REPORT: Mapping[str, pa.Schema] = {
 # What a run with forms has besides: tables in one part per shard, beside predictions, and further report tables.
 BESIDE: Mapping[str, pa.Schema] = {"fields": FIELDS, "pages": PAGES}
 REPORT_OF_FORMS: Mapping[str, pa.Schema] = {"field_report": FIELD_REPORT, "field_labels": FIELD_LABELS}
+# All published tables: predictions first, as it is the first to be published and the last to be withdrawn.
+TABLES: Mapping[str, pa.Schema] = {"predictions": PREDICTIONS, **BESIDE, **REPORT, **REPORT_OF_FORMS}
 
 
 def published(schema: pa.Schema) -> pa.Schema:
@@ -428,6 +430,13 @@ def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
     if set(columns) != set(schema.names):
         raise ValueError(f"columns {sorted(columns)} are not those of the schema, {sorted(schema.names)}")
     return pa.table([_column(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def with_column(rows: pa.Table, name: str, values: Any) -> pa.Table:
+    """The rows with other values in a column, which keeps its place, type and description."""
+    at = rows.schema.get_field_index(name)
+    field = rows.schema.field(at)
+    return rows.set_column(at, field, _column(values, field.type))
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:

@@ -22,6 +22,7 @@ from mnist_batch.reading import preprocessing
 from mnist_batch.runs import clearing, datasets, opening, overview, parts, pruning, publishing, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas import tables
 from mnist_batch.store import locations
 from tests.support import s3
 from tests.support.ruler import write_scan
@@ -299,7 +300,7 @@ def test_only_what_is_published_is_read_by_run_table_and_time(
     assert read(out, as_of="2026-11-20T00:00:00+00:00").count_rows() == 0
     by_run = read(out).to_table(["run", "night"], filter=pc.field("run") == "second")
     assert {str(night) for night in by_run["night"].to_pylist()} == {"2026-11-22"}
-    assert set(read(out).schema.names) == {"night", "run", *datasets.TABLES["predictions"].names}
+    assert set(read(out).schema.names) == {"night", "run", *tables.PREDICTIONS.names}
     for wrong, said in (
         ({"table": "prediction"}, "choose from predictions, "),
         ({"run": "third"}, "there are first, second"),
