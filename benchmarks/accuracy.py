@@ -25,7 +25,7 @@ from mnist_batch.learning import digits, labelled
 from mnist_batch.learning.listed import Listed
 from mnist_batch.learning.recipe import Data
 from mnist_batch.models import answers as said_of
-from mnist_batch.models import asking, bundle, calibrating, engines
+from mnist_batch.models import asking, bundle, calibrating, certifying, engines
 from mnist_batch.models.answers import Others, answers_of, reconciled
 from mnist_batch.models.ladder import LADDER
 from mnist_batch.pixels.normalising import SIDE, examine_all, normalise
@@ -207,7 +207,7 @@ def trust(reader: Reader, found: Sequence[Grey], answers: Answers, labels: NDArr
         own = reader.for_target(target)
         given = answers if own is reader else own.read_pages(found)
         try:
-            threshold = calibrating.threshold_for(own.calibration, target, own.name)
+            threshold = certifying.threshold_for(own.calibration, target, own.name)
         except InputError:
             targets[f"{target:g}"] = None
             continue

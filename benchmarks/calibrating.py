@@ -29,7 +29,7 @@ from sklearn.datasets import load_digits
 
 from benchmarks import hard_cells
 from benchmarks.handwriting import Grey
-from mnist_batch.models import beta, bundle, calibrating
+from mnist_batch.models import beta, bundle, calibrating, certifying
 from mnist_batch.models.answers import Model, ModelSpec, Others
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import decoding, normalising
@@ -112,8 +112,8 @@ def split(scans: Answered, labels: int, target: float, seed: int) -> dict[str, t
     found = {}
     for name, confidences in MAPS.items():
         of_known, of_rest = confidences(known, right, rest)
-        thresholds = calibrating.risks(of_known[known.clear], right[known.clear])
-        threshold = calibrating.last_certified(thresholds, target, calibrating.LEVEL)
+        thresholds = certifying.risks(of_known[known.clear], right[known.clear])
+        threshold = certifying.last_certified(thresholds, target, certifying.LEVEL)
         accepted = (of_rest >= np.float32(2 if threshold is None else threshold)) & rest.clear
         sure = np.clip(of_rest.astype(np.float64), 1e-6, 1 - 1e-6)
         found[name] = (

@@ -24,7 +24,7 @@ from mnist_batch.forms.form import Box, Digits, Field, Form
 from mnist_batch.forms.spans import CellAnswer
 from mnist_batch.forms.values import FieldValue, values_of_copy
 from mnist_batch.learning import digits
-from mnist_batch.models import bundle, calibrating, field_rule
+from mnist_batch.models import bundle, calibrating, certifying, field_rule
 from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import decoding
@@ -140,7 +140,7 @@ def reliability(everything: Sequence[Number]) -> dict[str, Any]:
 
 def certified(name: str, sure: NDArray[Any], right: NDArray[Any]) -> CalibrationSet:
     """The thresholds that labelled answers or fields certify."""
-    thresholds = calibrating.risks(sure.astype(np.float32), right) if len(right) else ()
+    thresholds = certifying.risks(sure.astype(np.float32), right) if len(right) else ()
     return CalibrationSet(name, len(right), thresholds)
 
 
@@ -148,14 +148,14 @@ def by_digits(people: Sequence[Writer]) -> Calibration:
     """A calibration by the labelled digits of some writers; their confidence stays as it is."""
     outputs, labels, clear = map(np.concatenate, zip(*(writer.sample for writer in people), strict=True))
     right = outputs.argmax(axis=1) == labels
-    return Calibration(1, calibrating.LEVEL, 0, (certified("digits", outputs.max(axis=1)[clear], right[clear]),))
+    return Calibration(1, certifying.LEVEL, 0, (certified("digits", outputs.max(axis=1)[clear], right[clear]),))
 
 
 def by_fields(everything: Sequence[Number]) -> Calibration:
     """A calibration by labelled fields."""
     some = [each for each in everything if each.value.clear]
     sure, right = np.array([each.value.confidence for each in some]), np.array([each.right for each in some])
-    return Calibration(1, calibrating.LEVEL, 0, (), fields=certified("fields", sure, right))
+    return Calibration(1, certifying.LEVEL, 0, (), fields=certified("fields", sure, right))
 
 
 def promise(people: Sequence[Writer], labelled: Sequence[Number], everything: Sequence[Number]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from benchmarks.accuracy import Grey, cell
 from benchmarks.fortnight_books import NONE, Answer, Books, Key
 from mnist_batch.intake import listing
 from mnist_batch.learning import digits
-from mnist_batch.models import answers, asking, bundle, calibrating
+from mnist_batch.models import answers, asking, bundle, certifying
 from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import preprocessing
@@ -109,7 +109,7 @@ class Scans:
         opened = bundle.open_bundle(location)
         asks_first = asking.asks_first(opened.facts, target_error, with_forms=False)
         calibration = opened.facts.calibration_where(asks_first)
-        threshold = calibrating.threshold_for(calibration, target_error, location)
+        threshold = certifying.threshold_for(calibration, target_error, location)
         self.thresholds[model] = threshold
         loaded = Model.open(ModelSpec(location, opened.digest, asks_first=asks_first))
         with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks import doubtful_cells, legible_cells
 from benchmarks.handwriting import Cell, Digits, Grey, Random
 from mnist_batch.learning import digits
-from mnist_batch.models import asking, bundle, calibrating
+from mnist_batch.models import asking, bundle, certifying
 from mnist_batch.models.answers import Model, ModelSpec, Others
 from mnist_batch.pixels import decoding, normalising
 from mnist_batch.reports.counting import Contrasts
@@ -120,7 +120,7 @@ class BundleReader:
         asks_first = asking.asks_first(opened.facts, TARGET_ERROR, with_forms=False)
         self.model = Model.open(ModelSpec(location, opened.digest, asks_first=asks_first))
         calibration = opened.facts.calibration_where(asks_first)
-        self.threshold = calibrating.threshold_for(calibration, TARGET_ERROR, opened.facts.architecture)
+        self.threshold = certifying.threshold_for(calibration, TARGET_ERROR, opened.facts.architecture)
 
     def __call__(self, pages: Sequence[Grey]) -> Seen:
         readings = [normalising.examine_all(page) for page in pages]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks import accuracy, hard_cells
 from benchmarks.handwriting import Digits
 from mnist_batch.learning import digits
-from mnist_batch.models import bundle, calibrating, likeness
+from mnist_batch.models import bundle, certifying, likeness
 from mnist_batch.models.answers import Model, ModelSpec, Others
 from mnist_batch.pixels import decoding, normalising
 from mnist_batch.schemas.bundle_facts import Calibration
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.error(f"--model {given.model}: it has no calibration to compare with")
     model = Model.open(ModelSpec(given.model, opened.digest))
     found = kept(given.answers, sources(model, given.model, given.count, given.seed, given.data))
-    thresholds = {target: calibrating.threshold_for(calibration, target, name) for target in TARGETS}
+    thresholds = {target: certifying.threshold_for(calibration, target, name) for target in TARGETS}
     results = measure(found, profiles_of(calibration, found[CALIBRATION]), thresholds, given.seed)
     given.results.write_text(
         json.dumps({"model": opened.digest, "seed": given.seed, "sources": results}, indent=2) + "\n"

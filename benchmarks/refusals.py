@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.accuracy import Reader, cell
 from mnist_batch import statuses
 from mnist_batch.learning import digits
-from mnist_batch.models import bundle, calibrating
+from mnist_batch.models import bundle, certifying
 
 Grey = NDArray[np.uint8]
 Random = np.random.Generator
@@ -166,7 +166,7 @@ KINDS: dict[str, Callable[[Random], Grey]] = {
 def shares(pages: Sequence[Grey], reader: Reader) -> dict[str, float]:
     """The share of pages with each status, as ``predictions`` has it, and of those that the rule accepts."""
     answers = reader.read_pages(pages)
-    threshold = calibrating.threshold_for(reader.calibration, TARGET_ERROR, reader.name)
+    threshold = certifying.threshold_for(reader.calibration, TARGET_ERROR, reader.name)
     accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
     refused = {str(name): answers.refused & (answers.refusal == at) for at, name in enumerate(statuses.REFUSALS)}
     found = {"blank": answers.blank, **refused, "ok": answers.digit >= 0, "accepted": accepted}

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.intake.labels import Truth
-from mnist_batch.models import beta, bundle, calibrating, field_calibrating, likeness
+from mnist_batch.models import beta, bundle, certifying, field_calibrating, likeness
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import normalising
 from mnist_batch.reports import field_labels, report
@@ -160,11 +160,11 @@ def _with_texts(rows: pa.Table) -> pa.Table:
 
 
 def _check_enough(made: Calibration, run_id: str) -> None:
-    least = calibrating.least_certified(made)
+    least = certifying.least_certified(made)
     if least is None or least > LARGEST:
         raise InputError(
             f"--run {run_id}: {counted(made.digits, 'labelled answer')} certify no error up to {LARGEST:g}: "
-            f"{calibrating.needed_text(made.sets[0], LARGEST)}; label more of its scans"
+            f"{certifying.needed_text(made.sets[0], LARGEST)}; label more of its scans"
         )
 
 
@@ -212,9 +212,9 @@ def text(calibration: Calibration) -> str:
 def _promises(of_set: CalibrationSet, level: float) -> list[str]:
     lines = []
     for target in TARGETS:
-        threshold = calibrating.last_certified(of_set.thresholds, target, level)
+        threshold = certifying.last_certified(of_set.thresholds, target, level)
         if threshold is None:
-            lines.append(f"  --target-error {calibrating.needed_text(of_set, target, level)}")
+            lines.append(f"  --target-error {certifying.needed_text(of_set, target, level)}")
             continue
         accepted = next(entry.accepted for entry in of_set.thresholds if entry.threshold == threshold)
         share = 100 * accepted / of_set.digits
@@ -232,5 +232,5 @@ def summary(made: bundle.Bundle) -> Mapping[str, Any]:
         "run_id": calibration.own.run_id,
         "labelled": calibration.digits,
         "never_accepted": calibration.own.never_accepted,
-        "least_target_error": calibrating.least_certified(calibration),
+        "least_target_error": certifying.least_certified(calibration),
     }

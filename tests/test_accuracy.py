@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks import accuracy, refusals
 from mnist_batch.learning import digits
-from mnist_batch.models import bundle, calibrating, vetting
+from mnist_batch.models import bundle, certifying, vetting
 from mnist_batch.pixels.normalising import normalise
 
 pytestmark = pytest.mark.long
@@ -73,8 +73,8 @@ def test_hardly_any_digit_is_refused(whole: Whole) -> None:
 @pytest.mark.long
 def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Reader, whole: Whole) -> None:
     every, first = bundle.open_bundle(bundle.SHIPPED).facts.calibrations
-    assert (calibrating.least_certified(every) or 1) <= min(accuracy.TARGETS)
-    certified = calibrating.least_certified(first)
+    assert (certifying.least_certified(every) or 1) <= min(accuracy.TARGETS)
+    certified = certifying.least_certified(first)
     assert certified
     assert certified <= 0.005
     strict = reader.for_target(min(accuracy.TARGETS))
@@ -83,7 +83,7 @@ def test_what_is_accepted_is_right_as_often_as_was_promised(reader: accuracy.Rea
         asks_first = target >= certified
         assert reader.for_target(target).asks_first == asks_first
         own, answers = (reader, whole.answers) if asks_first else (strict, by_all)
-        threshold = calibrating.threshold_for(own.calibration, target, "ensemble")
+        threshold = certifying.threshold_for(own.calibration, target, "ensemble")
         accepted = (answers.digit >= 0) & ~answers.doubted & (answers.confidence >= np.float32(threshold))
         assert (answers.digit != whole.labels)[accepted].mean() <= target
         # 4,187 digits of writers certify a stricter target only down to their surest mistake.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks import calibrating as benchmark
 from jobs import calibrate, report, score
 from mnist_batch.learning import digits
-from mnist_batch.models import beta, bundle, calibrating
+from mnist_batch.models import beta, bundle, certifying
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import decoding
 from mnist_batch.runs.run import Run
@@ -67,7 +67,7 @@ def test_the_mean_confidence_is_that_of_laplace(seed: int, count: int, right: fl
 def test_what_a_threshold_accepts_does_not_depend_on_what_the_map_was_fitted_on() -> None:
     known = sample(1, 2_000)
     made = beta.calibrate("run", known, 1.0)
-    order = calibrating.risks(
+    order = certifying.risks(
         beta.confidence(known.outputs, Beta(1, 1, 0))[known.clear], np.ones(known.clear.sum(), bool)
     )
     [whole] = made.sets
@@ -86,9 +86,9 @@ def test_each_source_has_the_thresholds_of_its_own_answers() -> None:
     assert [(each.name, each.digits) for each in made.by_source] == [("a", 300), ("b", 600)]
     for each in made.by_source:
         assert each.thresholds[-1].accepted == (known.clear & (sources == each.name)).sum()
-    rule = calibrating.rule(made, 0.3, "m")
+    rule = certifying.rule(made, 0.3, "m")
     assert set(rule["by_source"]) == {"a", "b"}
-    assert calibrating.rule(made, None, "m")["by_source"] is None
+    assert certifying.rule(made, None, "m")["by_source"] is None
 
 
 @given(st.integers(1, 3_000), st.integers(0, 20), st.sampled_from([0.001, 0.01, 0.05]))
@@ -97,12 +97,12 @@ def test_so_many_more_right_answers_certify_the_target(right: int, errors: int, 
 
     def of(more: int) -> Any:
         confidence = np.full(right + errors + more, 0.9, np.float32)
-        known = calibrating.risks(confidence, np.arange(len(confidence)) >= errors)
+        known = certifying.risks(confidence, np.arange(len(confidence)) >= errors)
         return CalibrationSet("set", len(confidence), known)
 
-    more = calibrating.more_needed(of(0), target)
-    assert calibrating.last_certified(of(more).thresholds, target, 0.95) is not None
-    assert more == 0 or calibrating.last_certified(of(more - 1).thresholds, target, 0.95) is None
+    more = certifying.more_needed(of(0), target)
+    assert certifying.last_certified(of(more).thresholds, target, 0.95) is not None
+    assert more == 0 or certifying.last_certified(of(more - 1).thresholds, target, 0.95) is None
 
 
 def labelled_scans(folder: Path, count: int = 120) -> Path:

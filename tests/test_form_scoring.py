@@ -13,7 +13,7 @@ import pytest
 from jobs import calibrate, night, report, score
 from mnist_batch import scoring
 from mnist_batch.forms import opening as forms
-from mnist_batch.models import bundle, calibrating
+from mnist_batch.models import bundle, certifying
 from mnist_batch.pipeline import auditing, withholding
 from mnist_batch.runs import verifying
 from mnist_batch.runs.run import Run
@@ -217,7 +217,7 @@ def test_a_run_with_labelled_fields_calibrates_them_and_the_next_run_goes_by_tha
     found = json.loads((tmp_path / "out/runs/next/run.json").read_text())["field_thresholds"]
     assert found["digits"] is None
     assert found["by_source"] == {str(pages): found["number"]}
-    assert found["number"] == calibrating.last_certified(fields.thresholds, 0.5, 0.95)
+    assert found["number"] == certifying.last_certified(fields.thresholds, 0.5, 0.95)
     assert last["fields"]["accepted"] > 0
 
 

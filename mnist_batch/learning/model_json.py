@@ -14,7 +14,7 @@ from mnist_batch import versions
 from mnist_batch.learning import digits
 from mnist_batch.learning.evaluating import Evaluation
 from mnist_batch.learning.recipe import MNIST, Recipe
-from mnist_batch.models import calibrating
+from mnist_batch.models import certifying
 from mnist_batch.schemas.bundle_facts import (
     BegunFrom,
     BundleFacts,
@@ -107,7 +107,7 @@ def text(facts: BundleFacts) -> str:
         lines.append(f"{facts.architecture}, held-out digits read correctly: {', '.join(each)}")
     for name, scans in facts.scans.items():
         lines += _own(facts.architecture, name, parts[name], scans.learned, training.begun_from)
-    certified = calibrating.least_certified(facts.calibration)
+    certified = certifying.least_certified(facts.calibration)
     if certified is None:
         lines.append("The held-out scans certify no --target-error: hold out more, by training on more")
     else:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.learning.digits import UNKNOWN
-from mnist_batch.models import answers, calibrating
+from mnist_batch.models import answers, intervals
 from mnist_batch.schemas.bundle_facts import DigitValidation, Validation
 from mnist_batch.schemas.tables import CLASSES
 
@@ -24,7 +24,7 @@ def validate(outputs: NDArray[Any], labels: NDArray[np.int8], writers: NDArray[n
     matrix = np.zeros((CLASSES, CLASSES + 1), np.int64)
     np.add.at(matrix, (labels, digits_read), 1)
     digits, correct, answered = matrix.sum(axis=1), np.diag(matrix), matrix.sum(axis=0)
-    low, high = calibrating.wilson(np.append(correct, correct.sum()), np.append(digits, digits.sum()))
+    low, high = intervals.wilson(np.append(correct, correct.sum()), np.append(digits, digits.sum()))
     ends = float(low[-1]), float(high[-1])
     known = None if writers is None or writers.min() == UNKNOWN else len(np.unique(writers))
     if writers is not None and known and known > 1:

@@ -1,6 +1,6 @@
 """Whether a model's first net is asked before the others: not where the others alone certify what is to be promised."""
 
-from mnist_batch.models import calibrating, field_rule
+from mnist_batch.models import certifying, field_rule
 from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration
 
 
@@ -12,7 +12,7 @@ def asks_first(facts: BundleFacts, target_error: float | None, with_forms: bool)
     first, every = facts.first_calibration, facts.calibration
     if first is None or every is None or target_error is None:
         return first is not None
-    if calibrating.strictest_certified(first, target_error) is None:
+    if certifying.strictest_certified(first, target_error) is None:
         return False
     return not with_forms or _most_digits(first, target_error) >= _most_digits(every, target_error)
 

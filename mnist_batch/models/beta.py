@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.models import calibrating
+from mnist_batch.models import calibrating, certifying
 from mnist_batch.models.calibrating import Sample
 from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet
 from mnist_batch.schemas.facts import Beta
@@ -69,13 +69,13 @@ def calibrate(name: str, sample: Sample, temperature: float, sources: NDArray[An
     def certified(name: str, those: NDArray[np.bool_]) -> CalibrationSet:
         clear = those & sample.clear
         return CalibrationSet(
-            name, int(those.sum()), calibrating.risks(sure[clear], right[clear]) if clear.any() else ()
+            name, int(those.sum()), certifying.risks(sure[clear], right[clear]) if clear.any() else ()
         )
 
     each = [] if sources is None else [certified(source, sources == source) for source in np.unique(sources)]
     return Calibration(
         temperature=temperature,
-        level=calibrating.LEVEL,
+        level=certifying.LEVEL,
         expected_calibration_error=calibrating.expected_calibration_error(without, right),
         sets=(certified(name, np.full(len(right), True)),),
         beta=beta,

@@ -1,26 +1,21 @@
-"""Calibration of a model's confidence: its temperature, its error above each threshold, the threshold for an error."""
+"""Calibration of a model's confidence: which temperature makes it true, and how true it is then."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from mnist_batch.errors import InputError
-from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet, Threshold
+from mnist_batch.models import certifying
+from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet
 from mnist_batch.schemas.tables import CLASSES, NO_DIGIT
-from mnist_batch.wording import counted
 
 BINS = 15
-LEVEL = 0.95
+EDGES = np.arange(BINS + 1) / BINS  # of bins of equal width from 0 to 1; a bin includes its upper edge
 DOUBTED_FROM = 0.05  # the share of a model's outputs that are for refusals
 FOLDS = 5  # of cross-fitting
 LEAST, MOST = 0.05, 20.0  # the range of temperatures that are tried
-# Shares of the validation digits to accept, fixed before any error is known; closer together where most runs end up.
-COVERAGES = np.concatenate([np.arange(0.50, 0.96, 0.01), np.arange(0.96, 1, 0.0025)])
-# Target errors that a message may suggest, smallest first.
-ADVISED = np.concatenate([np.arange(1, 100) / 10_000, np.arange(10, 100) / 1_000, np.arange(10, 100) / 100])
 
 
 def tempered(outputs: NDArray[Any], temperature: float) -> NDArray[np.float32]:
@@ -144,60 +139,24 @@ def cross_fitted(samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
     return found
 
 
-def edges(bins: int = BINS) -> NDArray[np.float64]:
-    """The edges of bins of equal width from 0 to 1; a bin includes its upper edge."""
-    return np.arange(bins + 1) / bins
-
-
-def bin_of(confidence: NDArray[Any], bins: int = BINS) -> NDArray[np.int64]:
+def bin_of(confidence: NDArray[Any]) -> NDArray[np.int64]:
     """The number of each confidence's bin, from 0."""
-    return np.maximum(np.searchsorted(edges(bins), confidence, side="left") - 1, 0)
+    return np.maximum(np.searchsorted(EDGES, confidence, side="left") - 1, 0)
 
 
-def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any], bins: int = BINS) -> float:
+def expected_calibration_error(confidence: NDArray[Any], correct: NDArray[Any]) -> float:
     """The mean, over all answers, of the distance between mean confidence and share of right answers in their bin."""
-    at = bin_of(confidence, bins)
-    sums = np.bincount(at, np.asarray(confidence, np.float64), minlength=bins)
-    return float(np.abs(sums - np.bincount(at, correct, minlength=bins)).sum() / len(at))
-
-
-def upper_bound(errors: ArrayLike, accepted: ArrayLike, level: float = LEVEL) -> NDArray[np.float64]:
-    """The one-sided exact bound on an error rate, given ``errors`` among ``accepted``; 1 if none were right.
-
-    C. J. Clopper and E. S. Pearson, Biometrika 26 (1934).
-    """
-    from scipy.special import betaincinv
-
-    errors, accepted = np.broadcast_arrays(np.asarray(errors), np.asarray(accepted))
-    right = accepted - errors
-    return np.where(right > 0, betaincinv(errors + 1, np.maximum(right, 1), level), 1.0)
-
-
-def risks(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> tuple[Threshold, ...]:
-    """How many answers each threshold accepts and the errors among them, from the strictest threshold to the laxest.
-
-    A threshold is the confidence of the answer at a share of ``COVERAGES``; it accepts all answers that reach it.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    falling, errors = confidence[order], np.cumsum(~correct[order])
-    places = np.ceil(np.append(COVERAGES, 1.0).round(6) * len(falling)).astype(np.int64) - 1
-    thresholds = -np.unique(-falling[np.maximum(places, 0)])
-    accepted = np.searchsorted(-falling, -thresholds, side="right")
-    wrong = errors[accepted - 1]
-    return tuple(
-        Threshold(float(threshold), int(count), int(mistakes), float(bound))
-        for threshold, count, mistakes, bound in zip(
-            thresholds, accepted, wrong, upper_bound(wrong, accepted), strict=True
-        )
-    )
+    at = bin_of(confidence)
+    sums = np.bincount(at, np.asarray(confidence, np.float64), minlength=BINS)
+    return float(np.abs(sums - np.bincount(at, correct, minlength=BINS)).sum() / len(at))
 
 
 def calibrate(sets: Mapping[str, Sample]) -> Calibration:
     """The calibration of a model, for model.json, from its labelled answers in one set or several, by name.
 
     The temperature is fitted on all of them, with the same weight for each set. The expected calibration error, the
-    mean over the sets, and the thresholds, those of each set the ``risks`` of its clear answers, are of the confidence
-    that is ``cross_fitted``: no answer certifies what was fitted on it. Raises ValueError if a set is empty.
+    mean over the sets, and the thresholds, those of each set the ``certifying.risks`` of its clear answers, are of the
+    confidence that is ``cross_fitted``: no answer certifies what was fitted on it. Raises ValueError if a set is empty.
     """
     if not sets or not all(len(sample.labels) for sample in sets.values()):
         raise ValueError("nothing to calibrate with: there has to be a set, and an answer in each")
@@ -206,138 +165,11 @@ def calibrate(sets: Mapping[str, Sample]) -> Calibration:
         correct = sample.outputs[:, :CLASSES].argmax(axis=1) == sample.labels
         errors.append(expected_calibration_error(confidence, correct))
         clear = sample.clear
-        thresholds = risks(confidence[clear], correct[clear]) if clear.any() else ()
+        thresholds = certifying.risks(confidence[clear], correct[clear]) if clear.any() else ()
         certified.append(CalibrationSet(name, len(sample.labels), thresholds))
-    return Calibration(fit_temperature(samples), LEVEL, float(np.mean(errors)), tuple(certified))
+    return Calibration(fit_temperature(samples), certifying.LEVEL, float(np.mean(errors)), tuple(certified))
 
 
 def temperature_of(calibration: Calibration | None) -> float:
     """The temperature of a bundle's calibration; without one it is 1, which changes no probability."""
     return calibration.temperature if calibration else 1.0
-
-
-def rule(calibration: Calibration | None, target_error: float | None, model_name: str) -> dict[str, Any]:
-    """The rule of a run, as ``facts.RunFacts`` has it; without a target there is no threshold.
-
-    Besides the weights, it decides confidences and decisions. Raises InputError like ``threshold_for``.
-    """
-    by_source: dict[str, float | None] = {}
-    if calibration and target_error is not None:
-        level = calibration.level
-        by_source = {each.name: last_certified(each.thresholds, target_error, level) for each in calibration.by_source}
-    return {
-        "temperature": temperature_of(calibration),
-        "beta": calibration.beta if calibration else None,
-        "target_error": target_error,
-        "threshold": None if target_error is None else threshold_for(calibration, target_error, model_name),
-        "by_source": by_source or None,
-    }
-
-
-def threshold_for(calibration: Calibration | None, target_error: float, model_name: str) -> float:
-    """The lowest confidence to accept so that at most ``target_error`` of the accepted answers are wrong.
-
-    This holds with 95 % certainty, for scans like the validation digits. Thresholds are tested in order until the bound
-    of one exceeds the target; the one before it is returned. The order is fixed, and the first threshold to test is
-    chosen by its number of digits alone, so the 95 % hold however many were tested: A. Angelopoulos et al., Learn then
-    Test (2021). Raises InputError if the target is not a share or cannot be certified.
-    """
-    if not 0 < target_error < 1:
-        raise InputError(f"--target-error is {target_error:g}; it has to be a share above 0 and below 1, such as 0.005")
-    if not calibration:
-        raise InputError(
-            f"--target-error {target_error:g}: model {model_name} has no calibration, so no error can be certified; "
-            "train it again with jobs.train, or leave --target-error out"
-        )
-    threshold = strictest_certified(calibration, target_error)
-    if threshold is not None:
-        return threshold
-    level = calibration.level
-    needed = _least_accepted(0, target_error, level)
-    advised = least_certified(calibration, above=target_error)
-    remedy = "no larger error can be certified either" if advised is None else f"give {advised:g} or more"
-    worst = max(calibration.sets, key=lambda each: more_needed(each, target_error, level))
-    raise InputError(
-        f"--target-error {target_error:g}: model {model_name} was calibrated on {counted(worst.digits, 'digit')} of "
-        f"{worst.name}, too few to certify this error at {100 * level:g} % or with too many errors among them "
-        f"({needed:,} answers without one error would do); {remedy}, or use a model that makes fewer errors, or "
-        f"calibrate on more labels with jobs.calibrate: {needed_text(worst, target_error, level)}"
-    )
-
-
-def needed_text(of_set: CalibrationSet, target: float, level: float = LEVEL) -> str:
-    """How many more right answers a set needs to certify a target error that it does not certify."""
-    more = more_needed(of_set, target, level)
-    round_up = 10 ** max(len(str(more)) - 2, 0)
-    last = of_set.thresholds[-1] if of_set.thresholds else None
-    right = last.accepted - last.errors if last else 0
-    return f"{target:g} needs about {-(-more // round_up) * round_up:,} more right answers; there are {right:,}"
-
-
-def more_needed(of_set: CalibrationSet, target: float, level: float = LEVEL) -> int:
-    """About how many more right answers a set needs to certify a target error; 0 if it certifies it.
-
-    An estimate: so many that one of its thresholds would certify the error with the errors that it accepts today, if
-    that threshold accepts the same share of the new answers. Thresholds beyond the first that fails do not count.
-    """
-    if last_certified(of_set.thresholds, target, level) is not None:
-        return 0
-    everything = of_set.thresholds[-1].accepted if of_set.thresholds else 0
-    missing = []
-    for entry in of_set.thresholds:
-        more = _least_accepted(entry.errors, target, level) - entry.accepted
-        missing.append(math.ceil(max(more, 1) * everything / entry.accepted))
-        if _may_certify(entry, target, level):  # the first that is tested
-            break
-    return min(missing, default=_least_accepted(0, target, level))
-
-
-def _least_accepted(errors: int, target: float, level: float) -> int:
-    """The fewest accepted answers, so many errors among them, whose bound is at most the target."""
-    low, high = errors, 2 * (errors + 10) + math.ceil(10 * (errors + 10) / target)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if upper_bound(errors, middle, level) <= target else (middle, high)
-    return high
-
-
-def least_certified(calibration: Calibration, above: float = 0) -> float | None:
-    """The smallest certified target error above ``above`` that a message may suggest; None if there is none."""
-    possible = (float(error) for error in ADVISED if strictest_certified(calibration, error) is not None)
-    return next((error for error in possible if error > above), None)
-
-
-def strictest_certified(calibration: Calibration, target: float) -> float | None:
-    """The strictest of the thresholds that the sets certify; None if one of them certifies none."""
-    found = [last_certified(each.thresholds, target, calibration.level) for each in calibration.sets]
-    certified = [threshold for threshold in found if threshold is not None]
-    return max(certified) if certified and len(certified) == len(found) else None
-
-
-def last_certified(thresholds: Sequence[Threshold], target: float, level: float) -> float | None:
-    """The laxest of a set's thresholds that certifies a target error; None if none does."""
-    passed = None
-    for entry in thresholds:
-        if not _may_certify(entry, target, level):
-            continue
-        if entry.error_bound > target:
-            break
-        passed = entry.threshold
-    return passed
-
-
-def _may_certify(entry: Threshold, target: float, level: float) -> bool:
-    """Whether a threshold accepts enough answers to certify a target, if none of them were wrong."""
-    return bool(1 - (1 - level) ** (1 / entry.accepted) <= target)
-
-
-def wilson(correct: NDArray[np.int64], total: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The 95 % interval of a share: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927); 0 to 1 if ``total`` is 0."""
-    z = 1.959963984540054
-    n = np.maximum(total, 1)
-    share = correct / n
-    centre = share + z * z / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    low, high = (centre - half) / scale, (centre + half) / scale
-    return np.where(total > 0, np.clip(low, 0, share), 0.0), np.where(total > 0, np.clip(high, share, 1), 1.0)

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 
 from mnist_batch.forms.spans import FieldStatus
 from mnist_batch.forms.values import REPAIRED
-from mnist_batch.models import calibrating
+from mnist_batch.models import certifying
 from mnist_batch.schemas.bundle_facts import CalibrationSet
 
 
@@ -28,4 +28,4 @@ def certified(name: str, fields: pa.Table) -> CalibrationSet:
     clear = fields.filter(pc.and_(repaired, pc.or_(fields["value"].is_valid(), empty)))
     sure = pc.fill_null(clear["confidence"], 1.0).to_numpy()
     right = pc.equal(pc.fill_null(clear["value"], ""), clear["label"]).to_numpy()
-    return CalibrationSet(name, len(fields), calibrating.risks(sure, right) if len(sure) else ())
+    return CalibrationSet(name, len(fields), certifying.risks(sure, right) if len(sure) else ())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mnist_batch.forms.spans import FieldStatus
 from mnist_batch.forms.values import FieldValue
-from mnist_batch.models import calibrating
+from mnist_batch.models import certifying
 from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet
 from mnist_batch.schemas.facts import FieldThresholds
 from mnist_batch.wording import counted
@@ -26,14 +26,14 @@ def thresholds(calibration: Calibration, target_error: float) -> FieldThresholds
     if calibration.fields:
 
         def of_set(fields: CalibrationSet) -> float | None:
-            return calibrating.last_certified(fields.thresholds, target_error, calibration.level)
+            return certifying.last_certified(fields.thresholds, target_error, calibration.level)
 
         by_source = {each.name: of_set(each) for each in calibration.fields_by_source}
         return FieldThresholds(of_set(calibration.fields), by_source=by_source or None)
 
     def certified(by_chance: float) -> tuple[float | None, ...]:
         shares = [min(target_error / (digits * by_chance), LARGEST) for digits in range(1, MOST_DIGITS + 1)]
-        return tuple(calibrating.strictest_certified(calibration, share) for share in shares)
+        return tuple(certifying.strictest_certified(calibration, share) for share in shares)
 
     return FieldThresholds(1 - target_error, certified(1), certified(PASSES_BY_CHANCE))
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mnist_batch.models import calibrating
+from mnist_batch.models import calibrating, intervals
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Totals
 from mnist_batch.statuses import READ, REFUSALS, SAME, Status
@@ -132,7 +132,7 @@ def per_class(counts: Counts) -> pa.Table:
     predicted = matrix.sum(axis=0) if has_labels else counts.matrix[:, :NONE].sum(axis=0)
     support, correct = matrix[:NONE].sum(axis=1), np.diag(matrix)
     written = support > 0
-    low, high = calibrating.wilson(correct, support)
+    low, high = intervals.wilson(correct, support)
     accepted, accepted_errors = counts.accepted_by_answer()
     return tables.table(
         tables.PER_CLASS,
@@ -245,7 +245,7 @@ class Confidences:
 
     def calibration(self) -> pa.Table:
         """A row of ``tables.CALIBRATION`` for each bin of confidence."""
-        ends, count = calibrating.edges(), self.bins[self._shown]
+        ends, count = calibrating.EDGES, self.bins[self._shown]
         correct = count - self.bins[WRONG]
         return tables.table(
             tables.CALIBRATION,

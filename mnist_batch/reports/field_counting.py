@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mnist_batch.models import calibrating
+from mnist_batch.models import intervals
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import FieldTotals
 
@@ -142,6 +142,6 @@ def _known(values: NDArray[np.int64], unknown: bool) -> pa.Array:
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64], unknown: bool) -> tuple[pa.Array, pa.Array, pa.Array]:
     """A share with its 95 % Wilson interval; null where ``whole`` is 0."""
     missing = (whole == 0) | unknown
-    low, high = calibrating.wilson(part, whole)
+    low, high = intervals.wilson(part, whole)
     values = part / np.where(missing, 1, whole), low, high
     return pa.array(values[0], mask=missing), pa.array(values[1], mask=missing), pa.array(values[2], mask=missing)

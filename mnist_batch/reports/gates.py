@@ -12,7 +12,7 @@ import numpy as np
 
 from mnist_batch.described import described, flag
 from mnist_batch.errors import InputError
-from mnist_batch.models import calibrating
+from mnist_batch.models import intervals
 from mnist_batch.reports.counting import NONE, Counts
 from mnist_batch.schemas.drift_facts import Drift
 from mnist_batch.schemas.facts import Gate, Totals
@@ -92,7 +92,7 @@ class Gates:
 def _least(name: str, bound: float, right: int, of: int, level: float) -> Gate:
     if not of:
         return Gate(name, bound, None, None, 0, None)
-    limit = float(calibrating.upper_bound(right, of, level))
+    limit = float(intervals.upper_bound(right, of, level))
     return Gate(name, bound, right / of, limit, of, limit >= bound)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mnist_batch.errors import DamagedRun
-from mnist_batch.models.calibrating import wilson
+from mnist_batch.models.intervals import wilson
 from mnist_batch.reports import drift_nights, drift_text, gates, overview_plots, plots, unlike
 from mnist_batch.runs import overview
 from mnist_batch.runs.run import Run

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mnist_batch.figures import BLUE, RED, as_png, new_figure
-from mnist_batch.models.calibrating import wilson
+from mnist_batch.models.intervals import wilson
 from mnist_batch.reports import drift_text, promise, unlike
 from mnist_batch.schemas.facts import Published, Totals
 from mnist_batch.schemas.tables import CLASSES, NO_DIGIT

@@ -6,7 +6,7 @@ from typing import Any
 
 from mnist_batch.errors import InputError
 from mnist_batch.intake import scan_names, scans, user_tables
-from mnist_batch.models import calibrating
+from mnist_batch.models import intervals
 from mnist_batch.reports import sampling
 from mnist_batch.reports.sampling import Sample
 from mnist_batch.runs.run import Run, digest, now
@@ -73,8 +73,8 @@ def error_of(accepted: int, drawn: int, labelled: int, wrong: int, location: str
 def interval(wrong: int, labelled: int) -> tuple[float, float]:
     """The two-sided exact 95 % interval of a share, by Clopper and Pearson: two one-sided bounds at 97.5 %."""
     level = (1 + LEVEL) / 2
-    low = 1 - float(calibrating.upper_bound(labelled - wrong, labelled, level))
-    return low, float(calibrating.upper_bound(wrong, labelled, level))
+    low = 1 - float(intervals.upper_bound(labelled - wrong, labelled, level))
+    return low, float(intervals.upper_bound(wrong, labelled, level))
 
 
 def labels_of(location: str, sample: Sample, run_id: str) -> dict[Key, int]:

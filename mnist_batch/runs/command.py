@@ -13,7 +13,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.forms import opening
 from mnist_batch.intake import field_values, listing, scans, selecting
 from mnist_batch.intake.labels import LabelFile, Labels, ParentLabels, attach_labels, parse_labels
-from mnist_batch.models import asking, bundle, calibrating, field_rule, vetting
+from mnist_batch.models import asking, bundle, certifying, field_rule, vetting
 from mnist_batch.models.engines import ENGINES
 from mnist_batch.pixels import normalising
 from mnist_batch.reading import preprocessing
@@ -214,7 +214,7 @@ class Command:
     def rule(self) -> Mapping[str, Any]:
         """What turns the model's outputs into confidences, and decides which answers are accepted."""
         calibration = self._calibration
-        rule = calibrating.rule(calibration, self.target_error, self.bundle.location)
+        rule = certifying.rule(calibration, self.target_error, self.bundle.location)
         if self.bundle.facts.first_calibration and not (self.asks_first or self.all_nets):
             log.info(
                 "--target-error %g is certified only where the larger nets answer every digit, which takes longer",

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mnist_batch.errors import InputError
-from mnist_batch.models import asking, bundle, calibrating
+from mnist_batch.models import asking, bundle, certifying
 from mnist_batch.runs.command import Command
 from mnist_batch.schemas.bundle_facts import BundleFacts
 
@@ -36,11 +36,11 @@ def test_what_a_run_promises_rests_on_the_answers_that_it_gives() -> None:
     every, first = SHIPPED.calibrations
     for target, calibration in ((0.001, every), (0.005, first)):
         command = Command(sources=["scans"], out="out", target_error=target)
-        assert command.rule["threshold"] == calibrating.strictest_certified(calibration, target)
+        assert command.rule["threshold"] == certifying.strictest_certified(calibration, target)
         assert command.rule["temperature"] == calibration.temperature
         assert command.profiles == {each.name: each.profile for each in calibration.sets}
     command = Command(sources=["scans"], out="out", target_error=0.005, all_nets=True)
-    assert command.rule["threshold"] == calibrating.strictest_certified(every, 0.005)
+    assert command.rule["threshold"] == certifying.strictest_certified(every, 0.005)
     assert not command.asks_first
     made = replace(bundle.open_bundle(bundle.SHIPPED), facts=replace(SHIPPED, calibration=None))
     command.__dict__.pop("asks_first")

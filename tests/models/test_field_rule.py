@@ -7,7 +7,7 @@ from hypothesis import given
 
 from mnist_batch.forms.spans import FieldStatus
 from mnist_batch.forms.values import FieldValue
-from mnist_batch.models import bundle, calibrating, field_rule
+from mnist_batch.models import bundle, certifying, field_rule
 from mnist_batch.models.field_rule import MOST_DIGITS
 from mnist_batch.schemas.bundle_facts import Calibration, CalibrationSet
 
@@ -17,7 +17,7 @@ OK = FieldStatus.OK
 def of(errors: int, answers: int, **fields: CalibrationSet) -> Calibration:
     """A calibration by so many answers; the least sure ones are the errors."""
     sure = np.linspace(1, 0.5, answers, dtype=np.float32)
-    thresholds = calibrating.risks(sure, np.arange(answers) < answers - errors)
+    thresholds = certifying.risks(sure, np.arange(answers) < answers - errors)
     return Calibration(1, 0.95, 0, (CalibrationSet("own", answers, thresholds),), **fields)
 
 
@@ -36,7 +36,7 @@ def test_each_digit_has_its_share_of_the_target_and_a_longer_number_is_never_eas
         assert len(certified) == MOST_DIGITS
         for digits, threshold in enumerate(certified, 1):
             share = min(target / (digits * by_chance), 0.1)
-            assert threshold == calibrating.last_certified(made.sets[0].thresholds, share, 0.95)
+            assert threshold == certifying.last_certified(made.sets[0].thresholds, share, 0.95)
         known = [threshold for threshold in certified if threshold is not None]
         assert known == sorted(known)
         assert all(threshold is None for threshold in certified[len(known) :])
@@ -81,7 +81,7 @@ def test_what_is_not_clear_is_never_accepted() -> None:
 
 def test_labelled_fields_certify_whole_numbers_whatever_their_digits() -> None:
     sure = np.linspace(1, 0.5, 1_000, dtype=np.float32)
-    fields = CalibrationSet("fields", 1_000, calibrating.risks(sure, np.full(1_000, True)))
+    fields = CalibrationSet("fields", 1_000, certifying.risks(sure, np.full(1_000, True)))
     rule = field_rule.thresholds(of(0, 10, fields=fields), 0.01)
     assert rule == field_rule.FieldThresholds(0.5)
     assert field_rule.accepts(rule, value("1" * 30, confidence=0.5, least_sure=0.0))
@@ -90,7 +90,7 @@ def test_labelled_fields_certify_whole_numbers_whatever_their_digits() -> None:
 
 
 def test_labelled_fields_that_certify_nothing_let_nothing_be_accepted_and_it_is_said() -> None:
-    fields = CalibrationSet("fields", 10, calibrating.risks(np.ones(10, np.float32), np.full(10, True)))
+    fields = CalibrationSet("fields", 10, certifying.risks(np.ones(10, np.float32), np.full(10, True)))
     rule = field_rule.thresholds(of(0, 1_000, fields=fields), 0.01)
     assert rule == field_rule.FieldThresholds(None)
     assert not field_rule.accepts(rule, value("1", confidence=1.0))
@@ -100,9 +100,9 @@ def test_labelled_fields_that_certify_nothing_let_nothing_be_accepted_and_it_is_
 
 def test_a_source_with_labelled_fields_of_its_own_has_its_own_threshold() -> None:
     sure = np.linspace(1, 0.5, 1_000, dtype=np.float32)
-    whole, own = (CalibrationSet(name, 1_000, calibrating.risks(sure, sure >= least)) for name, least in
+    whole, own = (CalibrationSet(name, 1_000, certifying.risks(sure, sure >= least)) for name, least in
                   (("fields", 0.7), ("/good", 0.0)))  # fmt: skip
-    few = CalibrationSet("/few", 10, calibrating.risks(np.ones(10, np.float32), np.full(10, True)))
+    few = CalibrationSet("/few", 10, certifying.risks(np.ones(10, np.float32), np.full(10, True)))
     rule = field_rule.thresholds(of(0, 10, fields=whole, fields_by_source=(own, few)), 0.01)
     assert rule.by_source == {"/good": 0.5, "/few": None}
     assert 0.68 < rule.number < 0.75
