@@ -25,7 +25,7 @@ from benchmarks.listing import peak_megabytes
 from mnist_batch.intake import listing, scans
 from mnist_batch.models import bundle
 from mnist_batch.reports.counting import Counts
-from mnist_batch.runs import increments, ledger
+from mnist_batch.runs import increments, ledger_files
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Arguments, LimitFacts, ModelFacts, Published
@@ -55,7 +55,7 @@ def make(top: Path, known: int, new: int) -> None:
         content = np.random.default_rng(number).bytes(16 * len(rows))
         blocks = pa.table(
             {
-                "path": ledger.paths_of(rows),
+                "path": scans.paths_of(rows),
                 "size": rows["size"],
                 "modified_ns": rows["modified_ns"],
                 "content": pa.FixedSizeBinaryArray.from_buffers(
@@ -65,11 +65,11 @@ def make(top: Path, known: int, new: int) -> None:
                 "row": np.arange(len(rows), dtype=np.int32) % 5_000,
                 "answered_in": np.full(len(rows), -1, np.int16),
             },
-            schema=ledger.SCHEMA,
+            schema=ledger_files.SCHEMA,
         )
-        path = Path(run.root, ledger.FOLDER, run.run_id)
+        path = Path(run.root, ledger_files.FOLDER, run.run_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        ledger.write(str(path), [blocks], ledger.state_of(said), [])
+        ledger_files.write(str(path), [blocks], ledger_files.state_of(said), [])
     for number in range(new):
         path = top / f"new/{number // 1000:04d}/{number:07d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

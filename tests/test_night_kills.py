@@ -17,7 +17,7 @@ import pytest
 import mnist_batch
 from jobs import night
 from mnist_batch import nights
-from mnist_batch.runs import datasets, ledger, series, verifying
+from mnist_batch.runs import datasets, ledger_files, series, verifying
 from mnist_batch.schemas.facts import Published
 from mnist_batch.store import locations
 from tests.support.ruler import write_scan
@@ -155,13 +155,13 @@ def check_ledger(out: str | Path, capsys: Capture, *asked: object) -> None:
     filesystem, root = locations.resolve(str(out))
 
     def files() -> dict[str, bytes]:
-        names = [name for name in locations.names(filesystem, f"{root}/{ledger.FOLDER}") if name[0] != "."]
-        return {name: content(out, f"{ledger.FOLDER}/{name}") for name in names}
+        names = [name for name in locations.names(filesystem, f"{root}/{ledger_files.FOLDER}") if name[0] != "."]
+        return {name: content(out, f"{ledger_files.FOLDER}/{name}") for name in names}
 
     assert ran(capsys, night, *asked, "--out", out)[2]["state"] == "nothing_new"
     kept = files()
     assert len(kept) == 2
-    locations.delete_folder(filesystem, f"{root}/{ledger.FOLDER}")
+    locations.delete_folder(filesystem, f"{root}/{ledger_files.FOLDER}")
     assert ran(capsys, night, *asked, "--out", out)[2]["state"] == "nothing_new"
     assert files() == kept
 
@@ -195,7 +195,7 @@ def test_a_night_on_a_real_ray_killed_at_each_stage_in_turn(ruler: str, tmp_path
     code, first, stderr = ran_alone(points, *asked, "--out", out, "--run-id", "first")
     assert (code, first["scored"]) == (0, 10), stderr
     go_on(tmp_path)
-    shutil.rmtree(out / ledger.FOLDER)
+    shutil.rmtree(out / ledger_files.FOLDER)
     shutil.copytree(out, tmp_path / "calm")
     second = [*asked, "--run-id", "second", "--out"]
     code, summary, stderr = ran_alone(points, *second, tmp_path / "calm")

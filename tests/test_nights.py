@@ -19,7 +19,7 @@ from mnist_batch import nights, scoring
 from mnist_batch.models import bundle
 from mnist_batch.pipeline.settings import Settings
 from mnist_batch.reports import report
-from mnist_batch.runs import ledger
+from mnist_batch.runs import ledger_files
 from mnist_batch.schemas.bundle_facts import BundleFacts, MnistTest
 from tests.support import ROOT
 from tests.support.ruler import calibrated, write_scan
@@ -115,7 +115,7 @@ def test_the_ledger_is_made_again_where_it_is_lost_and_forgets_what_is_discarded
     shutil.copy(tmp_path / "in/0.png", tmp_path / "in/copy.png")
     _, _, second = ran(capsys, night, *asked, "--run-date", "2026-11-22")
     assert ran(capsys, night, *asked)[2]["scans"]["known"] == 12
-    files = sorted((out / ledger.FOLDER).iterdir())
+    files = sorted((out / ledger_files.FOLDER).iterdir())
     assert [file.name for file in files] == sorted([first["run_id"], second["run_id"]])
     before = [file.read_bytes() for file in files]
     files[0].unlink()
@@ -129,7 +129,7 @@ def test_the_ledger_is_made_again_where_it_is_lost_and_forgets_what_is_discarded
     code, _, third = ran(capsys, night, *asked, "--run-date", "2026-11-23")
     # The copy's answer was in the run that is gone, so both are new; one of them is scored.
     assert (code, third["scans"]["known"], third["scans"]["scored"], third["scans"]["repeated"]) == (0, 1, 10, 1)
-    assert not (out / ledger.FOLDER / first["run_id"]).exists()
+    assert not (out / ledger_files.FOLDER / first["run_id"]).exists()
 
 
 def test_scans_that_failed_for_a_passing_reason_are_new_again_and_others_are_not(

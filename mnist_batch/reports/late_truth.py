@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnist_batch.intake import scans, user_tables
 from mnist_batch.intake.labels import LabelFile
 from mnist_batch.reports import report
-from mnist_batch.runs import ledger, series
+from mnist_batch.runs import series
 from mnist_batch.runs.ledger import Ledger
 
 
@@ -40,7 +40,7 @@ def applied(known: Ledger, labels: LabelFile, roots: Sequence[str]) -> Iterator[
 
 
 def _paths(labels: LabelFile, roots: Sequence[str]) -> NDArray[np.uint64]:
-    """The locations that the rows of a label file may mean, as ``ledger.paths_of``."""
+    """The locations that the rows of a label file may mean, as ``scans.paths_of``."""
     found = [np.empty(0, np.uint64)]
     for rows in user_tables.read("--labels", labels.location, ["scan"], ["source"]):
         names = [user_tables.as_meant(name).removeprefix("./") for name in rows.texts("scan")]
@@ -48,7 +48,7 @@ def _paths(labels: LabelFile, roots: Sequence[str]) -> NDArray[np.uint64]:
         named = zip(names, given, strict=True)
         places = [place for name, source in named for place in _places(name, source, roots)]
         sources, below = zip(*places, strict=True)
-        found.append(ledger.paths_of(pa.table({"source": [*sources], "scan": [*below]})))
+        found.append(scans.paths_of(pa.table({"source": [*sources], "scan": [*below]})))
     return np.unique(np.concatenate(found))
 
 

@@ -132,7 +132,7 @@ def rebuild(
 
     Labels take the place of those in the rows: of a CSV or Parquet file, or of ``parent``, the names of folders;
     ``none`` goes back to those in the rows, and None keeps those of the last report. With ``add`` those of a file are
-    added to those of the last report, or replace them scan by scan, but not of scans at these ``ledger.paths_of``; if
+    added to those of the last report, or replace them scan by scan, but not of scans at these ``scans.paths_of``; if
     none is new, nothing is written. The report before is kept if its labels are others. ``sample`` draws so many
     accepted answers for a person to label, and ``sample_labels`` is where their labels are given back. Raises
     InputError for a run that is not there, or labels that do not fit its scans or its sample, and BooksError where its

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mnist_batch.described import described
 from mnist_batch.intake import listing, selecting
 from mnist_batch.reading import contents
-from mnist_batch.runs import ledger, series
+from mnist_batch.runs import ledger, ledger_files, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.ledger import Answer, Ledger, State
 from mnist_batch.schemas import tables
@@ -93,7 +93,7 @@ class NewScans(Command):
 
     def _sifted(self, known: Ledger, rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """The scans that are not known by path, size and time of change; all are counted."""
-        for chunk in ledger.gathered(rows, ledger.CHUNK):
+        for chunk in ledger_files.gathered(rows, ledger.CHUNK):
             states = known.states(chunk)
             for name, which in (("known", (State.KNOWN, State.FORMER)), ("former", State.FORMER), ("held", State.HELD)):
                 self.counts[name] += int(np.isin(states, which).sum())

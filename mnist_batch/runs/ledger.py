@@ -1,52 +1,29 @@
 """The ledger: what the published runs of an output have scored, by path and by content.
 
-It is derived from ``predictions`` and kept as a file per run below ``OUT/_ledger``. A file that is missing, damaged or
-of another state of its run is made again, and a run that was discarded leaves the ledger. Everything is read block by
+Each run has a file of it (``ledger_files``); a run that was discarded leaves the ledger. Everything is read block by
 block, so that the memory it takes does not grow with what is known.
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mnist_batch.runs import parts, series
-from mnist_batch.runs.run import Run, digest
-from mnist_batch.schemas.facts import Opened, Published, RunFacts, as_json
-from mnist_batch.statuses import PASSING, Status
+from mnist_batch.intake import scans
+from mnist_batch.runs import ledger_files, parts, series
+from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Opened, Published
 from mnist_batch.store import locations, temporary
 
-log = logging.getLogger(__name__)
-
-FOLDER = "_ledger"
-BLOCK = 1_000_000  # rows of a file that are in memory at once
 CHUNK = 500_000  # listed scans that are looked up at once: each time the whole ledger is read
-OF = b"mnist_batch.ledger"  # in the metadata of a file: the state of the run that it is derived from
-ANSWERED_IN = b"mnist_batch.answered_in"  # the ids of other runs that have answers, as ``answered_in`` counts them
-SCHEMA = pa.schema(
-    [
-        pa.field("path", pa.uint64()),  # ``paths_of``; sorted within a row group
-        pa.field("size", pa.int64()),
-        pa.field("modified_ns", pa.int64()),
-        pa.field("content", pa.binary(16)),
-        pa.field("part", pa.int32()),  # where its first row is in the predictions of its run
-        pa.field("row", pa.int32()),
-        pa.field("answered_in", pa.int16()),  # -1: in its own run
-    ]
-)
 UNKNOWN = bytes(16)  # stands for the digest of bytes that were not read
-# Without a digest of their bytes these are known by path, size and time; their bytes were not needed to say so.
-UNREAD = (Status.EMPTY, Status.NOT_A_FILE, Status.TOO_LARGE)
 
 
 class State(IntEnum):
@@ -94,11 +71,11 @@ class Ledger:
 
     entries: Sequence[Entry] = ()
 
-    def states(self, scans: pa.Table) -> NDArray[np.int8]:
+    def states(self, listed: pa.Table) -> NDArray[np.int8]:
         """The ``State`` of each scan of a manifest by its path, size and time of change."""
-        keys = paths_of(scans)
+        keys = scans.paths_of(listed)
         order = np.argsort(keys)
-        keys, (size, modified) = keys[order], (_whole(scans[name])[order] for name in ("size", "modified_ns"))
+        keys, (size, modified) = keys[order], (_whole(listed[name])[order] for name in ("size", "modified_ns"))
         found = np.zeros(len(keys), np.int8)
         for entry in self.entries if len(keys) else ():
             for block in entry.blocks("path", "size", "modified_ns"):
@@ -120,7 +97,7 @@ class Ledger:
         return found
 
     def runs_with(self, paths: NDArray[np.uint64]) -> Iterator[tuple[Run, NDArray[np.uint64]]]:
-        """The published runs that have the bytes which lay last at one of these ``paths_of``, the newest run first.
+        """The published runs that have the bytes which lay last at one of these ``scans.paths_of``, the newest first.
 
         With each run come those of the paths where it has other bytes: they were changed since.
         """
@@ -177,23 +154,11 @@ def _named(entry: Entry, places: Mapping[bytes, tuple[int, int]]) -> dict[bytes,
     return found
 
 
-def paths_of(rows: pa.Table) -> NDArray[np.uint64]:
-    """A number for the location of each scan, by its source and its name below it: uint64 (N,).
-
-    Two locations have the same number once in 2**64 pairs, and it counts only if size and time are the same, too.
-    """
-    names = pc.binary_join_element_wise(
-        pc.utf8_rtrim(rows["source"].cast(pa.string()), "/"), rows["scan"].cast(pa.string()), "/"
-    )
-    chunks = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False), categorize=False) for chunk in names.chunks]
-    return np.concatenate([np.empty(0, np.uint64), *chunks])
-
-
 def rows_beside(run: Run, paths: NDArray[np.uint64] | None) -> Iterator[pa.Table]:
-    """The sources and scans of the rows of a run, part by part, but for those at these ``paths_of``."""
+    """The sources and scans of the rows of a run, part by part, but for those at these ``scans.paths_of``."""
     for part in parts.read_parts(run, ["source", "scan"]):
         if paths is not None and len(paths):
-            part = part.filter(pa.array(~np.isin(paths_of(part), paths)))
+            part = part.filter(pa.array(~np.isin(scans.paths_of(part), paths)))
         yield part
 
 
@@ -249,112 +214,14 @@ def opened(out: str, facts: Mapping[str, Any], keep: bool = True) -> Iterator[Le
             state = State.KNOWN if reading_of(named) == reading_of(facts) else State.FORMER
             state = state if isinstance(known, Published) else State.HELD
             dated = Run(out, run.run_id, known.run_date)
-            file, others = _file(dated, known, folder, keep)
+            file, others = ledger_files.of_run(dated, known, folder, keep)
             gone = tuple(at for at, other in enumerate(others) if other not in there | {run.run_id})
             entries.append(Entry(dated, state, file, known.opened_at, gone))
         if keep:
-            _forget(out, {run.run_id for run in runs})
+            ledger_files.keep_only(out, {run.run_id for run in runs})
         yield Ledger(sorted(entries, key=lambda entry: (entry.state, entry.opened_at), reverse=True))
 
 
 def _known(run: Run) -> Published | Opened | None:
     """The facts of a run that is published, or held."""
     return run.published or (run.opened if run.held else None)
-
-
-def state_of(known: RunFacts) -> bytes:
-    """What of a run a file of the ledger was derived from: its parts are never rewritten under the same state."""
-    files = b"".join(map(as_json, known.files)) if isinstance(known, Published) else b"held"
-    return digest(b"1 " + known.opened_at.encode() + files).encode()
-
-
-def _file(run: Run, known: RunFacts, folder: Path, keep: bool) -> tuple[str, list[str]]:
-    """The path of the file of a run on this machine, and the runs that its ``answered_in`` counts."""
-    kept, copy, state = f"{run.root}/{FOLDER}/{run.run_id}", f"{folder}/{run.run_id}", state_of(known)
-    on_disk = locations.is_disk(run.filesystem)
-    if not on_disk and (content := locations.read_if_there(run.filesystem, kept)) is not None:
-        Path(copy).write_bytes(content)
-    path = kept if on_disk else copy
-    if (others := _valid(path, state)) is not None:
-        return path, others
-    log.info("ledger: reads run %s", run.run_id)
-    others = list[str]()
-    blocks = (_scans(part, number, others) for number, part in enumerate(parts.read_parts(run, _COLUMNS)))
-    write(copy, blocks, state, others)
-    if keep:
-        locations.write_whole(run.filesystem, kept, pa.memory_map(copy).read_buffer())
-    return copy, others
-
-
-def _valid(path: str, state: bytes) -> list[str] | None:
-    """The runs that a file names, if it is whole and derived from this state of its run; else None."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            metadata = file.metadata.metadata
-            if metadata.get(OF) != state or file.schema_arrow.names != SCHEMA.names:
-                return None
-            for group in range(file.num_row_groups):
-                file.read_row_group(group, use_threads=False)
-            return str(metadata[ANSWERED_IN].decode()).split()
-    except (pa.ArrowException, OSError, KeyError, AttributeError):
-        return None
-
-
-def write(path: str, blocks: Iterable[pa.Table], state: bytes, others: Sequence[str]) -> None:
-    """Write the file of a run: its scans, ``SCHEMA``, its ``state``, and the ``others`` that ``answered_in`` counts.
-
-    ``others`` may grow while the blocks are made.
-    """
-    plain: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-    with pq.ParquetWriter(path, SCHEMA, write_page_checksum=True, **plain) as writer:
-        for block in gathered(blocks, BLOCK):
-            writer.write_table(block.take(np.argsort(block["path"].to_numpy())), row_group_size=2 * BLOCK)
-        writer.add_key_value_metadata({OF: state, ANSWERED_IN: " ".join(others)})
-
-
-_COLUMNS = ["source", "scan", "status", "content", "size", "modified_ns", "same_as_run"]
-
-
-def _scans(part: pa.Table, number: int, others: list[str]) -> pa.Table:
-    """The scans of a part of predictions that need not be scored again, a row each; ``others`` is added to."""
-    paths, status = paths_of(part), part["status"].cast(pa.string())
-    first = np.flatnonzero(np.diff(paths, prepend=~paths[:1]))
-    scan = np.repeat(np.arange(len(first)), np.diff([*first, len(paths)]))
-    passing = np.isin(np.arange(len(first)), scan[pc.is_in(status, pa.array(PASSING)).to_numpy()])
-    rows = part.take(first)
-    known = pc.or_(pc.is_valid(rows["content"]), pc.is_in(status.take(first), pa.array(UNREAD)))
-    kept = known.to_numpy() & ~passing
-    answered_in = []
-    for other in rows["same_as_run"].filter(pa.array(kept)).to_pylist():
-        if other is not None and other not in others:
-            others.append(other)
-        answered_in.append(-1 if other is None else others.index(other))
-    return pa.table(
-        {
-            "path": paths[first][kept],
-            **{name: rows[name].filter(pa.array(kept)) for name in ("size", "modified_ns", "content")},
-            "part": np.full(kept.sum(), number, np.int32),
-            "row": first[kept].astype(np.int32),
-            "answered_in": pa.array(answered_in, pa.int16()),
-        },
-        schema=SCHEMA,
-    )
-
-
-def gathered(tables: Iterable[pa.Table], most: int) -> Iterator[pa.Table]:
-    """The rows of tables in tables of ``most`` rows, or somewhat more."""
-    waiting = list[pa.Table]()
-    for table in tables:
-        waiting.append(table)
-        if sum(map(len, waiting)) >= most:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
-
-
-def _forget(out: str, runs: set[str]) -> None:
-    filesystem, root = locations.resolve(out)
-    for name in locations.names(filesystem, f"{root}/{FOLDER}"):
-        if name not in runs:
-            locations.delete_file(filesystem, f"{root}/{FOLDER}/{name}")
