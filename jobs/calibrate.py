@@ -20,19 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, calibrate, save the bundle; returns the exit code."""
     arguments = session.parser("jobs.calibrate", DESCRIPTION)
     flags.add_out(arguments, "where the run was published")
-    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
+    flags.add_run(arguments)
     arguments.add_argument("--to", required=True, metavar="FOLDER", help="where the bundle goes; nothing may be there")
-    arguments.add_argument(
-        "--labels",
-        metavar="HOW",
-        help="labels to use instead of those in the rows: a CSV or Parquet file with columns scan,label, or parent for "
-        "the names of folders; none for those in the rows; those of the last report if left out",
-    )
-    arguments.add_argument(
-        "--ignore-unlisted-labels",
-        action="store_true",
-        help="leave out the labels of scans that the run does not have, and count them",
-    )
+    flags.add_labels(arguments)
     arguments.add_argument(
         "--model",
         metavar="FOLDER",

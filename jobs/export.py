@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, write the file; returns the exit code."""
     arguments = session.parser("jobs.export", DESCRIPTION)
     flags.add_out(arguments, "where the run was published")
-    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
+    flags.add_run(arguments)
     arguments.add_argument("--csv", required=True, metavar="FILE", help="the file to write, or to replace")
     arguments.add_argument(
         "--rows",

@@ -41,6 +41,26 @@ def add_out(group: argparse._ActionsContainer, description: str) -> None:
     group.add_argument("--out", default="out", metavar="FOLDER", help=description)
 
 
+def add_run(group: argparse._ActionsContainer) -> None:
+    """Add ``--run``, of a job that works on one published run."""
+    group.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
+
+
+def add_labels(group: argparse._ActionsContainer) -> None:
+    """Add ``--labels`` and what goes with it, of a job that counts a published run by other labels than its own."""
+    group.add_argument(
+        "--labels",
+        metavar="HOW",
+        help="labels to use instead of those in the rows: a CSV or Parquet file with columns scan,label, or parent for "
+        "the names of folders; none returns to those in the rows; those of the last report if left out",
+    )
+    group.add_argument(
+        "--ignore-unlisted-labels",
+        action="store_true",
+        help="leave out the labels of scans that the run does not have, and count them",
+    )
+
+
 def _attribute(kind: Any, name: str) -> str:
     # Two dataclasses may have fields of one name.
     return f"{kind.__name__}.{name}"

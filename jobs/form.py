@@ -45,6 +45,24 @@ No Ray is needed. Exit codes: 0 done, 2 bad arguments or input."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments and make the form; returns the exit code."""
+    arguments = _parser()
+    given = arguments.parse_args(argv)
+    if given.check:
+        if len(given.pages) != 1:
+            arguments.error("--check takes one PAGE; give the image file that it is in")
+        return session.run(lambda: _check(given))
+    if not given.out:
+        arguments.error("--out is missing; give the directory of the form")
+    if given.from_omrchecker and given.print_marks:
+        arguments.error("--print-marks: make the form of the template first, then give --print-marks without PAGE")
+    if not given.pages and not given.print_marks:
+        arguments.error("PAGE is missing; give the picture of a page to make a form of")
+    if given.from_omrchecker:
+        return session.run(lambda: _import(given))
+    return session.run(lambda: _make(given) if given.pages else _add_marks(given))
+
+
+def _parser() -> argparse.ArgumentParser:
     arguments = session.parser("jobs.form", DESCRIPTION)
     arguments.add_argument(
         "pages", nargs="*", metavar="PAGE", help="an image file, by path or URI (s3://...), of one page or several"
@@ -79,20 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--model", metavar="FOLDER", help="the model bundle that reads the cells; the one in this package if left out"
     )
     arguments.add_argument("--replace", action="store_true", help="replace a form that is in the directory")
-    given = arguments.parse_args(argv)
-    if given.check:
-        if len(given.pages) != 1:
-            arguments.error("--check takes one PAGE; give the image file that it is in")
-        return session.run(lambda: _check(given))
-    if not given.out:
-        arguments.error("--out is missing; give the directory of the form")
-    if given.from_omrchecker and given.print_marks:
-        arguments.error("--print-marks: make the form of the template first, then give --print-marks without PAGE")
-    if not given.pages and not given.print_marks:
-        arguments.error("PAGE is missing; give the picture of a page to make a form of")
-    if given.from_omrchecker:
-        return session.run(lambda: _import(given))
-    return session.run(lambda: _make(given) if given.pages else _add_marks(given))
+    return arguments
 
 
 def _resolution(given: str) -> float:

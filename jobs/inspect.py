@@ -1,5 +1,6 @@
 """Show how one scan is read: where its ink is, what the model sees of it, and what it answers."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ No Ray is needed. Exit codes: 0 done, 2 bad arguments or input."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, read the page, draw it; returns the exit code."""
+    given = _parser().parse_args(argv)
+    return session.run(lambda: _inspect(given))
+
+
+def _parser() -> argparse.ArgumentParser:
     arguments = session.parser("jobs.inspect", DESCRIPTION)
     arguments.add_argument("scan", metavar="SCAN", help="an image file or PDF, by path or URI (s3://...)")
     arguments.add_argument(
@@ -30,41 +36,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         help="the model bundle, a folder that jobs.train wrote; the one in this package if left out",
     )
-    given = arguments.parse_args(argv)
+    return arguments
 
-    def work() -> Mapping[str, Any]:
-        from mnist_batch.models import bundle
-        from mnist_batch.pixels import ink, normalising
-        from mnist_batch.reading.readings import normalisation_of
-        from mnist_batch.reports import inspection
 
-        page = inspection.page_of(given.scan, given.page)
-        page_ink = ink.find_ink(page)
-        seen, *others = normalising.examine_all(page)
-        readings = [each.picture for each in (seen, *others)]
-        status, probabilities = inspection.answer(readings, given.model or bundle.SHIPPED)
-        drawn = inspection.draw(
-            page, page_ink, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
-        )
-        inspection.save(drawn, Path(given.out))
+def _inspect(given: argparse.Namespace) -> Mapping[str, Any]:
+    """Read the page, draw it, and print how it is read; returns the facts for the last line."""
+    from mnist_batch.models import bundle
+    from mnist_batch.pixels import ink, normalising
+    from mnist_batch.reading.readings import normalisation_of
+    from mnist_batch.reports import inspection
 
-        summary: dict[str, Any] = {"found": status, "picture": given.out}
-        for name, value in inspection.facts(seen).items():
-            print(f"{name}: {value}")
-        if page.ndim == 3:
-            print("two inks of unlike colour: what the pen wrote is the likelier reading")
-        if others:
-            print(f"readings of the ink: {len(readings)}; shown is the likeliest, and the answer weighs them all")
-        if (done := normalisation_of(seen)) is not None:
-            summary["normalisation"] = done
-        if status != Status.OK:
-            print(f"{status}: {MEANINGS[status]}")
-            return summary
-        digit, confidence = int(probabilities.argmax()), float(probabilities.max())
-        print(f"answer: {digit} (confidence {confidence:.4f})")
-        return summary | {"digit": digit, "confidence": confidence, "probabilities": probabilities.tolist()}
+    page = inspection.page_of(given.scan, given.page)
+    page_ink = ink.find_ink(page)
+    seen, *others = normalising.examine_all(page)
+    readings = [each.picture for each in (seen, *others)]
+    status, probabilities = inspection.answer(readings, given.model or bundle.SHIPPED)
+    drawn = inspection.draw(
+        page, page_ink, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
+    )
+    inspection.save(drawn, Path(given.out))
 
-    return session.run(work)
+    summary: dict[str, Any] = {"found": status, "picture": given.out}
+    for name, value in inspection.facts(seen).items():
+        print(f"{name}: {value}")
+    if page.ndim == 3:
+        print("two inks of unlike colour: what the pen wrote is the likelier reading")
+    if others:
+        print(f"readings of the ink: {len(readings)}; shown is the likeliest, and the answer weighs them all")
+    if (done := normalisation_of(seen)) is not None:
+        summary["normalisation"] = done
+    if status != Status.OK:
+        print(f"{status}: {MEANINGS[status]}")
+        return summary
+    digit, confidence = int(probabilities.argmax()), float(probabilities.max())
+    print(f"answer: {digit} (confidence {confidence:.4f})")
+    return summary | {"digit": digit, "confidence": confidence, "probabilities": probabilities.tolist()}
 
 
 if __name__ == "__main__":

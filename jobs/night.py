@@ -164,20 +164,14 @@ def _told(night: Any) -> dict[str, Any]:
     print(printing.run_text(run, published))
     for gate in published.gates:
         print(gates.sentence(gate))
-    totals = published.totals
     return {
         "state": "published",
         "run_id": run.run_id,
         "scans": counts,
-        **{name: getattr(totals, name) for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
-        **printing.decisions(totals),
-        **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
         "gates": [asdict(gate) for gate in published.gates],
         "alerts": [asdict(alert) for alert in published.drift.alerts] if published.drift else [],
         **({"anyway": asdict(published.anyway)} if published.anyway else {}),
-        **({"unlike": published.likeness.unlike} if published.likeness else {}),
-        "predictions": run.location(run.table_folder("predictions")),
-        "report": run.location(f"{run.folder}/report.html"),
+        **printing.facts(run, published),
     }
 
 

@@ -102,7 +102,17 @@ def fields_text(totals: FieldTotals) -> str:
     text = f"{counted(sum(totals.pages.values()), 'page')}: {', '.join(filter(None, [registered, others]))}"
     text += f"; {counted(totals.fields, 'field')}"
     if totals.accuracy is not None:
-        text += f", {totals.correct:,} of {totals.labelled:,} with a label right ({100 * totals.accuracy:.2f} %)"
+        text += f", {_right(totals)}"
+    return text + _accepted(totals)
+
+
+def _right(totals: Totals | FieldTotals) -> str:
+    accuracy = 100 * (totals.accuracy or 0)
+    return f"{totals.correct:,} of {totals.labelled:,} with a label right ({accuracy:.2f} %)"
+
+
+def _accepted(totals: Totals | FieldTotals) -> str:
+    text = ""
     if totals.accepted is not None:
         text += f"; {totals.accepted:,} accepted, {totals.review:,} for review"
     if totals.accepted_errors is not None:
@@ -110,11 +120,26 @@ def fields_text(totals: FieldTotals) -> str:
     return text
 
 
-def fields(totals: FieldTotals) -> dict[str, Any]:
-    """What the last line says of pages and fields: those of each status, and as far as it is known what is right."""
+def facts(run: Run, published: Published) -> dict[str, Any]:
+    """What the last line says of a run that was scored: its counts, and where its tables and its report are."""
+    totals = published.totals
+    return {
+        **{name: getattr(totals, name) for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
+        **decisions(totals),
+        **fields(published),
+        **({"unlike": published.likeness.unlike} if published.likeness else {}),
+        "predictions": run.location(run.table_folder("predictions")),
+        "report": run.location(f"{run.folder}/report.html"),
+    }
+
+
+def fields(published: Published) -> dict[str, Any]:
+    """What the last line says of pages and fields, if there are forms: by status, and what is known to be right."""
+    if (totals := published.field_totals) is None:
+        return {}
     names = ("fields", "labelled", "correct", "accepted", "review", "accepted_labelled", "accepted_errors")
     known = {name: value for name in names if (value := getattr(totals, name)) is not None}
-    return {"pages": totals.pages, **known}
+    return {"fields": {"pages": totals.pages, **known}}
 
 
 def decisions(totals: Totals) -> dict[str, int]:
@@ -134,7 +159,7 @@ def totals_text(totals: Totals) -> str:
         reasons = ", ".join(f"{count:,} {name}" for name, count in totals.statuses.items() if name not in READ)
         text += f"; {totals.unreadable:,} could not be read: {reasons}"
     if totals.accuracy is not None:
-        text += f"; {totals.correct:,} of {totals.labelled:,} with a label right ({100 * totals.accuracy:.2f} %)"
+        text += f"; {_right(totals)}"
     if totals.labelled_none:
         text += f"; of {totals.labelled_none:,} labelled none, {totals.none_refused:,} rightly without an answer"
         text += f", {totals.none_answered:,} answered"
@@ -142,8 +167,4 @@ def totals_text(totals: Totals) -> str:
             text += f" ({totals.none_accepted:,} accepted)"
         if totals.none_unreadable:
             text += f", {totals.none_unreadable:,} unreadable"
-    if totals.accepted is not None:
-        text += f"; {totals.accepted:,} accepted, {totals.review:,} for review"
-    if totals.accepted_errors is not None:
-        text += f"; of {totals.accepted_labelled:,} accepted with a label, {totals.accepted_errors:,} wrong"
-    return text
+    return text + _accepted(totals)

@@ -1,5 +1,6 @@
 """Rebuild the report of a published run from its predictions, with the labels in them or with new ones."""
 
+import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -35,20 +36,15 @@ Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, rebuild the report; returns the exit code."""
+    given = _parser().parse_args(argv)
+    return session.run(lambda: _rebuilt(given))
+
+
+def _parser() -> argparse.ArgumentParser:
     arguments = session.parser("jobs.report", DESCRIPTION)
     flags.add_out(arguments, "where the run was published")
-    arguments.add_argument("--run", required=True, metavar="RUN_ID", help="the run's id, a folder name in OUT/runs")
-    arguments.add_argument(
-        "--labels",
-        metavar="HOW",
-        help="labels to use instead of those in the rows: a CSV or Parquet file with columns scan,label, or parent for "
-        "the names of folders; none returns to those in the rows; those of the last report if left out",
-    )
-    arguments.add_argument(
-        "--ignore-unlisted-labels",
-        action="store_true",
-        help="leave out the labels of scans that the run does not have, and count them",
-    )
+    flags.add_run(arguments)
+    flags.add_labels(arguments)
     sample = arguments.add_mutually_exclusive_group()
     sample.add_argument(
         "--audit",
@@ -63,28 +59,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the audit.csv of this run, filled in, or of a run with forms the corrections.csv of jobs.review --audit: "
         "state the error among the accepted",
     )
-    given = arguments.parse_args(argv)
+    return arguments
 
-    def work() -> Mapping[str, Any]:
-        run, published = report.rebuild(
-            given.out, given.run, given.labels, given.ignore_unlisted_labels, given.audit, given.audit_labels
-        )
-        totals = published.totals
-        print(printing.run_text(run, published))
-        if error_text := sample_error.text(published):
-            print(error_text)
-        return {
-            "run_id": run.run_id,
-            "labelled": totals.labelled,
-            "accuracy": totals.accuracy,
-            **printing.decisions(totals),
-            **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
-            "report": run.location(f"{run.folder}/report.html"),
-            **({} if given.audit is None else _drawn(run, published, given.audit)),
-            **({"sample_error": asdict(error)} if (error := published.sample_error) else {}),
-        }
 
-    return session.run(work)
+def _rebuilt(given: argparse.Namespace) -> Mapping[str, Any]:
+    """Make the report again and print it; returns the facts for the last line."""
+    run, published = report.rebuild(
+        given.out, given.run, given.labels, given.ignore_unlisted_labels, given.audit, given.audit_labels
+    )
+    totals = published.totals
+    print(printing.run_text(run, published))
+    if error_text := sample_error.text(published):
+        print(error_text)
+    return {
+        "run_id": run.run_id,
+        "labelled": totals.labelled,
+        "accuracy": totals.accuracy,
+        **printing.decisions(totals),
+        **printing.fields(published),
+        "report": run.location(f"{run.folder}/report.html"),
+        **({} if given.audit is None else _drawn(run, published, given.audit)),
+        **({"sample_error": asdict(error)} if (error := published.sample_error) else {}),
+    }
 
 
 def _drawn(run: Run, published: Published, asked: int) -> dict[str, Any]:

@@ -102,19 +102,13 @@ def _score(given: argparse.Namespace) -> Mapping[str, Any]:
         if not run.published:
             plots.import_ahead()
         published = scoring.score(run, settings, connect)
-    totals = published.totals
     print(printing.run_text(run, published))
     return {
         "run_id": run.run_id,
         **retries,
         "scans": published.scans,
-        **{name: getattr(totals, name) for name in ("rows", "scored", "unreadable", "labelled", "accuracy")},
-        **printing.decisions(totals),
-        **({"fields": printing.fields(published.field_totals)} if published.field_totals else {}),
-        **({"unlike": published.likeness.unlike} if published.likeness else {}),
         **({"drift": published.drift.alerting} if published.drift and published.drift.compared else {}),
-        "predictions": run.location(run.table_folder("predictions")),
-        "report": run.location(f"{run.folder}/report.html"),
+        **printing.facts(run, published),
     }
 
 

@@ -1,13 +1,18 @@
 """The demo tells the whole story, and tells it again."""
 
+import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pytest
+
+from jobs import demo
 
 
 @pytest.mark.ray
@@ -32,9 +37,30 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert set(review["status"]) >= {"empty", "not_an_image", "undecodable"}
 
 
+def test_a_second_demo_names_the_same_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs are published already, and the newest of them is that of the pages."""
+
+    def published(arguments: Sequence[str]) -> int:
+        name = "pages" if "--form" in arguments else "shipped" if "--target-error" in arguments else "own"
+        run = tmp_path / f"out/runs/{name}/run.json"
+        run.parent.mkdir(parents=True, exist_ok=True)
+        if not run.exists():
+            run.touch()
+            os.utime(run, (time.time() + ("own", "shipped", "pages").index(name),) * 2)
+        return 0
+
+    monkeypatch.setattr(demo.session, "connect", lambda _: None)
+    monkeypatch.setattr(demo.train, "main", lambda _: 0)
+    monkeypatch.setattr(demo.score, "main", published)
+    monkeypatch.setattr(demo.samples, "write", lambda *_: None)
+    first, second = (demo.tell(tmp_path, 20, 1, 6) for _ in range(2))
+    names = [Path(first[name]).parent.name for name in ("report", "report_of_pages")]
+    assert (names, second) == (["shipped", "pages"], first)
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_second_demo_scores_the_same_scans(tmp_path: Path) -> None:
+def test_a_second_demo_scores_scores_the_same_scans(tmp_path: Path) -> None:
     demonstrated(tmp_path)
     told = demonstrated(tmp_path)
     assert "200 of 205 rows scored; 5 could not be read" in told
