@@ -50,12 +50,11 @@ def _inspect(given: argparse.Namespace) -> Mapping[str, Any]:
     page_ink = ink.find_ink(page)
     seen, *others = normalising.examine_all(page)
     readings = [each.picture for each in (seen, *others)]
-    status, probabilities = inspection.answer(readings, given.model or bundle.SHIPPED)
-    drawn = inspection.draw(
-        page, page_ink, seen, status, probabilities, f"{ascii(given.scan)[1:-1]}, page {given.page}"
-    )
+    answers = inspection.answer(readings, given.model or bundle.SHIPPED)
+    drawn = inspection.draw(page, page_ink, seen, answers, f"{ascii(given.scan)[1:-1]}, page {given.page}")
     inspection.save(drawn, Path(given.out))
 
+    status = answers.statuses[0]
     summary: dict[str, Any] = {"found": status, "picture": given.out}
     for name, value in inspection.facts(seen).items():
         print(f"{name}: {value}")
@@ -68,9 +67,9 @@ def _inspect(given: argparse.Namespace) -> Mapping[str, Any]:
     if status != Status.OK:
         print(f"{status}: {MEANINGS[status]}")
         return summary
-    digit, confidence = int(probabilities.argmax()), float(probabilities.max())
+    digit, confidence = int(answers.digit[0]), float(answers.confidence[0])
     print(f"answer: {digit} (confidence {confidence:.4f})")
-    return summary | {"digit": digit, "confidence": confidence, "probabilities": probabilities.tolist()}
+    return summary | {"digit": digit, "confidence": confidence, "probabilities": answers.probabilities[0].tolist()}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from mnist_batch import figures
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing
 from mnist_batch.models import bundle, vetting
-from mnist_batch.models.answers import Model, ModelSpec, Others
+from mnist_batch.models.answers import Answers, Model, ModelSpec, Others
 from mnist_batch.pixels.ink import Grey, Ink
 from mnist_batch.pixels.normalising import Normalised
 from mnist_batch.pixels.opencv import cv2
@@ -60,11 +60,10 @@ def read(reader: Callable[[], T], scan: str, argument: str = "SCAN") -> T:
         ) from None
 
 
-def answer(readings: Sequence[Grey], model: str) -> tuple[Status, NDArray[np.float32]]:
-    """A bundle's status and probabilities, float32 (10,), for a page's readings, uint8 (28, 28), likeliest first."""
+def answer(readings: Sequence[Grey], model: str) -> Answers:
+    """What a bundle answers to one page, by its readings, uint8 (28, 28), likeliest first."""
     vetting.vet(bundle.open_bundle(model))
-    answers = Model.open(ModelSpec(model)).answers(*Others.split([readings]))
-    return answers.statuses[0], answers.probabilities[0]
+    return Model.open(ModelSpec(model)).answers(*Others.split([readings]))
 
 
 def save(picture: bytes, path: Path) -> None:
@@ -96,12 +95,11 @@ def facts(seen: Normalised) -> dict[str, Any]:
     }
 
 
-def draw(
-    page: Grey, ink: Ink | None, seen: Normalised, status: Status, probabilities: NDArray[np.float32], title: str
-) -> bytes:
-    """The steps of a page and its answer as PNG; ``probabilities``, float32 (10,), are not shown for a blank page."""
+def draw(page: Grey, ink: Ink | None, seen: Normalised, answers: Answers, title: str) -> bytes:
+    """The steps of a page and its answer as PNG."""
     from matplotlib.patches import Rectangle
 
+    status, probabilities = answers.statuses[0], answers.probabilities[0]
     figure = figures.new_figure(11, 5.2)
     figure.suptitle(title, family="monospace", size=10)
     places = figure.subplot_mosaic([["page", "strength", "pieces", "picture"], ["words", "words", "bars", "bars"]])

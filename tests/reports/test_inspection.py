@@ -1,6 +1,7 @@
 """jobs.inspect, end to end: one page, its picture, its facts and its answer, without Ray."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from PIL import Image
 
 from jobs import inspect
+from mnist_batch.models import beta, bundle
 from mnist_batch.reading import images
+from mnist_batch.schemas.facts import Beta
 from tests.support.formats.pdf_writer import deflated, filled, pdf
-from tests.support.ruler import picture_of, write_scan
+from tests.support.ruler import calibrated, picture_of, write_scan
 
 Capture = pytest.CaptureFixture[str]
 
@@ -41,6 +44,20 @@ def test_a_page_is_drawn_and_told(ruler: str, tmp_path: Path, capsys: Capture) -
     drawn = cv2.imread(str(out))
     for colour in ((31, 78, 121), (200, 60, 50), (230, 160, 40)):  # digit, line, speck
         assert (np.abs(drawn[..., ::-1].astype(int) - colour).max(axis=2) < 8).sum() > 20, colour
+
+
+def test_the_confidence_is_that_of_a_run_by_a_bundle_with_own_labels(
+    ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    model, own = Path(calibrated(ruler, tmp_path / "model")), Beta(2, 1, -1)
+    facts = bundle.open_bundle(str(model)).facts
+    assert facts.calibration is not None
+    bundle.describe(model, replace(facts, calibration=replace(facts.calibration, beta=own)))
+    scan = write_scan(tmp_path / "a.png", 4, confidence=0.8)
+    summary = inspected(capsys, scan, "--model", model, "--out", tmp_path / "out.png")[2]
+    probabilities = np.array([summary["probabilities"]])
+    assert summary["confidence"] == pytest.approx(float(beta.confidence(probabilities, own)[0]))
+    assert abs(summary["confidence"] - probabilities.max()) > 0.1
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.pdf"])
