@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from mnist_batch.forms.form import Field
 from mnist_batch.statuses import MEANINGS, REFUSALS, Status
@@ -54,6 +55,17 @@ class CellAnswer:
     probabilities: NDArray[Any] | None = None
     doubted: bool = False
     confidence: float | None = None
+
+    @classmethod
+    def of(
+        cls, status: Status, digits: ArrayLike, refusal_share: float, doubted: bool, confidence: float | None
+    ) -> "CellAnswer":
+        """A model's answer: ``digits``, (10,), are the probabilities if the cell holds one; else it is refused."""
+        refusals = [refusal_share * (status == each) for each in REFUSALS]
+        if not any(refusals):
+            refusals[0] = refusal_share
+        probabilities = np.array([*((1 - refusal_share) * np.asarray(digits)), *refusals])
+        return cls(status, probabilities, doubted, confidence)
 
 
 class Span(NamedTuple):

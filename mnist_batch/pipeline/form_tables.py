@@ -151,12 +151,8 @@ def _spans(page: _Page, form: Form, names: Sequence[str]) -> Iterator[tuple[Fiel
 def _answer(row: Row) -> CellAnswer:
     if row["shares"] is None:
         return CellAnswer(Status(row["status"]), None, False)
-    refused = row["refusal_share"]
-    refusals = [refused * (row["status"] == status) for status in REFUSALS]
-    if not any(refusals):
-        refusals[0] = refused
-    probabilities = np.array([*((1 - refused) * np.array(row["shares"])), *refusals])
-    return CellAnswer(Status(row["status"]), probabilities, not row["clear"], row["confidence"])
+    status, doubted = Status(row["status"]), not row["clear"]
+    return CellAnswer.of(status, row["shares"], row["refusal_share"], doubted, row["confidence"])
 
 
 def _page_rows(

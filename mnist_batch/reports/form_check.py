@@ -61,11 +61,12 @@ def check(page: Grey, forms: Sequence[OpenForm], model: str) -> Checked:
     key = found.form, found.version, found.page
     [reference] = [each for each in references if (each.form, each.version, each.page) == key]
     [form] = [each.form for each in forms if (each.form.name, each.form.version) == key[:2]]
-    cells = _read(cutting.cut(page, found, reference), model)
+    cells = read_cells(cutting.cut(page, found, reference), model)
     return Checked(found, seen, tuple(cells), tuple(_values(form, reference, cells)))
 
 
-def _read(cuts: Sequence[Cut], model: str) -> list[Cell]:
+def read_cells(cuts: Sequence[Cut], model: str) -> list[Cell]:
+    """The cells of a page as the bundle ``model`` reads them."""
     readings = {
         at: [seen.picture for picture in cut.pictures for seen in normalising.examine_all(picture)]
         for at, cut in enumerate(cuts)
@@ -82,15 +83,10 @@ def _read(cuts: Sequence[Cut], model: str) -> list[Cell]:
 
 
 def _answered(cut: Cut, answers: Answers, at: int) -> Cell:
-    status, refused = answers.statuses[at], float(answers.refusal_share[at])
-    refusals = [refused * (status == each) for each in REFUSALS]
-    if not any(refusals):
-        refusals[0] = refused
-    shares = np.array([*((1 - refused) * answers.probabilities[at]), *refusals])
-    answer = CellAnswer(status, shares, bool(answers.doubted[at]))
-    if status != Status.OK:
-        return Cell(cut, answer)
-    return Cell(cut, answer, int(answers.digit[at]), float(answers.confidence[at]))
+    status, refused, doubted = answers.statuses[at], float(answers.refusal_share[at]), bool(answers.doubted[at])
+    found = status == Status.OK
+    digit, confidence = (int(answers.digit[at]), float(answers.confidence[at])) if found else (None, None)
+    return Cell(cut, CellAnswer.of(status, answers.probabilities[at], refused, doubted, confidence), digit, confidence)
 
 
 def _values(form: Form, reference: Reference, cells: Sequence[Cell]) -> list[FieldValue]:

@@ -1,0 +1,30 @@
+"""What the check of one page says of a cell is what a run says of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnist_batch.forms.cutting import Cut
+from mnist_batch.models import bundle
+from mnist_batch.reports import form_check
+from mnist_batch.schemas.facts import Beta
+from mnist_batch.statuses import Status
+from tests.support.ruler import calibrated, picture_of
+
+
+def test_numbers_are_made_of_the_confidence_of_their_cells_by_a_bundle_with_own_labels(
+    ruler: str, tmp_path: Path
+) -> None:
+    model = Path(calibrated(ruler, tmp_path / "model"))
+    facts = bundle.open_bundle(str(model)).facts
+    assert facts.calibration is not None
+    bundle.describe(model, replace(facts, calibration=replace(facts.calibration, beta=Beta(2, 1, -1))))
+    blank, cell = Cut("year", 0, None, Status.BLANK), Cut("year", 1, None, Status.OK, None, (255 - picture_of(4, 0.8),))
+    empty, read = form_check.read_cells([blank, cell], str(model))
+    assert (empty.answer.status, empty.answer.probabilities, empty.digit) == (Status.BLANK, None, None)
+    assert (read.digit, read.answer.status) == (4, Status.OK)
+    assert read.answer.confidence == read.confidence
+    assert read.answer.probabilities is not None
+    assert abs(read.answer.probabilities.max() - read.confidence) > 0.1
+    assert read.answer.probabilities.sum() == pytest.approx(1)
