@@ -1,7 +1,6 @@
 """From a published run with labels to a bundle that is calibrated by its answers: read ``calibrate``."""
 
 import datetime
-import hashlib
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from mnist_batch.models.calibrating import Sample
 from mnist_batch.pixels import normalising
 from mnist_batch.reports import field_labels, report
 from mnist_batch.runs import parts, series, verifying
-from mnist_batch.runs.run import Run
+from mnist_batch.runs.run import Run, digest
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, CalibrationSet, OwnLabels
 from mnist_batch.schemas.facts import Published
@@ -52,7 +51,7 @@ class Labelled:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.rows.schema) as writer:
             writer.write_table(self.rows.combine_chunks())
-        return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
+        return digest(sink.getvalue())
 
 
 def calibrate(
@@ -77,17 +76,7 @@ def calibrate(
     run, published = series.published_run(out, run_id)
     start = _model_of(published, run_id, model)
     verifying.check_predictions(run, published.files)
-    fields, fields_by_source = None, tuple[CalibrationSet, ...]()
-    if published.forms:
-        where = labels or published.report_labels
-        read = list(field_labels.read_tables(run, published, [*COLUMNS, *OF_CELL], labels, ignore_unlisted_labels))
-        labelled = distinct(each["predictions"] for each in read)
-        of_fields = pa.concat_tables(_with_texts(each["fields"]) for each in read)
-        fields = field_calibrating.certified(f"run {run_id}", of_fields)
-        fields_by_source = field_calibrating.by_source(of_fields) if by_source else ()
-    else:
-        where, truth = report.chosen_labels(run, published, labels, ignore_unlisted_labels)
-        labelled = read_labelled(run, truth)
+    where, labelled, fields = _read(run, published, labels, ignore_unlisted_labels)
     if not len(labelled.rows):
         raise InputError(
             f"--run {run_id}: none of its answers has a label, so there is nothing to calibrate by; give --labels "
@@ -110,9 +99,25 @@ def calibrate(
         copies=labelled.copies,
     )
     made = replace(made, made=datetime.date.today().isoformat(), own=own)
-    made = replace(made, fields=fields, fields_by_source=fields_by_source)
+    if fields is not None:
+        of_sources = field_calibrating.by_source(fields) if by_source else ()
+        of_run = field_calibrating.certified(f"run {run_id}", fields)
+        made = replace(made, fields=of_run, fields_by_source=of_sources)
     first, every = (made, None) if published.asks_first else (None, made)
     return _publish(start, replace(start.facts, calibration=every, first_calibration=first), to)
+
+
+def _read(
+    run: Run, published: Published, labels: str | None, ignore_unlisted: bool
+) -> tuple[str | None, Labelled, pa.Table | None]:
+    """Where the labels of a run are from, its labelled answers, and of a run with forms the rows of its fields."""
+    if not published.forms:
+        where, truth = report.chosen_labels(run, published, labels, ignore_unlisted)
+        return where, read_labelled(run, truth), None
+    parts_read = list(field_labels.read_tables(run, published, [*COLUMNS, *OF_CELL], labels, ignore_unlisted))
+    labelled = distinct(each["predictions"] for each in parts_read)
+    fields = pa.concat_tables(_with_texts(each["fields"]) for each in parts_read)
+    return labels or published.report_labels, labelled, fields
 
 
 def _model_of(published: Published, run_id: str, model: str | None) -> bundle.Bundle:

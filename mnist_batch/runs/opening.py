@@ -36,16 +36,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
     """
     started = time.monotonic()
     with ExitStack() as locks:
-        locks.enter_context(series.locked(command.out, command.first))
-        run, following, known = _find(command)
-        others = {run.run_id, following.run_id, *(known.refused_before if known else ())} - {command.first}
-        for other in others:  # another command may name them with --run-id
-            locks.enter_context(series.locked(command.out, other))
-        if interrupted := [each for each in (run, following) if discarding.interrupted(each)]:
-            for each in interrupted:
-                log.warning("the discarding of run %s was interrupted; it is finished first", each.run_id)
-                discarding.finish(each.out, each.run_id)
-            run, following, known = _find(command)
+        run, following, known = _claimed(command, locks)
         if isinstance(known, Opened) and not run.refused:
             log.info("resuming run %s with the manifest that was frozen when it was opened", run.run_id)
             yield run
@@ -81,6 +72,20 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         _freeze(begun, listed, command, of_listing)
         log.info("run %s: %s listed", begun.run_id, counted(listed.num_rows, "scan"))
         yield begun
+
+
+def _claimed(command: Command, locks: ExitStack) -> series.Found:
+    """Find the run that a command means, with the locks on it and on the run that would follow it."""
+    locks.enter_context(series.locked(command.out, command.first))
+    found = run, following, known = _find(command)
+    others = {run.run_id, following.run_id, *(known.refused_before if known else ())} - {command.first}
+    for other in others:  # another command may name them with --run-id
+        locks.enter_context(series.locked(command.out, other))
+    interrupted = [each for each in (run, following) if discarding.interrupted(each)]
+    for each in interrupted:
+        log.warning("the discarding of run %s was interrupted; it is finished first", each.run_id)
+        discarding.finish(each.out, each.run_id)
+    return _find(command) if interrupted else found
 
 
 def _find(command: Command) -> series.Found:
