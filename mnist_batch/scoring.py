@@ -255,12 +255,8 @@ def run_pipeline(run: Run, opened: Opened, pending: Sequence[int], settings: Set
 
 def _actor_arguments(run: Run, opened: Opened, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a Preprocess and a Classify of a run are made with."""
-    sizes = opened.limits.max_bytes, opened.limits.max_pixels
-    of_preprocess = {
-        "run": run,
-        "limits": preprocessing.Limits(*sizes, settings.scan_timeout_seconds),
-        "forms": opened.forms,
-    }
+    limits = replace(preprocessing.Limits.of(opened.limits), scan_timeout_seconds=settings.scan_timeout_seconds)
+    of_preprocess = {"run": run, "limits": limits, "forms": opened.forms}
     of_classify = {
         "run": run,
         "model": ModelSpec(opened.model.location, opened.model.digest, opened.engine, opened.asks_first),

@@ -18,6 +18,7 @@ from mnist_batch.errors import InputError, JobError
 from mnist_batch.forms.references import Reference
 from mnist_batch.reading import form_pages, images, reading_ahead, readings
 from mnist_batch.schemas import tables
+from mnist_batch.schemas.facts import LimitFacts
 from mnist_batch.statuses import MEANINGS, Status
 from mnist_batch.wording import counted
 
@@ -47,6 +48,11 @@ class Limits:
         for name, value in asdict(self).items():
             if not 0 < value < 2**31:
                 raise InputError(f"{flag(name)} is {value}; it has to be above 0 and below {2**31:,}")
+
+    @classmethod
+    def of(cls, facts: LimitFacts) -> "Limits":
+        """Those of a run, to read its scans again; the timeout decides no answer, and is the default."""
+        return cls(facts.max_bytes, facts.max_pixels)
 
 
 class Page(NamedTuple):

@@ -52,6 +52,17 @@ def unpacked(content: bytes) -> pa.Table:
     return pa.ipc.open_stream(content).read_all()
 
 
+def _confine() -> None:
+    """Limit the memory of this process, let it end with the one that started it, and silence its decoders."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # elsewhere it ends after the page that it is at
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.stack_size(STACK_BYTES)
+    warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
+    Image.MAX_IMAGE_PIXELS = None  # ``Limits`` apply instead
+
+
 def serve(
     connection: Connection,
     limits: preprocessing.Limits,
@@ -65,14 +76,7 @@ def serve(
     read: then the rows of each page are sent as soon as they are there. If a page takes longer than the limit, the
     kernel ends the process, whatever the decoder is doing.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # elsewhere it ends after the page that it is at
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.stack_size(STACK_BYTES)
-    warnings.simplefilter("ignore")  # warnings of decoders about odd scans do not belong in the log
-    Image.MAX_IMAGE_PIXELS = None  # ``limits`` applies instead
-
+    _confine()
     beaten, told, repeated = time.monotonic(), SimpleQueue[str](), SimpleQueue[int]()
     retry.tell_by(told.put)  # by threads that read ahead; only this one may write to the connection
     retry.count_by(repeated.put)

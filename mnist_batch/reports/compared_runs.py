@@ -106,8 +106,7 @@ def _said(title: str, comparison: Comparison, noun: str) -> Compared:
 def _shown(rows_a: pa.Table, rows_b: pa.Table, differing: pa.Table, b: Published) -> Sequence[Mapping[str, Any]]:
     before, after = rows_a.take(differing["row_a"]), rows_b.take(differing["row_b"])
     label = pc.coalesce(after["label"], before["label"])
-    limits = preprocessing.Limits(b.limits.max_bytes, b.limits.max_pixels)
-    seen = examples.read_again(examples.as_examples(after), limits, b.forms)
+    seen = examples.read_again(examples.as_examples(after), preprocessing.Limits.of(b.limits), b.forms)
     return [
         row
         | {

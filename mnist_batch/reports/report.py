@@ -80,7 +80,7 @@ def _of_scans(published: Published, gathered: Aggregates) -> dict[str, Any]:
     """The scans that the page shows, by what they are examples of, with what the model saw of them."""
     kept = gathered.examples
     doubtful = kept.doubtful if published.totals.accepted is None else kept.review
-    limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
+    limits = preprocessing.Limits.of(published.limits)
     seen = examples.read_again(pa.concat_tables([kept.mistakes, doubtful, kept.refused]), limits)
     return {
         "mistakes": seen.slice(0, len(kept.mistakes)).to_pylist(),

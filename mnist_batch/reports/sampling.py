@@ -129,7 +129,7 @@ def stage(run: Run, published: Published, sample: Sample) -> tuple[File, ...]:
     The scans are read again within the limits of the run; where one is gone or has changed, the page says so. Raises
     InputError or StorageError if a store does not answer.
     """
-    limits = preprocessing.Limits(published.limits.max_bytes, published.limits.max_pixels)
+    limits = preprocessing.Limits.of(published.limits)
     pages = {
         examples.key_of(page): (page["shown"], examples.as_png(page["picture"]))
         for page in examples.pages_again(sample.rows, limits, SIDE)

@@ -21,7 +21,7 @@ from mnist_batch.forms.form import Form, parse
 from mnist_batch.forms.form import as_json as form_json
 from mnist_batch.runs import records
 from mnist_batch.schemas import tables
-from mnist_batch.schemas.facts import Held, Opened, Published, Totals, as_json, from_json
+from mnist_batch.schemas.facts import Facts, Held, Opened, Published, Totals, as_json, from_json
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import Status
 from mnist_batch.store import conditional, locations, locks
@@ -108,26 +108,26 @@ class Run:
 
         Raises DamagedRun where it cannot be read, and InputError where another version wrote it.
         """
-        remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/opened.json", Opened, remedy)
+        return self._staged("opened", Opened)
 
     @property
     def refused(self) -> Totals | None:
         """The totals that ``refuse`` recorded; None if the run was not refused."""
-        remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/refused.json", Totals, remedy)
+        return self._staged("refused", Totals)
 
     @property
     def withheld(self) -> Judgement | None:
         """The judgement that ``withhold`` recorded; None if no answers have been withheld."""
-        remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/withheld.json", Judgement, remedy)
+        return self._staged("withheld", Judgement)
 
     @property
     def held(self) -> Held | None:
         """What ``hold`` recorded; None if the run was not held."""
+        return self._staged("held", Held)
+
+    def _staged(self, name: str, kind: type[Facts]) -> Facts | None:
         remedy = f"throw the unfinished run away: {self.discarding}"
-        return records.read(self.filesystem, f"{self.staging}/held.json", Held, remedy)
+        return records.read(self.filesystem, f"{self.staging}/{name}.json", kind, remedy)
 
     @property
     def discarding(self) -> str:
