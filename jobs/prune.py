@@ -31,14 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=int,
         default=1,
         metavar="N",
-        help="keep the newest N published runs of the same sources, however old they are; 1 if left out",
+        help="keep the newest N published runs of the same sources, however old they are",
     )
     arguments.add_argument(
         "--grace-hours",
         type=float,
         default=24,
         metavar="HOURS",
-        help="how long the files of a withdrawn run stay for those who are reading them; 24 if left out",
+        help="how long the files of a withdrawn run stay for those who are reading them",
     )
     arguments.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     given = arguments.parse_args(argv)

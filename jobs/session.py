@@ -24,11 +24,13 @@ connect = cluster.connect
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of a description, and shows the default of each flag that has one."""
+    """Keeps the lines of a description, and shows the default of each flag that has one and does not say it itself."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.default not in (None, argparse.SUPPRESS) and not isinstance(action.default, bool)
-        return f"{action.help}; {action.default} if left out" if shown and action.option_strings else action.help
+        if not shown or not action.option_strings or "if left out" in (action.help or ""):
+            return action.help
+        return f"{action.help}; {action.default} if left out"
 
 
 class Parser(argparse.ArgumentParser):

@@ -108,6 +108,14 @@ def parser_of(job: Any, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentPar
     return parsers[0]
 
 
+@pytest.mark.parametrize("job", OWN)
+def test_what_is_left_out_is_said_once_of_each_flag(job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    formatter = parser_of(job, monkeypatch)._get_formatter()
+    for action in parser_of(job, monkeypatch)._actions:
+        if action.help != argparse.SUPPRESS and action.option_strings:
+            assert formatter._expand_help(action).count("if left out") <= 1, action.option_strings
+
+
 @pytest.mark.parametrize(
     ("arguments", "given"),
     [
