@@ -116,11 +116,11 @@ def _make(given: argparse.Namespace) -> Mapping[str, Any]:
     dots: list[float | None] = []
     for name in given.pages:
         content, readers = inspection.file_of(name, "PAGE")
-        said = making.resolutions(content)
-        for number, reader in enumerate(readers):
-            page = inspection.read(reader, name, "PAGE")
+        pages = [inspection.read(reader, name, "PAGE") for reader in readers]
+        said = making.resolutions(content, [page.shape for page in pages])
+        for page, resolution in zip(pages, said, strict=True):
             grey = page if page.ndim == 2 else page[:, :, -1]
-            dots.append(given.dots_per_inch or (said[number] if number < len(said) else None))
+            dots.append(given.dots_per_inch or resolution)
             proposal = proposing.propose(grey, dots[-1])
             picture, erased = erasing.without_writing(proposal.picture, proposal.fields)
             proposals.append(replace(proposal, picture=picture))
@@ -196,7 +196,7 @@ def _import(given: argparse.Namespace) -> Mapping[str, Any]:
         raise InputError("PAGE: a template of OMRChecker is of one page; give the picture of this page")
     page = inspection.read(readers[0], given.pages[0], "PAGE")
     grey = page if page.ndim == 2 else page[:, :, -1]
-    dots = given.dots_per_inch or next(iter(making.resolutions(content)), None)
+    dots = given.dots_per_inch or making.resolutions(content, [page.shape])[0]
     location = locations.absolute(given.out)
     name = given.name or location.rpartition("/")[2]
     of_page = FormPage("page-1.png", grey.shape[1], grey.shape[0], dots)

@@ -11,7 +11,7 @@ from PIL import Image
 from mnist_batch.errors import InputError
 from mnist_batch.forms.form import FILE, Digits, Field, Form, FormPage, as_json
 from mnist_batch.forms.proposing import LeftOut, Proposal
-from mnist_batch.pixels import decoding
+from mnist_batch.pixels import decoding, signatures
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.store import locations
 
@@ -23,19 +23,37 @@ FIELD_COLOURS = (30, 30, 200), (190, 80, 10), (20, 130, 20)  # BGR; neighbours d
 LEFT_OUT_COLOUR = (0, 150, 240)
 
 
-def resolutions(content: bytes) -> list[float | None]:
-    """The dots per inch of each page of an image file, as the file says it; None where it says none."""
-    found: list[float | None] = []
+def resolutions(content: bytes, shapes: Sequence[tuple[int, ...]]) -> list[float | None]:
+    """The dots per inch of each page of a file, as the file says it; None where it says none, or one that cannot be.
+
+    ``shapes`` are those of the pages as they were read. A PDF says how large its pages are on paper.
+    """
     try:
-        with Image.open(BytesIO(content)) as image:
-            for number in range(getattr(image, "n_frames", 1)):
-                image.seek(number)
-                dots = max(float(each) for each in image.info.get("dpi", (0, 0)))
-                short = min(image.size) / dots if dots > 0 else 0
-                found.append(round(dots, 2) if SHORT_SIDES[0] <= short <= SHORT_SIDES[1] else None)
-    except Exception:  # noqa: BLE001 - a file that others read, but Pillow does not
-        return found
+        said = _of_pdf(content, shapes) if signatures.kind_of(content) == "PDF" else _of_picture(content)
+    except Exception:  # noqa: BLE001 - a file that others read, but not these
+        said = []
+    said += [0.0] * (len(shapes) - len(said))
+    return [_trusted(dots, min(shape[:2])) for dots, shape in zip(said, shapes, strict=False)]
+
+
+def _of_pdf(content: bytes, shapes: Sequence[tuple[int, ...]]) -> list[float]:
+    from mnist_batch.pixels import pdf  # imported here: few forms are made of a PDF, and PDFium takes long to load
+
+    return [min(shape[:2]) / side for shape, side in zip(shapes, pdf.short_sides(content), strict=True)]
+
+
+def _of_picture(content: bytes) -> list[float]:
+    found = []
+    with Image.open(BytesIO(content)) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            found.append(max(float(each) for each in image.info.get("dpi", (0, 0))))
     return found
+
+
+def _trusted(dots_per_inch: float, short_side: int) -> float | None:
+    inches = short_side / dots_per_inch if dots_per_inch > 0 else 0
+    return round(dots_per_inch, 2) if SHORT_SIDES[0] <= inches <= SHORT_SIDES[1] else None
 
 
 def form_of(name: str, proposals: Sequence[Proposal], dots_per_inch: Sequence[float | None]) -> Form:

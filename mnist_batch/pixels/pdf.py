@@ -61,6 +61,13 @@ def readers(data: bytes, most: int, max_pixels: int) -> tuple[list[Callable[[], 
     return [partial(_page, document, number, max_pixels) for number in range(min(count, most))], fault
 
 
+def short_sides(data: bytes) -> list[float]:
+    """The shorter side of each page, in inches; raises Unreadable if the file cannot be opened."""
+    document = _opened(data)
+    boxes = (document[number].get_bbox() for number in range(len(document)))
+    return [min(box[2] - box[0], box[3] - box[1]) / POINTS_PER_INCH for box in boxes]
+
+
 def _opened(data: bytes) -> Any:
     try:
         document = pdfium.PdfDocument(data)

@@ -52,6 +52,21 @@ def test_a_form_is_made_of_a_page_and_opens(tmp_path: Path, capsys: Capture) -> 
     assert (preview.max(axis=2).astype(int) - preview.min(axis=2) > 60).sum() > 500  # drawn in colour
 
 
+def test_a_pdf_says_how_large_its_page_is_on_paper(tmp_path: Path, capsys: Capture) -> None:
+    """A small page is printed as small as it was, with marks of at least 5 mm, and not as if it were as wide as A4."""
+    Image.fromarray(drawn()).save(tmp_path / "small.pdf", resolution=200)
+    Image.fromarray(drawn()).save(tmp_path / "huge.pdf", resolution=10)
+    code, _, summary = made(capsys, "--print-marks", tmp_path / "small.pdf", "--out", tmp_path / "small")
+    assert (code, summary["fields"]) == (0, 2)
+    [page] = opening.open_form(str(tmp_path / "small")).form.pages
+    assert page.dots_per_inch == pytest.approx(200, abs=0.5)
+    assert all(mark.corners[1][0] - mark.corners[0][0] >= 5 / 25.4 * 200 for mark in page.marks)
+    with Image.open(tmp_path / "small/print-1.png") as image:
+        assert image.info["dpi"] == pytest.approx((200, 200), abs=0.5)
+    assert made(capsys, tmp_path / "huge.pdf", "--out", tmp_path / "huge")[0] == 0  # no paper is two metres wide
+    assert opening.open_form(str(tmp_path / "huge")).form.pages[0].dots_per_inch is None
+
+
 def test_a_page_of_each_file_and_of_each_page_of_a_file(tmp_path: Path, capsys: Capture) -> None:
     first, *more = (Image.fromarray(drawn(rows)) for rows in (1, 2))
     first.save(tmp_path / "pages.tif", save_all=True, append_images=more, dpi=(100, 100))
