@@ -38,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     to = arguments.add_mutually_exclusive_group(required=True)
     to.add_argument("--to", metavar="FOLDER", help="the folder to write, which has to be new; with --merge a file")
     to.add_argument("--to-label-studio", metavar="FILE", help="write tasks for Label Studio instead, as JSON")
-    arguments.add_argument(
-        "--most", type=int, default=2_000, metavar="N", help="items at most, drawn at random"
-    )
+    arguments.add_argument("--most", type=int, default=2_000, metavar="N", help="items at most, drawn at random")
     arguments.add_argument(
         "--audit", type=int, default=0, metavar="N", help="add N accepted answers, drawn at random; none if left out"
     )
