@@ -71,6 +71,11 @@ def most_digits(check: Check, cells: int) -> int:
     return min(len(check.weights), cells) if check.name == WEIGHTED else cells
 
 
+def check_digits(name: str) -> int:
+    """How many of the digits of a number are check digits, and say nothing else."""
+    return 2 if name == "iso7064_mod97_10" else 1
+
+
 def by_chance(check: Check) -> float:
     """The share of all numbers that pass."""
     return 1 / _rule(check).checksums

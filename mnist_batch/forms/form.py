@@ -22,6 +22,7 @@ SIDES = ("left", "right", "either")
 MOST_PAGES, MOST_FIELDS, MOST_RULES = 1_000, 10_000, 1_000  # of a form
 MOST_CELLS = 100  # of a field
 LONGEST_SIDE = 100_000  # pixels
+LEAST_SIDE = 4  # pixels of a cell; no digit is to be read in less, and shares of a page are less
 MARK_IDS = 1_000
 MOST_SHARED = 0.5  # of a cell; neighbours share their border, and a cell that was copied shares everything
 
@@ -194,8 +195,8 @@ def _cells(value: Value, page: FormPage, number: int) -> tuple[Box, ...]:
     for said in values:
         x, y, width, height = said.items("numbers, [x, y, width, height]", 4, 4)
         box = Box(*(part.number(0, LONGEST_SIDE) for part in (x, y, width, height)))
-        if not (box.width and box.height):
-            raise said.wrong("a width and a height above 0")
+        if min(box.width, box.height) < LEAST_SIDE:
+            raise said.wrong(f"a width and a height of at least {LEAST_SIDE} pixels of the page's picture")
         if box.x + box.width > page.width or box.y + box.height > page.height:
             size = f"{page.width:,} x {page.height:,} pixels"
             raise said.refused(
@@ -246,11 +247,18 @@ def _weighed(value: Value, name: str, weights: tuple[int, ...], digits: int) -> 
         raise value.wrong('weights, as in {"name": "mod11_weights", "weights": [4, 3, 2, 1]}')
     if name != checks.WEIGHTED and weights:
         raise value.refused(f"{name} has no weights; leave them out")
+    if digits <= checks.check_digits(name):
+        raise value.refused(
+            f"{name} needs {counted(checks.check_digits(name) + 1, 'digit')} at least, and the number has "
+            f"{digits} at most; leave the check out, or add the cells that are missing"
+        )
     if weights and len(weights) < digits:
         raise value.refused(
             f"{counted(len(weights), 'weight')} for a number of {counted(digits, 'digit')}; give a weight for each "
             "digit in writing order, the check digit's among them"
         )
+    if weights and not any(weight % checks.WEIGHTED_MODULUS for weight in weights[-digits:]):
+        raise value.refused(f"every number passes: all weights are divisible by {checks.WEIGHTED_MODULUS}")
     return Check(name, weights)
 
 

@@ -156,7 +156,8 @@ SENSE = {
         [380, 20, 30, 40],
         "[380, 20, 30, 40] reaches beyond page 1, which is 400 x 300 pixels",
     ),
-    "flat": ("fields[0].cells[1]", [40, 20, 0, 40], "expected a width and a height above 0, got [40, 20, 0, 40]"),
+    "flat": ("fields[0].cells[1]", [40, 20, 0, 40], "expected a width and a height of at least 4 pixels of"),
+    "parts of the page": ("fields[0].cells[1]", [0.1, 0.2, 0.05, 0.08], "at least 4 pixels of the page's picture, got"),
     "copied": (
         "fields[0].cells[1]",
         [12, 20, 30, 40],
@@ -180,6 +181,16 @@ SENSE = {
         "fields[0].check",
         {"name": "mod11_weights", "weights": [1]},
         'fields[0].check (of "ballots"): 1 weight for a number of 2 digits; give a weight for each digit',
+    ),
+    "weights of nothing": (
+        "fields[0].check",
+        {"name": "mod11_weights", "weights": [3, 0, 11]},
+        'fields[0].check (of "ballots"): every number passes: all weights are divisible by 11',
+    ),
+    "nothing but check digits": (
+        "fields[0].check",
+        "iso7064_mod97_10",
+        "iso7064_mod97_10 needs 3 digits at least, and the number has 2 at most",
     ),
     "control": ("fields[0].name", "a\nb", 'without control characters and without blanks at its ends, got "a\\nb"'),
     "surrogate": ("name", "\ud800", "without control characters and without blanks at its ends"),
@@ -267,12 +278,13 @@ def any_form(draw: st.DrawFn) -> Form:
 def any_field(draw: st.DrawFn, pages: int) -> Field:
     number = draw(st.integers(1, 6))
     x, y = draw(st.floats(0, 1000)), draw(st.integers(0, 1000) | st.floats(0, 1000))
-    width, height = draw(st.integers(1, 300) | st.floats(0.5, 300)), draw(st.floats(0.5, 300))
+    width, height = draw(st.integers(4, 300) | st.floats(4, 300)), draw(st.floats(4, 300))
     cells = tuple(Box(x + at * width, y, width, height) for at in range(number))
     least = draw(st.integers(1, number))
     digits = Digits(least, draw(st.integers(least, number)), draw(st.sampled_from(SIDES)))
-    name = draw(st.none() | st.sampled_from(checks.NAMES))
-    weights = tuple(draw(st.lists(st.integers(0, 10), min_size=digits.most))) if name == "mod11_weights" else ()
+    possible = [each for each in checks.NAMES if checks.check_digits(each) < digits.most]
+    name = draw(st.sampled_from([None, *possible]))
+    weights = tuple(draw(st.lists(st.integers(1, 10), min_size=digits.most))) if name == "mod11_weights" else ()
     check = Check(name, weights) if name else None
     return Field(draw(NAMES), draw(st.integers(0, pages - 1)), cells, digits, draw(st.booleans()), check)
 
