@@ -1,4 +1,4 @@
-"""Whether a page is blank: what scanners and paper leave on it does not count."""
+"""Whether a page is blank, where what scanners and paper leave on it does not count, or black."""
 
 import numpy as np
 
@@ -12,6 +12,7 @@ SPECK = 3  # pixels of a side
 STREAK = 0.7  # of a row or column of pixels, that is inked by a scanner's dust and not by a pen
 EDGE = 0.02  # of a page's sides
 LEAST = 150  # pixels of ink
+BLACK, MOST_BLACK = 64, 0.5  # grey level, and share of a page: of more, there is no paper to be seen
 
 
 def is_blank(page: Grey) -> bool:
@@ -29,3 +30,8 @@ def is_blank(page: Grey) -> bool:
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     _, _, wide, tall, area = stats[1:].T
     return bool(area[np.maximum(wide, tall) > SPECK].sum() < LEAST)
+
+
+def is_black(page: Grey) -> bool:
+    """Whether most of a page is black, so that it says nothing of what is on its paper."""
+    return bool(np.count_nonzero(page < BLACK) > MOST_BLACK * page.size)

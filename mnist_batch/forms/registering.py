@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnist_batch.forms.blankness import is_blank
+from mnist_batch.forms.blankness import is_black, is_blank
 from mnist_batch.forms.candidates import ATTEMPTS, FIRST, MARGIN, SMALLEST, Candidate, candidates
 from mnist_batch.forms.differing import difference
 from mnist_batch.forms.geometry import Grey, turn_of
@@ -34,6 +34,8 @@ def register(page: Grey, references: Sequence[Reference]) -> Registration:
         found = candidates(page, references, attempt)
         if found and (not best or found[0].score > best[0].score):
             best = found
+        if attempt is FIRST and not best and is_black(page):
+            return Registration(Verdict.UNKNOWN_FORM, "Most of the page is black.")
         if attempt is FIRST and not best and is_blank(page):
             return Registration(Verdict.BLANK_PAGE, "Nothing is printed or written on the page.")
     if not best:

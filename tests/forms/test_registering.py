@@ -500,6 +500,17 @@ def test_a_strange_page_is_of_no_form(name: str) -> None:
     assert registration.matrix is None
 
 
+@pytest.mark.parametrize("margin", [0, 60])
+@pytest.mark.parametrize("noise", [0, 6])
+def test_a_page_that_is_black_is_said_to_be_black_and_not_blank(margin: int, noise: int) -> None:
+    """Whatever is written there is lost: a lid left open, a lamp that failed, or a page that was blacked out."""
+    black = np.full((1200, 900), 245, np.uint8)
+    black[margin : 1200 - margin, margin : 900 - margin] = 10
+    black = np.clip(black + np.random.default_rng(0).normal(0, noise, black.shape), 0, 255).astype(np.uint8)
+    registration = register(black, references("boxes"))
+    assert (registration.verdict, registration.reason) == (Verdict.UNKNOWN_FORM, "Most of the page is black.")
+
+
 def test_a_back_through_which_the_front_shows_is_blank() -> None:
     for number in range(3):
         assert registered(page("boxes", "blank back", number), "boxes").verdict is Verdict.BLANK_PAGE
