@@ -16,6 +16,7 @@ from mnist_batch.schemas.tables import CLASSES
 
 THREADS = 2  # that an actor answers with: there is one classifier for every two CPUs
 BATCH_SIZE = 512  # ONNX Runtime and Keras both reach their best rate at about 256 images
+PIECE = 64 * BATCH_SIZE  # pictures that are answered between two signs of life
 SMALL_BATCH_SIZE = 64  # of what the first net leaves to the others, so that every thread has a batch
 # What the first net has to give a digit so that the other nets are not asked. What a bundle answers depends on it, and
 # its digest does not tell: a change makes other models of all bundles that have a first net.
@@ -36,6 +37,23 @@ class Engine(Protocol):
     """Pictures, uint8 (N, 28, 28), ink = 255, to the outputs of the model; N > 0."""
 
     def __call__(self, pictures: NDArray[np.uint8]) -> Outputs: ...
+
+
+def in_pieces(engine: Engine, tell: Callable[[int], object]) -> Engine:
+    """An engine that is asked of ``PIECE`` pictures at a time; ``tell`` is called between two, with how many are done.
+
+    The pages of a shard of files have millions of cells, and somebody waits for a sign that the process is at work.
+    """
+
+    def answered(pictures: NDArray[np.uint8]) -> Outputs:
+        outputs = []
+        for first in range(0, len(pictures), PIECE):
+            if first:
+                tell(first)
+            outputs.append(engine(pictures[first : first + PIECE]))
+        return Outputs(*map(np.concatenate, zip(*outputs, strict=True))) if len(outputs) > 1 else outputs[0]
+
+    return answered
 
 
 def combined(mean: NDArray[np.float32], first: NDArray[np.float32] | None = None) -> Outputs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from queue import LifoQueue
 
@@ -13,6 +13,7 @@ from mnist_batch import failpoints
 from mnist_batch.errors import InputError
 from mnist_batch.models import field_rule
 from mnist_batch.models.answers import Model, ModelSpec, answer
+from mnist_batch.models.engines import in_pieces
 from mnist_batch.pipeline import form_tables, metrics
 from mnist_batch.reading import isolated, preprocessing
 from mnist_batch.reports.aggregates import Aggregates
@@ -128,4 +129,7 @@ class Classify:
         """The rows with their answers and without their pictures (``answer``)."""
         if isinstance(self.model, InputError):
             raise self.model
-        return answer(batch, self.model, self.threshold, self.keep_images, self.by_source)
+        number = batch["shard"][0].as_py() if len(batch) else 0
+        engine = in_pieces(self.model.engine, lambda done: self.run.beat(number, "answered", done))
+        model = replace(self.model, engine=engine)
+        return answer(batch, model, self.threshold, self.keep_images, self.by_source)

@@ -198,9 +198,10 @@ class Run:
         name = f"{shard}-{row}" if page is None else f"{shard}-{row}-{page}"
         locations.write_whole(self.filesystem, f"{self.staging}/fatal/{name}.json", note)
 
-    def beat(self, shard: int, row: int, page: int) -> None:
-        """Leave a sign of life while a long shard is read, and how far it is."""
-        locations.write_whole(self.filesystem, f"{self.staging}/beats/{shard}-{row}-{page}", b"")
+    def beat(self, shard: int, *at: int | str) -> None:
+        """Leave a sign of life while a long shard is read or answered, and how far it is."""
+        name = "-".join(map(str, (shard, *at)))
+        locations.write_whole(self.filesystem, f"{self.staging}/beats/{name}", b"")
 
     def tell(self, what: str) -> None:
         """Leave a sentence for the log of the run's driver; the same sentence is left once, whoever tells it."""

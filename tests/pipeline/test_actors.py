@@ -18,7 +18,7 @@ from mnist_batch import statuses
 from mnist_batch.errors import InputError
 from mnist_batch.intake import listing, scans
 from mnist_batch.intake.labels import attach_labels, parse_labels
-from mnist_batch.models import answers, bundle
+from mnist_batch.models import answers, bundle, engines
 from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.models.engines import combined
 from mnist_batch.pipeline import actors
@@ -289,6 +289,21 @@ def test_a_shard_without_one_readable_scan_is_answered(tmp_path: Path, ruler: st
     assert rows.select(["digit", "confidence", "probabilities"]).to_pylist() == [
         {"digit": None, "confidence": None, "probabilities": None}
     ]
+
+
+def test_a_shard_of_many_pictures_is_answered_with_signs_of_life(
+    tmp_path: Path, ruler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers are those of all at once, and a shard that is answered in a moment leaves nothing."""
+    for number in range(5):
+        write_scan(tmp_path / f"in/{number}.png", number + 1, confidence=0.6 + number / 20)
+    seen = preprocessing.preprocess(listed(tmp_path / "in"))
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
+    at_once = actors.Classify(run, ModelSpec(ruler)).answered(seen)
+    assert not run.signs_of_life()
+    monkeypatch.setattr(engines, "PIECE", 2)
+    assert actors.Classify(run, ModelSpec(ruler)).answered(seen).equals(at_once)
+    assert run.signs_of_life() == {"0-answered-2", "0-answered-4"}
 
 
 def test_a_bundle_that_changed_while_the_run_started_is_refused(tmp_path: Path, ruler: str) -> None:
