@@ -26,7 +26,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         *("scan", "source", "page", "form", "field", "position", "status", "reason", "digit", "confidence", "label"),
         *("decision", "content", "model"),
     ],
-    "fields": [name for name in tables.FIELDS.names if name != "rules_failed"],
+    "fields": tables.FIELDS.names,
     "pages": [name for name in tables.PAGES.names if name not in ("matrix", "content", "field_values")],
 }
 MOST_ROWS = 1_048_575  # of a sheet in Excel, without its header
@@ -111,6 +111,8 @@ def _plain(run: Run, rows: pa.Table) -> pa.Table:
     if "label" in columns:  # as a label file has them
         nothing = "" if pa.types.is_string(rows["label"].type) else tables.NO_DIGIT
         columns["label"] = pc.if_else(pc.equal(rows["label"], nothing), "none", rows["label"].cast(pa.string()))
+    if "rules_failed" in columns:
+        columns["rules_failed"] = pc.binary_join(columns["rules_failed"], "; ")
     for name, column in columns.items():
         if pa.types.is_dictionary(column.type):
             columns[name] = column = column.cast(pa.string())

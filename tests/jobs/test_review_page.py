@@ -70,7 +70,7 @@ def test_keys_answer_and_what_is_saved_goes_back_to_the_run(
     assert [(row["scan"], row["label"], row["page"]) for row in rows] == [
         (scan, label, "0") for scan, label in zip(scans, expected, strict=True)
     ]
-    assert set(rows[0]) == {"scan", "page", "label", "source"}
+    assert list(rows[0]) == ["scan", "page", "label", "source"]
     code, _, summary = ran(capsys, report, "--out", out, "--run", "night", "--labels", tmp_path / "corrections.csv")
     assert (code, summary["labelled"]) == (0, sum(label != "none" for label in expected))
     assert all(url.startswith("file:///") for url in page.requests())
@@ -191,6 +191,7 @@ def test_numbers_are_typed_digit_by_digit_and_one_digit_goes_on_at_once(
     assert page.text("#readings") == page.text("#note") == ""  # the last was accepted, and is read blind
     assert page.run("document.querySelector('#save-audit').hidden")
     rows = rows_of(page.downloaded("#save", tmp_path, "corrections.csv"))
+    assert list(rows[0]) == ["scan", "page", "field", "value", "source"]
     assert [(row["scan"], row["page"], row["field"], row["value"]) for row in rows] == [
         ("2.png", "0", "ballots", "07"),
         ("0.png", "0", "ballots", "123"),

@@ -3,6 +3,7 @@
 import csv
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,8 @@ from mnist_batch.intake import labels
 from mnist_batch.reports import spreadsheet
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from tests.support import run_facts
+from mnist_batch.schemas.facts import FormFacts
+from tests.support import field_run, run_facts
 
 ROWS = [
     ("=1+1.png", "ok", 3, 0.5, 3, "review"),
@@ -85,6 +87,28 @@ def test_some_of_the_rows(run: Run, tmp_path: Path, rows: str, scans: list[str])
     assert spreadsheet.write(run, SAID, path, rows) == len(scans)
     with path.open(encoding="utf-8-sig", newline="") as file:
         assert [row["scan"] for row in csv.DictReader(file)] == scans
+
+
+def test_the_fields_of_a_run_with_forms_say_which_rules_fail(tmp_path: Path) -> None:
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
+    failed = ["a = b", "a < 5"]
+    fields = [
+        field_run.field_of("a.png", "ballots", "review", "045", rules_failed=failed),
+        field_run.field_of("a.png", "spoilt", "accept", None, status="empty", label=""),
+    ]
+    for name, schema, rows in (
+        ("predictions", tables.PREDICTIONS, field_run.cells_of("a.png", b"0123456789abcdef")),
+        ("fields", tables.FIELDS, fields),
+        ("pages", tables.PAGES, [{"scan": "a.png", "status": "registered"}]),
+    ):
+        field_run.write_table(run, name, schema, rows, tmp_path / "in")
+    said = replace(SAID, forms=(FormFacts("turnout", None, "forms/turnout", "cafe"),))
+    assert spreadsheet.write(run, said, tmp_path / "fields.csv") == 2
+    with (tmp_path / "fields.csv").open(encoding="utf-8-sig", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["value"] for row in found] == ["045", ""]
+    assert [row["rules_failed"] for row in found] == ["a = b; a < 5", ""]
+    assert [row["label"] for row in found] == ["", "none"]
 
 
 def test_a_file_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
