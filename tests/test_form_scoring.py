@@ -156,16 +156,24 @@ def test_labels_of_a_page_that_was_replaced_under_its_name_are_none_of_the_page_
 
 @pytest.mark.usefixtures("without_ray")
 def test_labels_that_come_later_count_as_those_that_were_there(
-    stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture
+    stack: tuple[Path, Path, Path], tmp_path: Path, capsys: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     pages, location, truth = stack
+    field = forms.open_form(str(location)).form.fields[0].name
+    later = tmp_path / "later.csv"
     out = ["--max-unreadable", 0.5, *SETTINGS]
     ran(capsys, score, pages, "--form", location, "--labels", truth, "--out", tmp_path / "at once", *out)
     ran(capsys, score, pages, "--form", location, "--out", tmp_path / "later", *out)
-    ran(capsys, report, "--out", tmp_path / "later", "--run", "night", "--labels", truth)
-    once, later = (json.loads((tmp_path / name / "runs/night/run.json").read_text()) for name in ("at once", "later"))
-    assert later["field_totals"] == once["field_totals"]
-    assert later["totals"]["correct"] == once["totals"]["correct"]
+    later.write_text(truth.read_text() + f"0000.png,1,{field},1\n")  # by somebody who counts pages from 1
+    labelled = [*("--out", tmp_path / "later", "--run", "night"), "--labels", later]
+    code, _, last = ran(capsys, report, *labelled)
+    assert (code, "page is 1; '0000.png' has 1 page, counted from 0" in last["error"]) == (2, True)
+    later.write_text(truth.read_text() + f"blank.png,0,{field},1\ntext.png,5,{field},1\n")
+    assert ran(capsys, report, *labelled)[0] == 0
+    assert "--labels: 2 labels not used, for pages that have no such field" in caplog.text
+    once, late = (json.loads((tmp_path / name / "runs/night/run.json").read_text()) for name in ("at once", "later"))
+    assert late["field_totals"] == once["field_totals"]
+    assert late["totals"]["correct"] == once["totals"]["correct"]
     pages = [(tmp_path / name / "runs/night/report.html").read_text() for name in ("at once", "later")]
     shown = [page.count('alt="the field on its page"') for page in pages]
     assert shown[0] == shown[1] > 5

@@ -139,7 +139,7 @@ def match_labels(
         for at, (name, source, page, digit) in enumerate(zip(*columns, strict=True)):
             scan = named.scan_of(rows.where(at), name, source)
             rows_read += 1
-            if scan is None or not _has_page(pages[scan], page):
+            if scan is None or not has_page(pages[scan], page):
                 if not ignore_unlisted:
                     name = scan_names.below(source, name)
                     raise InputError(_unlisted(rows.where(at), name, named, pages.get(scan) if scan else None, page))
@@ -164,7 +164,8 @@ def match_labels(
     return truth
 
 
-def _has_page(pages: int | None, page: int | None) -> bool:
+def has_page(pages: int | None, page: int | None) -> bool:
+    """Whether a scan with so many pages, None if that is not known, has this one; None means all of them."""
     return pages is None or page is None or page < pages
 
 

@@ -54,8 +54,9 @@ def audit(run: Run, opened: Opened) -> tuple[list[Receipt], Aggregates]:
     if (came := sum(receipt.scans for receipt in receipts)) != opened.scans:
         raise BooksError(f"run {run.run_id}: {counted(opened.scans, 'scan')} listed, {came:,} in the parts")
     if unplaced := sum(receipt.unplaced_labels for receipt in receipts):
-        text = "--labels: %s not used, for pages that their scans do not have; pages count from 0"
-        log.warning(text, counted(unplaced, "label"))
+        why = "that have no such field, or " if opened.forms else ""
+        text = "--labels: %s not used, for pages %sthat their scans do not have; pages count from 0"
+        log.warning(text, counted(unplaced, "label"), why)
     return receipts, gathered
 
 

@@ -1,6 +1,7 @@
 """The rows of a published run with forms for a new report: with their own labels of fields, or with later ones."""
 
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from mnist_batch.errors import InputError
 from mnist_batch.forms import truth
 from mnist_batch.forms.form import Field
+from mnist_batch.forms.registration import Verdict
 from mnist_batch.intake import field_values, scans
 from mnist_batch.intake.labels import LabelFile, parse_labels
 from mnist_batch.reports.aggregates import Aggregates
@@ -19,7 +21,11 @@ from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
 from mnist_batch.store import locations
+from mnist_batch.wording import counted
 
+log = logging.getLogger(__name__)
+
+SEEN = frozenset(Verdict)  # the statuses of a page of a file that could be read
 Values = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]  # by source and scan: page, field and value
 
 
@@ -36,12 +42,19 @@ def gather(
     ``labels`` and ``add`` are as for ``report.rebuild``. Raises InputError for labels that do not fit the forms or the
     scans.
     """
+    is_given = labels is not None and add is None
     labels, values = _chosen(run, published, labels, ignore_unlisted, add)
     if add is not None and values is not None:
         values = _merged(_kept(run), values)
+    given = values or {} if is_given else {}
+    unplaced = {(*key, value["page"], value["field"]) for key, own in given.items() for value in own}
     for rows, beside in _parts(run, values, [*tables.SHOWN, "cell"]):
         gathered.add(rows)
         gathered.add_beside(beside, rows)
+        if unplaced:
+            unplaced -= _places(beside["fields"])
+    if unplaced:
+        log.warning("--labels: %s not used, for pages that have no such field", counted(len(unplaced), "label"))
     return labels
 
 
@@ -85,12 +98,22 @@ def _chosen(
         raise InputError(
             f"--labels {labels}: run {run.run_id} has forms; give a file with columns scan,page,field,value"
         )
-    listed = {key for part in ledger.rows_beside(run, add) for key in scans.identities(part)}
-    given = field_values.read(listed, labels, run.forms, ignore_unlisted)
+    given = field_values.read(pages_of(run, add), labels, run.forms, ignore_unlisted)
     return labels, {
         key: [{"page": page, "field": field, "value": value} for page, field, value in values]
         for key, values in given.items()
     }
+
+
+def pages_of(run: Run, beside: NDArray[np.uint64] | None = None) -> dict[tuple[str, str], int | None]:
+    """How many pages each scan has, None where that is not known; without those at these ``scans.paths_of``."""
+    pages, unknown = Counter[tuple[str, str]](), set[tuple[str, str]]()
+    for path in parts.table_paths(run, "pages").values():
+        rows = ledger.beside(locations.read_table(run.filesystem, path, ["source", "scan", "status"]), beside)
+        named = scans.identities(rows)
+        pages.update(named)
+        unknown |= {key for key, status in zip(named, rows["status"].to_pylist(), strict=True) if status not in SEEN}
+    return {key: None if key in unknown else number for key, number in pages.items()}
 
 
 def adds(run: Run, published: Published, labels: str, add: NDArray[np.uint64]) -> bool:
@@ -116,6 +139,12 @@ def _kept(run: Run) -> Values:
     for row in kept.to_pylist():
         found[row["source"], row["scan"]].append(row)
     return found
+
+
+def _places(fields: pa.Table) -> set[tuple[str, str, int | None, str]]:
+    """What may name these fields: by source, scan, page or none, and field."""
+    named = zip(*(fields[name].to_pylist() for name in ("source", "scan", "page", "field")), strict=True)
+    return {(source, scan, at, field) for source, scan, page, field in named for at in (page, None)}
 
 
 def _merged(kept: Values, given: Values) -> Values:

@@ -47,7 +47,7 @@ def _compared(run: Run, published: Published, location: str) -> tuple[list[bytes
     """The ranks of all accepted fields, and whether those with a value in the file were read wrongly, by their rank."""
     sample_error.check_file(location)
     listed = {key for part in parts.read_parts(run, ["source", "scan"]) for key in scans.identities(part)}
-    given = field_values.read(listed, location, run.forms, flag=FLAG)
+    given = field_values.read(dict.fromkeys(listed), location, run.forms, flag=FLAG)
     values = {(*scan, page, field): value for scan, each in given.items() for page, field, value in each}
     ranks, labelled = list[bytes](), dict[bytes, bool]()
     for part in reviewing.parts_of(run, "fields", COLUMNS):

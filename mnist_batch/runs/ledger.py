@@ -157,9 +157,12 @@ def _named(entry: Entry, places: Mapping[bytes, tuple[int, int]]) -> dict[bytes,
 def rows_beside(run: Run, paths: NDArray[np.uint64] | None) -> Iterator[pa.Table]:
     """The sources and scans of the rows of a run, part by part, but for those at these ``scans.paths_of``."""
     for part in parts.read_parts(run, ["source", "scan"]):
-        if paths is not None and len(paths):
-            part = part.filter(pa.array(~np.isin(scans.paths_of(part), paths)))
-        yield part
+        yield beside(part, paths)
+
+
+def beside(rows: pa.Table, paths: NDArray[np.uint64] | None) -> pa.Table:
+    """The rows, but for those at these ``scans.paths_of``."""
+    return rows.filter(pa.array(~np.isin(scans.paths_of(rows), paths))) if paths is not None and len(paths) else rows
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
