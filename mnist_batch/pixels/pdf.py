@@ -50,7 +50,7 @@ def readers(data: bytes, most: int, max_pixels: int) -> tuple[list[Callable[[], 
     count = len(document)
     fault = None
     if count > most:
-        fault = Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}")
+        fault = Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}: split the file")
     elif b"%%EOF" not in data[-_END:] and not raw.FPDF_DocumentHasValidCrossReferenceTable(document):
         fault = Unreadable(Status.UNDECODABLE, "truncated PDF: pages may be missing after the last one found")
     elif (files := raw.FPDFDoc_GetAttachmentCount(document)) and b"/Collection" in data:

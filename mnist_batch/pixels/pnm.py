@@ -22,7 +22,7 @@ def images(data: bytes, most: int) -> tuple[list[tuple[bytes, int]], Unreadable 
     at = 0
     while re.match(rb"P[1-7]\s", data[at : at + 3]):
         if len(images_so_far) == most:
-            return images_so_far, Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'image')}")
+            return images_so_far, Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'image')}: split the file")
         try:
             end, maximum = _end(data, at)
         except Unreadable as error:

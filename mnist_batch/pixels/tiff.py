@@ -103,7 +103,7 @@ def pages(data: bytes, most: int) -> tuple[list[Directory], Unreadable | None]:
         for directory in _chain(data):
             (directories if directory.is_page else copies).append(directory)
             if len(directories) > most:
-                raise Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}")
+                raise Unreadable(Status.TOO_LARGE, f"more than {counted(most, 'page')}: split the file")
     except Unreadable as error:
         fault = error
     if not directories and copies:

@@ -13,9 +13,9 @@ from mnist_batch.forms.form import Form
 from mnist_batch.forms.making import write_on
 from mnist_batch.forms.opening import OpenForm
 from mnist_batch.forms.references import Reference
-from mnist_batch.forms.registration import FieldPlace, Registration, Verdict
+from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
 from mnist_batch.forms.spans import CellAnswer
-from mnist_batch.forms.values import FieldValue
+from mnist_batch.forms.values import CheckResult, FieldValue
 from mnist_batch.models import vetting
 from mnist_batch.models.answers import Answers, Model, ModelSpec, Others
 from mnist_batch.models.bundle import open_bundle
@@ -127,6 +127,8 @@ def _of_field(value: FieldValue, checked: Checked) -> dict[str, Any]:
         "reason": value.reason,
         "value": value.value,
         "confidence": value.confidence,
+        "check": value.check,
+        "rules_failed": value.rules_failed,
         "cells": [{"status": cell.answer.status, "digit": cell.digit, "confidence": cell.confidence} for cell in own],
     }
 
@@ -150,8 +152,15 @@ def lines(checked: Checked) -> list[str]:
 
 def _said(value: FieldValue, place: FieldPlace | None) -> str:
     number = f"{value.value} (confidence {value.confidence:.4f})" if value.value is not None else str(value.status)
-    where = f"; {place.verdict}, shifted by {np.hypot(*place.shift):.1f} pixels" if place else ""
-    return f"  {value.field}: {number}{where}" + (f"; {value.reason}" if value.reason else "")
+    said = [f"{value.field}: {number}"]
+    if place and place.verdict == FieldVerdict.PLACED:
+        said.append(f"placed, shifted by {np.hypot(*place.shift):.1f} pixels")
+    elif place and place.verdict != str(value.status):
+        said.append(str(place.verdict))
+    said += [value.reason] if value.reason else []
+    said += ["its check digit is wrong"] if value.check == CheckResult.FAILED else []
+    said += [f"the rule fails: {rule}" for rule in value.rules_failed]
+    return "  " + "; ".join(said)
 
 
 def draw(page: Grey, checked: Checked) -> Grey:

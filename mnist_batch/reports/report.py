@@ -257,7 +257,7 @@ def late_labels(run: Run, published: Published) -> Truth | None:
 
 
 def unreadable_text(gathered: Aggregates) -> str:
-    """The first scans that could not be read, with their reasons, in one line."""
-    first = gathered.examples.unreadable.slice(0, NAMED + 1).to_pylist()
-    texts = [f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in first]
+    """The first scans that could not be read, with their reasons, each once, in one line."""
+    rows = gathered.examples.unreadable.to_pylist()
+    texts = [*dict.fromkeys(f"{row['scan']!a} is {row['status']} ({row['reason']})" for row in rows)]
     return ", ".join([*texts[:NAMED], "..."] if len(texts) > NAMED else texts)

@@ -123,7 +123,7 @@ OF_PAGE = (
     _field("residual", pa.float32(), "pixels of the form's picture by which its points miss their places, in the mean"),
     _field("printed", pa.float32(), "share of what is printed on the form that was found where it belongs, 0 to 1"),
     _field("inliers", pa.int32(), "points of the page that agree on where the form lies"),
-    _field("method", pa.string(), "what the form was found by: marks or features"),
+    _field("method", pa.string(), "what the form was found by: its marks, or points of its print by orb or sift"),
     _field(
         "matrix",
         pa.list_(pa.field("element", pa.float64())),

@@ -155,7 +155,7 @@ def test_more_pages_than_the_limit_are_told_in_one_row(monkeypatch: pytest.Monke
     monkeypatch.setattr(images, "MAX_PAGES", 3)
     *reads, last = images.pages(pdf(*[pdf_pages.scan()] * 5))
     assert [np.array_equal(read(), grey()) for read in reads] == [True] * 3
-    with pytest.raises(images.Unreadable, match="too_large: more than 3 pages"):
+    with pytest.raises(images.Unreadable, match="too_large: more than 3 pages: split the file"):
         last()
 
 

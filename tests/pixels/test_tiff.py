@@ -316,7 +316,7 @@ def test_more_pages_than_the_limit_are_one_row_more(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(images, "MAX_PAGES", 2)
     *pages, more = found(pages_of(*[(GREY, BLACK), (GREY[::4, ::4], SMALL)] * 3))
     assert [np.array_equal(page, GREY) for page in pages] == [True, True]
-    assert more == "too_large: more than 2 pages"
+    assert more == "too_large: more than 2 pages: split the file"
     assert len(found(pages_of(*[(GREY, BLACK), (GREY[::4, ::4], SMALL)] * 2))) == 2
 
 

@@ -1,13 +1,18 @@
-"""What the check of one page says of a cell is what a run says of it."""
+"""What jobs.form --check says of a page, for people; of a cell it says what a run says of it."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnist_batch.forms.cutting import Cut
+from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
+from mnist_batch.forms.spans import FieldStatus
+from mnist_batch.forms.values import CheckResult, FieldValue
 from mnist_batch.models import bundle
 from mnist_batch.reports import form_check
+from mnist_batch.reports.form_check import Checked, lines
 from mnist_batch.schemas.facts import Beta
 from mnist_batch.statuses import Status
 from tests.support.ruler import calibrated, picture_of
@@ -28,3 +33,25 @@ def test_numbers_are_made_of_the_confidence_of_their_cells_by_a_bundle_with_own_
     assert read.answer.probabilities is not None
     assert abs(read.answer.probabilities.max() - read.confidence) > 0.1
     assert read.answer.probabilities.sum() == pytest.approx(1)
+
+
+def test_each_field_says_once_where_it_lies_and_why_a_person_should_look() -> None:
+    places = {
+        "women": FieldPlace(FieldVerdict.PLACED, np.eye(3), (3.0, 4.0)),
+        "men": FieldPlace(FieldVerdict.SHIFTED, np.eye(3)),
+        "voters": FieldPlace(FieldVerdict.CUT_OFF, np.eye(3)),
+    }
+    found = (
+        FieldValue(
+            "women", FieldStatus.OK, None, False, "12", 0.5, check=CheckResult.FAILED, rules_failed=("women < men",)
+        ),
+        FieldValue("men", FieldStatus.SHIFTED, "cell 1: the printed frame is elsewhere"),
+        FieldValue("voters", FieldStatus.UNREADABLE),
+    )
+    registration = Registration(Verdict.REGISTERED, fields=places)
+    assert lines(Checked(registration, {}, (), found))[-3:] == [
+        "  women: 12 (confidence 0.5000); placed, shifted by 5.0 pixels; its check digit is wrong; "
+        "the rule fails: women < men",
+        "  men: shifted; cell 1: the printed frame is elsewhere",
+        "  voters: unreadable; cut_off",
+    ]

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -109,3 +110,14 @@ def test_a_report_made_again_reads_the_scans_within_the_limits_of_the_run(ruler:
     assert pictures == dict.fromkeys(["large.png", "latin-\\xe9.png"], images.encode(picture_of(3)))
     small = examples.read_again(kept.doubtful, preprocessing.Limits())
     assert small["picture"].null_count == 2  # above the limit of bytes
+
+
+def test_what_could_not_be_read_is_said_once_of_each_scan() -> None:
+    """A page of which the form has forty cells elsewhere is one mistake, and hides no other."""
+    rows = [{"scan": "a.png", "status": "cut_off", "reason": "off the page"}] * 4
+    rows += [{"scan": f"{name}.png", "status": "empty", "reason": "0 bytes"} for name in "bcd"]
+    gathered: Any = SimpleNamespace(examples=SimpleNamespace(unreadable=pa.Table.from_pylist(rows)))
+    said = "'a.png' is cut_off (off the page), 'b.png' is empty (0 bytes), 'c.png' is empty (0 bytes)"
+    assert report.unreadable_text(gathered) == f"{said}, ..."
+    gathered.examples.unreadable = pa.Table.from_pylist(rows[:6])
+    assert report.unreadable_text(gathered) == said
