@@ -16,7 +16,7 @@ from mnist_batch.schemas.tables import CLASSES
 
 THREADS = 2  # that an actor answers with: there is one classifier for every two CPUs
 BATCH_SIZE = 512  # ONNX Runtime and Keras both reach their best rate at about 256 images
-PIECE = 64 * BATCH_SIZE  # pictures that are answered between two signs of life
+PIECE = 16 * BATCH_SIZE  # pictures that are answered between two signs of life
 SMALL_BATCH_SIZE = 64  # of what the first net leaves to the others, so that every thread has a batch
 # What the first net has to give a digit so that the other nets are not asked. What a bundle answers depends on it, and
 # its digest does not tell: a change makes other models of all bundles that have a first net.
