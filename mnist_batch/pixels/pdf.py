@@ -27,6 +27,7 @@ POINTS_PER_INCH = 72
 DRAWN_DPI = 200  # of a page without a picture
 LEAST_DPI, MOST_DPI = 150, 600  # of a page that its largest picture does not fill
 LAYERED_DPI = 300  # the least of a page of layers, whose masks are often finer than its pictures
+COARSE_PIXELS = 2_000_000  # of a scan; one of A4 at 150 dpi has more, and some programs write a point a pixel
 _ALIKE = 0.02  # by which the resolutions of the strips of a scan may differ
 _TINY = 0.01  # share of a page; smaller pictures say nothing about its resolution
 _END = 1024  # bytes; within so many a PDF ends with its mark
@@ -108,7 +109,7 @@ def _read(page: Any, max_pixels: int) -> Grey:
     pictures = [*pdf_pictures.on_page(page)]
     if any(picture.pixels > max_pixels for picture in pictures):
         raise decoding.too_large(max_pixels)
-    grid = _grid(box, pictures)
+    grid = _grid(page, box, pictures)
     if grid.width * grid.height > max_pixels:
         raise decoding.too_large(max_pixels)
     for picture in pictures:
@@ -144,21 +145,30 @@ def _drawn(page: Any, grid: Grid) -> Grey:
     return pixels
 
 
-def _grid(page: Box, pictures: Sequence[Picture]) -> Grid:
-    """The grid of the picture that fills a page, or one of a resolution that suits its pictures."""
-    telling = [picture for picture in pictures if picture.share_of(page) >= _TINY]
+def _grid(page: Any, box: Box, pictures: Sequence[Picture]) -> Grid:
+    """The grid of the picture that fills a page, or one of a resolution that suits what lies on it."""
+    telling = [picture for picture in pictures if picture.share_of(box) >= _TINY]
     if not telling:
-        return _plain_grid(page, DRAWN_DPI)
-    filling = [picture for picture in telling if picture.share_of(page) > 0.5]
-    scan = max(filling, key=_fineness) if filling else max(telling, key=lambda picture: picture.share_of(page))
+        return _plain_grid(box, DRAWN_DPI)
+    filling = [picture for picture in telling if picture.share_of(box) > 0.5]
+    scan = max(filling, key=_fineness) if filling else max(telling, key=lambda picture: picture.share_of(box))
     alike = [picture for picture in pictures if _are_alike(picture, scan)]
-    is_filled = bool(filling) or sum(picture.share_of(page) for picture in alike) > 0.5  # by strips
-    is_alone = all(_are_alike(picture, scan) for picture in telling)
+    is_filled = bool(filling) or sum(picture.share_of(box) for picture in alike) > 0.5  # by strips
     ratio = max(scan.across, scan.down) / min(scan.across, scan.down)
-    if is_filled and scan.is_straight and ratio <= decoding.MOST_RATIO and (is_alone or _fineness(scan) >= LEAST_DPI):
-        return _grid_of(scan, alike, page)
-    least = LAYERED_DPI if len(filling) > 1 else LEAST_DPI
-    return _plain_grid(page, min(max(least, *map(_fineness, telling)), MOST_DPI))
+    has_finer = is_filled and _may_lie_under_finer(page, pictures, scan, alike)
+    if is_filled and scan.is_straight and ratio <= decoding.MOST_RATIO and not has_finer:
+        return _grid_of(scan, alike, box)
+    least = LAYERED_DPI if len(filling) > 1 or has_finer else LEAST_DPI
+    return _plain_grid(box, min(max(least, *map(_fineness, telling)), MOST_DPI))
+
+
+def _may_lie_under_finer(page: Any, pictures: Sequence[Picture], scan: Picture, alike: Sequence[Picture]) -> bool:
+    """Whether a scan is so coarse that pictures, lines, text or masks on it would lose by being drawn on its grid."""
+    if _fineness(scan) >= LEAST_DPI or sum(picture.pixels for picture in alike) >= COARSE_PIXELS:
+        return False
+    if len(alike) < len(pictures) or pdf_pictures.is_written_on(page, scan):
+        return True
+    return any(pdf_pictures.is_masked(page, picture) for picture in alike)
 
 
 def _fineness(picture: Picture) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from mnist_batch.errors import Unreadable
@@ -23,6 +24,7 @@ _DEEPEST = 8  # forms within forms
 _STRAIGHT = 1e-3  # of a picture's sides; that much it may lean
 _NEAR, _INSIDE = 0.25, 0.02  # pixels
 _AT_ONCE = 2**20  # bytes that are unpacked at a time
+_SAMPLE = 16  # pixels, the sides of a small drawing of a picture
 _MOST_BYTES = 8  # of a pixel: four samples of 16 bits
 
 
@@ -31,9 +33,11 @@ class Picture:
     """A picture on a page: its handle, where it lies, its pixels per point along both axes, its number of pixels.
 
     ``matrix`` lays its unit square on the page, the last step of which is ``above``, that of the form around it.
+    ``number`` counts what is drawn on the page, in order.
     """
 
     handle: Any
+    number: int
     matrix: Matrix
     above: Matrix
     box: Box
@@ -50,17 +54,51 @@ class Picture:
 
 def on_page(page: Any) -> Iterator[Picture]:
     """The pictures of a page, also those within its forms."""
+    for number, (item, above) in enumerate(_drawn(page)):
+        if raw.FPDFPageObj_GetType(item) == raw.FPDF_PAGEOBJ_IMAGE:
+            picture = _picture(item, number, above)
+            if picture is not None:
+                yield picture
+
+
+def is_written_on(page: Any, picture: Picture) -> bool:
+    """Whether lines, text or annotations lie over a picture. Text that cannot be seen, as OCR adds it, is none."""
+    over = [item for item, _ in _drawn(page)][picture.number + 1 :]
+    return raw.FPDFPage_GetAnnotCount(page) > 0 or any(map(_is_line_or_text, over))
+
+
+def _is_line_or_text(item: Any) -> bool:
+    kind = raw.FPDFPageObj_GetType(item)
+    if kind == raw.FPDF_PAGEOBJ_TEXT:
+        return bool(raw.FPDFTextObj_GetTextRenderMode(item) != raw.FPDF_TEXTRENDERMODE_INVISIBLE)
+    return kind in (raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_SHADING)
+
+
+def is_masked(page: Any, picture: Picture) -> bool:
+    """Whether a picture has clear parts. PDFium does not tell how fine a mask is: it may be finer than the picture."""
+    own = _matrix(picture.handle)
+    raw.FPDFPageObj_SetMatrix(picture.handle, raw.FS_MATRIX(_SAMPLE, 0, 0, _SAMPLE, 0, 0))
+    drawn = raw.FPDFImageObj_GetRenderedBitmap(page.pdf, page, picture.handle)
+    raw.FPDFPageObj_SetMatrix(picture.handle, raw.FS_MATRIX(*own))
+    if not drawn:
+        return False
+    bitmap = pdfium.PdfBitmap.from_raw(drawn)
+    try:
+        return bitmap.n_channels == 4 and bool(bitmap.to_numpy()[:, :, 3].min() < 255)
+    finally:
+        bitmap.close()
+
+
+def _drawn(page: Any) -> Iterator[tuple[Any, Matrix]]:
+    """What is drawn on a page, in order, also within its forms, each with the matrix of the form around it."""
     for number in range(raw.FPDFPage_CountObjects(page)):
         yield from _within(raw.FPDFPage_GetObject(page, number), (1, 0, 0, 1, 0, 0), 0)
 
 
-def _within(item: Any, above: Matrix, depth: int) -> Iterator[Picture]:
-    kind = raw.FPDFPageObj_GetType(item)
-    if kind == raw.FPDF_PAGEOBJ_IMAGE:
-        picture = _picture(item, _matrix(item), above)
-        if picture is not None:
-            yield picture
-    elif kind == raw.FPDF_PAGEOBJ_FORM and depth < _DEEPEST:
+def _within(item: Any, above: Matrix, depth: int) -> Iterator[tuple[Any, Matrix]]:
+    if raw.FPDFPageObj_GetType(item) != raw.FPDF_PAGEOBJ_FORM:
+        yield item, above
+    elif depth < _DEEPEST:
         here = _product(_matrix(item), above)
         for number in range(raw.FPDFFormObj_CountObjects(item)):
             yield from _within(raw.FPDFFormObj_GetObject(item, number), here, depth + 1)
@@ -77,11 +115,11 @@ def _product(first: Matrix, then: Matrix) -> Matrix:
     return a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u
 
 
-def _picture(item: Any, own: Matrix, above: Matrix) -> Picture | None:
-    """A picture with its own matrix and that of the form around it; None if it has no area."""
+def _picture(item: Any, number: int, above: Matrix) -> Picture | None:
+    """A picture with the matrix of the form around it; None if it has no area."""
     wide, high = c_uint(), c_uint()
     raw.FPDFImageObj_GetImagePixelSize(item, wide, high)
-    matrix = a, b, c, d, e, f = _product(own, above)
+    matrix = a, b, c, d, e, f = _product(_matrix(item), above)
     area = abs(a * d - b * c)
     if not wide.value or not high.value:
         raise Unreadable(Status.UNDECODABLE, "corrupt PDF: a picture on the page has no size")
@@ -96,7 +134,7 @@ def _picture(item: Any, own: Matrix, above: Matrix) -> Picture | None:
         across, down = wide.value / abs(a), high.value / abs(d)
     elif is_on_its_side:
         across, down = high.value / abs(c), wide.value / abs(b)
-    return Picture(item, matrix, above, box, across, down, is_upright or is_on_its_side, pixels)
+    return Picture(item, number, matrix, above, box, across, down, is_upright or is_on_its_side, pixels)
 
 
 def snap(picture: Picture, box: Box, width: int, height: int) -> None:
@@ -132,7 +170,8 @@ def need_whole(picture: Picture) -> None:
         _need_unpacked(_bytes(raw.FPDFImageObj_GetImageDataRaw, handle), _MOST_BYTES * picture.pixels + _AT_ONCE)
     elif filters[-1:] == [b"DCTDecode"]:
         data = _bytes(raw.FPDFImageObj_GetImageDataDecoded, handle)
-        if b"\xff\xd8\xff" not in data[:64] or b"\xff\xd9" not in data[-64:]:
+        # Some scanners fill up what follows the end. No marker is found within the pixels, which follow the last start.
+        if b"\xff\xd8\xff" not in data[:64] or not 0 < data.rfind(b"\xff\xda") < data.rfind(b"\xff\xd9"):
             raise Unreadable(Status.UNDECODABLE, "truncated or corrupt PDF: a JPEG on the page has no start or end")
 
 
@@ -140,7 +179,9 @@ def need_decoded(picture: Picture) -> None:
     """Raise Unreadable if PDFium cannot decode a picture."""
     bitmap = raw.FPDFImageObj_GetBitmap(picture.handle)
     if not bitmap:
-        raise Unreadable(Status.UNDECODABLE, "corrupt PDF: a picture on the page cannot be decoded")
+        raise Unreadable(
+            Status.UNDECODABLE, "a picture on the page cannot be decoded: it is damaged, or of a kind that is not read"
+        )
     raw.FPDFBitmap_Destroy(bitmap)
 
 

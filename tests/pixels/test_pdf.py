@@ -117,6 +117,44 @@ def test_ink_in_a_fine_mask_over_a_coarse_page_is_fine() -> None:
     assert found.shape == pytest.approx((HEIGHT * 300 / POINTS, WIDTH * 300 / POINTS), abs=1)
 
 
+COARSE = 70  # dots per inch of a page of 2 x 3 inches
+
+
+def on_coarse(entries: bytes = b"", content: bytes = b"", **objects: bytes) -> Page:
+    """A page that a coarse grey scan fills, and what is drawn over it."""
+    samples = np.full((3 * COARSE, 2 * COARSE), 240, np.uint8)
+    page = placed("B", 2 * POINTS, 0, 0, 3 * POINTS, 0, 0) + content
+    return Page(page, {"B": deflated(samples, entries), **objects}, (0, 0, 2 * POINTS, 3 * POINTS))
+
+
+@pytest.mark.parametrize(
+    ("page", "dots"),
+    [
+        (on_coarse(), COARSE),
+        (on_coarse(b"/SMask %d 0 R" % FIRST), 300),
+        (on_coarse(b"/Mask %d 0 R" % FIRST), 300),
+        (on_coarse(content=b"10 10 m 50 50 l S"), 300),
+        (on_coarse(content=placed("I", 3, 0, 0, 4, 50, 50), I=deflated(grey())), 300),
+        (on_coarse(content=b"BT /F 20 Tf 10 10 Td (4) Tj ET"), 300),
+        (on_coarse(content=b"BT 3 Tr /F 20 Tf 10 10 Td (4) Tj ET"), COARSE),
+    ],
+)
+def test_ink_over_a_coarse_scan_is_as_fine_as_it_was_made(page: Page, dots: float) -> None:
+    mask = image(WIDTH, HEIGHT, b"/ImageMask true/ColorSpace/DeviceGray/BitsPerComponent 1",
+                 np.packbits(~strokes(), axis=1).tobytes())  # fmt: skip
+    font = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
+    [found] = images.decode(pdf(page, more=[mask]).replace(b"/Resources<<", font, 1))
+    assert found.shape == pytest.approx((3 * dots, 2 * dots), abs=1)
+
+
+def test_a_scan_of_a_point_a_pixel_is_not_coarse() -> None:
+    samples = np.zeros((1800, 1200), np.uint8)  # phones write such pages
+    page = filled(deflated(samples), *samples.shape[::-1])
+    page.content += b"10 10 m 50 50 l S " + placed("L", 200, 0, 0, 200, 50, 50)
+    [found] = images.decode(pdf(Page(page.content, {**page.objects, "L": deflated(grey())}, page.box)))
+    assert found.shape == samples.shape
+
+
 @pytest.mark.parametrize("needed", [b"", b"/NeedAppearances true"])
 def test_what_a_field_holds_is_seen_though_no_program_drew_it(needed: bytes) -> None:
     widget = b"<</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V(4)/DA(/Helv 40 Tf 0 g)/F 4/Rect[5 5 50 65]>>"

@@ -56,6 +56,7 @@ def pictures() -> Iterator[Kind]:
         ("JPEG", GREY + b"8/Filter/DCTDecode", jpeg),
         ("JPEG in Deflate", GREY + b"8/Filter[/FlateDecode/DCTDecode]", zlib.compress(jpeg)),
         ("JPEG in ASCII", GREY + b"8/Filter[/ASCIIHexDecode/DCTDecode]", jpeg.hex().encode() + b">"),
+        ("JPEG that is filled up behind its end", GREY + b"8/Filter/DCTDecode", jpeg + bytes(600)),
         ("JPEG in colour", b"/ColorSpace/DeviceRGB/BitsPerComponent 8/Filter/DCTDecode", pillow(colour(), "JPEG")),
         ("JPEG in CMYK", b"/ColorSpace/DeviceCMYK/BitsPerComponent 8/Decode[1 0 1 0 1 0 1 0]/Filter/DCTDecode",
          pillow(cmyk, "JPEG", quality=90)),
@@ -196,6 +197,12 @@ def drawings() -> Iterator[Kind]:
                          (0, 0, W, H))),
         near,
     )  # fmt: skip
+    speck = image(1, 1, GREY + b"8/SMask %d 0 R" % FIRST, b"\0")
+    yield Kind(
+        "PDF of ink that is all in the mask of one pixel",
+        lambda: pdf(filled(speck, W, H), more=[deflated(strokes().astype(np.uint8) * 255)]),
+        near,
+    )
     yield Kind("PDF with ink drawn over its scan", lambda: annotated(b"/Subtype/Ink/InkList[[0 0 9 9]]"), near)
     yield Kind("PDF with ink drawn over its scan, without its looks", inked, (Row(tolerance=RESAMPLED),))
     yield Kind("PDF with a field that is filled in", lambda: annotated(b"/Subtype/Widget/FT/Tx/T(a)/V(4)", True), near)
