@@ -28,7 +28,8 @@ BATCH = 50_000  # rows
 SEPARATORS = ",;\t"
 NO_SEPARATOR = "\x1f"  # for a file with one column, whose names may have commas
 FORMULA = r"^[=+\-@\t\r]"  # how a text begins that a spreadsheet runs as a formula
-UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>"}  # how programs write a missing value
+# How programs write a missing value: SAS and Stata as a dot, databases as \\N, Julia as a word.
+UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>", "#null!", ".", "\\n", "missing"}
 READ_BYTES = 1 << 20  # from a store, where each read is a request
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
-from mnist_batch.pixels import colours
+from mnist_batch.pixels import colours, jpeg
 from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
 from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
@@ -235,8 +235,8 @@ def _density(kind: str, data: bytes) -> tuple[float, float]:
     if kind == "PNG":
         at = data.find(b"pHYs", 33, data.find(b"IDAT", 33))
         return struct.unpack_from(">II", data, at + 4) if at > 0 else (0, 0)
-    if kind == "JPEG" and data[2:4] == b"\xff\xe0" and data[6:11] == b"JFIF\0":
-        return struct.unpack_from(">HH", data, 14)
+    if kind == "JPEG":
+        return jpeg.density(data)
     if kind == "BMP" and data[14] >= 40:
         return struct.unpack_from("<ii", data, 38)
     return 0, 0
@@ -253,23 +253,17 @@ def _orientation(kind: str, data: bytes) -> int:
 def _why_not(kind: str, data: Any) -> str:
     """The reason why OpenCV cannot read a file."""
     if kind == "JPEG":
-        return _why_no_jpeg(data)
-    if kind == "BMP" and data[30:34] in (b"\4\0\0\0", b"\5\0\0\0"):
-        return f"a BMP with a {'JPEG' if data[30] == 4 else 'PNG'} inside, which is not read; save it as PNG"
-    return f"truncated or corrupt {kind}"
+        return jpeg.why_not(data)
+    variant = _variant_of_bmp(data) if kind == "BMP" else "of Apple's own (CgBI)" if data[12:16] == b"CgBI" else None
+    return f"a {kind} {variant}, which is not read; save it as PNG" if variant else f"truncated or corrupt {kind}"
 
 
-def _why_no_jpeg(data: bytes) -> str:
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker, bits = data[at + 1], data[at + 4]
-        if marker == 0xF7:
-            return "a JPEG-LS image, which is not read; save it as PNG or TIFF"
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the frame
-            if bits != 8:
-                return f"a JPEG of {bits} bits a sample, which is not read; save it with 8 bits, or as PNG"
-            if marker & 0b111 in (5, 6, 7):
-                return "a hierarchical JPEG, which is not read; save it as PNG or TIFF"
-            break
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return "truncated or corrupt JPEG"
+def _variant_of_bmp(data: Any) -> str | None:
+    header, (bits, compression) = data[14], struct.unpack_from("<HI", bytes(data[28:34]).ljust(6, b"\0"))
+    if header == 64 and compression in (3, 4):
+        return f"in {'Huffman' if compression == 3 else 'RLE24'} compression"
+    if header >= 40 and compression in (4, 5):
+        return f"with a {'JPEG' if compression == 4 else 'PNG'} inside"
+    if header == 16 or (header >= 40 and bits not in (1, 4, 8, 16, 24, 32)):
+        return f"of {bits} bits with a header of {header} bytes"
+    return "of 16 bits with other masks than 5:5:5 and 5:6:5" if bits == 16 and compression in (3, 6) else None

@@ -27,6 +27,7 @@ _PICTURES = (
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
     (0, b"\xff\x0a", "a JPEG XL image"),
     (0, b"II\xbc\x01", "a JPEG XR image"),
+    (0, b"EP*\0", "a Microsoft Document Imaging file (MDI)"),
     (0, b"8BPS", "a Photoshop document (PSD)"),
     (0, b"P7\n", "a PAM image"),
     (0, b"PF\n", "a PFM image"),

@@ -76,7 +76,7 @@ def _upright(file: tiff.Pointer, page: Directory, max_pixels: int) -> Grey:
             page,
             photometric,
         )
-    elif orientation in (0, 1) and tiff.PHOTOMETRIC in page.entries:
+    elif orientation in (0, 1) and tiff.PHOTOMETRIC in page.entries and page.first(tiff.FORMAT, 1) == 1:
         with file.at(page) as data:
             stored = decoding.with_opencv("TIFF", data, cv2.IMREAD_UNCHANGED)
         _need_unpacked(file, page, stored, photometric, max_pixels)
@@ -156,6 +156,8 @@ def _bits(photometric: int, samples: int) -> tuple[int, ...]:
 
 def _described(file: tiff.Pointer, page: Directory, changes: Changes) -> Samples:
     """The samples that OpenCV decodes from a page with a changed description."""
+    if page.first(tiff.FORMAT, 1) == 4:  # undefined, to be taken for integers
+        changes = {**changes, tiff.FORMAT: None}
     with file.at_changed(page, changes).getbuffer() as data:
         return decoding.with_opencv("TIFF", data, cv2.IMREAD_UNCHANGED)
 

@@ -86,6 +86,10 @@ EXCEL = "Scan;Label;Note\r\nb\\c.png;3;\r\na ä.png;0;x\r\n;;\r\n"
         ("truth.csv", PLAIN + "d.png,\n"),
         ("truth.csv", PLAIN + "d.png,NaN\n"),
         ("truth.csv", PLAIN + "d.png,null\n"),
+        ("sas.csv", PLAIN + "d.png,.\n"),
+        ("database.csv", PLAIN + "d.png,\\N\n"),
+        ("spss.csv", PLAIN + "d.png,#NULL!\n"),
+        ("julia.csv", PLAIN + "d.png,missing\n"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gzip"])

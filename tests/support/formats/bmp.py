@@ -118,6 +118,18 @@ def kinds() -> Iterator[Kind]:
         "BMP of 32 bits by masks without alpha",
         lambda: bmp(clear, 32, compression=3, masks=[0x00FF0000, 0x0000FF00, 0x000000FF]),
     )
+    four = (bgr.astype(np.uint16) >> 4) @ np.array([1, 16, 256], np.uint16)
+    yield Kind(
+        "BMP of 16 bits, 4:4:4 by masks",
+        lambda: bmp(four.astype("<u2"), 16, compression=3, masks=[0x0F00, 0x00F0, 0x000F]),
+        (Row("undecodable", word="other masks"),),
+    )
+    long = b"".join(b"".join(bytes([1, *pixel]) for pixel in row) + b"\0\0" for row in bgr[::-1]) + b"\0\1"
+    yield Kind(
+        "BMP of 24 bits, run lengths",
+        lambda: bmp(bgr, 24, header=64, compression=4, pixels=long),
+        (Row("undecodable", word="RLE24"),),
+    )
     for name, share, pels in [("204x98 dpi", 98 / 204, (8031, 3858)), ("100x200 dpi", 2, (3937, 7874))]:
         yield Kind(
             f"BMP of 1 bit, {name}",

@@ -77,11 +77,16 @@ def kinds() -> Iterator[Kind]:
         squared,
     )
     yield Kind("JPEG of an aspect of 2:1 without unit", lambda: aspect(2, 1), squared)
+    fax = pillow(narrow(grey(), down=98 / 204), "JPEG", quality=95, dpi=(204, 98))
+    yield Kind("JPEG 204x98 dpi, after a comment", lambda: fax[:2] + b"\xff\xfe\0\4hi" + fax[2:], squared)
+    yield Kind("JPEG 204x98 dpi by EXIF", lambda: by_exif(204, 98), squared)
+    yield Kind("JPEG 204x98 dpi by EXIF, without JFIF", lambda: by_exif(204, 98, b""), squared)
     yield Kind("JPEG 300x300 dpi", lambda: pillow(grey(), "JPEG", quality=90, dpi=(300, 300)), lossy)
     yield Kind("JPEG with something after its end", lambda: pillow(grey(), "JPEG", quality=90) + b"\0" * 300, lossy)
     yield Kind(
         "JPEG that lacks only its end marker", lambda: pillow(grey(), "JPEG", quality=90)[:-2], (Row("undecodable"),)
     )
+    yield Kind("JPEG whose height follows", height_after, (Row("undecodable", word="DNL"),))
     yield Kind("JPEG cut in its middle", lambda: pillow(grey(), "JPEG", quality=90)[:1500], (Row("undecodable"),))
     yield Kind(
         "JPEG and a second one, MPO",
@@ -96,3 +101,21 @@ def aspect(across: int, down: int) -> bytes:
     assert file[6:11] == b"JFIF\0"
     file[13:18] = struct.pack(">BHH", 0, across, down)
     return bytes(file)
+
+
+def by_exif(across: int, down: int, jfif: bytes | None = None) -> bytes:
+    """A JPEG whose EXIF gives its density, and whose JFIF header says nothing or is replaced."""
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = float(across), float(down), 2
+    file = pillow(narrow(grey(), down=down / across), "JPEG", quality=95, exif=exif)
+    assert file[6:18] == b"JFIF\0\1\1\0\0\1\0\1"
+    return file if jfif is None else file[:2] + jfif + file[20:]
+
+
+def height_after() -> bytes:
+    """A JPEG of a scanner that did not know how long the page would be: DNL behind the pixels gives its height."""
+    file = bytearray(pillow(grey(), "JPEG", quality=90))
+    frame = file.index(b"\xff\xc0")
+    height = file[frame + 5 : frame + 7]
+    file[frame + 5 : frame + 7] = b"\0\0"
+    return bytes(file[:-2]) + b"\xff\xdc\0\4" + height + b"\xff\xd9"

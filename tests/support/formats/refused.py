@@ -39,6 +39,11 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "OpenEXR": ("OpenEXR", lambda: b"\x76\x2f\x31\x01\x02\0\0\0channels\0chlist\0" + bytes(40)),
     "QOI": ("QOI", lambda: imagecodecs.qoi_encode(colour())),
     "Radiance HDR": ("Radiance", lambda: imagecodecs.rgbe_encode((colour() / 255).astype("f4"), header=True)),
+    "MDI": ("Microsoft Document Imaging", lambda: b"EP*\0" + struct.pack("<I", 8) + bytes(60)),
+    "PNG of Apple": (
+        "CgBI",
+        lambda: pillow(grey(), "PNG")[:8] + b"\0\0\0\4CgBIP\0 \6+\xd5\xb3\x7f" + pillow(grey(), "PNG")[8:],
+    ),
     "PAM": ("PAM", lambda: b"P7\nWIDTH 160\nHEIGHT 200\nDEPTH 1\nMAXVAL 255\nENDHDR\n" + grey().tobytes()),
     "PFM": ("PFM", lambda: b"Pf\n160 200\n-1.0\n" + (grey()[::-1] / 255).astype("<f4").tobytes()),
 }

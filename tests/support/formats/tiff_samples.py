@@ -43,6 +43,11 @@ def depths() -> Iterator[Kind]:
             yield Kind(
                 f"TIFF 16 bits, values of {count}, {of}", lambda count=count, ink=ink: written(levels(count, ink, 1.0))
             )
+    for name, samples in [("grey", grey()), ("RGB", colour())]:
+        yield Kind(
+            f"TIFF, {name}, of undefined format",
+            lambda samples=samples: tiff(page(samples, {339: [4] * (samples.size // grey().size)})),
+        )
     yield Kind("TIFF 16 bits, tiles, two planes' worth of tiles", lambda: written(levels(16), tile=(64, 64)))
     yield Kind("TIFF 16 bits, pencil", lambda: written(levels(16, 0.6, 0.95), byteorder=">"))
     yield Kind("TIFF 16 bits, light on dark", lambda: written(levels(16, 0.9, 0.1)), LIGHT)
