@@ -35,6 +35,8 @@ def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
     """
     if kind in _BY_PILLOW:
         return grey(*with_pillow(kind, BytesIO(data), max_pixels))
+    if kind == "BMP":
+        data = _with_masks_in_header(data)
     if _may_be_transparent(kind, data):
         page = _bounded(_with_alpha(kind, data, max_pixels), max_pixels)
     else:
@@ -184,6 +186,14 @@ def _with_alpha(kind: str, data: bytes, max_pixels: int) -> Grey:
         )  # many writers leave it at 0: no alpha
         return grey(samples[:, :, :3], samples[:, :, 3]) if four else grey(samples[:, :, :3])
     return grey(*with_pillow(kind, BytesIO(data), max_pixels))
+
+
+def _with_masks_in_header(data: bytes) -> bytes:
+    """A BMP whose masks follow its header, with a longer one that holds them: OpenCV ignores them else, for 32 bits."""
+    if data[14:15] not in b"\x28\x34" or data[28:34] != b"\x20\0\3\0\0\0" or len(data) < 66:
+        return data
+    (start,) = struct.unpack_from("<I", data, 10)
+    return data[:10] + struct.pack("<IB", min(start + 4, 2**32 - 1), 56) + data[15:66] + bytes(4) + data[66:]
 
 
 def _turned_16_bits(data: bytes) -> Grey:

@@ -1,6 +1,7 @@
 """Every kind of file that scanners, faxes, phones and programs write has the rows that its specification asks for."""
 
 from collections import defaultdict
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from mnist_batch.intake import listing
 from mnist_batch.pixels import normalising
-from mnist_batch.reading import isolated, preprocessing
+from mnist_batch.reading import images, isolated, preprocessing
 from tests.support import formats
-from tests.support.formats import drawing, tiff_pages
+from tests.support.formats import bmp, drawing, tiff_pages
 from tests.support.formats.drawing import Kind, Row
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -107,6 +108,18 @@ def test_a_thousand_cells_of_one_file_are_a_thousand_rows(tmp_path: Path) -> Non
         reader.close()
     assert [(row["page"], row["status"]) for row in rows] == [(page, "ok") for page in range(1000)]
     assert len({row["picture"] for row in rows}) == 1
+
+
+@pytest.mark.parametrize("header", [40, 52, 56, 124])
+@pytest.mark.parametrize("shifts", list(permutations((0, 8, 16))) + list(permutations((8, 16, 24))))
+def test_the_masks_of_a_bmp_say_where_its_colours_are(shifts: tuple[int, ...], header: int) -> None:
+    red, green, blue = (0xFF << shift for shift in shifts)
+    pixel = sum(level << shift for level, shift in zip((10, 130, 250), shifts, strict=True))
+    samples = np.full((3, 4, 1), pixel, np.uint32)
+    [found] = images.decode(
+        bmp.bmp(samples, 32, compression=3, masks=[red, green, blue, *[0] * (header > 52)], header=header)
+    )
+    assert np.unique(found).tolist() == [round(0.299 * 10 + 0.587 * 130 + 0.114 * 250)]
 
 
 def test_no_two_kinds_are_the_same_file() -> None:
