@@ -56,6 +56,8 @@ class Way:
 def _runs(mask: int, least: int, step: int) -> int:
     for by in _doublings(least):
         mask &= mask >> by * step  # in the end the pixels at which a run begins
+        if not mask:
+            return 0
     for by in _doublings(least):
         mask |= mask << by * step
     return mask
@@ -107,14 +109,14 @@ class Grid:
 
     def packed(self, mask: Grey) -> int:
         """A mask of 0 and 1, uint8 (height, width), as an integer."""
-        pixels = np.zeros((self.height, self._row_bytes), np.uint8)
-        pixels[:, : (self.width + 7) // 8] = np.packbits(mask, axis=1, bitorder="little")
-        return int.from_bytes(pixels.tobytes(), "little")
+        pixels = np.zeros((self.height, self.stride), np.uint8)
+        pixels[:, : self.width] = mask
+        return int.from_bytes(np.packbits(pixels, bitorder="little").tobytes(), "little")
 
     def unpacked(self, mask: int) -> Grey:
         """An integer as a mask of 0 and 1, uint8 (height, width)."""
         pixels = np.frombuffer(mask.to_bytes(self.height * self._row_bytes, "little"), np.uint8)
-        return np.unpackbits(pixels.reshape(self.height, -1), axis=1, count=self.width, bitorder="little")
+        return np.unpackbits(pixels, bitorder="little").reshape(self.height, -1)[:, : self.width]
 
 
 @lru_cache(1_000)  # most pages of a run have a few shapes

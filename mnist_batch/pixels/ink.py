@@ -102,7 +102,9 @@ def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
         corners = (int(page[0, -1]), int(page[-1, 0]), int(page[-1, -1]))
         if max(corners) - grey > tolerance or grey - min(corners) > tolerance:
             break
-        x, y, inner_width, inner_height = cv2.boundingRect(_above(cv2.absdiff(page, grey), tolerance))
+        lowest, highest = max(0, grey - tolerance), min(255, grey + tolerance)
+        others = page - np.uint8(lowest) > highest - lowest  # what is darker wraps around, and is high, too
+        x, y, inner_width, inner_height = cv2.boundingRect(others.view(np.uint8))
         if inner_width == width or inner_height == height:
             break
         if inner_width < max(12, 0.6 * width) or inner_height < max(12, 0.6 * height):

@@ -79,7 +79,8 @@ def readings(mask: Grey, sums: Sums) -> list[Reading]:
     through, pieces = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
     left &= ~through
     pieces = pieces or strokes.labelled(grid.unpacked(left) if through else remaining)
-    doubtful = [line for line in borders if _touches(grid, line, left, pieces)]
+    beside = _thickened(grid, _large(grid, left, pieces))
+    doubtful = [line for line in borders if line & beside]
     every = Reading(grid.unpacked(_union(borders) | through), pieces)
     if not doubtful:
         return [every]
@@ -95,13 +96,11 @@ def _union(lines: list[int]) -> int:
     return union
 
 
-def _touches(grid: Grid, line: int, left: int, pieces: Labelled) -> bool:
-    """Whether a line touches a large piece of the ink that is left without any lines."""
-    touching = _thickened(grid, line) & left
-    if not touching:
-        return False
-    touched = pieces.labels[grid.unpacked(touching).view(np.bool_)]
-    return bool(pieces.stats[touched, cv2.CC_STAT_AREA].max() >= LARGE * left.bit_count())
+def _large(grid: Grid, left: int, pieces: Labelled) -> int:
+    """The large pieces of the ink that is left without any lines."""
+    areas = pieces.stats[:, cv2.CC_STAT_AREA] >= LARGE * left.bit_count()
+    areas[0] = False  # the background
+    return grid.packed(areas.view(np.uint8).take(pieces.labels))
 
 
 def _is_whole(grid: Grid, border: int) -> bool:

@@ -1,5 +1,7 @@
 """Tell which pieces of ink are the digit, and not remains of borders, specks or strokes of a neighbouring cell."""
 
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,45 +56,43 @@ def readings(ink: Grey, strength: Grey, strong: float, known: Labelled | None = 
         digit, area = Digit(ink, cv2.boundingRect(ink)), cv2.countNonZero(ink)
         if not _is_doubtful(digit, area):
             return [digit] if area >= 3 and cv2.minMaxLoc(strength, ink)[1] > strong else []
-    count, labels, stats, centres = known or labelled(ink)
-    is_strong = cv2.threshold(strength, int(strong), 1, cv2.THRESH_BINARY)[1].view(np.bool_)
-    strong_pixels = np.bincount(labels[is_strong], minlength=count).tolist()
-    found = enumerate(zip(strong_pixels, stats.tolist(), centres.tolist(), strict=True))
-    high, wide = ink.shape
-    pieces = [
-        _piece(label, box, centre, ink.shape)
-        for label, (pixels, box, centre) in found
-        if label and pixels and max(box[2] / wide, box[3] / high) >= SPECK
-    ]
-    if all(_is_remains(piece, labels) for piece in pieces):
+    pieces = _strong_pieces(known or labelled(ink), strength, int(strong))
+    if all(_is_remains(piece) for piece in pieces):
         return []
-    chosen = _chosen(pieces, labels)
+    chosen = _chosen(pieces)
     main, *others = chosen
     if main.sides >= 2:  # the digit is cut out tightly: a strip at an edge may be its bar
         doubtful = [piece for piece in others if _is_strip(piece)]
     else:
-        doubtful = [piece for piece in others if piece.off_centre > 0.25 and _is_bar(piece, labels)]
+        doubtful = [piece for piece in others if piece.off_centre > 0.25 and _is_bar(piece)]
     doubtful = [] if main.sides == 1 else doubtful
     fewer = [piece for piece in chosen if piece not in doubtful]
-    return [_union(labels, count, some) for some in ([chosen, fewer] if doubtful else [chosen])]
+    return [_union(some) for some in ([chosen, fewer] if doubtful else [chosen])]
 
 
-def _union(labels: NDArray[np.int32], count: int, pieces: list["_Piece"]) -> Digit:
+def _strong_pieces(known: Labelled, strength: Grey, strong: int) -> list["_Piece"]:
+    """The pieces that are no specks and have ink stronger than ``strong``, in the order of their labels."""
+    height, width = strength.shape
+    pieces = []
+    for label, (box, centre) in enumerate(zip(known.stats.tolist(), known.centres.tolist(), strict=True)):
+        if label and max(box[2] / width, box[3] / height) >= SPECK:
+            mask = np.asarray(known.labels == label).view(np.uint8)
+            if cv2.minMaxLoc(strength, mask)[1] > strong:
+                pieces.append(_piece(mask, box, centre))
+    return pieces
+
+
+def _union(pieces: list["_Piece"]) -> Digit:
     lefts, tops, rights, feet = zip(*(piece.edges for piece in pieces), strict=True)
     box = min(lefts), min(tops), max(rights) - min(lefts), max(feet) - min(tops)
-    if len(pieces) == 1:
-        return Digit(np.asarray(labels == pieces[0].label).view(np.uint8), box)
-    which = np.zeros(count, np.uint8)
-    which[[piece.label for piece in pieces]] = 1
-    return Digit(np.asarray(which.take(labels), np.uint8), box)
+    return Digit(reduce(np.bitwise_or, (piece.mask for piece in pieces)), box)
 
 
-def _is_bar(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
+def _is_bar(piece: "_Piece") -> bool:
     """Whether a piece is a straight bar, as a staple and an underline are, and the bar of a 5."""
     if max(piece.wide, piece.high) < 0.2:
         return False
-    across = cv2.findNonZero(np.asarray(labels == piece.label).view(np.uint8))
-    short, long = sorted(side + 1 for side in cv2.minAreaRect(across)[1])
+    short, long = sorted(side + 1 for side in cv2.minAreaRect(cv2.findNonZero(piece.mask))[1])
     return bool(long >= 3 * short and piece.area >= 0.6 * long * short)
 
 
@@ -102,22 +102,23 @@ def _is_doubtful(digit: Digit, area: int) -> bool:
     return bool(max(w / width, h / height) < SPECK or cv2.countNonZero(digit.mask[core(digit.mask, 8)]) < 0.1 * area)
 
 
-def _is_remains(piece: "_Piece", labels: NDArray[np.int32]) -> bool:
+def _is_remains(piece: "_Piece") -> bool:
     """Whether a piece lies only along the edges of the page: the remains of a border, not a digit."""
-    height, width = labels.shape
+    height, width = piece.mask.shape
     if min(height, width) < 20 or not (piece.sides or max(piece.wide, piece.high) >= 0.6):
         return False
-    if int(np.count_nonzero(labels[core(labels, 8)] == piece.label)) >= 0.1 * piece.area:
+    if cv2.countNonZero(piece.mask[core(piece.mask, 8)]) >= 0.1 * piece.area:
         return False
     left, top, right, foot = piece.edges
     in_corner = (left <= 2 or right >= width - 2) and (top <= 2 or foot >= height - 2)
     return not (in_corner and min(piece.wide, piece.high) >= 0.06 and max(piece.wide, piece.high) < 0.5)
 
 
-class _Piece(NamedTuple):
-    """A connected piece of ink: its label and the measures that the rules use, relative to the page."""
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A connected piece of ink: its mask, of 0 and 1, and the measures that the rules use, relative to the page."""
 
-    label: int
+    mask: Grey
     area: float
     wide: float
     high: float
@@ -132,17 +133,17 @@ class _Piece(NamedTuple):
         return left < x and top < y and x_to < right and y_to < foot and other.high >= 0.3 * self.high
 
 
-def _piece(label: int, stats: list[int], centre: list[float], shape: tuple[int, ...]) -> _Piece:
-    (x, y, w, h, area), (across, down), (height, width) = stats, centre, shape
+def _piece(mask: Grey, stats: list[int], centre: list[float]) -> _Piece:
+    (x, y, w, h, area), (across, down), (height, width) = stats, centre, mask.shape
     sides = (x == 0) + (y == 0) + (x + w == width) + (y + h == height)
     off_centre = max(abs(across - (width - 1) / 2) / width, abs(down - (height - 1) / 2) / height)
-    return _Piece(label, area, w / width, h / height, sides, off_centre, area / (w * h), (x, y, x + w, y + h))
+    return _Piece(mask, area, w / width, h / height, sides, off_centre, area / (w * h), (x, y, x + w, y + h))
 
 
-def _chosen(pieces: list[_Piece], labels: NDArray[np.int32]) -> list[_Piece]:
+def _chosen(pieces: list[_Piece]) -> list[_Piece]:
     """The pieces that make up the digit, out of those with strong ink, the main one first."""
-    frames = _frames(pieces, labels)
-    unframed = [piece for piece in pieces if piece.label not in frames] or pieces
+    frames = _frames(pieces)
+    unframed = [piece for piece in pieces if piece not in frames] or pieces
     some = [piece for piece in unframed if not _is_strip(piece)] or unframed
     main = max(some, key=_weight)
     inner = [piece for piece in some if not piece.sides and piece.high >= 0.3 and piece.area >= 0.4 * main.area]
@@ -169,22 +170,21 @@ def _is_strip(piece: _Piece) -> bool:
     return piece.sides > 0 and piece.off_centre > 0.33 and min(piece.wide, piece.high) < 0.22
 
 
-def _frames(pieces: list[_Piece], labels: NDArray[np.int32]) -> set[int]:
-    """The labels of borders: at the edges of the page, or a box drawn around something."""
-    frames: set[int] = set()
+def _frames(pieces: list[_Piece]) -> set[_Piece]:
+    """Borders: at the edges of the page, or a box drawn around something."""
     large = [piece for piece in pieces if piece.wide > 0.8 or piece.high > 0.8 or min(piece.wide, piece.high) > 0.6]
     if not large:
-        return frames
-    inside = np.bincount(labels[core(labels, 5)].ravel(), minlength=pieces[-1].label + 1).tolist()
-    hollow = [piece for piece in large if inside[piece.label] < 0.3 * piece.area]
+        return set()
+    inside = {piece: cv2.countNonZero(piece.mask[core(piece.mask, 5)]) for piece in pieces}
+    hollow = [piece for piece in large if inside[piece] < 0.3 * piece.area]
     boxes = [piece for piece in hollow if min(piece.wide, piece.high) > 0.6 and piece.filled < 0.35]
-    frames.update(ring.label for ring in large if ring.filled < 0.35 and any(ring.encloses(piece) for piece in pieces))
+    frames = {ring for ring in large if ring.filled < 0.35 and any(ring.encloses(piece) for piece in pieces)}
     # A complete box on the page contains a digit; a 0 contains nothing.
-    within = max((inside[piece.label] for piece in pieces if piece not in boxes), default=0)
+    within = max((inside[piece] for piece in pieces if piece not in boxes), default=0)
     for piece in hollow:
         spans = max(piece.wide, piece.high) > 0.8
         if (spans and piece.sides >= 2 and piece.filled < 0.4) or (
             piece in boxes and within > max(9, 0.04 * piece.area)
         ):
-            frames.add(piece.label)
+            frames.add(piece)
     return frames
