@@ -16,7 +16,6 @@ from mnist_batch.store import locations
 
 T = TypeVar("T")
 COUNTS = ("scans", "rows", "unreadable", "labelled", "accuracy", "accepted", "review")
-AT_ONCE = 16  # runs that are read at the same time
 
 
 def overview(out: str) -> list[dict[str, Any]]:
@@ -118,7 +117,7 @@ def _has_files(run: Run) -> bool:
 def at_once(work: Callable[[Run], T], runs: Sequence[Run]) -> list[T]:
     """The results of the work for each run, done for many at the same time; ``retry.patience`` holds for each."""
     contexts = [copy_context() for _ in runs]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(locations.AT_ONCE) as pool:
         return list(pool.map(lambda context, run: context.run(work, run), contexts, runs))
 
 

@@ -19,7 +19,7 @@ from mnist_batch.errors import InputError, StorageError
 from mnist_batch.store import retry
 
 T = TypeVar("T")
-AT_ONCE = 16  # files that are moved at the same time at a store
+AT_ONCE = 16  # files or folders that a store is asked for, or moves, at the same time
 CONNECTIONS = 128  # of a process to a store: pyarrow has as many as threads for files, and at least 25
 ASKED_AT_ONCE = 1_000  # files of one request for information that is repeated as a whole
 LARGEST_PUT = 5 * 1024**2  # bytes; pyarrow may write a larger file at S3 in several requests
