@@ -182,20 +182,23 @@ def draw(page: Grey, checked: Checked) -> Grey:
             write_on(drawn, (x, foot + 8 * unit), str(cell.answer.status), _colour(cell), 0.25 * unit, unit)
     for value in checked.values:
         own = [corners for cell, corners in shown if cell.cut.field == value.field]
+        others = [corners for cell, corners in shown if cell.cut.field != value.field]
         if own:
-            _name(drawn, np.concatenate(own), value, unit)
+            _name(drawn, np.concatenate(own), others, value, unit)
     write_on(drawn, (10 * unit, 20 * unit), lines(checked)[0], READ if shown else LOST, 0.5 * unit, unit)
     return drawn
 
 
-def _name(drawn: Grey, corners: NDArray[Any], value: FieldValue, unit: int) -> None:
-    """Write the name and the number of a field beside its cells, or above them if there is no room."""
+def _name(drawn: Grey, corners: NDArray[Any], others: Sequence[NDArray[Any]], value: FieldValue, unit: int) -> None:
+    """Write the name and number of a field beside its cells, or above them where those of ``others`` are in the way."""
     number = f"{value.value} {value.confidence:.2f}" if value.value is not None else str(value.status)
     text, colour = f"{value.field}: {number}", READ if value.clear else DOUBTFUL
     (left, top), (right, foot) = (np.round(each).astype(int).tolist() for each in (corners.min(0), corners.max(0)))
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * unit, unit)
-    fits = right + 6 * unit + width < drawn.shape[1]
-    at = (right + 6 * unit, (top + foot) // 2) if fits else (left, top - 3 * unit)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * unit, unit)
+    x, y = right + 6 * unit, (top + foot) // 2
+    first, last = np.array([x, y - height]), np.array([x + width, y + height])
+    is_free = not any((each.min(0) < last).all() and (each.max(0) > first).all() for each in others)
+    at = (x, y) if is_free and last[0] < drawn.shape[1] else (left, top - 3 * unit)
     write_on(drawn, at, text, colour, 0.4 * unit, unit)
 
 

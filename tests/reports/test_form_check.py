@@ -8,11 +8,11 @@ import pytest
 
 from mnist_batch.forms.cutting import Cut
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict, Registration, Verdict
-from mnist_batch.forms.spans import FieldStatus
+from mnist_batch.forms.spans import CellAnswer, FieldStatus
 from mnist_batch.forms.values import CheckResult, FieldValue
 from mnist_batch.models import bundle
 from mnist_batch.reports import form_check
-from mnist_batch.reports.form_check import Checked, lines
+from mnist_batch.reports.form_check import Cell, Checked, draw, lines
 from mnist_batch.schemas.facts import Beta
 from mnist_batch.statuses import Status
 from tests.support.ruler import calibrated, picture_of
@@ -55,3 +55,19 @@ def test_each_field_says_once_where_it_lies_and_why_a_person_should_look() -> No
         "  men: shifted; cell 1: the printed frame is elsewhere",
         "  voters: unreadable; cut_off",
     ]
+
+
+def test_the_name_of_a_field_covers_no_cell_of_its_neighbour() -> None:
+    cells, boxes = [], {}
+    for field, left in (("day", 100), ("month", 200)):
+        for position in range(2):
+            x, y = left + 40 * position, 100
+            corners = np.array([[x, y], [x + 40, y], [x + 40, y + 50], [x, y + 50]], np.float32)
+            cells.append(Cell(Cut(field, position, corners, Status.OK), CellAnswer(Status.OK), 1, 1.0))
+            boxes[field, position] = slice(y + 4, y + 46), slice(x + 4, x + 36)
+    values = tuple(FieldValue(field, FieldStatus.OK, None, True, "11", 1.0) for field in ("day", "month"))
+    page = np.full((300, 500), 255, np.uint8)
+    drawn = draw(page, Checked(Registration(Verdict.REGISTERED), {}, tuple(cells), values))
+    assert all((drawn[box] == 255).all() for box in boxes.values())
+    assert (drawn[60:100, 100:180] != 255).any()  # above its own cells
+    assert (drawn[100:150, 290:400] != 255).any()  # beside them, where there is room
