@@ -26,13 +26,15 @@ READERS = 2  # reading processes of an actor; by default there is such an actor 
 CHUNK = 256  # scans that a reader gets at a time
 CHUNK_AT_STORES = 1_024  # more, since none are under way at the beginning of each
 CHUNK_OF_PAGES = 8  # fewer, since each may be a file of many pages: the other reader goes on with its neighbours
+BYTES_OF_PAGES = 4 * 1024**2  # of a chunk of several files: one with more is read alone, and nothing waits behind it
 
 
 class Preprocess:
     """A shard number in, one row per page of its scans out (``tables.PREPROCESSED``).
 
     Its scans are read by ``READERS`` processes, each given the next ``CHUNK`` of them when it is done with its last, or
-    ``CHUNK_AT_STORES`` if the first of them is at a store, or ``CHUNK_OF_PAGES`` with forms.
+    ``CHUNK_AT_STORES`` if the first of them is at a store. With forms it is given ``CHUNK_OF_PAGES`` of them at most,
+    and no more than ``BYTES_OF_PAGES`` together.
     """
 
     def __init__(self, run: Run, limits: preprocessing.Limits | None = None, forms: Sequence[FormFacts] = ()) -> None:
@@ -49,14 +51,14 @@ class Preprocess:
         [shard] = batch["shard"].to_pylist()
         manifest, fatal = self.run.shard(shard), self.run.fatal(shard)
         chunk = CHUNK_AT_STORES if locations.is_uri(manifest["source"][0].as_py()) else CHUNK
-        chunk = CHUNK_OF_PAGES if self.with_forms else chunk
+        firsts = _firsts_of_pages(manifest) if self.with_forms else [*range(0, len(manifest), chunk)]
 
-        def read(first: int) -> pa.Table:
-            known = {(row - first, page): what for (row, page), what in fatal.items() if first <= row < first + chunk}
+        def read(first: int, end: int) -> pa.Table:
+            known = {(row - first, page): what for (row, page), what in fatal.items() if first <= row < end}
             reader = self.idle.get()
             try:
                 pages = reader.read(
-                    manifest.slice(first, chunk),
+                    manifest.slice(first, end - first),
                     shard,
                     known,
                     note=lambda row, *what: self.run.note_fatal(shard, first + row, *what),
@@ -69,7 +71,8 @@ class Preprocess:
                 self.idle.put(reader)
 
         with metrics.timed("read"):
-            pages = pa.concat_tables(self.pool.map(read, range(0, len(manifest), chunk))).combine_chunks()
+            chunks = self.pool.map(read, firsts, [*firsts[1:], len(manifest)])
+            pages = pa.concat_tables(chunks).combine_chunks()
         metrics.count("mnist_batch_bytes", pc.sum(manifest["size"]).as_py() or 0)
         return pages
 
@@ -78,6 +81,17 @@ class Preprocess:
         self.pool.shutdown()  # first: where one chunk brought up an error, the other reader is still at work on its own
         while not self.idle.empty():
             self.idle.get().close()
+
+
+def _firsts_of_pages(manifest: pa.Table) -> list[int]:
+    """The first row of each chunk of a manifest of files of pages."""
+    firsts, together = [0], 0
+    for row, size in enumerate(manifest["size"].to_pylist()):
+        together += size or 0
+        if row > firsts[-1] and (row - firsts[-1] == CHUNK_OF_PAGES or together > BYTES_OF_PAGES):
+            firsts.append(row)
+            together = size or 0
+    return firsts
 
 
 class Classify:

@@ -77,6 +77,33 @@ def test_pages_beside_a_file_of_many_are_read_meanwhile(tmp_path: Path, monkeypa
     assert rows["scan"].to_pylist() == [f"{number:03}.png" for number in range(50)]
 
 
+def test_a_file_of_many_pages_is_read_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that five files of many pages keep both readers at work, and small ones do not start another process."""
+    run = Run(str(tmp_path / "out"), "night", "2026-11-21")
+    asked = list[list[str]]()
+
+    class Reader:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def read(self, scans: pa.Table, shard: int, *_: object, **__: object) -> pa.Table:
+            asked.append(scans["scan"].to_pylist())
+            pages = [preprocessing.unread(row, 0, statuses.Status.EMPTY, "") for row in range(len(scans))]
+            return preprocessing.table(scans, shard, pages, False)
+
+    for number in range(12):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / f"in/{number:03}.pdf").write_bytes(bytes(200 if number in (1, 2, 11) else 10))
+    frozen(run, [listed(tmp_path / "in")])
+    monkeypatch.setattr(actors.isolated, "Reader", Reader)
+    monkeypatch.setattr(actors, "BYTES_OF_PAGES", 100)
+    actor = actors.Preprocess(run, forms=[FormFacts("/form", "turnout", None, "d")])
+    rows = actor(pa.table({"shard": pa.array([0], pa.int32())}))
+    assert rows["scan"].to_pylist() == [f"{number:03}.pdf" for number in range(12)]
+    chunks = [[0], [1], [2], [3, 4, 5, 6, 7, 8, 9, 10], [11]]
+    assert sorted(asked) == [[f"{number:03}.pdf" for number in chunk] for chunk in chunks]
+
+
 def test_a_reader_that_is_still_at_work_when_another_meets_an_error_is_ended_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
