@@ -5,9 +5,11 @@ lies straight on it, each pixel of the scan is one pixel of the page. PDFium may
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ LEAST_DPI, MOST_DPI = 150, 600  # of a page that its largest picture does not fi
 LAYERED_DPI = 300  # the least of a page of layers, whose masks are often finer than its pictures
 COARSE_PIXELS = 2_000_000  # of a scan; one of A4 at 150 dpi has more, and some programs write a point a pixel
 _ALIKE = 0.02  # by which the resolutions of the strips of a scan may differ
-_TINY = 0.01  # share of a page; smaller pictures say nothing about its resolution
+_TINY = 0.01  # share of a page; pictures that cover less of it say nothing about its resolution
 _END = 1024  # bytes; within so many a PDF ends with its mark
 
 
@@ -147,11 +149,15 @@ def _drawn(page: Any, grid: Grid) -> Grey:
 
 def _grid(page: Any, box: Box, pictures: Sequence[Picture]) -> Grid:
     """The grid of the picture that fills a page, or one of a resolution that suits what lies on it."""
-    telling = [picture for picture in pictures if picture.share_of(box) >= _TINY]
+    shares = defaultdict[tuple[int, int], float](float)
+    for picture in pictures:
+        shares[_size(picture)] += picture.share_of(box)
+    telling = [picture for picture in pictures if shares[_size(picture)] >= _TINY]
     if not telling:
         return _plain_grid(box, DRAWN_DPI)
     filling = [picture for picture in telling if picture.share_of(box) > 0.5]
-    scan = max(filling, key=_fineness) if filling else max(telling, key=lambda picture: picture.share_of(box))
+    largest = max(telling, key=lambda picture: (shares[_size(picture)], picture.share_of(box)))
+    scan = max(filling, key=_fineness, default=largest)
     alike = [picture for picture in pictures if _are_alike(picture, scan)]
     is_filled = bool(filling) or sum(picture.share_of(box) for picture in alike) > 0.5  # by strips
     ratio = max(scan.across, scan.down) / min(scan.across, scan.down)
@@ -169,6 +175,12 @@ def _may_lie_under_finer(page: Any, pictures: Sequence[Picture], scan: Picture, 
     if len(alike) < len(pictures) or pdf_pictures.is_written_on(page, scan):
         return True
     return any(pdf_pictures.is_masked(page, picture) for picture in alike)
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    """What is the same for pictures whose pixels have about one size, such as the strips of a scan."""
+    across, down = (round(4 * log2(density)) for density in (picture.across, picture.down))
+    return across, down
 
 
 def _fineness(picture: Picture) -> float:

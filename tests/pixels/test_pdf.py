@@ -67,6 +67,20 @@ def test_strips_meet_without_a_seam(count: int, dots: float, decimals: int, seed
     assert np.array_equal(found, samples)
 
 
+@pytest.mark.parametrize("logo", [b"", placed("L", 20, 0, 0, 20, 40, 50)])
+def test_strips_of_a_few_rows_have_the_pixels_of_their_scan(logo: bytes) -> None:
+    rows, samples = 2, np.random.default_rng(0).integers(0, 256, (400, 300), np.uint8)
+    count, (wide, high) = len(samples) // rows, (300 * 0.24, 400 * 0.24)  # 300 dots per inch
+    names = {f"S{at}": deflated(samples[at * rows : (at + 1) * rows]) for at in range(count)}
+    content = b"".join(
+        placed(name, wide, 0, 0, rows * 0.24, 0, high - (at + 1) * rows * 0.24) for at, name in enumerate(names)
+    )
+    page = Page(content + logo, {**names, "L": deflated(np.zeros((9, 9), np.uint8))}, (0, 0, wide, high))
+    [found] = images.decode(pdf(page))
+    assert found.shape == samples.shape
+    assert np.mean(found != samples) < (0.1 if logo else 1e-9)
+
+
 def test_a_scan_within_forms_keeps_its_pixels() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 40), np.uint8)
     form = (
