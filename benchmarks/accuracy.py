@@ -240,6 +240,13 @@ def held_out_table(facts: BundleFacts) -> str:
     return "\n".join(lines)
 
 
+def nets_table(facts: BundleFacts) -> str:
+    """How each net of a bundle reads MNIST test, as docs/accuracy.md shows it, in per cent."""
+    names = facts.training.members if facts.training else ()
+    rows = [f"| `{name}` | {100 * own:.2f} |" for name, own in zip(names, facts.test.members, strict=True)]
+    return "\n".join(["| net | MNIST test |", "|---|---|", *rows])
+
+
 def calibration_table(results: dict[str, Any]) -> str:
     """The expected calibration errors as docs/accuracy.md shows them, in per cent."""
     lines = ["| pages | as the model gives it | calibrated |", "|---|---|---|"]

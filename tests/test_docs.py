@@ -269,11 +269,12 @@ def test_the_accuracy_of_the_page_is_the_one_measured() -> None:
     from benchmarks import accuracy, refusals
     from mnist_batch.models import bundle
 
-    page = (ROOT / "docs/accuracy.md").read_text()
+    page, shipped = (ROOT / "docs/accuracy.md").read_text(), bundle.open_bundle(bundle.SHIPPED).facts
     results, refused = (json.loads(file.read_text()) for file in (accuracy.RESULTS, refusals.RESULTS))
     for mark, table in (
         ("accuracy", accuracy.table(results)),
-        ("held out", accuracy.held_out_table(bundle.open_bundle(bundle.SHIPPED).facts)),
+        ("nets", accuracy.nets_table(shipped)),
+        ("held out", accuracy.held_out_table(shipped)),
         ("refusals", refusals.table(refused)),
         ("calibration", accuracy.calibration_table(results)),
         ("trust", accuracy.trust_table(results)),
