@@ -224,6 +224,8 @@ def _encoding(file: str, content: "io.BufferedReader[Any]") -> str:
         raise InputError(f"{file}: is empty")
     if head.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
         raise InputError(f"{file}: is a workbook of a spreadsheet, or an archive; save it as CSV (UTF-8)")
+    if re.match(rb'(\xef\xbb\xbf)?\s*(\[\s*[{\]]|\{\s*["}])', head):
+        raise InputError(f"{file}: is JSON; export it as CSV, which Label Studio and others do, too")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if b"\0" in head:

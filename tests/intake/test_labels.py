@@ -218,6 +218,8 @@ def test_bytes_that_are_not_utf8_mean_the_name_of_those_bytes(tmp_path: Path) ->
         ('scan,label\na.png,1\n"b.png,2\n', "line 3: is not CSV"),
         ("scan,label\n\0\n", "holds zero bytes"),
         ("PK\3\4workbook", "a workbook of a spreadsheet"),
+        ('[{"id": 1, "data": {"scan": "a.png"}}]', "is JSON; export it as CSV, which Label Studio"),
+        ('{\n  "scan": "a.png"}', "is JSON; export it as CSV"),
         ("PAR1 and no more", "not a readable CSV or Parquet"),
         ("\x1f\x8b and no more", "not a readable CSV or Parquet"),
     ],
