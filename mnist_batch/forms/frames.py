@@ -1,7 +1,8 @@
 """The printed frame of a field: its lines on the form, and where they lie on a page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ INKED = 0.4  # of the darkness that its lines should have on a page: from there 
 DARKEST = 0.15  # of the light of a page, in a shadow; what is darker is blacked out, and noise on it is no line
 AWAY = 0.02  # of the darkness of its lines, that a place loses for each pixel it lies away
 ENOUGH = 0.5  # of a frame, and of its lines in each direction, must be found for its place to be known
+PARTS, LONG = 4, 60  # of a frame at most, along its field, and pixels of it for each that there is beside one
+EDGE = 3  # pixels around the cells of a part, in which its lines lie
 
 
 def darkness_of(picture: Grey) -> Levels:
@@ -37,6 +40,7 @@ class Frame:
 
     ``across`` and ``down`` are the lines along rows and columns, float32, in grey levels darker than their paper; their
     upper left corner lies at ``corner``. ``kernel`` is what a page is correlated with: lines less what is beside them.
+    ``parts`` are the upper and lower lines of some cells each: paper that is stretched has them apart otherwise.
     """
 
     corner: tuple[int, int]
@@ -44,6 +48,7 @@ class Frame:
     down: Levels
     kernel: Levels
     darkness: float
+    parts: "tuple[Frame, ...]" = ()
 
     @classmethod
     def of(cls, picture: Grey, boxes: Sequence[NDArray[np.float64]], millimetre: float) -> "Frame | None":
@@ -61,11 +66,41 @@ class Frame:
         sides = sum(float(min(*(box[2] - box[0]))) for box in boxes)
         if int(inked.sum()) < 0.5 * sides:
             return None
-        return cls((left, top), across, down, _kernel(lines), float(np.median(lines[inked])))
+        whole = cls((left, top), across, down, _kernel(lines), float(np.median(lines[inked])))
+        parts = [whole._half(some, side) for some in _groups(boxes) for side in (0, 1)]
+        return replace(whole, parts=tuple(part for part in parts if part is not None))
+
+    @cached_property
+    def middles(self) -> NDArray[np.float64]:
+        """The middle of the upright lines, which say where the frame lies across, and of the level ones, (2, 2)."""
+        every = np.maximum(self.across, self.down)
+        lines = (self.down if self.down.any() else every, self.across if self.across.any() else every)
+        return np.array([np.argwhere(each > 0)[:, ::-1].mean(axis=0) + self.corner + 0.5 for each in lines])
+
+    def _half(self, boxes: NDArray[np.float64], side: int) -> "Frame | None":
+        """The frame of the upper half of some boxes (n, 4, 2), or of the lower; None if no line runs along it."""
+        (left, top), (right, foot) = boxes.min(axis=(0, 1)) - self.corner, boxes.max(axis=(0, 1)) - self.corner
+        middle = (top + foot) / 2
+        rows = (
+            slice(max(0, int(top) - EDGE), round(middle)) if side == 0 else slice(round(middle), int(foot) + 1 + EDGE)
+        )
+        columns = slice(max(0, int(left) - EDGE), int(right) + 1 + EDGE)
+        across, down = self.across[rows, columns], self.down[rows, columns]
+        if np.count_nonzero(across) < 0.5 * (right - left):
+            return None
+        corner = (self.corner[0] + columns.start, self.corner[1] + rows.start)
+        return Frame(corner, across, down, _kernel(np.maximum(across, down)), self.darkness)
 
     def is_faint(self, print_darkness: float) -> bool:
         """Whether the frame is so much paler than the other print that a scanner may have dropped it."""
         return self.darkness < FAINT * print_darkness
+
+
+def _groups(boxes: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Boxes beside each other, in writing order."""
+    every = np.array(boxes)
+    parts = min(len(boxes), PARTS, 1 + int(np.ptp(every[..., 0]) // LONG))
+    return np.array_split(every, parts)
 
 
 def _lines(dark: Levels, boxes: Sequence[NDArray[np.float64]]) -> tuple[Levels, Levels]:

@@ -61,7 +61,8 @@ def owned(writing: Writing) -> Owned:
     strip[piece] = sheet.strip_at[y // BLOCK, x // BLOCK]
     nearest = sheet.owners.ravel()[places].astype(np.int64)
     _nearest_own(found, sheet, places, strip, nearest)
-    return _with_missed(_split(*_without_voids(found, strip, sheet, nearest), sheet, nearest), sheet)
+    found, strip = _without_voids(found, strip, sheet, nearest)
+    return _with_missed(_split(found, strip, sheet, nearest, writing.free), sheet)
 
 
 def _nearest_own(found: Owned, sheet: Sheet, places: Numbers, strip: Numbers, nearest: Numbers) -> None:
@@ -120,7 +121,7 @@ def _with_piece(found: Owned, chosen: Numbers, cell: int) -> Owned:
     return replace(found, owner=owner, area=area, edges=edges)
 
 
-def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers) -> Owned:
+def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers, free: Grey) -> Owned:
     """Split pieces of digits that touch between their cells, two or more of them."""
     most = max([2, *(len(each.positions) for each in sheet.strips)])
     mass = _mass(found, nearest, most)[:, :most]
@@ -135,7 +136,7 @@ def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers) -> Owne
         chosen = [cell for cell, part in zip(cells, parts, strict=True) if _is_digit(found, part, sheet.boxes[cell])]
         last = int(piece)
         for pair in pairwise(chosen if found.owner[piece] in chosen else []):
-            found = _parted(found, last, np.flatnonzero(found.piece == last), np.array(pair), sheet)
+            found = _parted(found, last, np.flatnonzero(found.piece == last), np.array(pair), sheet, free)
             last = len(found.area) - 1
     return found
 
@@ -146,26 +147,54 @@ def _is_digit(found: Owned, part: Numbers, box: Numbers) -> bool:
     return bool(high >= HIGH or (high >= TALL and wide >= FAR))
 
 
-def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet) -> Owned:
-    """A piece of two digits as two, parted where its ink is narrowest near the edge between two cells."""
-    one, other = sheet.boxes[cells]
-    edge, reach = (one[2] + other[0]) // 2, max(1, int(NEAR_EDGE * (one[2] - one[0])))
-    x = found.x[own]
-    ink = np.bincount(x - x.min(), minlength=int(np.ptp(x)) + 1)
-    at = np.arange(max(edge - reach, x.min() + 1), min(edge + reach, x.max()))
-    if len(at):
-        edge = at[np.lexsort((abs(at - edge), ink[at - x.min()]))[0]]
-    right = own[x >= edge]
-    owner = np.append(found.owner, cells[1])
+def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet, free: Grey) -> Owned:
+    """A piece of two digits as two."""
+    is_right = _joined_in_print(found, own, cells, sheet, free)
+    if is_right is None:
+        is_right = _beyond_narrowest(found, own, cells, sheet)
+    right, owner = own[is_right], np.append(found.owner, cells[1])
     found.piece[right], owner[piece] = len(found.area), cells[0]
     area, edges = np.append(found.area, len(right)), np.vstack([found.edges, found.edges[piece]])
-    for part, chosen in ((piece, own[x < edge]), (len(found.area), right)):
+    for part, chosen in ((piece, own[~is_right]), (len(found.area), right)):
         at_x, at_y = found.x[chosen], found.y[chosen]
         area[part] = max(1, len(chosen))
         if len(chosen):
             edges[part] = at_x.min(), at_y.min(), at_x.max() + 1, at_y.max() + 1
     parted = (*found.parted, (int(cells[0]), int(cells[1])))
     return replace(found, owner=owner, area=area, edges=edges, parted=parted)
+
+
+def _edge_between(cells: Numbers, sheet: Sheet) -> int:
+    one, other = sheet.boxes[cells]
+    return int(one[2] + other[0]) // 2
+
+
+def _joined_in_print(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet, free: Grey) -> NDArray[np.bool_] | None:
+    """Which pixels are of the right one of two digits that meet in the print between them only; None if they do not."""
+    x, y = found.x[own], found.y[own]
+    at_y, at_x = y - y.min(), x - x.min()
+    apart = np.zeros((int(at_y.max()) + 1, int(at_x.max()) + 1), np.uint8)
+    apart[at_y, at_x] = free[y, x]
+    part = cv2.connectedComponents(apart)[1][at_y, at_x]
+    is_right = x >= _edge_between(cells, sheet)
+    mostly_right = 2 * np.bincount(part, is_right) > np.bincount(part)
+    is_right = np.where(part > 0, mostly_right[part], is_right)
+    digits = [own[(part > 0) & (is_right == side)] for side in (False, True)]
+    are_two = all(
+        len(each) and _is_digit(found, each, sheet.boxes[cell]) for each, cell in zip(digits, cells, strict=True)
+    )
+    return is_right if are_two else None
+
+
+def _beyond_narrowest(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet) -> NDArray[np.bool_]:
+    """Which pixels lie to the right of where a piece is narrowest near the edge between two cells."""
+    edge, reach = _edge_between(cells, sheet), max(1, int(NEAR_EDGE * np.ptp(sheet.boxes[cells[0], ::2])))
+    x = found.x[own]
+    ink = np.bincount(x - x.min(), minlength=int(np.ptp(x)) + 1)
+    at = np.arange(max(edge - reach, x.min() + 1), min(edge + reach, x.max()))
+    if len(at):
+        edge = at[np.lexsort((abs(at - edge), ink[at - x.min()]))[0]]
+    return np.asarray(x >= edge)
 
 
 def _tall(found: Owned, sheet: Sheet) -> Numbers:

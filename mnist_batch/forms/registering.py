@@ -11,6 +11,7 @@ from mnist_batch.forms.geometry import Grey, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
 from mnist_batch.forms.second_sheets import lies_apart, other_mark, second_sheet
+from mnist_batch.forms.stretching import stretched
 from mnist_batch.forms.versions import displaced, likelier
 
 PRINTED = 0.6  # of what is printed on the form must be found on a page
@@ -145,5 +146,5 @@ def _said(verdict: Verdict, reason: str | None, candidate: Candidate) -> Registr
         printed=aligned.printed,
         inliers=candidate.inliers,
         method=candidate.method,
-        fields=candidate.fields if verdict is Verdict.REGISTERED else {},
+        fields=stretched(candidate.fields, reference, aligned) if verdict is Verdict.REGISTERED else {},
     )

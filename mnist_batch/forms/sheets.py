@@ -16,6 +16,7 @@ RINGS = 4  # classes of pixels around the print; the nearer has the higher numbe
 CLOSE = 9  # pixels to print
 CLASSES = RINGS + 2 * IN_CELLS
 SAMPLED = 128  # pixels of a class of a strip that are looked at
+BESIDES = 254  # the side of what lies in no cell
 NEXT = np.ones((3, 3), np.uint8)
 
 Grey = NDArray[np.uint8]
@@ -28,7 +29,8 @@ class Sheet:
 
     Cells are numbered through all strips; ``first`` is the number of the first cell of each strip, and ``boxes``,
     int (N, 4), are their edges on the sheet. ``owners``, uint8 (H, W), has the number of the nearest cell within its
-    strip, or ``OTHERS``. ``strip_at``, int (H, W) in blocks, is the strip that lies there. ``classes``, uint8 (H, W),
+    strip, or ``OTHERS``. ``sides``, uint8 (H, W), are the cells that a line parts: their numbers, 0 on print in a cell,
+    or ``BESIDES``. ``strip_at``, int (H, W) in blocks, is the strip that lies there. ``classes``, uint8 (H, W),
     is 0 where nothing is printed, up to ``RINGS`` around print, and above that the class of the print there or a pixel
     beside; ``close`` is 1 a little farther around. ``samples``, int (S, ``CLASSES``, ``SAMPLED``), are places of each
     class in each strip, as indices of a flat sheet, where ``sampled`` is set. ``in_cells`` are the blocks in each cell,
@@ -41,6 +43,7 @@ class Sheet:
     boxes: Numbers
     owners: Grey
     near: Grey
+    sides: Grey
     strip_at: Numbers
     classes: Grey
     close: Grey
@@ -70,8 +73,9 @@ class Sheet:
         close = cv2.dilate((classes > RINGS).view(np.uint8), np.ones((2 * CLOSE + 1, 2 * CLOSE + 1), np.uint8))
         in_cells, starts = _blocks(every, strip_at.shape)
         return cls(
-            strips, places, first, every, owners, near, strip_at, classes, close, samples, sampled, in_cells, starts
-        )
+            strips, places, first, every, owners, near, _sides(every, classes), strip_at, classes, close, samples,
+            sampled, in_cells, starts,
+        )  # fmt: skip
 
 
 def _packed(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[tuple[slice, slice], ...], tuple[int, int]]:
@@ -97,6 +101,14 @@ def _classes(exact: Grey) -> Grey:
         classes[(wider > 0) & (covered == 0)] = ring
         covered = wider
     return np.asarray(classes, np.uint8)
+
+
+def _sides(boxes: Numbers, classes: Grey) -> Grey:
+    sides = np.full_like(classes, BESIDES)
+    for number, (left, top, right, foot) in enumerate(boxes.tolist()):
+        sides[top:foot, left:right] = 1 + number % (BESIDES - 1)
+    sides[(classes > RINGS) & (classes <= RINGS + IN_CELLS)] = 0
+    return sides
 
 
 def _samples(classes: Grey, places: Sequence[tuple[slice, slice]]) -> tuple[Numbers, NDArray[np.bool_]]:

@@ -32,7 +32,8 @@ class Writing:
 
     ``seen``, bool (S,), says which strips lie on the page. ``dark``, uint8 (H, W), is how much darker than its paper
     each pixel is, and ``left`` the part of it that the print does not explain. ``ink`` is where the writing is, as 0
-    and 1. ``pen`` is how strong ink usually is, 0 where there is none, and ``noise`` that of the paper.
+    and 1, and ``free`` the same without what lies in the print. ``pen`` is how strong ink usually is, 0 where there is
+    none, and ``noise`` that of the paper.
     """
 
     sheet: Sheet
@@ -40,6 +41,7 @@ class Writing:
     dark: Grey
     left: Grey
     ink: Grey
+    free: Grey
     pen: float
     noise: float
 
@@ -59,8 +61,9 @@ class Writing:
         strongest = _strongest(sheet, left)
         pen = _pen(strongest, 128 if bilevel else PALEST)
         noise = _noise(dark, sheet)
-        ink = _ink(sheet, dark, left, _thresholds(strongest, pen, noise)) if pen else np.zeros_like(dark)
-        return cls(sheet, seen, dark, left, ink, pen, noise)
+        nothing = np.zeros_like(dark)
+        ink, free = _ink(sheet, dark, left, _thresholds(strongest, pen, noise)) if pen else (nothing, nothing)
+        return cls(sheet, seen, dark, left, ink, free, pen, noise)
 
 
 def _in_place(strip: Strip, dark: Grey) -> Grey:
@@ -133,8 +136,8 @@ def _thresholds(strongest: Numbers, pen: float, noise: float) -> Grey:
     return np.clip(INKED * strong, max(LEAST, 3 * noise), 255).astype(np.uint8)
 
 
-def _ink(sheet: Sheet, dark: Grey, left: Grey, thresholds: Grey) -> Grey:
-    """Where there is ink that is no print, and where strokes cross the print."""
+def _ink(sheet: Sheet, dark: Grey, left: Grey, thresholds: Grey) -> tuple[Grey, Grey]:
+    """Where there is ink, in the print too where strokes cross it; and the same without what lies in the print."""
     limits = np.full_like(dark, 255)
     for number, place in enumerate(sheet.places):
         own = thresholds[sheet.first[number] :][: len(sheet.strips[number].positions)]
@@ -142,12 +145,13 @@ def _ink(sheet: Sheet, dark: Grey, left: Grey, thresholds: Grey) -> Grey:
         table[: len(own)] = own
         limits[place] = cv2.LUT(sheet.owners[place], table)
     ink, inked = (_above(each, limits) for each in (left, dark))
+    free = ink.copy()
     hidden = cv2.bitwise_and(cv2.subtract(inked, ink), _above(sheet.classes, RINGS))
     meeting = cv2.bitwise_and(cv2.dilate(ink, NEXT), hidden)
     for place in sheet.places:
         if cv2.countNonZero(meeting[place]) >= 4:
-            _bridge(ink[place], hidden[place], meeting[place])
-    return ink
+            _bridge(ink[place], hidden[place], meeting[place], sheet.sides[place])
+    return ink, free
 
 
 def _above(values: Grey, limit: Grey | int) -> Grey:
@@ -167,13 +171,27 @@ def _lines_in_all_directions() -> list[Grey]:
 _DIRECTIONS = _lines_in_all_directions()
 
 
-def _bridge(ink: Grey, hidden: Grey, meeting: Grey) -> None:
+def _bridge(ink: Grey, hidden: Grey, meeting: Grey, sides: Grey) -> None:
     """Add the hidden ink between strokes that meet it on both sides."""
     x, y, wide, high = cv2.boundingRect(np.ascontiguousarray(meeting))
     part = slice(max(0, y - BRIDGED), y + high + BRIDGED), slice(max(0, x - BRIDGED), x + wide + BRIDGED)
-    strokes = np.ascontiguousarray(ink[part])
+    strokes = cv2.bitwise_and(ink[part], cv2.dilate(np.ascontiguousarray(hidden[part]), NEXT))
     filled = np.zeros_like(strokes)
     for kernel in _DIRECTIONS:
         closed = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
         cv2.bitwise_or(filled, closed, dst=filled)
-    ink[part] |= filled & hidden[part]
+    ink[part] |= _from_side_to_side(filled & hidden[part], strokes, sides[part])
+
+
+def _from_side_to_side(bridges: Grey, strokes: Grey, sides: Grey) -> Grey:
+    """The bridges that strokes meet from several sides: a digit that is beside a line does not cross it."""
+    count, pieces, _, _ = cv2.connectedComponentsWithStatsWithAlgorithm(bridges, 8, cv2.CV_16U, cv2.CCL_GRANA)
+    at = cv2.dilate(pieces, NEXT)
+    meeting = np.flatnonzero((at > 0) & (strokes > 0))
+    piece, side = at.ravel()[meeting], sides.ravel()[meeting]
+    first, last = np.full(count, 255, np.uint8), np.zeros(count, np.uint8)
+    np.minimum.at(first, piece, side)
+    np.maximum.at(last, piece, side)
+    kept = (first < last) | (first == 0)
+    kept[0] = False
+    return np.asarray(kept[pieces], np.uint8)

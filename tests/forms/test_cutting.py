@@ -292,6 +292,39 @@ def test_digits_that_touch_are_parted_and_doubted() -> None:
     assert wide[3] > wide[2]
 
 
+def beside_a_line(away: int) -> tuple[Grey, Grey, Prepared]:
+    """Two digits whose long strokes stand so far from the line between their cells; on a form, and on white paper."""
+    picture, reference = prepared("boxes")
+    white = np.full_like(picture, 255)
+    edge, top = int(reference.fields[0].cells[2].x), int(reference.fields[0].cells[2].y)
+    for page in (picture, white):
+        for side in (-1, 1):
+            x = edge + side * away
+            path = np.array([(x, top + 16), (x, top + 50), (x + side * 26, top + 50)])
+            cv2.polylines(page, [path], False, 40, 4, cv2.LINE_AA)
+    return picture, white, reference
+
+
+def test_a_line_between_two_digits_that_do_not_touch_it_is_of_neither() -> None:
+    picture, white, reference = beside_a_line(6)
+    found = cut(*scanned(picture, 200), reference)[:COUNT]
+    wanted = cut(*scanned(white, 200), on_white(reference))[:COUNT]
+    for ours, theirs in zip(found[1:3], wanted[1:3], strict=True):
+        assert len(ours.pictures) == 1
+        assert unlike(ours, theirs) < 6
+
+
+@pytest.mark.parametrize("dots", [150, 200, 300])
+@pytest.mark.parametrize("away", [4, 5])
+def test_digits_that_meet_in_the_line_between_them_keep_their_strokes(away: int, dots: int) -> None:
+    picture, white, reference = beside_a_line(away)
+    found = cut(*scanned(picture, dots), reference)[:COUNT]
+    wanted = cut(*scanned(white, dots), on_white(reference))[:COUNT]
+    for ours, theirs in zip(found[1:3], wanted[1:3], strict=True):
+        assert len(ours.pictures) == 2
+        assert unlike(ours, theirs) < 10
+
+
 def test_a_flat_0_that_touches_the_digit_before_it_is_parted_from_it() -> None:
     picture, reference = prepared("boxes")
     cells = reference.fields[0].cells

@@ -99,6 +99,16 @@ def test_a_page_is_registered_and_its_cells_are_where_they_are(kind: str) -> Non
     assert len(placed) >= 0.9 * len(kept) > 0
 
 
+@pytest.mark.parametrize("name", ["boxes", "combs", "dense", "marked"])
+def test_the_cells_of_a_field_are_where_a_machine_stretched_the_paper_to(name: str) -> None:
+    uneven = page(name, "uneven feed")
+    registration = registered(uneven, name)
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    errors = off(form(name), uneven, registration)
+    assert np.median(errors) < 0.6
+    assert np.percentile(errors, 90) < (0.5 if name == "dense" else 1.4)
+
+
 @pytest.mark.parametrize(("name", "number"), [("lines", 0), ("boxes", 1), ("combs", 1), ("dense", 0)])
 def test_fields_are_placed_where_a_fax_that_lost_lines_has_them(name: str, number: int) -> None:
     spoiled = page(name, "fax with lines lost", number)
