@@ -39,9 +39,9 @@ class Way:
         runs = _runs(mask, least, self.step)
         return runs if least % 2 else runs << self.step & self.whole
 
-    def tall(self, mask: int, odd: int) -> int:
-        """The runs of at least so many pixels, an odd number, from line to line."""
-        return _runs(mask, odd, self.sideways)
+    def tall(self, mask: int, least: int) -> int:
+        """The runs of at least so many pixels from line to line."""
+        return _runs(mask, least, self.sideways)
 
     def crossed(self, runs: int, least: int) -> int:
         """How many lines hold ``runs`` of at least so many pixels, over half a line: each covers its line's middle."""

@@ -15,6 +15,7 @@ from mnist_batch.pixels.opencv import cv2
 from mnist_batch.pixels.strokes import Labelled
 
 THICK = 5  # pixels; ink as thick as that is no line
+FEW, SOME = 0.12, 0.35  # of the places on a line; strokes run along so many, or its own edges are rough there
 SHORTEST = 16  # pixels of a side; a round digit smaller than that looks square
 LEAST_SEEN = 4  # pixels of a line that no stroke hides, for it to be looked at
 MOST_LINES = 6  # either way; those seen best
@@ -113,7 +114,25 @@ def _lines(grid: Grid, ink: int, edges: _Edges) -> int:
     within = grid.rows(top + REACH + 1, foot - REACH), grid.columns(left + REACH + 1, right - REACH)
     around = ink & beside_rows & beside_columns
     level, upright = around & ~within[0], around & ~within[1]
-    return level & ~grid.across.tall(ink, THICK) | upright & ~grid.down.tall(ink, THICK)
+    return level & ~strokes_on(grid.across, level, ink) | upright & ~strokes_on(grid.down, upright, ink)
+
+
+def strokes_on(way: Way, lines: int, ink: int) -> int:
+    """The ink that is thicker than lines are themselves: of strokes that cross them, or that run along them."""
+    thin = lines & ~way.tall(ink, THICK)
+    places = _places(way, thin)
+    for least in range(2, THICK - 1):
+        thicker = _places(way, way.tall(thin, least))
+        if thicker <= FEW * places:
+            return way.tall(ink, least)
+        if thicker <= SOME * places:
+            return way.tall(ink, least + 1)
+    return way.tall(ink, THICK)
+
+
+def _places(way: Way, mask: int) -> int:
+    """How many runs of ink, from line to line, a mask has."""
+    return (mask & ~(mask << way.sideways)).bit_count()
 
 
 def _holding_a_digit(grid: Grid, left: int, height: int) -> Labelled | None:

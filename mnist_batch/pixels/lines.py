@@ -207,5 +207,5 @@ def _long_thin(way: Way, ink: int, sums: list[int], share: float) -> int:
 
 
 def _without_crossings(way: Way, runs: int, ink: int) -> int:
-    """The runs without the strokes that cross them, which are taller than a line is thick."""
-    return runs & ~way.tall(ink, drawn_boxes.THICK)
+    """The runs without the strokes that cross them or run along them, which are thicker."""
+    return runs & ~drawn_boxes.strokes_on(way, runs, ink)

@@ -14,7 +14,7 @@ from mnist_batch.pixels import stacks
 from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink, readings_of_each
 from mnist_batch.pixels.opencv import cv2
 
-VERSION = 3  # of everything done to a page before the model sees it; part of a run's fingerprint
+VERSION = 4  # of everything done to a page before the model sees it; part of a run's fingerprint
 SIDE = 28
 BOX = 20
 PALEST = 77  # of 255; strokes that averaging made weaker than this are not restored to full ink

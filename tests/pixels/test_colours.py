@@ -18,7 +18,13 @@ Samples = NDArray[np.uint8]
 
 PAPER = np.array([235, 240, 238], np.uint8)
 PENS = {"black": (40, 38, 42), "blue": (140, 60, 30), "violet": (150, 45, 75)}  # BGR
-OTHERS = {"red": (50, 40, 170), "orange": (60, 140, 240), "green": (90, 190, 80), "pink": (210, 150, 250)}
+OTHERS = {
+    "red": (50, 40, 170),
+    "dark red": (50, 40, 100),
+    "orange": (60, 140, 240),
+    "green": (90, 190, 80),
+    "pink": (210, 150, 250),
+}
 SEVEN = digits.mnist("test").images[0]
 
 

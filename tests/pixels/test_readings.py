@@ -119,6 +119,17 @@ def test_remains_of_a_box_are_blank_in_any_light(darkest: float) -> None:
     assert np.mean([ink.find_ink(page) is None for page in pages]) >= 0.93
 
 
+def test_a_stroke_that_runs_along_the_line_of_a_box_is_no_line() -> None:
+    """The stem of this 4 was taken away with the line that it lies on, and what was left was a 6."""
+    page = np.random.default_rng(0).integers(232, 245, (64, 64)).astype(np.uint8)
+    for stroke in ([(56, 20), (56, 48)], [(44, 20), (42, 38), (56, 38)]):
+        cv2.polylines(page, [np.array(stroke, np.int32)], False, 60, 2)
+    alone = normalise(page)
+    cv2.rectangle(page, (6, 8), (57, 55), 60)
+    difference = float(np.abs(normalise(page).astype(int) - alone).mean())
+    assert difference < 8
+
+
 def test_no_digit_is_a_box() -> None:
     pages = [cv2.resize(picture, (64, 64), interpolation=cv2.INTER_CUBIC) for picture in WRITTEN.pictures]
     masks = [np.asarray(page > 100).view(np.uint8) for page in pages]
