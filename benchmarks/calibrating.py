@@ -36,7 +36,7 @@ from mnist_batch.pixels import decoding, normalising
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/calibrating.json"
-MARK, DATE = "<!-- example -->", "2026-11-28"
+MARK, DATE = "<!-- example -->", "2026-11-29"
 TABLE = re.compile(r" *(digit +support|\d +\d+ )")
 CASES = ((500, 0.01), (1_000, 0.005))  # labels, target error
 SPLITS, CELLS = 100, 200
