@@ -20,16 +20,15 @@ FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
 MOST_PASSES = 8
 BLACK = 0.4  # of the lightness of the page
 AMONG, BESIDE = 8, 2.0  # patches around, and by how many pixels a patch is displaced otherwise than they are
+# So many patches around that are displaced alike are enough: paper may be stretched there, and not beside it.
+FEW, STRETCH = 2, 0.01  # patches, and by how many pixels a pixel what lies farther away may be displaced otherwise
 USUAL = 0.7  # of how alike most patches are
 COVERED = 0.85  # of the print of a patch
 SURE = 0.6  # how alike a patch must be that is found far from where it should be
 WELL = 0.8  # of the patches; a map that finds as many is right
 SAME = 0.5  # pixels; a map that moves no patch by more is as good as the one before
-EXACT, MOSTLY, PARTLY = (
-    1.0,
-    0.9,
-    0.4,
-)  # pixels; if fewer are as exact as that, the page may have lost lines, or is another
+EXACT = 1.0  # pixels beside the map
+MOSTLY, PARTLY = 0.9, 0.4  # of the patches; if fewer are exact, the page may have lost lines, or is another
 FAR = 6.0  # pixels beside the common map: farther off, the paper is not stretched, but something else was found
 FEWEST = 4  # patches; with fewer a map is moved, not stretched
 # A homography is taken if it makes the shifts that are left this much smaller, and from so many patches.
@@ -124,10 +123,14 @@ class Aligned:
         """How the print around a place lies beside the map; None if most of what tells was not found there."""
         nearest = np.argsort(np.hypot(*(self.sought.middles - place).T), kind="stable")
         telling = nearest[(self.telling & ~self.mute)[nearest]][:NEIGHBOURS]
-        if not len(telling) or 2 * int(self.is_found[telling].sum()) < len(telling):
+        found = nearest[self.is_found[nearest]][:NEIGHBOURS]
+        if not len(telling) or not len(found):
             return None
-        across, down = np.median(self.sought.shifts[nearest[self.is_found[nearest]][:NEIGHBOURS]], axis=0)
-        return float(across), float(down)
+        across, down = np.median(self.sought.shifts[found], axis=0)
+        # Thin lines are less alike in a coarse scan than words are, but lie where they should.
+        lie_right = np.hypot(*(self.sought.shifts[telling] - (across, down)).T) <= EXACT
+        are_there = self.is_found[telling] | (lie_right & (self.sought.alike[telling] >= patches.ALIKE))
+        return (float(across), float(down)) if 2 * int(are_there.sum()) >= len(telling) else None
 
 
 def align(
@@ -174,7 +177,8 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix, least: float, first
 
 def _judged(reference: Reference, matrix: Matrix, seen: Grey, found: Found, rows: LostRows | None = None) -> Aligned:
     """Which of the patches that were found are true, on a page as it was laid onto a reference."""
-    true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR) & _beside_its_like(found)
+    alike = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR)
+    true = alike & _beside_its_like(found, alike)
     dark = darkness_of(seen)
     gain = _gain(reference, dark)
     under = _covered(reference, found, ~true & found.telling, dark, gain)
@@ -235,14 +239,16 @@ def _as_alike_as_most(found: Found) -> float:
     return max(SURE, USUAL * float(np.percentile(telling, 75))) if len(telling) else SURE
 
 
-def _beside_its_like(found: Found) -> NDArray[np.bool_]:
+def _beside_its_like(found: Found, alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which patches are displaced as those around are: other words are alike somewhere, but here and there."""
     away = np.hypot(*(found.middles[:, None] - found.middles[None]).transpose(2, 0, 1))
     away[:, found.alike < patches.ALIKE] = np.inf
     np.fill_diagonal(away, np.inf)
     around = np.argsort(away, axis=1, kind="stable")[:, :AMONG]
     usual = np.median(found.shifts[around], axis=1)
-    return np.asarray(np.hypot(*(found.shifts - usual).T) <= BESIDE)
+    otherwise = np.hypot(*(found.shifts[around] - found.shifts[:, None]).transpose(2, 0, 1))
+    few = (alike[around] & (otherwise <= EXACT + STRETCH * np.take_along_axis(away, around, axis=1))).sum(axis=1) >= FEW
+    return np.asarray((np.hypot(*(found.shifts - usual).T) <= BESIDE) | few)
 
 
 def _source(reference: Reference, page: Grey, matrix: Matrix) -> tuple[Grey, Matrix]:
