@@ -512,6 +512,7 @@ def test_a_cluster_of_this_machine_that_is_gone_is_told_at_once(monkeypatch: pyt
         address = f"127.0.0.1:{gone.getsockname()[1]}"
     # Ray keeps the address of the last cluster in a file; others that run on this machine would come first.
     monkeypatch.setattr(services, "get_ray_address_from_environment", lambda *_: address)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray would try for minutes"))
     with pytest.raises(InputError, match="--address auto: no Ray cluster answers there .*refused"):
         cluster.connect("auto")
