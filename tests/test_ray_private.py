@@ -16,13 +16,14 @@ FOLDERS = ("jobs", "mnist_batch", "tests", "benchmarks")
 PIN = "2.60.0"
 # What is imported, or reached, by its module; the last column is its parameters, or a part of them, as we rely on them.
 RELIED_ON: list[tuple[str, str, set[str] | None]] = [
-    # jobs/cluster.py: a Ray of a job's own
+    # jobs/cluster.py: a Ray of a job's own, and where the cluster of a machine is
     ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", None),
     (
         "ray._private.parameter",
         "RayParams",
         {"dashboard_agent_listen_port", "session_name", "no_monitor", "include_log_monitor"},
     ),
+    ("ray._private.services", "get_ray_address_from_environment", {"addr", "temp_dir"}),
     ("ray._private.node", "Node.start_api_server", {"self", "include_dashboard", "raise_on_failure"}),
     # learning/ray_train.py: a trainer that leaves an interrupt to the job
     ("ray.train.v2._internal.callbacks.placement_group_callback", "PlacementGroupCleanerCallback", set()),
