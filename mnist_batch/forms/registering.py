@@ -21,7 +21,7 @@ VISIBLE = 0.4  # of the form must lie on a page: of less, another sheet may be o
 FRAMED = 0.5  # of the fields that should be there must be
 # The cells of a page are others if less of the frames that were found is there, in the median, and a quarter of them
 # lies farther off than this. Of a page that has lost parts of its frames, what is left of them lies right.
-WHOLE, ASIDE_MILLIMETRES = 0.9, 0.3
+WHOLE, ASIDE_MILLIMETRES = 0.9, 0.15
 
 
 def register(page: Grey, references: Sequence[Reference]) -> Registration:

@@ -323,9 +323,12 @@ def test_a_page_on_which_most_fields_are_not_found_is_not_registered(level: int)
     assert registration.fields == {}
 
 
-def test_other_cells_beside_the_same_print_are_another_version_where_most_of_their_frames_fit() -> None:
-    variant = page_of(form("variant", 9612), 0, "photocopy", mnist_digits(), 9612, 4)
-    registration = register(grey(variant.picture), references("boxes", 9612))
+@pytest.mark.parametrize(("looks", "kind", "number"), [(9612, "photocopy", 4), (10055, "photo", 23)])
+def test_other_cells_beside_the_same_print_are_another_version_where_most_of_their_frames_fit(
+    looks: int, kind: str, number: int
+) -> None:
+    variant = page_of(form("variant", looks), 0, kind, mnist_digits(), looks, number)
+    registration = register(grey(variant.picture), references("boxes", looks))
     assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
 
 
