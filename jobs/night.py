@@ -135,7 +135,7 @@ def _previewed(command: NewScans) -> Mapping[str, Any]:
     except increments.NothingNew as nothing:
         print(nights.text(nothing.increment))
         return {"status": "dry_run", "would": "nothing", "scans": asdict(nothing.increment)}
-    if found["would"] != "resume":
+    if found["would"] not in ("resume", "held"):
         print(nights.text(command.increment))
     print(previewing.text(found))
     return {"status": "dry_run", **found}

@@ -9,6 +9,7 @@ from typing import Any
 from mnist_batch.reports import report, sample_error, sampling
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import Published
+from mnist_batch.wording import counted
 
 from . import flags, printing, session
 
@@ -78,18 +79,19 @@ def _rebuilt(given: argparse.Namespace) -> Mapping[str, Any]:
         **printing.decisions(totals),
         **printing.fields(published),
         "report": run.location(f"{run.folder}/report.html"),
-        **({} if given.audit is None else _drawn(run, published, given.audit)),
+        **({} if given.audit is None else _drawn(run, published)),
         **({"sample_error": asdict(error)} if (error := published.sample_error) else {}),
     }
 
 
-def _drawn(run: Run, published: Published, asked: int) -> dict[str, Any]:
+def _drawn(run: Run, published: Published) -> dict[str, Any]:
     """Say what was drawn and what to do with it; returns it for the last line."""
     page, sheet = (run.location(f"{run.folder}/{name}") for name in (sampling.PAGE, sampling.SHEET))
     drawn, accepted = published.sample or 0, published.totals.accepted or 0
-    few = f"all {accepted:,}, fewer than {asked:,}" if drawn < asked else f"{drawn:,} of {accepted:,}"
+    few = f"{drawn:,} of {accepted:,} accepted answers, drawn at random"
+    few = few if drawn < accepted else f"all {counted(accepted, 'accepted answer')}"
     out = shlex.quote(run.out)
-    print(f"audit: {few} accepted answers, drawn at random: {page}")
+    print(f"audit: {few}: {page}")
     print(f"fill in a copy of {sheet}, then: python -m jobs.report --out {out} --run {run.run_id} --audit-labels FILE")
     return {"sample": drawn, "audit_page": page, "audit_csv": sheet}
 

@@ -1,6 +1,7 @@
 """From a published run with labels to a bundle that is calibrated by its answers: read ``calibrate``."""
 
 import datetime
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mnist_batch.errors import InputError, StorageError
+from mnist_batch.errors import InputError
 from mnist_batch.intake.labels import Truth
 from mnist_batch.models import beta, bundle, certifying, field_calibrating, likeness
 from mnist_batch.models.calibrating import Sample
@@ -23,7 +24,9 @@ from mnist_batch.schemas import tables
 from mnist_batch.schemas.bundle_facts import BundleFacts, Calibration, CalibrationSet, OwnLabels
 from mnist_batch.schemas.facts import Published
 from mnist_batch.store import locations
-from mnist_batch.wording import counted
+from mnist_batch.wording import counted, either
+
+log = logging.getLogger(__name__)
 
 TARGETS = (0.001, 0.002, 0.005, 0.01, 0.02)  # that the text tells about
 LARGEST = 0.1  # a calibration that certifies no error up to this one is not made
@@ -85,7 +88,7 @@ def calibrate(
     sample = labelled.sample
     sources = np.array(labelled.rows["source"].to_pylist(), object) if by_source else None
     made = beta.calibrate(f"run {run_id}", sample, published.temperature, sources)
-    _check_enough(made, run_id)
+    _check_enough(made, sample, run_id, where or published.labels)
     if published.profile:
         sure = beta.confidence(sample.outputs[sample.clear], made.beta)
         profile = likeness.recalibrated(published.profile, sure)
@@ -97,7 +100,10 @@ def calibrate(
         none=int((sample.labels == tables.NO_DIGIT).sum()),
         never_accepted=int((~sample.clear).sum()),
         copies=labelled.copies,
+        absent=tuple(digit for digit in range(tables.CLASSES) if digit not in sample.labels),
     )
+    if own.absent:
+        log.warning("%s", _absent_text(own))
     made = replace(made, made=datetime.date.today().isoformat(), own=own)
     if fields is not None:
         of_sources = field_calibrating.by_source(fields) if by_source else ()
@@ -164,13 +170,25 @@ def _with_texts(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema(of_text))
 
 
-def _check_enough(made: Calibration, run_id: str) -> None:
+def _check_enough(made: Calibration, sample: Sample, run_id: str, labels: str) -> None:
     least = certifying.least_certified(made)
     if least is None or least > LARGEST:
+        unlike = int((sample.outputs.argmax(axis=1) != sample.labels).sum())
+        remedy = f"{certifying.needed_text(made.sets[0], LARGEST)}; label more of its scans"
+        if 2 * unlike > made.digits:  # no model reads so badly
+            remedy = (
+                f"{unlike:,} differ from their labels; check whether these ({labels}) are moved by a row, or of others"
+            )
         raise InputError(
-            f"--run {run_id}: {counted(made.digits, 'labelled answer')} certify no error up to {LARGEST:g}: "
-            f"{certifying.needed_text(made.sets[0], LARGEST)}; label more of its scans"
+            f"--run {run_id}: {counted(made.digits, 'labelled answer')} certify no error up to {LARGEST:g}: {remedy}"
         )
+
+
+def _absent_text(own: OwnLabels) -> str:
+    return (
+        f"no label is {either(own.absent)}: nothing is promised of such digits; label all scans of a run, or a random "
+        "sample of them"
+    )
 
 
 def _publish(start: bundle.Bundle, facts: BundleFacts, to: str) -> bundle.Bundle:
@@ -181,10 +199,7 @@ def _publish(start: bundle.Bundle, facts: BundleFacts, to: str) -> bundle.Bundle
             if name != "model.json" and not locations.is_folder(filesystem, f"{folder}/{name}"):
                 Path(copy, name).write_bytes(locations.read(filesystem, f"{folder}/{name}"))
         bundle.describe(Path(copy), facts)
-        try:
-            made = bundle.publish(Path(copy), to)
-        except StorageError as error:
-            raise InputError(f"--to {to}: {error}") from None
+        made = bundle.publish(Path(copy), to)
     if made.digest != start.digest:
         raise InputError(f"--model {start.location} changed while it was copied; give the same command again")
     return made
@@ -202,6 +217,7 @@ def text(calibration: Calibration) -> str:
     lines = [
         answers + (" as copies of others" if own.copies else ""),
         *_promises(whole, calibration.level),
+        *([_absent_text(own)] if own.absent else []),
     ]
     if calibration.fields:
         lines += [f"{counted(calibration.fields.digits, 'labelled field')}:"]
@@ -237,5 +253,6 @@ def summary(made: bundle.Bundle) -> Mapping[str, Any]:
         "run_id": calibration.own.run_id,
         "labelled": calibration.digits,
         "never_accepted": calibration.own.never_accepted,
+        "absent": list(calibration.own.absent),
         "least_target_error": certifying.least_certified(calibration),
     }

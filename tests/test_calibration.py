@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks import calibrating as benchmark
 from jobs import calibrate, report, score
+from mnist_batch import wording
 from mnist_batch.learning import digits
 from mnist_batch.models import beta, bundle, certifying
 from mnist_batch.models.calibrating import Sample
@@ -141,9 +142,10 @@ def test_a_run_calibrates_its_model_by_its_own_labels_and_the_next_run_says_so(
     run = Run(str(out), first["run_id"], "")
     before = run.published
     code, printed, made = ran(capsys, calibrate, "--out", out, "--run", first["run_id"], "--labels", truth, "--to", to)
-    assert (code, made["labelled"], made["never_accepted"]) == (0, 120, 0)
+    assert (code, made["labelled"], made["never_accepted"], made["absent"]) == (0, 120, 0, [])
     assert run.published == before  # the run stays as it is
     assert "120 labelled answers of run" in printed
+    assert "no label is" not in printed
     assert "10 wrong; 1 labelled none; 1 left out as copies of others" in printed
     assert "--target-error 0.001 needs about 3,200 more right answers; there are 110" in printed
     facts = bundle.open_bundle(str(to)).facts
@@ -261,10 +263,41 @@ def test_what_cannot_calibrate_is_a_sentence_and_leaves_nothing(
     assert "gave the answers of run" in refused("--model", other)
     locked = tmp_path / "locked"
     locked.write_bytes(b"a file, not a folder")
-    assert str(locked) in refused(to=locked / "ours")
+    in_the_way = refused(to=locked / "ours")
+    assert f"{locked} is a file and no folder; give another place" in in_the_way
+    assert "is kept" not in in_the_way
+    shifted = tmp_path / "shifted.csv"
+    names = sorted(str(path.relative_to(tmp_path / "in")) for path in (tmp_path / "in").rglob("*.png"))
+    below = [name[0] for name in names[13:] + names[:13]]
+    shifted.write_text("scan,label\n" + "".join(f"{name},{label}\n" for name, label in zip(names, below, strict=True)))
+    of_others = refused("--labels", shifted)
+    assert re.search(rf"1[12]\d differ from their labels; check whether these \({shifted}\) are moved", of_others)
+    assert "label more" not in of_others
     facts = out / "runs" / run_id / "run.json"
     facts.write_text(facts.read_text().replace('"preprocessing": ', '"preprocessing": 1'))
     assert "score the scans again" in refused()
+
+
+@pytest.mark.parametrize(("labelled", "absent"), [("012345689", (7,)), ("7", (0, 1, 2, 3, 4, 5, 6, 8, 9))])
+def test_digits_that_no_label_is_are_named_by_the_job_and_wherever_the_bundle_says_what_it_was_calibrated_on(
+    ruler: str, tmp_path: Path, without_ray: None, capsys: Capture, caplog: pytest.LogCaptureFixture, labelled: str,
+    absent: tuple[int, ...],
+) -> None:  # fmt: skip
+    for number in range(400):
+        if str(number % 10) in labelled:
+            write_scan(tmp_path / f"in/{number % 10}/{number}.png", number % 10, confidence=0.6 + 0.3 * number / 400)
+    asked = [tmp_path / "in", "--labels", "parent", "--model", ruler, "--out", tmp_path / "out"]
+    _, _, run = ran(capsys, score, *asked)
+    to = tmp_path / "ours"
+    code, printed, made = ran(capsys, calibrate, "--out", tmp_path / "out", "--run", run["run_id"], "--to", to)
+    said = f"no label is {wording.either(absent)}: nothing is promised of such digits"
+    assert (code, made["absent"], said in printed, said in caplog.text) == (0, [*absent], True, True)
+    calibration = bundle.open_bundle(str(to)).facts.calibration
+    assert calibration
+    assert calibration.own
+    assert calibration.own.absent == absent
+    _, printed, _ = ran(capsys, score, tmp_path / "in", "--model", to, "--out", tmp_path / "out")
+    assert f"digits of run {run['run_id']} (no {wording.either(absent)} among them), on" in printed
 
 
 @pytest.mark.usefixtures("without_ray")

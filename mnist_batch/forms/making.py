@@ -88,8 +88,10 @@ def write(
     """Write a form, its pictures and previews into a directory, which may be a URI, and pages to print if asked.
 
     ``left_out`` are boxes of each page that are shown in its preview; ``dots_per_inch`` are those at which each page is
-    to be printed, none if it is None. Raises InputError if the directory has another form that is not to be replaced.
+    to be printed, none if it is None. Raises InputError if the directory cannot be, or has another form that is not to
+    be replaced.
     """
+    locations.check_place("--out", location)
     filesystem, folder = locations.resolve(location)
     content, several = as_json(form), len(pictures) > 1
     there = locations.read_if_there(filesystem, f"{folder}/{FILE}")

@@ -31,6 +31,7 @@ FORMULA = r"^[=+\-@\t\r]"  # how a text begins that a spreadsheet runs as a form
 # How programs write a missing value: SAS and Stata as a dot, databases as \\N, Julia as a word.
 UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>", "#null!", ".", "\\n", "missing"}
 READ_BYTES = 1 << 20  # from a store, where each read is a request
+HEADER = ". The first line of a CSV file names the columns, between commas, semicolons or tabs"
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], oth
     while header and not header.strip():
         line, header = line + 1, lines.readline()
     separator, names = _header(header, needed)
-    at = _places(file, names, needed, others)
+    at = _places(file, names, needed, others, HEADER)
     records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
     # Excel may end a file with a line of separators.
     written = ((number, row) for number, row in records if any(map(_value, row)))
@@ -243,15 +244,12 @@ def _header(header: str, needed: list[str]) -> tuple[str, list[str]]:
     return most, splits[most]
 
 
-def _places(file: str, names: list[str], needed: list[str], others: list[str]) -> dict[str, int]:
+def _places(file: str, names: list[str], needed: list[str], others: list[str], hint: str = "") -> dict[str, int]:
     """The positions of the columns ``needed``, and of those of ``others`` that are there, by name."""
     there = [_plain(name) for name in names]
     for name in needed:
         if name not in there:
-            raise InputError(
-                f"{file}: needs a column {name!r}; it has {names}. The first line of a CSV file names the columns, "
-                "between commas, semicolons or tabs"
-            )
+            raise InputError(f"{file}: needs a column {name!r}; it has {names}{hint}")
     for name in (wanted := [name for name in [*needed, *others] if name in there]):
         if there.count(name) > 1:
             raise InputError(f"{file}: has {there.count(name)} columns called {name!r}; keep only one of them")

@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mnist_batch import wording
 from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.schemas import bundle_facts
 from mnist_batch.schemas.bundle_facts import BundleFacts
@@ -37,8 +38,10 @@ class Bundle:
             return None
         calibration = self.facts.calibrations[0]
         trained_on_own = bool(self.facts.scans) and self.location != SHIPPED
-        sets = {each.name: each.digits for each in calibration.sets}
-        return CalibratedOn(sets, calibration.made, own=calibration.own is not None or trained_on_own)
+        own = calibration.own
+        absent = f" (no {wording.either(own.absent)} among them)" if own and own.absent else ""
+        sets = {each.name + absent: each.digits for each in calibration.sets}
+        return CalibratedOn(sets, calibration.made, own=own is not None or trained_on_own)
 
     def read(self, name: str) -> bytes:
         """The bytes of ``model.keras`` or ``model.onnx``; raises InputError unless they have the recorded sha256."""
@@ -94,9 +97,10 @@ def describe(folder: Path, facts: BundleFacts) -> None:
 
 
 def check_new(location: str, argument: str) -> None:
-    """Raise InputError, naming ``argument``, if anything is at the location but an empty folder."""
+    """Raise InputError, naming ``argument``, if anything is at the location but an empty folder, or none can be."""
     filesystem, target = locations.resolve(location)
     if not locations.exists(filesystem, target):
+        locations.check_place(argument, location)
         return
     if locations.is_folder(filesystem, target) and not locations.names(filesystem, target):
         return
@@ -104,9 +108,12 @@ def check_new(location: str, argument: str) -> None:
 
 
 def check_free(location: str) -> None:
-    """Raise InputError if publishing to the location would replace something that is not a bundle."""
+    """Raise InputError if publishing to the location would replace something that is not a bundle, or is impossible."""
     filesystem, target = locations.resolve(location)
-    if not locations.exists(filesystem, target) or locations.exists(filesystem, f"{target}/model.json"):
+    if not locations.exists(filesystem, target):
+        locations.check_place("--out", location)
+        return
+    if locations.exists(filesystem, f"{target}/model.json"):
         return
     if locations.is_folder(filesystem, target) and not locations.names(filesystem, target):
         return

@@ -58,8 +58,8 @@ def most_digits(certified: tuple[float | None, ...]) -> int:
     return max((digits for digits, threshold in enumerate(certified, 1) if threshold is not None), default=0)
 
 
-def sentences(rule: FieldThresholds, target_error: float) -> list[str]:
-    """What a rule never accepts however sure it is, and what to do about it."""
+def sentences(rule: FieldThresholds, target_error: float, longest: int = MOST_DIGITS) -> list[str]:
+    """What a rule never accepts however sure it is, and what to do about it; fields have up to ``longest`` digits."""
     remedy = "label fields of this run and give it to jobs.calibrate, or give a larger --target-error"
     if rule.digits is None or rule.spoken_for is None:
         closed = [source for source, number in (rule.by_source or {}).items() if number is None]
@@ -70,10 +70,10 @@ def sentences(rule: FieldThresholds, target_error: float) -> list[str]:
         none = f"no number{others} is accepted: the labelled fields certify no error of {target_error:g}; {remedy}"
         return [none, *(said if closed else [])]
     alone, spoken_for = most_digits(rule.digits), most_digits(rule.spoken_for)
-    if alone >= MOST_DIGITS:
+    if alone >= min(longest, MOST_DIGITS):
         return []
     longer = f"of more than {counted(alone, 'digit')}" if alone else "without a check digit or an equation"
-    with_one = f", and of more than {spoken_for} with one," if alone and spoken_for < MOST_DIGITS else ""
+    with_one = f", and of more than {spoken_for} with one," if alone and spoken_for < min(longest, MOST_DIGITS) else ""
     speaks = " that no check digit or equation speaks for" if alone else ""
     return [
         f"numbers {longer}{speaks}{with_one} are never accepted: the digits that the model was calibrated on certify "

@@ -17,9 +17,10 @@ MOST_BYTES = 90_000  # an export as CSV has the picture in a column, and readers
 
 
 def check(location: str) -> None:
-    """Raise InputError if there is something at the location."""
+    """Raise InputError if there is something at the location, or no file can be."""
     if locations.exists(*locations.resolve(location)):
         raise InputError(f"{FLAG} {location}: something is there already; give a new file")
+    locations.check_place(FLAG, location)
 
 
 def write(published: Published, chosen: Chosen, location: str) -> tuple[int, dict[str, str]]:

@@ -20,7 +20,8 @@ def sentences(run: RunFacts) -> list[str]:
             "those: to have it certified on your own, label some hundred of them and run jobs.calibrate"
         )
     if run.field_thresholds:
-        return [*said, *field_rule.sentences(run.field_thresholds, run.target_error)]
+        lengths = [field_rule.MOST_DIGITS if form.most_digits is None else form.most_digits for form in run.forms]
+        return [*said, *field_rule.sentences(run.field_thresholds, run.target_error, max(lengths, default=0))]
     if closed := [source for source, threshold in (run.by_source or {}).items() if threshold is None]:
         said.append(f"nothing is accepted of {', '.join(closed)}, whose own labels certify no {run.target_error:g}")
     return said

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,7 +83,8 @@ def write(run: Run, published: Published, file_name: str | Path, rows: str = "al
             temporary.replace(path)
     except OSError as error:
         if temporary:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # where it has no folder
+                temporary.unlink()
         raise InputError(f"--csv {str(path)!r}: cannot be written ({error.strerror}); give another file") from None
     if written > MOST_ROWS:
         log.warning("%s has %s rows; Excel shows the first %s", path, f"{written:,}", f"{MOST_ROWS:,}")

@@ -342,7 +342,14 @@ class Command:
                 self._promoted.at if self._promoted else None,
             ),
             "forms": tuple(
-                FormFacts(each.location, each.form.name, each.form.version, each.digest) for each in self.opened_forms
+                FormFacts(
+                    each.location,
+                    each.form.name,
+                    each.form.version,
+                    each.digest,
+                    max((field.digits.most for field in each.form.fields), default=0),
+                )
+                for each in self.opened_forms
             ),
             "include": tuple(self.selection.include),
             "exclude": tuple(self.selection.exclude),

@@ -18,15 +18,15 @@ MOST = 20  # endings of names that are shown
 def preview(command: Command) -> dict[str, Any]:
     """The run that a command means, what the command ``would`` do with it, and how many scans that concerns.
 
-    ``would`` is begin, resume, try_again (a refused run whose sources list the same) or nothing. Raises InputError
-    as the command itself would.
+    ``would`` is begin, resume, held (a night that waits for a person), try_again (a refused run whose sources list the
+    same) or nothing. Raises InputError as the command itself would.
     """
     run, following, known = series.find_run(command.out, command.date, command.fingerprint, command.first)
     if isinstance(known, Opened) and not run.refused:
         done = len(parts.part_paths(run))
         return {
             "run_id": run.run_id,
-            "would": "resume",
+            "would": "held" if run.held else "resume",
             "scans": known.scans,
             "shards": len(known.shard_sizes),
             "shards_done": done,
@@ -68,6 +68,7 @@ def _endings(names: pa.ChunkedArray) -> dict[str, int]:
 WORDS = {
     "begin": "would be begun",
     "resume": "is unfinished and would be finished",
+    "held": "is held and waits for a person, who publishes it or discards it; with the same gates it stays held",
     "try_again": "was refused; scans whose failure may pass would be read again",
     "nothing": "is published and its sources list the same: nothing would be done",
 }

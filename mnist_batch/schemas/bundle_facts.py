@@ -45,7 +45,8 @@ class OwnLabels:
     """The labelled answers of a run that a bundle was calibrated on; ``answers`` is their digest.
 
     ``labels`` is where the labels are from. Of the answers, ``none`` are labelled as no valid digit, and
-    ``never_accepted`` are not accepted however sure they are. ``copies`` of the same scan were left out.
+    ``never_accepted`` are not accepted however sure they are. ``copies`` of the same scan were left out. ``absent`` are
+    the digits that are no label.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class OwnLabels:
     none: int
     never_accepted: int
     copies: int
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

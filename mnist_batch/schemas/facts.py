@@ -34,12 +34,16 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class FormFacts:
-    """A form of a run: where its directory is, its name and version, and the digest of its files."""
+    """A form of a run: where its directory is, its name and version, and the digest of its files.
+
+    ``most_digits`` is how many its longest field may have; None where an older version opened the run.
+    """
 
     location: str
     name: str
     version: str | None
     digest: str
+    most_digits: int | None = None
 
 
 @dataclass(frozen=True)

@@ -319,6 +319,23 @@ def write_whole(
         ask(filesystem, path, write if temporary == path else lambda: filesystem.move(temporary, path))
 
 
+def check_place(argument: str, location: str) -> None:
+    """Raise InputError, naming the argument, if no folder can be made at a location, or no file below it; on a disk.
+
+    A file lies where the path has a folder, or the folder that is there may not be written to.
+    """
+    filesystem, path = resolve(location)
+    if not is_disk(filesystem):
+        return
+    there = path
+    while not os.path.lexists(there):
+        there = posixpath.dirname(there)
+    if not os.path.isdir(there):
+        raise InputError(f"{argument} {location}: {there} is a file and no folder; give another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{argument} {location}: {there} may not be written to; give another place")
+
+
 def check_writable(filesystem: fs.FileSystem, folder: str) -> None:
     """Write an empty file and delete it; raises InputError if that is not allowed or there is no such bucket."""
     probe = f"{folder}/.probe"

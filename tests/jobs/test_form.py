@@ -106,6 +106,11 @@ def test_mistakes_are_exit_2_and_a_sentence(tmp_path: Path, capsys: Capture) -> 
         assert code == 2
         assert said in summary["error"]
     assert not (tmp_path / "form").exists()
+    Image.fromarray(drawn()).save(tmp_path / "page.png")
+    (tmp_path / "file").touch()
+    for below in ("file", "file/form"):
+        code, _, summary = made(capsys, tmp_path / "page.png", "--out", tmp_path / below)
+        assert (code, f"{tmp_path}/file is a file and no folder" in summary["error"]) == (2, True), summary
     with pytest.raises(SystemExit, match="2"):
         form.main([str(tmp_path / "white.png"), "--out", "x", "--dots-per-inch", "none"])
 

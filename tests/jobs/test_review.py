@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobs import report, review, score
+from mnist_batch.errors import InputError
 from mnist_batch.reading import images
 from mnist_batch.reports import crops, examples, label_studio, reviewing
 from tests.support import field_run, run_facts
@@ -237,6 +238,14 @@ def exported(tasks: list[dict[str, Any]], path: Path) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def test_tasks_for_label_studio_cannot_be_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=r"^--to-label-studio \S+: \S+/file is a file and no folder; give another place"
+    ):
+        label_studio.check(f"{tmp_path}/file/tasks.json")
 
 
 def test_tasks_for_label_studio_have_predictions_and_their_export_is_a_label_file(out: Path, capsys: Capture) -> None:

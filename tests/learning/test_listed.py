@@ -72,6 +72,7 @@ def test_a_parquet_file_that_breaks_a_rule_is_refused_with_a_sentence(
     with pytest.raises(InputError, match=re.escape(message)) as refused:
         list_data(Data(str(tmp_path / "own")))
     assert str(refused.value).startswith(f"--data {tmp_path}/own")
+    assert "CSV" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"", "is a file, but not Parquet"), (b"png,label\n", "not Parquet")])

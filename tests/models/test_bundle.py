@@ -78,6 +78,15 @@ def test_publishing_replaces_a_bundle_and_leaves_nothing_else(copy: Path, tmp_pa
     assert sorted(path.name for path in target.iterdir()) == ["model.json", "model.keras", "model.onnx"]
 
 
+def test_a_bundle_cannot_be_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a file")
+    for check in (lambda to: bundle.check_new(to, "--out"), bundle.check_free):
+        with pytest.raises(
+            InputError, match=r"^--out \S+/file/a/b: \S+/file is a file and no folder; give another place"
+        ):
+            check(f"{tmp_path}/file/a/b")
+
+
 def test_what_is_no_bundle_is_never_replaced(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     bundle.publish(copy, str(tmp_path / "empty"))

@@ -63,6 +63,9 @@ def test_a_number_too_long_for_the_labels_is_not_accepted_unless_a_check_digit_s
     [said] = field_rule.sentences(rule, 0.01)
     assert said.startswith(f"numbers of more than {longest} digits that no check digit or equation speaks for")
     assert "jobs.calibrate" in said
+    assert field_rule.sentences(rule, 0.01, longest) == []
+    [shorter] = field_rule.sentences(rule, 0.01, longest + 1)
+    assert shorter.startswith(f"numbers of more than {longest} digits that no check digit or equation speaks for are")
 
 
 @pytest.mark.parametrize("status", FieldStatus)

@@ -146,7 +146,7 @@ def test_the_page_shows_the_scans_by_number_and_not_the_answers(night: Path, cap
     (night.parent.parent.parent / "in/05.png").unlink()
     code, printed, summary = asked(capsys, night, "--audit", 300)
     assert (code, summary["sample"]) == (0, 12)
-    assert "all 12, fewer than 300 accepted answers" in printed
+    assert "audit: all 12 accepted answers: /" in printed
     assert (summary["audit_page"], summary["audit_csv"]) == (str(night / "audit.html"), str(night / "audit.csv"))
     page = (night / "audit.html").read_text()
     assert re.findall(r'alt="scan (\d+)"|(>gone)', page).count(("", ">gone")) == 1
@@ -165,7 +165,8 @@ def test_the_page_shows_the_scans_by_number_and_not_the_answers(night: Path, cap
 
 
 def test_the_sample_is_among_the_books_of_the_run(unread: None, night: Path, capsys: Capture) -> None:
-    assert asked(capsys, night, "--audit", 5)[0] == 0
+    code, printed, _ = asked(capsys, night, "--audit", 5)
+    assert (code, "audit: 5 of 12 accepted answers, drawn at random: /" in printed) == (0, True)
     before = {name: (night / name).read_bytes() for name in ("audit.html", "audit.csv")}
     assert verified(capsys, night)[0] == 0
     assert asked(capsys, night)[0] == 0  # a report without --audit

@@ -116,6 +116,10 @@ def test_a_file_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None
         spreadsheet.write(run, SAID, "s3://bucket/x.csv")
     with pytest.raises(InputError, match=r"--csv '.*nowhere/x.csv': cannot be written \(No such file or directory\)"):
         spreadsheet.write(run, SAID, tmp_path / "nowhere/x.csv")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written \(Not a directory\); give another file"):
+        spreadsheet.write(run, SAID, tmp_path / "file/x.csv")
+    (tmp_path / "file").unlink()
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="cannot be written"):
         spreadsheet.write(run, SAID, tmp_path / "folder")

@@ -13,6 +13,7 @@ from mnist_batch.pipeline.settings import Settings
 from mnist_batch.runs import opening, previewing
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
+from mnist_batch.schemas.facts import Held
 from tests.support.ruler import write_scan
 from tests.support.running import Capture, ran
 
@@ -57,6 +58,9 @@ def test_what_would_be_done_is_what_is_done(
         assert run.run_id == found["run_id"]
     found = previewed()
     assert (found["would"], found["run_id"], found["shards_done"]) == ("resume", run.run_id, 0)
+    run.hold(Held((), 0.05, "2026-11-21T00:00:00+00:00"))
+    assert previewed()["would"] == "held"
+    (tmp_path / "out/_staging" / run.run_id / "held.json").unlink()
     assert ran(capsys, score, *command)[0] == 3
     assert previewed()["would"] == "try_again"
     with opening.open_run(Command(**asked)) as run:

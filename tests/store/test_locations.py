@@ -617,3 +617,17 @@ def test_labelled_pictures_at_a_store_are_listed_with_their_licence(store: s3.Pr
     assert listed.scans is not None
     assert (listed.scans["label"].to_pylist(), listed.licence) == ([1, 2], "CC0 1.0")
     assert next(refusals, None) is None
+
+
+def test_a_place_is_below_no_file_and_below_no_folder_that_may_not_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for below in ("", "/a", "/a/b"):
+        with pytest.raises(InputError, match=rf"^--to \S+/file{below}: {tmp_path}/file is a file and no folder"):
+            locations.check_place("--to", f"{tmp_path}/file{below}")
+    locations.check_place("--to", f"{tmp_path}/new/folder")
+    monkeypatch.setattr(os, "access", lambda folder, _: folder != str(tmp_path))  # root may write anywhere
+    with pytest.raises(InputError, match=rf"{tmp_path} may not be written to; give another place"):
+        locations.check_place("--to", f"{tmp_path}/new/folder")
+    assert not [*tmp_path.glob("new")]
