@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
-from mnist_batch.pixels import colours, jpeg
+from mnist_batch.pixels import bmp, colours, jpeg
 from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
 from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
@@ -36,7 +36,7 @@ def picture(kind: str, data: bytes, max_pixels: int = MAX_PIXELS) -> Grey:
     if kind in _BY_PILLOW:
         return grey(*with_pillow(kind, BytesIO(data), max_pixels))
     if kind == "BMP":
-        data = _with_masks_in_header(data)
+        data = bmp.with_masks_in_header(data)
     if _may_be_transparent(kind, data):
         page = _bounded(_with_alpha(kind, data, max_pixels), max_pixels)
     else:
@@ -168,10 +168,8 @@ def _on_paper(page: Grey, alpha: Grey, associated: bool) -> Grey:
 def _may_be_transparent(kind: str, data: bytes) -> bool:
     if kind == "PNG":
         return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
-    if kind == "BMP":  # 32 bits with channel masks, one of them for alpha
-        header, bits, compression = data[14:18], data[28:30], data[30:34]
-        masked = compression in (b"\3\0\0\0", b"\6\0\0\0") and (header > b"\x34" or compression[:1] == b"\6")
-        return bits == b"\x20\0" and masked and data[66:70] not in (b"", bytes(4))
+    if kind == "BMP":
+        return bmp.may_have_alpha(data)
     return kind == "WebP" and data[12:16] in (b"VP8X", b"VP8L")
 
 
@@ -186,14 +184,6 @@ def _with_alpha(kind: str, data: bytes, max_pixels: int) -> Grey:
         )  # many writers leave it at 0: no alpha
         return grey(samples[:, :, :3], samples[:, :, 3]) if four else grey(samples[:, :, :3])
     return grey(*with_pillow(kind, BytesIO(data), max_pixels))
-
-
-def _with_masks_in_header(data: bytes) -> bytes:
-    """A BMP whose masks follow its header, with a longer one that holds them: OpenCV ignores them else, for 32 bits."""
-    if data[14:15] not in b"\x28\x34" or data[28:34] != b"\x20\0\3\0\0\0" or len(data) < 66:
-        return data
-    (start,) = struct.unpack_from("<I", data, 10)
-    return data[:10] + struct.pack("<IB", min(start + 4, 2**32 - 1), 56) + data[15:66] + bytes(4) + data[66:]
 
 
 def _turned_16_bits(data: bytes) -> Grey:
@@ -247,8 +237,8 @@ def _density(kind: str, data: bytes) -> tuple[float, float]:
         return struct.unpack_from(">II", data, at + 4) if at > 0 else (0, 0)
     if kind == "JPEG":
         return jpeg.density(data)
-    if kind == "BMP" and data[14] >= 40:
-        return struct.unpack_from("<ii", data, 38)
+    if kind == "BMP":
+        return bmp.density(data)
     return 0, 0
 
 
@@ -264,16 +254,5 @@ def _why_not(kind: str, data: Any) -> str:
     """The reason why OpenCV cannot read a file."""
     if kind == "JPEG":
         return jpeg.why_not(data)
-    variant = _variant_of_bmp(data) if kind == "BMP" else "of Apple's own (CgBI)" if data[12:16] == b"CgBI" else None
+    variant = bmp.variant(data) if kind == "BMP" else "of Apple's own (CgBI)" if data[12:16] == b"CgBI" else None
     return f"a {kind} {variant}, which is not read; save it as PNG" if variant else f"truncated or corrupt {kind}"
-
-
-def _variant_of_bmp(data: Any) -> str | None:
-    header, (bits, compression) = data[14], struct.unpack_from("<HI", bytes(data[28:34]).ljust(6, b"\0"))
-    if header == 64 and compression in (3, 4):
-        return f"in {'Huffman' if compression == 3 else 'RLE24'} compression"
-    if header >= 40 and compression in (4, 5):
-        return f"with a {'JPEG' if compression == 4 else 'PNG'} inside"
-    if header == 16 or (header >= 40 and bits not in (1, 4, 8, 16, 24, 32)):
-        return f"of {bits} bits with a header of {header} bytes"
-    return "of 16 bits with other masks than 5:5:5 and 5:6:5" if bits == 16 and compression in (3, 6) else None
