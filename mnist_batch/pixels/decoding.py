@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_batch.errors import Unreadable
-from mnist_batch.pixels import bmp, colours, jpeg
+from mnist_batch.pixels import bmp, colours, gif, jpeg, jpeg2000
 from mnist_batch.pixels.opencv import MAX_PIXELS, cv2
 from mnist_batch.statuses import Status
 from mnist_batch.wording import counted
@@ -99,7 +99,9 @@ def with_pillow(kind: str, file: BytesIO, max_pixels: int) -> tuple[Samples, Gre
         with Image.open(file, formats=(_BY_PILLOW.get(kind, kind.upper()),)) as image:
             if image.width * image.height > max_pixels:
                 raise too_large(max_pixels)
-            return _samples(ImageOps.exif_transpose(image))
+            if kind == "JPEG 2000":
+                jpeg2000.need_readable(file.getvalue())
+            return _samples(ImageOps.exif_transpose(gif.first_frame(image) if kind == "GIF" else image))
     except (Unreadable, MemoryError):
         raise
     except Image.DecompressionBombError:

@@ -1,5 +1,6 @@
 """WebP, GIF, AVIF, HEIC and JPEG 2000 as public encoders write them, and all that OpenCV writes."""
 
+import struct
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -12,7 +13,9 @@ from PIL import Image
 
 from tests.support.formats.drawing import (
     EXACT,
+    HEIGHT,
     LOSSY,
+    WIDTH,
     Kind,
     Row,
     colour,
@@ -61,6 +64,7 @@ def webps_and_gifs() -> Iterator[Kind]:
     yield Kind("GIF 87a of 256 colours", lambda: imagecodecs.gif_encode(grey()))
     yield Kind("GIF transparent", lambda: pillow(palette(), "GIF", transparency=0))
     yield Kind("GIF animated", lambda: pillow(Image.fromarray(grey()), "GIF", **frames()))
+    yield Kind("GIF of a frame on a part of its page", lambda: part_of_a_page())
     yield Kind("GIF light on dark", lambda: pillow(255 - grey(), "GIF"), LIGHT)
 
 
@@ -69,6 +73,17 @@ def palette() -> Image.Image:
     image = Image.fromarray(strokes().astype(np.uint8), "P")
     image.putpalette([0, 0, 0, 0, 0, 1])
     return image
+
+
+def part_of_a_page() -> bytes:
+    """A GIF whose frame covers the strokes and no more; the first colour, which is of none of its paper, is black."""
+    left, top, right, bottom = Image.fromarray(strokes()).getbbox()
+    image = Image.fromarray((~strokes()[top:bottom, left:right]).astype(np.uint8), "P")
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    data = pillow(image, "GIF", interlace=False, optimize=False)
+    at = data.index(b",\0\0\0\0")  # the frame
+    page, frame = struct.pack("<HH", WIDTH, HEIGHT), struct.pack("<HH", left, top)
+    return data[:6] + page + data[10 : at + 1] + frame + data[at + 5 :]
 
 
 def heif(image: Image.Image, **options: object) -> bytes:
@@ -132,9 +147,17 @@ def phones_and_archives() -> Iterator[Kind]:
             )
     yield Kind("JP2 of 16 bits", lambda: imagecodecs.jpeg2k_encode(levels(16), codecformat="jp2"))
     yield Kind("JP2 of 12 bits", lambda: imagecodecs.jpeg2k_encode(levels(12), codecformat="jp2", bitspersample=12))
+    yield Kind("JP2 of 20 bits", lambda: deep(20))
+    yield Kind("JP2 of 26 bits", deep, (Row("undecodable", word="a JPEG 2000 of 26 bits a sample"),))
     yield Kind("JP2 in tiles", lambda: pillow(colour(), "JPEG2000", tile_size=(64, 64)))
     yield Kind("JP2, ink in alpha", lambda: pillow(black, "JPEG2000"))
     yield Kind("JP2, light on dark", lambda: pillow(255 - grey(), "JPEG2000"), LIGHT)
+
+
+def deep(bits: int = 26) -> bytes:
+    """A JP2 of more bits than other formats have."""
+    samples = np.where(strokes(), 0.1, 0.9) * (2**bits - 1)
+    return imagecodecs.jpeg2k_encode(samples.astype(np.uint32), level=0, codecformat="jp2", bitspersample=bits)
 
 
 def by_opencv() -> Iterator[Kind]:
