@@ -33,6 +33,7 @@ COARSE_PIXELS = 2_000_000  # of a scan; one of A4 at 150 dpi has more, and some 
 _ALIKE = 0.02  # by which the resolutions of the strips of a scan may differ
 _TINY = 0.01  # share of a page; pictures that cover less of it say nothing about its resolution
 _END = 1024  # bytes; within so many a PDF ends with its mark
+_TILE = b"/PatternType"  # of a pattern that is a stream, and streams are never packed into others
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def readers(data: bytes, most: int, max_pixels: int) -> tuple[list[Callable[[], 
             Status.UNDECODABLE,
             f"a PDF portfolio, of which only the cover is read; save the {counted(files, 'file')} in it as scans",
         )
-    return [partial(_page, document, number, max_pixels) for number in range(min(count, most))], fault
+    has_tiles = _TILE in data
+    return [partial(_page, document, number, max_pixels, has_tiles) for number in range(min(count, most))], fault
 
 
 def short_sides(data: bytes) -> list[float]:
@@ -90,7 +92,7 @@ def _opened(data: bytes) -> Any:
     return document
 
 
-def _page(document: Any, number: int, max_pixels: int) -> Grey:
+def _page(document: Any, number: int, max_pixels: int, has_tiles: bool) -> Grey:
     try:
         page = document[number]
     except pdfium.PdfiumError:
@@ -99,6 +101,8 @@ def _page(document: Any, number: int, max_pixels: int) -> Grey:
         if not raw.FPDFPage_CountObjects(page) and not raw.FPDFPage_GetAnnotCount(page):
             # PDFium says nothing of a picture or drawing that it cannot find.
             raise Unreadable(Status.UNDECODABLE, "nothing lies on the page: it is empty, or what lay on it is damaged")
+        if has_tiles:
+            pdf_pictures.need_patterns(page)
         return _read(page, max_pixels)
     finally:
         page.close()
@@ -111,6 +115,7 @@ def _read(page: Any, max_pixels: int) -> Grey:
     pictures = [*pdf_pictures.on_page(page)]
     if any(picture.pixels > max_pixels for picture in pictures):
         raise decoding.too_large(max_pixels)
+    pdf_pictures.need_annotations(page, partial(_need_readable, max_pixels=max_pixels))
     grid = _grid(page, box, pictures)
     if grid.width * grid.height > max_pixels:
         raise decoding.too_large(max_pixels)
@@ -124,6 +129,13 @@ def _read(page: Any, max_pixels: int) -> Grey:
     across, down = grid.width / (grid.box[2] - grid.box[0]), grid.height / (grid.box[3] - grid.box[1])
     density = (down, across) if _is_on_its_side(page) else (across, down)
     return decoding.square(decoding.grey(drawn), density, 1, max_pixels)
+
+
+def _need_readable(picture: Picture, max_pixels: int) -> None:
+    if picture.pixels > max_pixels:
+        raise decoding.too_large(max_pixels)
+    pdf_pictures.need_whole(picture)
+    pdf_pictures.need_decoded(picture)
 
 
 def _is_on_its_side(page: Any) -> bool:

@@ -1,11 +1,11 @@
 """The pictures on a page of a PDF: where they lie, how fine they are, and whether their data is whole.
 
 PDFium draws nothing for a picture that it cannot decode, and grey or black for the rest of one that ends early. A scan
-that was never read then looks like an empty page, so the data is checked here.
+that was never read then looks like an empty page, so the data is checked here, also that of stamps and of patterns.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ctypes import c_uint, create_string_buffer
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +15,14 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from mnist_batch.errors import Unreadable
+from mnist_batch.pixels import jbig2, jpeg2000
 from mnist_batch.statuses import Status
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in points, before the page is turned
 Matrix = tuple[float, float, float, float, float, float]  # as PDF has it: x' = a x + c y + e, y' = b x + d y + f
 
 _DEEPEST = 8  # forms within forms
+_AS_IT_IS: Matrix = (1, 0, 0, 1, 0, 0)
 _STRAIGHT = 1e-3  # of a picture's sides; that much it may lean
 _NEAR, _INSIDE = 0.25, 0.02  # pixels
 _AT_ONCE = 2**20  # bytes that are unpacked at a time
@@ -54,11 +56,47 @@ class Picture:
 
 def on_page(page: Any) -> Iterator[Picture]:
     """The pictures of a page, also those within its forms."""
-    for number, (item, above) in enumerate(_drawn(page)):
+    return _pictures(_drawn(page))
+
+
+def _pictures(drawn: Iterable[tuple[Any, Matrix]]) -> Iterator[Picture]:
+    for number, (item, above) in enumerate(drawn):
         if raw.FPDFPageObj_GetType(item) == raw.FPDF_PAGEOBJ_IMAGE:
             picture = _picture(item, number, above)
             if picture is not None:
                 yield picture
+
+
+def need_annotations(page: Any, check: Callable[[Picture], None]) -> None:
+    """Check each picture of the annotations that are shown, such as stamps."""
+    for number in range(raw.FPDFPage_GetAnnotCount(page)):
+        note = raw.FPDFPage_GetAnnot(page, number)
+        try:
+            if not raw.FPDFAnnot_GetFlags(note) & (raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW):
+                looks = (raw.FPDFAnnot_GetObject(note, at) for at in range(raw.FPDFAnnot_GetObjectCount(note)))
+                for picture in _pictures(drawn for item in looks for drawn in _within(item, _AS_IT_IS, 0)):
+                    check(picture)
+        finally:
+            raw.FPDFPage_CloseAnnot(note)
+
+
+def need_patterns(page: Any) -> None:
+    """Raise Unreadable if lines or text are filled with a tile that shows nothing; PDFium does not say why."""
+    for item, _ in _drawn(page):
+        for ask in (raw.FPDFPageObj_GetRenderedFillPattern, raw.FPDFPageObj_GetRenderedStrokePattern):
+            if (tile := ask(page.pdf, item)) and not _shows(tile):
+                raise Unreadable(
+                    Status.UNDECODABLE,
+                    "a pattern on the page shows nothing: it is empty, or what is in it cannot be decoded",
+                )
+
+
+def _shows(drawn: Any) -> bool:
+    bitmap = pdfium.PdfBitmap.from_raw(drawn)
+    try:
+        return bitmap.n_channels < 4 or bool(bitmap.to_numpy()[:, :, 3].any())
+    finally:
+        bitmap.close()
 
 
 def is_written_on(page: Any, picture: Picture) -> bool:
@@ -92,7 +130,7 @@ def is_masked(page: Any, picture: Picture) -> bool:
 def _drawn(page: Any) -> Iterator[tuple[Any, Matrix]]:
     """What is drawn on a page, in order, also within its forms, each with the matrix of the form around it."""
     for number in range(raw.FPDFPage_CountObjects(page)):
-        yield from _within(raw.FPDFPage_GetObject(page, number), (1, 0, 0, 1, 0, 0), 0)
+        yield from _within(raw.FPDFPage_GetObject(page, number), _AS_IT_IS, 0)
 
 
 def _within(item: Any, above: Matrix, depth: int) -> Iterator[tuple[Any, Matrix]]:
@@ -163,7 +201,10 @@ def _inverse(matrix: Matrix) -> Matrix:
 
 
 def need_whole(picture: Picture) -> None:
-    """Raise Unreadable if the data of a picture ends early or breaks a checksum, where its compression shows that."""
+    """Raise Unreadable if the data of a picture ends early or breaks a checksum, where its compression shows that.
+
+    So it does if PDFium would draw a wrong picture: of JPEG 2000 that is too deep.
+    """
     handle = picture.handle
     filters = [_filter(handle, number) for number in range(raw.FPDFImageObj_GetImageFilterCount(handle))]
     if filters == [b"FlateDecode"]:
@@ -173,6 +214,11 @@ def need_whole(picture: Picture) -> None:
         # Some scanners fill up what follows the end. No marker is found within the pixels, which follow the last start.
         if b"\xff\xd8\xff" not in data[:64] or not 0 < data.rfind(b"\xff\xda") < data.rfind(b"\xff\xd9"):
             raise Unreadable(Status.UNDECODABLE, "truncated or corrupt PDF: a JPEG on the page has no start or end")
+    elif filters[-1:] == [b"JBIG2Decode"]:
+        if fault := jbig2.fault(_bytes(raw.FPDFImageObj_GetImageDataDecoded, handle)):
+            raise Unreadable(Status.UNDECODABLE, fault)
+    elif filters[-1:] == [b"JPXDecode"]:
+        jpeg2000.need_readable(_bytes(raw.FPDFImageObj_GetImageDataDecoded, handle))
 
 
 def need_decoded(picture: Picture) -> None:

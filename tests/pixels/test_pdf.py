@@ -1,5 +1,6 @@
 """PDF: the pixels of a scan come out as they went in; anything else is drawn finely enough, and told if damaged."""
 
+import struct
 import zlib
 from collections.abc import Sequence
 
@@ -9,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mnist_batch.pixels import decoding, signatures
+from mnist_batch.pixels import decoding, jbig2, signatures
 from mnist_batch.reading import images
 from tests.support.formats import pdf_pages
 from tests.support.formats.drawing import HEIGHT, WIDTH, grey, strokes
 from tests.support.formats.pdf_writer import FIRST, POINTS, Page, deflated, filled, image, numbers, pdf, placed, stream
+from tests.support.formats.tiff_compressions import fax_strip
 
 Pixels = NDArray[np.uint8]
 TURNS = st.sampled_from([0, 90, 180, 270])
@@ -229,6 +231,32 @@ def test_a_picture_that_is_left_out_beside_others_is_told(layers: int) -> None:
     content = b"".join(placed(name, *matrix) for name in ["A", "B"][-layers:])
     with pytest.raises(images.Unreadable, match="a picture on the page cannot be decoded"):
         list(images.decode(pdf(Page(content, {"A": deflated(grey()), "B": broken}, box))))
+
+
+def test_jbig2_is_whole_where_its_segments_are() -> None:
+    whole = pdf_pages.jbig2(fax_strip())
+    unknown = pdf_pages.jbig2(fax_strip(), is_length_known=False)
+    end = len(pdf_pages.segment(2, 0x31, b""))  # of the page, which may be left out
+    for data, least in [(whole, len(whole)), (unknown, len(unknown) - end)]:
+        found = {length for length in range(len(data) + 1) if jbig2.fault(data[:length]) is None}
+        # A cut within the three zeros that the next segment begins with looks like padding.
+        assert found - {*range(least + 1, least + 4)} == {least, len(data)}
+    assert jbig2.fault(whole + bytes(9)) is None
+    assert jbig2.fault(unknown + b"whatever follows the end of a page") is None
+
+
+@pytest.mark.parametrize(("number", "references"), [(3, 1), (256, 4), (257, 5), (300, 300), (70_000, 2), (70_000, 9)])
+def test_a_segment_of_jbig2_names_others_in_as_many_bytes_as_it_needs(number: int, references: int) -> None:
+    names = bytes(references * (1 if number <= 256 else 2 if number <= 65536 else 4))
+    if references <= 4:
+        count = bytes([references << 5])
+    else:
+        count = struct.pack(">I", 7 << 29 | references) + bytes((references + 1 + 7) // 8)
+    for flags, page in [(6, b"\1"), (0x46, bytes(4))]:  # the number of the page in one byte or in four
+        text = struct.pack(">IB", number, flags) + count + names + page + struct.pack(">I", 20) + bytes(range(20))
+        assert jbig2.fault(text) is None
+        assert jbig2.fault(text[:-1]) is not None
+        assert jbig2.fault(text + b"\1") is not None
 
 
 def test_a_pdf_is_told_by_its_start_and_an_archive_of_one_is_not_one() -> None:

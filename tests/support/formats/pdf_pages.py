@@ -23,6 +23,7 @@ from tests.support.formats.drawing import (
     pillow,
     strokes,
 )
+from tests.support.formats.modern import deep
 from tests.support.formats.pdf_writer import (
     FIRST,
     POINTS,
@@ -63,6 +64,9 @@ def pictures() -> Iterator[Kind]:
         ("JPEG 2000", b"/Filter/JPXDecode", imagecodecs.jpeg2k_encode(page)),
         ("fax", GREY + b"1/Filter/CCITTFaxDecode/DecodeParms<</K -1/Columns 160/Rows 200>>", fax),
         ("JBIG2", GREY + b"1/Filter/JBIG2Decode", jbig2(fax)),
+        ("JBIG2 of unknown length", GREY + b"1/Filter/JBIG2Decode", jbig2(fax, is_length_known=False)),
+        ("JBIG2 in Deflate, with a line's end behind it", GREY + b"1/Filter[/FlateDecode/JBIG2Decode]",
+         zlib.compress(jbig2(fax) + b"\r\n")),
         ("1 bit", GREY + b"1/Filter/FlateDecode", zlib.compress(bits.tobytes())),
         ("4 bits", GREY + b"4/Filter/FlateDecode",
          zlib.compress(((page[:, ::2] & 0xF0) | page[:, 1::2] >> 4).tobytes())),
@@ -83,13 +87,20 @@ def pictures() -> Iterator[Kind]:
     yield Kind("PDF by Pillow, 1 bit", lambda: pillow(Image.fromarray(page).convert("1", dither=0), "PDF"))
 
 
-def jbig2(fax: bytes) -> bytes:
+def jbig2(fax: bytes, is_length_known: bool = True) -> bytes:
     """A page of JBIG2 (ISO/IEC 14492) as PDF embeds it: one region, which is coded as a fax is."""
     size = struct.pack(">II", WIDTH, HEIGHT)
     information = size + bytes(8) + b"\0\0\0"
     region = size + bytes(9) + b"\1" + fax
-    segments = [(0, 0x30, information), (1, 0x26, region)]
-    return b"".join(struct.pack(">IBBBI", number, kind, 0, 1, len(data)) + data for number, kind, data in segments)
+    if is_length_known:
+        return segment(0, 0x30, information) + segment(1, 0x26, region)
+    end = b"\0\0" + struct.pack(">I", HEIGHT)
+    return segment(0, 0x30, information) + segment(1, 0x26, region + end, 0xFFFFFFFF) + segment(2, 0x31, b"")
+
+
+def segment(number: int, kind: int, data: bytes, length: int | None = None) -> bytes:
+    """A segment of JBIG2, of page 1."""
+    return struct.pack(">IBBBI", number, kind, 0, 1, len(data) if length is None else length) + data
 
 
 def places() -> Iterator[Kind]:
@@ -205,6 +216,9 @@ def drawings() -> Iterator[Kind]:
     )
     yield Kind("PDF with ink drawn over its scan", lambda: annotated(b"/Subtype/Ink/InkList[[0 0 9 9]]"), near)
     yield Kind("PDF with ink drawn over its scan, without its looks", inked, (Row(tolerance=RESAMPLED),))
+    yield Kind("PDF with a picture as a stamp", lambda: stamped(deflated(grey())), near)
+    yield Kind("PDF with a stamp that is hidden and damaged", lambda: stamped(BROKEN, hidden=True, digit="4"))
+    yield Kind("PDF of a pattern", lambda: tiled(deflated(grey())), near)
     yield Kind("PDF with a field that is filled in", lambda: annotated(b"/Subtype/Widget/FT/Tx/T(a)/V(4)", True), near)
     inline = b"q %s cm BI /W 160 /H 200 /CS /G /BPC 8 ID " % numbers(W, 0, 0, H, 0, 0)
     yield Kind("PDF of an inline picture", lambda: pdf(Page(inline + grey().tobytes() + b"\nEI Q", box=(0, 0, W, H))))
@@ -223,6 +237,33 @@ def annotated(entries: bytes, is_field: bool = False) -> bytes:
     page.entries = b"/Annots[%d 0 R]" % (FIRST + 1)
     catalog = b"/AcroForm<</Fields[%d 0 R]>>" % (FIRST + 1) if is_field else b""
     return pdf(page, more=[look, note], catalog=catalog)
+
+
+BROKEN = image(WIDTH, HEIGHT, GREY + b"8/Filter/JPXDecode", bytes(99))
+
+
+def stamped(picture: bytes, hidden: bool = False, digit: str = "") -> bytes:
+    """A scan, which is empty or shows a digit, with a picture as a stamp over it."""
+    look = stream(
+        b"/Type/XObject/Subtype/Form/BBox[%s]/Resources<</XObject<</I %d 0 R>>>>" % (numbers(0, 0, W, H), FIRST),
+        placed("I", W, 0, 0, H, 0, 0),
+    )
+    page = over(grey(digit) if digit else np.full((HEIGHT, WIDTH), 255, np.uint8), b"")
+    page.entries = b"/Annots[<</Type/Annot/Subtype/Stamp/F %d/Rect[%s]/AP<</N %d 0 R>>>>]" % (
+        6 if hidden else 4, numbers(0, 0, W, H), FIRST + 1,
+    )  # fmt: skip
+    return pdf(page, more=[picture, look])
+
+
+def tiled(picture: bytes, attribute: bytes = b"cs /P scn 0 0 999 999 re f") -> bytes:
+    """A page that is painted with a pattern, of which one tile with a picture fills it."""
+    tile = stream(
+        b"/Type/Pattern/PatternType 1/PaintType 1/TilingType 1/BBox[%s]/XStep %d/YStep %d"
+        b"/Resources<</XObject<</I %d 0 R>>>>" % (numbers(0, 0, W, H), W + 1, H + 1, FIRST),
+        placed("I", W, 0, 0, H, 0, 0),
+    )
+    page = pdf(Page(b"/Pattern " + attribute, box=(0, 0, W, H)), more=[picture, tile])
+    return page.replace(b"/XObject<<>>", b"/Pattern<</P %d 0 R>>" % (FIRST + 1))
 
 
 def inked() -> bytes:
@@ -264,11 +305,29 @@ def refused() -> Iterator[Kind]:
             imagecodecs.jpeg2k_encode(grey())[:-500],
             "cannot be decoded",
         ),
+        ("JPEG 2000 of 26 bits", b"8/Filter/JPXDecode", deep(), "a JPEG 2000 of 26 bits"),
+        ("JBIG2 that ends early", b"1/Filter/JBIG2Decode", jbig2(fax_strip())[:-60], "ends early"),
+        (
+            "JBIG2 with the header of a file",
+            b"1/Filter/JBIG2Decode",
+            b"\x97JB2\r\n\x1a\n\1\0\0\0\1" + jbig2(fax_strip()),
+            "begins with the header of a file",
+        ),
+        ("JBIG2 without a region", b"1/Filter/JBIG2Decode", jbig2(fax_strip())[:30], "has no part that is drawn"),
         ("an unknown compression", b"8/Filter/NoneDecode", grey().tobytes(), "cannot be decoded"),
         ("no data", b"8/Filter/LZWDecode", b"", "cannot be decoded"),
     ]:
         content = pdf(filled(image(WIDTH, HEIGHT, GREY + entries, data), W, H))
         yield Kind(f"PDF of {name}", lambda content=content: content, (no(word),))
+    yield Kind("PDF with a damaged stamp", lambda: stamped(BROKEN), (no("a picture on the page cannot be decoded"),))
+    cut = image(WIDTH, HEIGHT, GREY + b"1/Filter/JBIG2Decode", jbig2(fax_strip())[:-60])
+    yield Kind("PDF with a stamp that ends early", lambda: stamped(cut), (no("ends early"),))
+    for does, attribute in [("fills", b"cs /P scn 0 0 999 999 re f"), ("draws", b"CS /P SCN 99 w 0 0 m 999 999 l S")]:
+        yield Kind(
+            f"PDF of a damaged pattern that {does} a shape",
+            lambda attribute=attribute: tiled(BROKEN, attribute),
+            (no("a pattern on the page shows nothing"),),
+        )
     sizeless = image(0, HEIGHT, GREY + b"8", grey().tobytes())
     yield Kind("PDF of a picture without a width", lambda: pdf(filled(sizeless, W, H)), (no("has no size"),))
     locked = b"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>/ID[<00><00>]" % (b"12" * 32, b"34" * 32)
