@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mnist_batch.errors import InputError
 from mnist_batch.models import beta, bundle, calibrating
 from mnist_batch.models.engines import ENGINES, Engine
-from mnist_batch.pixels import decoding, normalising
+from mnist_batch.pixels import decoding, normalising, zigzags
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Beta
 from mnist_batch.statuses import MEANINGS, REFUSALS, SAME, Status
@@ -137,12 +137,16 @@ class Model:
 def answers_of(
     pictures: NDArray[np.uint8], outputs: NDArray[Any], temperature: float, map: Beta | None = None
 ) -> Answers:
-    """What a model's outputs, (N, 10) or (N, 12), say of the pictures that they were computed from."""
+    """What a model's outputs, (N, 10) or (N, 12), say of the pictures that they were computed from.
+
+    Whatever they say, a zigzag that voids its cell is no digit.
+    """
+    void, refusal = zigzags.found(pictures), refusals_of(outputs)
     return Answers(
         blank=np.asarray(~pictures.any(axis=(1, 2))),
-        refusal=refusals_of(outputs),
+        refusal=np.where(void & (refusal < 0), REFUSALS.index(Status.NOT_A_DIGIT), refusal),
         probabilities=calibrating.tempered(outputs, temperature),
-        refusal_share=calibrating.refusal_shares(outputs),
+        refusal_share=np.where(void, 1.0, calibrating.refusal_shares(outputs)),
         doubted=calibrating.doubted(outputs),
         map=map,
     )

@@ -1,11 +1,13 @@
 """A page with several readings: the likeliest weighs most, and what a reading alone would not answer is doubted."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from mnist_batch.models.answers import Model, Others
 from mnist_batch.models.engines import Outputs, combined
+from mnist_batch.statuses import Status
 
 
 class Fixed:
@@ -54,3 +56,17 @@ def test_pages_without_other_readings_are_answered_as_by_their_outputs_alone() -
     page = pictures(0, 5, NOTHING)
     alone, beside = MODEL.answers(page), MODEL.answers(page, Others(page[:0], np.empty(0, np.int64)))
     assert alone.digit.tolist() == beside.digit.tolist() == [0, 5, -1]
+
+
+def test_a_zigzag_that_voids_its_cell_is_refused_whatever_the_model_says() -> None:
+    """The shipped nets were sure that such a zigzag is a 1."""
+    page = np.zeros((28, 28), np.uint8)
+    cv2.polylines(page, [np.array([[4, 5], [4, 23], [23, 5], [23, 23]], np.int32)], False, 255, 2)
+    shown = np.stack([page, *pictures(1)])
+    shown[0, 0, 0] = 2  # the engine's first pixel: a 1
+    for others in (None, Others(pictures(1), np.array([0]))):
+        said = MODEL.answers(shown, others)
+        assert said.statuses == [Status.NOT_A_DIGIT, Status.OK]
+        assert said.digit.tolist() == [-1, 1]
+        assert said.refusal_share[0] == 1
+        assert not said.accepted(0.0)[0]
