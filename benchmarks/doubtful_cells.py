@@ -161,7 +161,7 @@ def showing_through(random: Random, digits: Digits) -> Cell:
 
 
 def void_stroke(random: Random, digits: Digits) -> Cell:  # noqa: ARG001 - drawn without a digit
-    """A Z over the whole cell, crossed perhaps, or a cross, that says that nothing goes here."""
+    """A Z over the whole cell, crossed perhaps, a cross, an N or an И, that says that nothing goes here."""
     sheet = Sheet(random)
     high, wide = sheet.shape
     left, top, right, foot = random.uniform(5, 16, 4) * [1, 1, -1, -1] + [0, 0, wide, high]
@@ -171,9 +171,12 @@ def void_stroke(random: Random, digits: Digits) -> Cell:  # noqa: ARG001 - drawn
         sheet.stroke([(left, top), (right, top + lean[0]), (left, foot), (right, foot + lean[1])], thick)
         if kind < 0.2:
             sheet.stroke([(wide * 0.3, high / 2 + 4), (wide * 0.7, high / 2 - 4)], thick)
-    else:
+    elif kind < 0.85:
         sheet.stroke([(left, top), (right, foot)], thick)
         sheet.stroke([(right, top), (left, foot)], thick)
+    else:
+        first, last = (top, foot) if kind < 0.95 else (foot, top)
+        sheet.stroke([(left, first), (left, last), (right, first), (right, last)], thick)
     return sheet.scanned(NO_DIGIT)
 
 
