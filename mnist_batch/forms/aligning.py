@@ -20,8 +20,6 @@ FIRST_REACH, FIRST_EVERY, REACH = 12, 4, 6
 MOST_PASSES = 8
 BLACK = 0.4  # of the lightness of the page
 AMONG, BESIDE = 8, 2.0  # patches around, and by how many pixels a patch is displaced otherwise than they are
-# So many patches around that are displaced alike are enough: paper may be stretched there, and not beside it.
-FEW, STRETCH = 2, 0.01  # patches, and by how many pixels a pixel what lies farther away may be displaced otherwise
 USUAL = 0.7  # of how alike most patches are
 COVERED = 0.85  # of the print of a patch
 SURE = 0.6  # how alike a patch must be that is found far from where it should be
@@ -177,8 +175,7 @@ def _grown(reference: Reference, page: Grey, matrix: Matrix, least: float, first
 
 def _judged(reference: Reference, matrix: Matrix, seen: Grey, found: Found, rows: LostRows | None = None) -> Aligned:
     """Which of the patches that were found are true, on a page as it was laid onto a reference."""
-    alike = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR)
-    true = alike & _beside_its_like(found, alike)
+    true = (found.alike >= _as_alike_as_most(found)) & (np.hypot(*found.shifts.T) <= FAR) & _beside_its_like(found)
     dark = darkness_of(seen)
     gain = _gain(reference, dark)
     under = _covered(reference, found, ~true & found.telling, dark, gain)
@@ -239,16 +236,14 @@ def _as_alike_as_most(found: Found) -> float:
     return max(SURE, USUAL * float(np.percentile(telling, 75))) if len(telling) else SURE
 
 
-def _beside_its_like(found: Found, alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _beside_its_like(found: Found) -> NDArray[np.bool_]:
     """Which patches are displaced as those around are: other words are alike somewhere, but here and there."""
     away = np.hypot(*(found.middles[:, None] - found.middles[None]).transpose(2, 0, 1))
     away[:, found.alike < patches.ALIKE] = np.inf
     np.fill_diagonal(away, np.inf)
     around = np.argsort(away, axis=1, kind="stable")[:, :AMONG]
     usual = np.median(found.shifts[around], axis=1)
-    otherwise = np.hypot(*(found.shifts[around] - found.shifts[:, None]).transpose(2, 0, 1))
-    few = (alike[around] & (otherwise <= EXACT + STRETCH * np.take_along_axis(away, around, axis=1))).sum(axis=1) >= FEW
-    return np.asarray((np.hypot(*(found.shifts - usual).T) <= BESIDE) | few)
+    return np.asarray(np.hypot(*(found.shifts - usual).T) <= BESIDE)
 
 
 def _source(reference: Reference, page: Grey, matrix: Matrix) -> tuple[Grey, Matrix]:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from mnist_batch.forms import frames
 from mnist_batch.forms.aligning import Aligned, Tinted
 from mnist_batch.forms.form import Field
+from mnist_batch.forms.geometry import corners_of, mapped
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import FieldPlace, FieldVerdict
 
 STRETCHED = 0.15  # pixels that print lies off the map of the page, in the median; where it is less, paper is even
 REACH = 5  # pixels from where the whole frame lies that its parts are looked for
 NEAR = 0.5  # pixels beside the map of the field; parts that lie farther off count less
+MOST = 3  # pixels that a corner of a field may be stretched; where it is more, the page has a step, as without lines
 STIFFNESS = 30.0  # a stretch of a hundredth costs as much as a part that lies off by a third of a pixel
 
 
@@ -41,7 +43,11 @@ def _stretched(field: Field, place: FieldPlace, reference: Reference, aligned: A
     here, shifts = np.array([middles for middles, _ in found]), np.array([moved for _, moved in found])
     bent = np.array([_fitted(here[:, axis], shifts[:, axis]) for axis in (0, 1)])
     there = np.vstack([np.eye(3)[:2] + bent, [0.0, 0.0, 1.0]])
-    return replace(place, matrix=aligned.matrix_at(reference.box_of(field)) @ there @ reference.matrix)
+    box = reference.box_of(field)
+    corners = corners_of(*box[0], *(box[1] - box[0]))
+    if np.abs(mapped(there, corners) - corners - shift).max() > MOST:
+        return place
+    return replace(place, matrix=aligned.matrix_at(box) @ there @ reference.matrix)
 
 
 def _is_near(shift: tuple[float, float], whole: tuple[float, float]) -> bool:

@@ -109,17 +109,25 @@ def test_the_cells_of_a_field_are_where_a_machine_stretched_the_paper_to(name: s
     assert np.percentile(errors, 90) < (0.5 if name == "dense" else 1.4)
 
 
-@pytest.mark.parametrize(("name", "kind", "number"), [("boxes", "moderate", 0), ("dense", "uneven feed", 5)])
-def test_fields_are_placed_where_print_is_pale_or_is_displaced_otherwise_than_most_around(
-    name: str, kind: str, number: int
-) -> None:
-    drawing = form(name, 650)
-    spoiled = page_of(drawing, 0, kind, mnist_digits(), 650, number)
-    registration = register(grey(spoiled.picture), references(name, 650))
+def test_fields_are_placed_where_the_corners_of_cells_beside_them_are_pale() -> None:
+    drawing = form("boxes", 650)
+    spoiled = page_of(drawing, 0, "moderate", mnist_digits(), 650, 0)
+    registration = register(grey(spoiled.picture), references("boxes", 650))
     assert registration.verdict is Verdict.REGISTERED, registration.reason
-    assert np.percentile(off(drawing, spoiled, registration), 99) < OFF
-    placed = [each for each in registration.fields.values() if each.verdict is FieldVerdict.PLACED]
-    assert len(placed) >= 0.98 * len(registration.fields) > 0
+    assert max(off(drawing, spoiled, registration)) < OFF
+    assert all(each.verdict is FieldVerdict.PLACED for each in registration.fields.values())
+
+
+@pytest.mark.parametrize(
+    ("looks", "name", "kind", "number"),
+    [(10233, "dense", "photo", 20501), (10242, "coloured", "fax with lines lost", 20543)],
+)
+def test_no_cell_lies_where_another_is(looks: int, name: str, kind: str, number: int) -> None:
+    drawing = form(name, looks)
+    spoiled = page_of(drawing, 0, kind, mnist_digits(), looks, number)
+    registration = register(grey(spoiled.picture), references(name, looks))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert max(off(drawing, spoiled, registration)) < 20
 
 
 @pytest.mark.parametrize(("name", "number"), [("lines", 0), ("boxes", 1), ("combs", 1), ("dense", 0)])
