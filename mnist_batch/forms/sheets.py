@@ -16,7 +16,7 @@ RINGS = 4  # classes of pixels around the print; the nearer has the higher numbe
 CLOSE = 9  # pixels to print
 CLASSES = RINGS + 2 * IN_CELLS
 SAMPLED = 128  # pixels of a class of a strip that are looked at
-BESIDES = 254  # the side of what lies in no cell
+NO_CELL = 254  # in ``Sheet.sides``
 NEXT = np.ones((3, 3), np.uint8)
 
 Grey = NDArray[np.uint8]
@@ -27,14 +27,14 @@ Numbers = NDArray[np.int64]
 class Sheet:
     """The strips of a page of a form, and where each lies: ``places`` are its rows and columns.
 
-    Cells are numbered through all strips; ``first`` is the number of the first cell of each strip, and ``boxes``,
-    int (N, 4), are their edges on the sheet. ``owners``, uint8 (H, W), has the number of the nearest cell within its
-    strip, or ``OTHERS``. ``sides``, uint8 (H, W), are the cells that a line parts: their numbers, 0 on print in a cell,
-    or ``BESIDES``. ``strip_at``, int (H, W) in blocks, is the strip that lies there. ``classes``, uint8 (H, W),
-    is 0 where nothing is printed, up to ``RINGS`` around print, and above that the class of the print there or a pixel
-    beside; ``close`` is 1 a little farther around. ``samples``, int (S, ``CLASSES``, ``SAMPLED``), are places of each
-    class in each strip, as indices of a flat sheet, where ``sampled`` is set. ``in_cells`` are the blocks in each cell,
-    as indices of a flat sheet of blocks, and ``starts`` where those of the next cell begin.
+    Cells are numbered through all strips; ``first`` is the number of the first cell of each strip, and ``boxes``, int
+    (N, 4), are their edges on the sheet. ``owners``, uint8 (H, W), has the number of the nearest cell within its strip,
+    or ``OTHERS``. ``sides``, uint8 (H, W), say which places a line parts: a number for each cell, 0 on print in a cell,
+    and ``NO_CELL`` beside cells. ``strip_at``, int (H, W) in blocks, is the strip that lies there. ``classes``, uint8
+    (H, W), is 0 where nothing is printed, up to ``RINGS`` around print, and above that the class of the print there or
+    a pixel beside; ``close`` is 1 a little farther around. ``samples``, int (S, ``CLASSES``, ``SAMPLED``), are places
+    of each class in each strip, as indices of a flat sheet, where ``sampled`` is set. ``in_cells`` are the blocks in
+    each cell, as indices of a flat sheet of blocks, and ``starts`` where those of the next cell begin.
     """
 
     strips: tuple[Strip, ...]
@@ -104,9 +104,9 @@ def _classes(exact: Grey) -> Grey:
 
 
 def _sides(boxes: Numbers, classes: Grey) -> Grey:
-    sides = np.full_like(classes, BESIDES)
+    sides = np.full_like(classes, NO_CELL)
     for number, (left, top, right, foot) in enumerate(boxes.tolist()):
-        sides[top:foot, left:right] = 1 + number % (BESIDES - 1)
+        sides[top:foot, left:right] = 1 + number % (NO_CELL - 1)  # cells so far from each other share no line
     sides[(classes > RINGS) & (classes <= RINGS + IN_CELLS)] = 0
     return sides
 

@@ -16,7 +16,7 @@ from mnist_batch.forms.registration import FieldPlace, FieldVerdict
 STRETCHED = 0.15  # pixels that print lies off the map of the page, in the median; where it is less, paper is even
 REACH = 5  # pixels from where the whole frame lies that its parts are looked for
 NEAR = 0.5  # pixels beside the map of the field; parts that lie farther off count less
-MOST = 3  # pixels that a corner of a field may be stretched; where it is more, the page has a step, as without lines
+MOST = 3  # pixels that a corner of a field may be stretched; where it is more, the page has a step: a fax lost lines
 STIFFNESS = 30.0  # a stretch of a hundredth costs as much as a part that lies off by a third of a pixel
 
 

@@ -28,10 +28,9 @@ BATCH = 50_000  # rows
 SEPARATORS = ",;\t"
 NO_SEPARATOR = "\x1f"  # for a file with one column, whose names may have commas
 FORMULA = r"^[=+\-@\t\r]"  # how a text begins that a spreadsheet runs as a formula
-# How programs write a missing value: SAS and Stata as a dot, databases as \\N, Julia as a word.
+# How programs write a missing value: SAS and Stata as a dot, databases as \N, Julia as a word.
 UNKNOWN = {"", "nan", "null", "na", "n/a", "#n/a", "<na>", "#null!", ".", "\\n", "missing"}
 READ_BYTES = 1 << 20  # from a store, where each read is a request
-HEADER = ". The first line of a CSV file names the columns, between commas, semicolons or tabs"
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,8 @@ def _of_csv(file: str, content: "io.BufferedReader[Any]", needed: list[str], oth
     while header and not header.strip():
         line, header = line + 1, lines.readline()
     separator, names = _header(header, needed)
-    at = _places(file, names, needed, others, HEADER)
+    hint = ". The first line of a CSV file names the columns, between commas, semicolons or tabs"
+    at = _places(file, names, needed, others, hint)
     records = _records(file, csv.reader(lines, delimiter=separator, strict=True), line + 1)
     # Excel may end a file with a line of separators.
     written = ((number, row) for number, row in records if any(map(_value, row)))

@@ -331,7 +331,9 @@ def test_a_page_on_which_most_fields_are_not_found_is_not_registered(level: int)
     assert registration.fields == {}
 
 
-@pytest.mark.parametrize(("looks", "kind", "number"), [(9612, "photocopy", 4), (10055, "photo", 23)])
+@pytest.mark.parametrize(
+    ("looks", "kind", "number"), [(9027, "1 bit 200 dpi", 27), (9612, "photocopy", 4), (10055, "photo", 23)]
+)
 def test_other_cells_beside_the_same_print_are_another_version_where_most_of_their_frames_fit(
     looks: int, kind: str, number: int
 ) -> None:
