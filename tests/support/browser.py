@@ -89,11 +89,15 @@ class Page:
 
     def downloaded(self, selector: str, folder: Path, name: str) -> bytes:
         """Click what downloads a file, and return its content."""
-        self.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder), eventsEnabled=True)
         (folder / name).unlink(missing_ok=True)
+        began = len(self.events)
         self.click(selector)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (folder / name).exists():
+        while not any(  # the file is there before, and empty
+            event.get("method") == "Browser.downloadProgress" and event["params"]["state"] == "completed"
+            for event in self.events[began:]
+        ):
             assert time.monotonic() < deadline, f"{name} was never saved"
             self.run("1")
             time.sleep(0.02)
