@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.errors import InputError, Unreadable
 from mnist_batch.forms.form import FILE, Form, FormPage, parse
-from mnist_batch.pixels import image_file
+from mnist_batch.pixels import colours, image_file
 from mnist_batch.pixels.opencv import MAX_PIXELS
 from mnist_batch.statuses import Status
 from mnist_batch.store import locations
@@ -113,7 +113,7 @@ def _picture(content: bytes, page: FormPage, where: str, place: str) -> Grey:
             f"{where}: the picture has {width:,} x {height:,} pixels, upright and with square pixels, but {place} says "
             f"{page.width:,} x {page.height:,}; restore the picture that the cells were drawn on, or make both agree"
         )
-    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, -1])  # all inks, ``colours.grey``
+    return colours.whole(picture)
 
 
 def _only_page(content: bytes) -> Grey:

@@ -38,6 +38,11 @@ def grey(page: Grey) -> Grey:
     return whole if pen is None else np.dstack([pen, whole])
 
 
+def whole(page: Grey) -> Grey:
+    """A page with all its inks, uint8 (H, W) with its rows one after the other, of one or two planes as of ``grey``."""
+    return page if page.ndim == 2 else np.ascontiguousarray(page[:, :, -1])
+
+
 def _of_pen(page: Grey, whole: Grey) -> Grey | None:
     """The page with the pen's ink only, as grey; None if it has one ink, or light ink on dark paper."""
     sparse = (slice(None, None, max(1, len(page) // SAMPLED)), slice(None, None, max(1, page.shape[1] // SAMPLED)))

@@ -20,6 +20,7 @@ WORK = 64  # pixels of a page's longer side while ink is searched: a digit half 
 FAINT = 80  # weaker ink, in grey levels, may be a shadow
 MOST_INK = 0.4  # of a page; more may be the paper around a light digit
 SMALLEST = 24  # pixels; a digit smaller than this at work size is searched again, enlarged
+EVEN = 6  # grey levels between pixels of an even border
 
 Grey = NDArray[np.uint8]
 
@@ -92,7 +93,7 @@ def _is_small(ink: Ink) -> bool:
     return max(ink.box[2:]) < SMALLEST and ink.work.shape[0] < ink.part[3]
 
 
-def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
+def _without_frame(page: Grey) -> tuple[int, int, Grey]:
     """The page without an even border around paper of another grey, as a cell cut out with its box has; its corner."""
     left = top = 0
     for _ in range(3):
@@ -100,9 +101,9 @@ def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
         if min(height, width) < 12:
             break
         corners = (int(page[0, -1]), int(page[-1, 0]), int(page[-1, -1]))
-        if max(corners) - grey > tolerance or grey - min(corners) > tolerance:
+        if max(corners) - grey > EVEN or grey - min(corners) > EVEN:
             break
-        lowest, highest = max(0, grey - tolerance), min(255, grey + tolerance)
+        lowest, highest = max(0, grey - EVEN), min(255, grey + EVEN)
         others = page - np.uint8(lowest) > highest - lowest  # what is darker wraps around, and is high, too
         x, y, inner_width, inner_height = cv2.boundingRect(others.view(np.uint8))
         if inner_width == width or inner_height == height:
@@ -114,7 +115,7 @@ def _without_frame(page: Grey, tolerance: int = 6) -> tuple[int, int, Grey]:
         ring.sort()
         paper = (int(ring[(len(ring) - 1) // 2]) + int(ring[len(ring) // 2])) // 2
         alike = int(ring.searchsorted(paper + 24)) - int(ring.searchsorted(paper - 23))
-        if abs(paper - grey) <= tolerance or alike < 0.75 * len(ring):
+        if abs(paper - grey) <= EVEN or alike < 0.75 * len(ring):
             break
         page, left, top = inner, left + x, top + y
     return left, top, page

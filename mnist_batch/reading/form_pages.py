@@ -10,6 +10,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.forms import cutting, opening, registering
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
+from mnist_batch.pixels import colours
 from mnist_batch.pixels.decoding import Grey
 from mnist_batch.reading import readings
 from mnist_batch.schemas.facts import FormFacts
@@ -44,7 +45,7 @@ def cells(page: Grey, references: Sequence[Reference], started: float, shown_sid
     Each row has the columns of ``preprocessing.Page`` that are not the scan's. Of a page with two inks
     (``colours.grey``) the form is found by both together. ``started`` is when its reading began.
     """
-    whole = page if page.ndim == 2 else np.ascontiguousarray(page[:, :, -1])
+    whole = colours.whole(page)
     found = registering.register(whole, references)
     if found.verdict != Verdict.REGISTERED:
         status = STATUSES[found.verdict]

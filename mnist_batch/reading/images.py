@@ -15,7 +15,7 @@ from io import BytesIO
 from PIL import Image
 
 from mnist_batch.errors import Unreadable as Unreadable
-from mnist_batch.pixels import image_file, signatures
+from mnist_batch.pixels import colours, image_file, signatures
 from mnist_batch.pixels.decoding import Grey as Grey
 from mnist_batch.pixels.decoding import encode as encode
 from mnist_batch.pixels.opencv import MAX_PIXELS as MAX_PIXELS
@@ -211,8 +211,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Grey]:
 
 def shown(page: Grey, side: int) -> bytes:
     """A page as PNG for people to see, with all its inks, reduced until neither side has more than ``side`` pixels."""
-    whole = page if page.ndim == 2 else page[:, :, -1]  # of two inks, ``colours.grey``
-    picture, content = Image.fromarray(whole), BytesIO()
+    picture, content = Image.fromarray(colours.whole(page)), BytesIO()
     picture.thumbnail((side, side))
     picture.save(content, "PNG")
     return content.getvalue()

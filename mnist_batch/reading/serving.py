@@ -63,6 +63,30 @@ def _confine() -> None:
     Image.MAX_IMAGE_PIXELS = None  # ``Limits`` apply instead
 
 
+class _Signs:
+    """What the process says between requests and answers: which page it begins, what a store said, what it repeated."""
+
+    def __init__(self, connection: Connection, scan_timeout_seconds: float, beat_seconds: float) -> None:
+        self.page_by_page = False  # whether the scan that is read may kill the process
+        self._connection, self._timeout_seconds, self._beat_seconds = connection, scan_timeout_seconds, beat_seconds
+        self._beaten, self._told, self._repeated = time.monotonic(), SimpleQueue[str](), SimpleQueue[int]()
+        retry.tell_by(self._told.put)  # by threads that read ahead; only this one may write to the connection
+        retry.count_by(self._repeated.put)
+
+    def next_page(self, row: int, page: int | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._timeout_seconds)
+        if (self.page_by_page and page is not None) or time.monotonic() - self._beaten > self._beat_seconds:
+            self._connection.send_bytes(AT + f"{row} {page or 0}".encode())
+            self._beaten = time.monotonic()
+
+    def waiting(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # the wait for a store does not count towards a scan's limit
+        while not self._told.empty():
+            self._connection.send_bytes(TOLD + self._told.get().encode())
+        if requests := sum(self._repeated.get() for _ in range(self._repeated.qsize())):
+            self._connection.send_bytes(REPEATED + str(requests).encode())
+
+
 def serve(
     connection: Connection,
     limits: preprocessing.Limits,
@@ -77,28 +101,7 @@ def serve(
     kernel ends the process, whatever the decoder is doing.
     """
     _confine()
-    beaten, told, repeated = time.monotonic(), SimpleQueue[str](), SimpleQueue[int]()
-    retry.tell_by(told.put)  # by threads that read ahead; only this one may write to the connection
-    retry.count_by(repeated.put)
-    asked: preprocessing.PagesAsked | None = None
-
-    def pass_on() -> None:
-        while not told.empty():
-            connection.send_bytes(TOLD + told.get().encode())
-        if requests := sum(repeated.get() for _ in range(repeated.qsize())):
-            connection.send_bytes(REPEATED + str(requests).encode())
-
-    def next_page(row: int, page: int | None) -> None:
-        nonlocal beaten
-        signal.setitimer(signal.ITIMER_REAL, limits.scan_timeout_seconds)
-        if (asked and page is not None) or time.monotonic() - beaten > beat_seconds:
-            connection.send_bytes(AT + f"{row} {page or 0}".encode())
-            beaten = time.monotonic()
-
-    def waiting() -> None:  # the wait for a store does not count towards a scan's limit
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        pass_on()
-
+    signs = _Signs(connection, limits.scan_timeout_seconds, beat_seconds)
     references: list[Reference] | None = None
     connection.send_bytes(b"ready")
     while True:
@@ -109,8 +112,9 @@ def serve(
         try:
             if references is None:  # here, so that a form that has changed is told
                 references = form_pages.prepare(forms)
+            signs.page_by_page = bool(asked)
             manifest = unpacked(scans)
-            settings = limits, next_page, waiting, references, shown_side
+            settings = limits, signs.next_page, signs.waiting, references, shown_side
             if asked:
                 for page in preprocessing.read_pages(manifest, *settings, asked):
                     connection.send_bytes(packed(preprocessing.table(manifest, shard, page, bool(shown_side))))
@@ -122,7 +126,7 @@ def serve(
         except (InputError, StorageError) as error:
             [sign] = [sign for sign, fault in FAULTS.items() if isinstance(error, fault)]
             answer = sign + str(error).encode()
-        waiting()
+        signs.waiting()
         connection.send_bytes(answer)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.errors import Unreadable
 from mnist_batch.intake import listing
+from mnist_batch.pixels import colours
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.reading import images
 from mnist_batch.reports.reviewing import Item
@@ -88,11 +89,10 @@ def of_items(published: Published, items: Sequence[Item]) -> Iterator[tuple[Item
             continue
         for page, of_page in groupby(group, lambda item: item.page):
             try:
-                grey: images.Grey = pages[page]()
+                grey = colours.whole(pages[page]())
             except Unreadable as error:
                 yield from ((item, error.reason) for item in of_page)
                 continue
-            grey = grey if grey.ndim == 2 else grey[:, :, -1]  # all inks, ``colours.grey``
             for item in of_page:
                 yield item, around(grey, item.cells) if item.cells else whole(grey)
 

@@ -19,7 +19,7 @@ from mnist_batch.forms.values import CheckResult, FieldValue
 from mnist_batch.models import vetting
 from mnist_batch.models.answers import Answers, Model, ModelSpec, Others
 from mnist_batch.models.bundle import open_bundle
-from mnist_batch.pixels import normalising
+from mnist_batch.pixels import colours, normalising
 from mnist_batch.pixels.opencv import cv2
 from mnist_batch.statuses import REFUSALS, Status
 
@@ -51,7 +51,7 @@ class Checked:
 
 def check(page: Grey, forms: Sequence[OpenForm], model: str) -> Checked:
     """Register a page, uint8 (H, W) or (H, W, 2) (``colours.grey``), and read its cells with the bundle ``model``."""
-    whole = page if page.ndim == 2 else np.ascontiguousarray(page[:, :, -1])
+    whole = colours.whole(page)
     references = [Reference.of(form, number) for form in forms for number in range(len(form.form.pages))]
     found = registering.register(whole, references)
     names = {mark.id for reference in references for mark in reference.marks}
@@ -166,7 +166,7 @@ def _said(value: FieldValue, place: FieldPlace | None) -> str:
 def draw(page: Grey, checked: Checked) -> Grey:
     """The page, upright, with its cells as they fall and what was read in each: uint8 (H, W, 3), BGR."""
     turns, size = checked.registration.turn // 90, page.shape[1::-1]
-    whole = np.rot90(page if page.ndim == 2 else page[:, :, -1], turns)
+    whole = np.rot90(colours.whole(page), turns)
     drawn: Grey = cv2.cvtColor(np.ascontiguousarray(whole), cv2.COLOR_GRAY2BGR)
     unit = max(1, round(min(drawn.shape[:2]) / 900))
     for corners in checked.marks.values():

@@ -12,6 +12,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.intake import listing
 from mnist_batch.models import bundle, vetting
 from mnist_batch.models.answers import Answers, Model, ModelSpec, Others
+from mnist_batch.pixels import colours
 from mnist_batch.pixels.ink import Grey, Ink
 from mnist_batch.pixels.normalising import Normalised
 from mnist_batch.pixels.opencv import cv2
@@ -106,7 +107,7 @@ def draw(page: Grey, ink: Ink | None, seen: Normalised, answers: Answers, title:
     on_page, strength, pieces, picture, words, bars = places.values()
     for axes in figure.axes:
         axes.set_axis_off()
-    on_page.imshow(page if page.ndim == 2 else page[:, :, -1], cmap="gray", vmin=0, vmax=255)
+    on_page.imshow(colours.whole(page), cmap="gray", vmin=0, vmax=255)
     on_page.set_title(f"page, {page.shape[1]} x {page.shape[0]}")
     if ink is None or seen.box is None:
         words.text(0, 1, f"{status}: {MEANINGS[status]}", va="top")
@@ -125,17 +126,17 @@ def draw(page: Grey, ink: Ink | None, seen: Normalised, answers: Answers, title:
 
 
 def _coloured(ink: Ink) -> NDArray[np.uint8]:
-    colours = np.full((*ink.mask.shape, 3), 255, np.uint8)
-    colours[ink.mask > 0] = SPECK
+    drawn = np.full((*ink.mask.shape, 3), 255, np.uint8)
+    drawn[ink.mask > 0] = SPECK
     if ink.lines is not None:
-        colours[(ink.lines & ink.mask) > 0] = LINE
+        drawn[(ink.lines & ink.mask) > 0] = LINE
     (height, width), others = ink.mask.shape, cv2.subtract(ink.mask, ink.digit)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(others, connectivity=8)
     for label in range(1, count):
         if stats[label, cv2.CC_STAT_WIDTH] > width / 2 or stats[label, cv2.CC_STAT_HEIGHT] > height / 2:
-            colours[labels == label] = LINE
-    colours[ink.digit > 0] = DIGIT
-    return colours
+            drawn[labels == label] = LINE
+    drawn[ink.digit > 0] = DIGIT
+    return drawn
 
 
 def _bars(axes: Any, probabilities: NDArray[np.float32], title: str) -> None:
