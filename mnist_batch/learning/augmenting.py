@@ -18,8 +18,10 @@ from mnist_batch.pixels.normalising import SIDE, Normalised, examine, examine_ea
 from mnist_batch.pixels.opencv import cv2
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself is not forgotten
-CUT_TIGHTLY, BESIDE = 0.06, 0.12  # the shares of a digit's cells without margin, and with something beside it
+# The shares of a digit's cells without margin, with something beside it, and with an older digit below it.
+CUT_TIGHTLY, BESIDE, WRITTEN_OVER = 0.06, 0.12, 0.04
 REWRITTEN = 0.08  # the share of digits in whose place one of the same class is written in a rare form
+ROOMY = 45  # the mean of a cell's ink up to which a firmer pen leaves more paper than ink
 READABLE, KEPT = 0.2, 0.55  # how much of a digit or a negative normalisation has to leave so that it is learned
 AT_ONCE = 256  # scans that are normalised together, which is quicker
 LEVELS = np.arange(256)
@@ -53,7 +55,7 @@ def augment(share: Digits, random: np.random.Generator) -> Lesson:
     for first in range(0, len(share.labels), AT_ONCE):
         some = share.take(np.arange(first, min(first + AT_ONCE, len(share.labels))))
         digits = zip(some.images, some.labels.tolist(), strict=True)
-        views += _views([_digit(image, label, random, bends) for image, label in digits])
+        views += _views([_digit(image, label, share, random, bends) for image, label in digits])
     classes = [share.labels]
     for negative in NEGATIVES:
         count = negative.among(len(share.labels))
@@ -70,8 +72,10 @@ class _Scan(NamedTuple):
     bent: Grey
 
 
-def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[np.float32]) -> Grey | _Scan:
-    """A view of a digit, or a scan of it that is still to be normalised."""
+def _digit(
+    image: Grey, label: int, others: Digits, random: np.random.Generator, bends: NDArray[np.float32]
+) -> Grey | _Scan:
+    """A view of a digit, or a scan of it that is still to be normalised; one of ``others`` may lie below it."""
     if label in allographs.FORMS and random.random() < REWRITTEN:
         written = allographs.write(label, random)
     else:
@@ -82,8 +86,12 @@ def _digit(image: Grey, label: int, random: np.random.Generator, bends: NDArray[
     ink = _in_a_cell(bent, random, 7)
     if random.random() < CUT_TIGHTLY:
         ink = _cut_tightly(ink, random)
-    others = clutter.beside(ink, random) if random.random() < BESIDE else None
-    return _Scan(_scanned(ink, random, others), ink, bent)
+    chance, beside = random.random(), None
+    if chance < BESIDE:
+        beside = clutter.beside(ink, random)
+    elif chance < BESIDE + WRITTEN_OVER and ink.mean() < ROOMY:
+        ink, beside = clutter.written_over(ink, others.images[random.integers(len(others.labels))], random)
+    return _Scan(_scanned(ink, random, beside), ink, bent)
 
 
 def _views(drawn: Sequence[Grey | _Scan]) -> list[Grey]:

@@ -20,6 +20,23 @@ def beside(ink: Grey, random: Random) -> Grey:
     return page
 
 
+def written_over(ink: Grey, older: Grey, random: Random) -> tuple[Grey, Grey]:
+    """A digit of a cell, written with a firm pen, and below it an older one of about its size in a thin pen.
+
+    ``ink`` is the cell's and ``older`` a digit as MNIST has them, ink = 255; both results are as large as the cell.
+    """
+    left, top, wide, high = cv2.boundingRect(cv2.threshold(ink, 64, 255, cv2.THRESH_BINARY)[1])
+    firm = max(2, round(high * random.uniform(0.05, 0.1)))
+    firm_ink = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (firm, firm)))
+    x, y, width, height = cv2.boundingRect(cv2.threshold(older, 64, 255, cv2.THRESH_BINARY)[1])
+    factor = random.uniform(0.85, 1.1) * high / max(height, 1)
+    middle = np.array([left + wide / 2, top + high / 2]) + random.uniform(-0.08, 0.08, 2) * high
+    offset = middle - factor * np.array([x + width / 2, y + height / 2])
+    large = cv2.warpAffine(older, np.hstack([np.eye(2) * factor, offset[:, None]]), ink.shape[::-1])
+    thin = cv2.erode(large, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    return np.asarray(firm_ink, np.uint8), np.asarray(thin if thin.sum() > 0.3 * large.sum() else large, np.uint8)
+
+
 def _staple(page: Grey, corners: NDArray[np.float64], random: Random) -> None:
     """A bar that lies aslant near a corner of the cell and may touch the digit; its shadow is softer."""
     high, wide = page.shape

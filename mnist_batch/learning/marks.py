@@ -112,19 +112,20 @@ def word(random: Random) -> Grey:
 
 
 def zigzag(random: Random) -> Grey:
-    """Draw a Z over the whole cell, wide and with a thin pen, unlike a 2, or an N, as a void field is struck."""
-    high = random.uniform(6, 9)
-    wide = high * random.uniform(1.1, 1.5)
+    """Draw a void field's zigzag with a thin pen: a Z over the whole cell, wide and unlike a 2, or an N of any width."""
+    high, upright = random.uniform(6, 9), random.random() < 0.5
+    wide = high * random.uniform(0.5 if upright else 1.1, 1.5)
     corners = np.array([(-wide, -high), (wide, -high), (-wide, high), (wide, high)])
+    if upright:
+        corners = np.array([(-wide, high), (-wide, -high), (wide, high), (wide, -high)])
+        corners[:, 1] *= random.choice([-1, 1])
     corners = corners + random.normal(0, 0.6, (4, 2)) + random.normal(0, 0.4, 2)
-    if random.random() < 0.25:
-        corners = corners[:, ::-1] * [1, -1]
     sides = [hand_drawn(start, end, random) for start, end in zip(14 + corners, 14 + corners[1:], strict=False)]
     paths = [np.concatenate(sides)]
     if random.random() < 0.25:
         reach, rise = random.uniform(2.5, 6), random.uniform(-2, 2)
         paths.append(hand_drawn((14 - reach, 14 + rise), (14 + reach, 14 - rise), random))
-    return strokes(paths, random.uniform(0.5, 1.3))
+    return strokes(paths, random.uniform(0.5, 1.6))
 
 
 def void_line(random: Random) -> Grey:

@@ -33,13 +33,13 @@ NO_DIGIT: dict[Draw, float] = {
     _mark(marks.box): 3,
     _mark(marks.letter): 12,
     _mark(marks.word): 3,
-    _mark(marks.zigzag): 4,
+    _mark(marks.zigzag): 8,
     _mark(marks.void_line): 4,
     _mark(marks.bow): 4,
     _mark(marks.hook): 3,
     _mark(marks.staple): 2,
     spoiled.part: 14,
-    spoiled.cancelled: 50,
+    spoiled.cancelled: 75,
     spoiled.scratched: 4,
     spoiled.mirrored: 12,
     spoiled.overwritten: 15,
@@ -78,4 +78,4 @@ class Negative:
         return picture
 
 
-NEGATIVES = (Negative(Status.NOT_A_DIGIT, NO_DIGIT, 5), Negative(Status.SEVERAL, SEVERAL, 15))
+NEGATIVES = (Negative(Status.NOT_A_DIGIT, NO_DIGIT, 4), Negative(Status.SEVERAL, SEVERAL, 15))

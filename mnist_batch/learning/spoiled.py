@@ -20,7 +20,7 @@ PARTS = {
 LEAST_PART = 0.15
 NO_DIGIT_MIRRORED = (3, 4, 6, 7, 9)  # a mirrored 2 is like a 5, and a 5 like a 2
 # How one stroke may run that cancels a digit, and the digits that it would not cancel.
-DIRECTIONS = {"rising": (0, 1, 7), "falling": (0, 1, 7), "level": (0, 1, 2, 4, 5, 7), "upright": (0, 1, 3, 4, 7)}
+DIRECTIONS = {"rising": (0, 1, 7), "falling": (0, 1, 7), "level": (0, 1, 4, 5, 7), "upright": (0, 1, 3, 4, 7)}
 # Digits of which one written over the other looks like one of the two, or like a third.
 ALIKE = {(0, 6), (0, 8), (0, 9), (1, 4), (1, 7), (1, 9), (3, 5), (3, 8), (3, 9), (4, 9), (5, 6), (5, 8), (5, 9),
          (6, 8), (7, 9), (8, 9), (2, 3), (2, 8), (2, 7), (1, 6), (1, 0), (0, 7)}  # fmt: skip
@@ -48,9 +48,9 @@ def cancelled(digits: Digits, random: Random) -> Grey:
     picture = scaled(picture, random.uniform(0.7, 0.95))
     directions = [direction for direction, kept in DIRECTIONS.items() if label not in kept]
     kind = random.random()
-    if kind < 0.65 and directions:
+    if kind < 0.6 and directions:
         turns, apart = [_turn(directions[random.integers(len(directions))], picture, random)], 0.0
-    elif kind < 0.82:
+    elif kind < 0.8:
         turns, apart = [random.uniform(-50, 65)] * 2, random.uniform(3, 7)
     else:
         turns, apart = [_turn("rising", picture, random), _turn("falling", picture, random)], 0.0
@@ -76,7 +76,7 @@ def _struck(picture: Grey, turns: list[float], apart: float, random: Random) -> 
         way = np.array([np.cos(np.radians(turn)), -np.sin(np.radians(turn))])
         half = min(width / 2 / max(abs(way[0]), 1e-6), height / 2 / max(abs(way[1]), 1e-6))
         aside = apart * (place - (len(turns) - 1) / 2) * np.array([-way[1], way[0]])
-        ends = random.uniform(1.5, 5, 2) + half
+        ends = random.uniform(1, 5, 2) + half
         paths.append(hand_drawn(middle + aside - ends[0] * way, middle + aside + ends[1] * way, random, wave))
     struck = strokes(paths, random.uniform(0.7, 2.6))
     return np.asarray(cv2.convertScaleAbs(struck, alpha=random.uniform(0.8, 1)), np.uint8)
