@@ -87,7 +87,7 @@ def test_the_steps_of_an_assignment_are_those_of_the_lessons_that_workers_have(
     given = assignment.assign(recipe, dealt, None, Settings(cpus_per_worker=3))
     assert [one.recipe.model for one in given] == list(ladder.nets_of(model))
     assert [(one.net, one.recipe.seed) for one in given] == [(net, 5 + net) for net in range(len(given))]
-    negatives = sum(size // 5 + size // 15 for size in sizes) if model == "ensemble" else 0
+    negatives = sum(size // 4 + size // 15 for size in sizes) if model == "ensemble" else 0
     for one in given:
         assert one.learned == one.step_sizes.sum() == digits_in_all + negatives
         assert len(one.step_sizes) == -(-one.learned // batch_size)

@@ -25,12 +25,12 @@ def test_negatives_are_learned_as_their_own_classes() -> None:
     lesson = augmenting.augment(digits.Digits(images[:240], labels[:240]), np.random.default_rng(1))
     assert lesson.classes[:240].tolist() == labels[:240].tolist()
     # The outputs of a model after its ten digits, in the order of ``REFUSALS``.
-    assert lesson.classes[240:].tolist() == [10] * 48 + [11] * 16
+    assert lesson.classes[240:].tolist() == [10] * 60 + [11] * 16
     assert [(kind.refused_as, kind.output) for kind in negatives.NEGATIVES] == list(
         zip(REFUSALS, (10, 11), strict=True)
     )
-    assert lesson.pictures.shape == (304, 28, 28)
-    assert len(lesson.classes) == augmenting.lesson_size(240) == 304
+    assert lesson.pictures.shape == (316, 28, 28)
+    assert len(lesson.classes) == augmenting.lesson_size(240) == 316
     assert lesson.pictures.any(axis=(1, 2)).all()
 
 

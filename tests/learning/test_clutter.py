@@ -22,12 +22,32 @@ def test_something_is_drawn_beside_a_digit_and_leaves_it_as_it_is(kind: int, mon
     assert empty < 10, "what lies below a digit at the foot of its cell is not seen"
 
 
-def test_a_digit_is_learned_from_what_still_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(augmenting, "BESIDE", 1)
+def test_a_digit_in_a_firm_pen_covers_an_older_one_of_its_size_in_a_thin_pen() -> None:
+    images = digits.mnist("train").images
+    for number, (image, older) in enumerate(zip(images[:40], images[40:80], strict=True)):
+        ink = np.pad(image, 8)[:, : 44 - number % 9]
+        firm, thin = clutter.written_over(ink, older, np.random.default_rng(number))
+        assert firm.shape == thin.shape == ink.shape
+        assert (firm >= ink).all()
+        assert firm.sum(dtype=np.int64) > ink.sum(dtype=np.int64)
+        assert 0 < thin.sum(dtype=np.int64) < older.sum(dtype=np.int64) * 1.5
+        assert all(
+            np.array_equal(*two)
+            for two in zip(clutter.written_over(ink, older, np.random.default_rng(number)), (firm, thin), strict=True)
+        )
+
+
+@pytest.mark.parametrize(("beside", "over"), [(1, 0), (0, 1)])
+def test_a_digit_is_learned_from_what_still_shows_it(
+    beside: float, over: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augmenting, "BESIDE", beside)
+    monkeypatch.setattr(augmenting, "WRITTEN_OVER", over)
     monkeypatch.setattr(augmenting, "AS_IT_IS", 0)
     share, bends = digits.mnist("train").take(np.arange(200)), augmenting.draw_bends(np.random.default_rng(1), 4)
     scans = [
-        augmenting._digit(image, 2, np.random.default_rng(number), bends) for number, image in enumerate(share.images)
+        augmenting._digit(image, 2, share, np.random.default_rng(number), bends)
+        for number, image in enumerate(share.images)
     ]
     views = augmenting._views(scans)
     kept = sum(np.array_equal(view, examine(scan.page).picture) for view, scan in zip(views, scans, strict=True))
