@@ -120,17 +120,17 @@ def _lines(grid: Grid, ink: int, edges: _Edges) -> int:
 def strokes_on(way: Way, lines: int, ink: int) -> int:
     """The ink that is thicker than lines are themselves: of strokes that cross them, or that run along them."""
     thin = lines & ~way.tall(ink, THICK)
-    places = _places(way, thin)
+    of_line = places(way, thin)
     for least in range(2, THICK - 1):
-        thicker = _places(way, way.tall(thin, least))
-        if thicker <= FEW * places:
+        thicker = places(way, way.tall(thin, least))
+        if thicker <= FEW * of_line:
             return way.tall(ink, least)
-        if thicker <= SOME * places:
+        if thicker <= SOME * of_line:
             return way.tall(ink, least + 1)
     return way.tall(ink, THICK)
 
 
-def _places(way: Way, mask: int) -> int:
+def places(way: Way, mask: int) -> int:
     """How many runs of ink, from line to line, a mask has."""
     return (mask & ~(mask << way.sideways)).bit_count()
 

@@ -3,6 +3,9 @@
 Masks are integers in here, as ``bitmaps`` has them, but for those that come in and go out.
 """
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +21,8 @@ Numbers = NDArray[np.int32]
 Sizes = NDArray[np.int64]
 
 LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
+BY_PEN = 2.05  # pixels; a stroke by pen is as thick as that, and hardly any rule or streak
+THICK = 0.06  # of the page's longer side; hardly any border is as thick as that
 
 
 class Sums(NamedTuple):
@@ -64,6 +69,17 @@ class Reading(NamedTuple):
     pieces: Labelled | None = None
 
 
+class _Line(NamedTuple):
+    """Ink that is taken for a line, and the way that it runs."""
+
+    way: Way
+    ink: int
+
+    @property
+    def thickness(self) -> float:
+        return self.ink.bit_count() / max(1, drawn_boxes.places(self.way, self.ink))
+
+
 def readings(mask: Grey, sums: Sums) -> list[Reading]:
     """Which ink is lines: one reading, or two if that is in doubt, the likelier first."""
     if not sums.may_span:
@@ -71,29 +87,63 @@ def readings(mask: Grey, sums: Sums) -> list[Reading]:
     grid = bitmaps.grid(mask.shape)
     ink, rows, columns = grid.packed(mask), sums.rows.tolist()[: grid.height], sums.columns.tolist()[: grid.width]
     borders = _borders(grid, ink, rows, columns)
-    if borders is None:
-        through, pieces = _through(grid, ink, rows, columns)
-        return [Reading(grid.unpacked(through), pieces)] if through else _drawn_box(mask, sums)
     left = ink & ~_union(borders)
-    remaining = grid.unpacked(left)
-    through, pieces = _through(grid, left, _sums(remaining, 1), _sums(remaining, 0))
-    left &= ~through
-    pieces = pieces or strokes.labelled(grid.unpacked(left) if through else remaining)
-    beside = _thickened(grid, _large(grid, left, pieces))
-    doubtful = [line for line in borders if line & beside]
-    every = Reading(grid.unpacked(_union(borders) | through), pieces)
-    if not doubtful:
-        return [every]
-    fewer = _union([line for line in borders if line not in doubtful]) | through
-    whole = all(_is_whole(grid, line & ink) for line in doubtful)
-    return [every, Reading(grid.unpacked(fewer) if fewer else None)][:: 1 if whole else -1]
+    if borders:
+        remaining = grid.unpacked(left)
+        rows, columns = _sums(remaining, 1), _sums(remaining, 0)
+    through, pieces = _through(grid, left, rows, columns)
+    if not (borders or through):
+        return _drawn_box(mask, sums)
+    left &= ~_union(through)
+    pieces = pieces or strokes.labelled(grid.unpacked(left))
+    large = _large(grid, left, pieces)
+    beside = [line for line in borders if line.ink & _thickened(grid, large)] if large else _thick(grid, borders)
+    by_pen = [line for line in through if _is_by_pen(grid, line, large)]
+    doubtful = [*_strokes_among(grid, borders, beside), *by_pen]
+    every = [*borders, *through]
+    found = [Reading(grid.unpacked(_union(every)), pieces)]
+    if doubtful:
+        fewer = _union([line for line in every if line not in doubtful])
+        found.append(Reading(grid.unpacked(fewer) if fewer else None))
+    return found[:: 1 if all(_is_whole(grid, line.ink & ink) for line in beside) else -1]
 
 
-def _union(lines: list[int]) -> int:
-    union = 0
-    for line in lines:
-        union |= line
-    return union
+def _union(lines: Iterable[_Line]) -> int:
+    return reduce(or_, (line.ink for line in lines), 0)
+
+
+def _thick(grid: Grid, borders: list[_Line]) -> list[_Line]:
+    """The borders that are as thick as strokes: of a thick digit that is cut out tightly only shreds may be left."""
+    return [line for line in borders if line.thickness >= THICK * max(grid.height, grid.width)]
+
+
+def _strokes_among(grid: Grid, borders: list[_Line], beside: list[_Line]) -> list[_Line]:
+    """The borders that may be strokes of a digit that is cut out tightly: those beside it, and those that meet these.
+
+    Four sides that are not all thick are a box, and the digit within does not go on along it.
+    """
+    if len(borders) == 4 and len(_thick(grid, borders)) < 4:
+        return beside
+    found = beside
+    while more := [line for line in borders if line not in found and line.ink & _thickened(grid, _union(found))]:
+        found = [*found, *more]
+    return found
+
+
+def _is_by_pen(grid: Grid, line: _Line, large: int) -> bool:
+    """Whether a line may be a stroke across the digit: it is as thick as a pen's, with ink of the digit on both sides.
+
+    A rule, a grid and a scanner's streak are thinner, and the lines of a box lie in the outer quarters of the page.
+    """
+    first, last = line.way.quarters
+    if line.thickness < BY_PEN or not line.ink & ~(first | last):
+        return False
+    x, y, width, height = cv2.boundingRect(grid.unpacked(line.ink))
+    if line.way is grid.across:
+        before, behind = grid.rows(0, y), grid.rows(y + height, grid.height)
+    else:
+        before, behind = grid.columns(0, x), grid.columns(x + width, grid.width)
+    return bool(large & before and large & behind)
 
 
 def _large(grid: Grid, left: int, pieces: Labelled) -> int:
@@ -109,23 +159,23 @@ def _is_whole(grid: Grid, border: int) -> bool:
     return bool(max(width / grid.width, height / grid.height) >= 0.985)
 
 
-def _borders(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> list[int] | None:
-    """The box borders and ruled lines of a page, one mask for each side of it; ``rows`` and ``columns`` are its sums.
+def _borders(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> list[_Line]:
+    """The box borders and ruled lines of a page, one for each side of it; ``rows`` and ``columns`` are its sums.
 
-    They are thin, possibly slanted ink from edge to edge in the outer quarters of the page. None if there are none.
+    They are thin, possibly slanted ink from edge to edge in the outer quarters of the page.
     """
     if _fullest(rows) < 0.45 * grid.width and _fullest(columns) < 0.45 * grid.height:
-        return None
+        return []
     thick = _thickened(grid, ink)
     across, down = _long_runs(grid.across, thick), _long_runs(grid.down, thick)
     if across is None or down is None:
-        return None
+        return []
     left = ink & ~(across | down)
     # If the page was cut out tightly, these are strokes: what remains still touches the edges.
     if sum(not left & edge for edge in grid.edges) < 3 or left.bit_count() < 0.12 * ink.bit_count():
-        return None
-    sides = [across & half for half in grid.across.halves] + [down & half for half in grid.down.halves]
-    return [side for side in sides if side] or None
+        return []
+    ways = ((grid.across, across), (grid.down, down))
+    return [_Line(way, runs & half) for way, runs in ways for half in way.halves if runs & half]
 
 
 def _thickened(grid: Grid, mask: int) -> int:
@@ -155,22 +205,22 @@ def _long_runs(way: Way, thick: int) -> int | None:
     return runs if all(runs & end for end in way.ends) else 0
 
 
-def _through(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> tuple[int, Labelled | None]:
-    """Thin lines from edge to edge anywhere on the page, but where strokes cross them; 0 if there are none.
+def _through(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> tuple[list[_Line], Labelled | None]:
+    """Thin lines from edge to edge anywhere on the page, but where strokes cross them: those across, and those down.
 
     A page that is cut out tightly has none: its strokes run from edge to edge. With lines come the pieces of the other
     ink, if they were looked for.
     """
-    across, down = _thin_lines(grid.across, ink, rows), _thin_lines(grid.down, ink, columns)
-    lines = across | down
-    rest = ink & ~lines
+    ways = ((grid.across, rows), (grid.down, columns))
+    lines = [_Line(way, thin) for way, sums in ways if (thin := _thin_lines(way, ink, sums))]
+    rest = ink & ~_union(lines)
     if not (lines and rest):
-        return 0, None
-    edges = _union([*(grid.across.ends if across else ()), *(grid.down.ends if down else ())])
+        return [], None
+    edges = reduce(or_, (end for line in lines for end in line.way.ends))
     if not rest & edges:
         return lines, None
     pieces = strokes.labelled(grid.unpacked(rest))
-    return (0, None) if _largest(grid, pieces) & edges else (lines, pieces)
+    return ([], None) if _largest(grid, pieces) & edges else (lines, pieces)
 
 
 def _largest(grid: Grid, pieces: Labelled) -> int:

@@ -13,6 +13,9 @@ Grey = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # x, y, width, height
 
 SPECK = 0.08  # of the page's side; smaller pieces of ink are not digits
+LEAST = 0.03  # of the area of a digit's main piece; smaller pieces are not its strokes
+FILLING = 0.8  # of the page's width or height; a digit this large leaves no room for a border beside it
+MARGIN = 0.1  # of the page's longer side; a page that is cut out tightly has no more paper around its digit
 
 
 def core(page: NDArray[Any], part: int) -> tuple[slice, slice]:
@@ -66,8 +69,10 @@ def readings(ink: Grey, strength: Grey, strong: float, known: Labelled | None = 
     else:
         doubtful = [piece for piece in others if piece.off_centre > 0.25 and _is_bar(piece)]
     doubtful = [] if main.sides == 1 else doubtful
-    fewer = [piece for piece in chosen if piece not in doubtful]
-    return [_union(some) for some in ([chosen, fewer] if doubtful else [chosen])]
+    if doubtful:
+        return [_union(chosen), _union([piece for piece in chosen if piece not in doubtful])]
+    whole = _cut_out_tightly(pieces, chosen)
+    return [_union(whole), _union(chosen)] if whole else [_union(chosen)]
 
 
 def _strong_pieces(known: Labelled, strength: Grey, strong: int) -> list["_Piece"]:
@@ -149,10 +154,34 @@ def _chosen(pieces: list[_Piece]) -> list[_Piece]:
     inner = [piece for piece in some if not piece.sides and piece.high >= 0.3 and piece.area >= 0.4 * main.area]
     if main.sides and inner and main.off_centre > 0.25:  # a neighbour's digit, cut off at the edge
         main = max(inner, key=_weight)
-    least = max(3.0, 0.03 * main.area)
+    least = max(3.0, LEAST * main.area)
     some = unframed if main.sides >= 2 else some
     others = [piece for piece in some if piece is not main and piece.area >= least and not _is_cut_off(piece, main)]
     return [main, *others]
+
+
+def _cut_out_tightly(pieces: list[_Piece], chosen: list[_Piece]) -> list[_Piece]:
+    """All pieces that may be strokes if the page is cut out tightly: they reach to all of its edges; else none.
+
+    Strokes of a neighbouring cell, and remains of a border, lie beside a digit that has paper on its other sides.
+    """
+    main = chosen[0]
+    filling = max(main.wide, main.high) >= FILLING
+    left_out = [piece for piece in pieces if piece not in chosen and piece.area >= LEAST * main.area]
+    others = [piece for piece in left_out if piece.sides and (filling or not _is_remains(piece))]
+    if not others or sum(_reached(chosen)) < 2 or not all(_reached([*chosen, *others])):
+        return []
+    frames = _frames(pieces)
+    others = [piece for piece in others if piece not in frames]
+    return [*chosen, *others] if others else []
+
+
+def _reached(pieces: list[_Piece]) -> list[bool]:
+    """Whether pieces reach, or nearly, to the left, upper, right and lower edge of their page."""
+    (height, width), edges = pieces[0].mask.shape, [piece.edges for piece in pieces]
+    lefts, tops, rights, feet = zip(*edges, strict=True)
+    margin = MARGIN * max(height, width)
+    return [gap <= margin for gap in (min(lefts), min(tops), width - max(rights), height - max(feet))]
 
 
 def _weight(piece: _Piece) -> float:

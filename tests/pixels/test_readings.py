@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from benchmarks import hard_cells, refusals
+from benchmarks import handwriting, hard_cells, refusals
 from benchmarks.handwriting import Digits
 from mnist_batch.learning import digits
 from mnist_batch.pixels import bitmaps, drawn_boxes, ink
@@ -69,6 +69,52 @@ def test_a_line_that_may_be_a_stroke_gives_two_readings_and_a_plain_page_one() -
     assert len(examine_all(page)) == 1
     page[3:5] = 40  # a line that touches nothing
     assert len(examine_all(page)) == 1
+
+
+def most_kept(page: Grey) -> float:
+    """The share of all ink on a page that is taken for the digit in the reading that keeps most of it."""
+    return max((float(each.digit.sum() / each.mask.sum()) for each in ink.readings(page)), default=0.0)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_digit_that_is_cut_out_tightly_is_whole_in_one_reading(quarters: int) -> None:
+    """The bar and the stem of a 7 on two edges were lines in every reading, and what was left was a 1."""
+    cells = hard_cells.cells("cut out tightly", 300, 16, WRITTEN)
+    pages = [np.rot90(cell.page, quarters).copy() for cell in cells if min(cell.page.shape) >= 28]
+    assert np.mean([most_kept(page) >= 0.93 for page in pages]) >= 0.99
+
+
+def test_a_stroke_that_lies_apart_in_a_digit_that_is_cut_out_tightly_is_kept_in_one_reading() -> None:
+    """The foot of this 2 was a neighbour's stroke, and what was left was a 7; beside a whole digit it is one."""
+    page = np.full((64, 64), 255, np.uint8)
+    cv2.polylines(page, [np.array([[30, 9], [50, 5], [57, 14], [46, 36]], np.int32)], False, 0, 6)
+    whole = page.copy()
+    cv2.line(page, (3, 58), (44, 51), 0, 8)
+    assert most_kept(page) == 1
+    wide = cv2.copyMakeBorder(whole, 20, 20, 20, 20, cv2.BORDER_CONSTANT, value=255)
+    cv2.line(wide, (0, 80), (16, 76), 0, 8)
+    assert len(examine_all(wide)) == 1
+
+
+def struck(digit: Grey, thickness: float, rise: float = 0) -> Grey:
+    """A digit in a cell with a straight line through it from edge to edge."""
+    cover = np.zeros((110, 100), np.float32)
+    cover[20:90, 15:85] = cv2.resize(digit, (70, 70)) / np.float32(255)
+    line = handwriting.stroke(cover.shape, [(-2, 54 + rise), (102, 54 - rise)], thickness)
+    return np.asarray(235 - 190 * np.maximum(cover, line), np.uint8)
+
+
+@pytest.mark.parametrize("direction", [np.asarray, np.transpose])
+def test_a_stroke_by_pen_through_a_digit_from_edge_to_edge_stays_in_one_reading(
+    direction: Callable[[Grey], Grey],
+) -> None:
+    """It cancels the digit, and was left out as a scanner's streak is, which is thinner."""
+    pictures = [picture for picture in WRITTEN.pictures[:60] if np.ptp(picture.max(axis=1).nonzero()[0]) >= 18]
+    for thickness in (4, 5, 7):
+        pages = [direction(struck(picture, thickness, 1.5)).copy() for picture in pictures]
+        assert np.mean([most_kept(page) > 0.95 for page in pages]) >= 0.95
+    streaked = [direction(struck(picture, thickness)).copy() for picture in pictures for thickness in (1, 2)]
+    assert np.mean([len(examine_all(page)) == 1 for page in streaked]) >= 0.95
 
 
 def test_hardly_any_plain_page_has_a_second_reading() -> None:
