@@ -22,7 +22,6 @@ Sizes = NDArray[np.int64]
 
 LARGE = 0.3  # of the ink that is left; a piece this large may be the digit
 BY_PEN = 2.05  # pixels; a stroke by pen is as thick as that, and hardly any rule or streak
-THICK = 0.06  # of the page's longer side; hardly any border is as thick as that
 
 
 class Sums(NamedTuple):
@@ -70,14 +69,15 @@ class Reading(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """Ink that is taken for a line, and the way that it runs."""
+    """The way that a line runs, and a mask of where its ink lies, perhaps with pixels of paper beside it."""
 
     way: Way
-    ink: int
+    mask: int
 
     @property
     def thickness(self) -> float:
-        return self.ink.bit_count() / max(1, drawn_boxes.places(self.way, self.ink))
+        """How many pixels it has from side to side."""
+        return self.mask.bit_count() / max(1, drawn_boxes.places(self.way, self.mask))
 
 
 def readings(mask: Grey, sums: Sums) -> list[Reading]:
@@ -97,7 +97,7 @@ def readings(mask: Grey, sums: Sums) -> list[Reading]:
     left &= ~_union(through)
     pieces = pieces or strokes.labelled(grid.unpacked(left))
     large = _large(grid, left, pieces)
-    beside = [line for line in borders if line.ink & _thickened(grid, large)] if large else _thick(grid, borders)
+    beside = _beside(grid, borders, large)
     by_pen = [line for line in through if _is_by_pen(grid, line, large)]
     doubtful = [*_strokes_among(grid, borders, beside), *by_pen]
     every = [*borders, *through]
@@ -105,27 +105,28 @@ def readings(mask: Grey, sums: Sums) -> list[Reading]:
     if doubtful:
         fewer = _union([line for line in every if line not in doubtful])
         found.append(Reading(grid.unpacked(fewer) if fewer else None))
-    return found[:: 1 if all(_is_whole(grid, line.ink & ink) for line in beside) else -1]
+    return found[:: 1 if all(_is_whole(grid, line.mask & ink) for line in beside) else -1]
 
 
 def _union(lines: Iterable[_Line]) -> int:
-    return reduce(or_, (line.ink for line in lines), 0)
+    return reduce(or_, (line.mask for line in lines), 0)
 
 
-def _thick(grid: Grid, borders: list[_Line]) -> list[_Line]:
-    """The borders that are as thick as strokes: of a thick digit that is cut out tightly only shreds may be left."""
-    return [line for line in borders if line.thickness >= THICK * max(grid.height, grid.width)]
+def _beside(grid: Grid, lines: list[_Line], ink: int) -> list[_Line]:
+    """Those of the lines that meet the ink."""
+    near = _thickened(grid, ink)
+    return [line for line in lines if line.mask & near]
 
 
 def _strokes_among(grid: Grid, borders: list[_Line], beside: list[_Line]) -> list[_Line]:
     """The borders that may be strokes of a digit that is cut out tightly: those beside it, and those that meet these.
 
-    Four sides that are not all thick are a box, and the digit within does not go on along it.
+    Four are a box, and the digit within does not go on along it.
     """
-    if len(borders) == 4 and len(_thick(grid, borders)) < 4:
+    if len(borders) == 4:
         return beside
     found = beside
-    while more := [line for line in borders if line not in found and line.ink & _thickened(grid, _union(found))]:
+    while found and (more := [line for line in _beside(grid, borders, _union(found)) if line not in found]):
         found = [*found, *more]
     return found
 
@@ -136,9 +137,9 @@ def _is_by_pen(grid: Grid, line: _Line, large: int) -> bool:
     A rule, a grid and a scanner's streak are thinner, and the lines of a box lie in the outer quarters of the page.
     """
     first, last = line.way.quarters
-    if line.thickness < BY_PEN or not line.ink & ~(first | last):
+    if line.thickness < BY_PEN or not line.mask & ~(first | last):
         return False
-    x, y, width, height = cv2.boundingRect(grid.unpacked(line.ink))
+    x, y, width, height = cv2.boundingRect(grid.unpacked(line.mask))
     if line.way is grid.across:
         before, behind = grid.rows(0, y), grid.rows(y + height, grid.height)
     else:
