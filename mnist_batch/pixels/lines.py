@@ -3,9 +3,6 @@
 Masks are integers in here, as ``bitmaps`` has them, but for those that come in and go out.
 """
 
-from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -87,29 +84,36 @@ def readings(mask: Grey, sums: Sums) -> list[Reading]:
     grid = bitmaps.grid(mask.shape)
     ink, rows, columns = grid.packed(mask), sums.rows.tolist()[: grid.height], sums.columns.tolist()[: grid.width]
     borders = _borders(grid, ink, rows, columns)
-    left = ink & ~_union(borders)
+    lines, remaining = _union(borders), mask
     if borders:
-        remaining = grid.unpacked(left)
+        remaining = grid.unpacked(ink & ~lines)
         rows, columns = _sums(remaining, 1), _sums(remaining, 0)
-    through, pieces = _through(grid, left, rows, columns)
+    through, pieces = _through(grid, ink & ~lines, rows, columns)
     if not (borders or through):
         return _drawn_box(mask, sums)
-    left &= ~_union(through)
-    pieces = pieces or strokes.labelled(grid.unpacked(left))
-    large = _large(grid, left, pieces)
+    thick = [line for line in through if _is_thick(line)]
+    if not (borders or thick):
+        return [Reading(grid.unpacked(_union(through)), pieces)]
+    if through:
+        lines |= _union(through)
+        remaining = grid.unpacked(ink & ~lines)
+    pieces = pieces or strokes.labelled(remaining)
+    large = _large(grid, ink & ~lines, pieces)
     beside = _beside(grid, borders, large)
-    by_pen = [line for line in through if _is_by_pen(grid, line, large)]
-    doubtful = [*_strokes_among(grid, borders, beside), *by_pen]
-    every = [*borders, *through]
-    found = [Reading(grid.unpacked(_union(every)), pieces)]
-    if doubtful:
-        fewer = _union([line for line in every if line not in doubtful])
-        found.append(Reading(grid.unpacked(fewer) if fewer else None))
-    return found[:: 1 if all(_is_whole(grid, line.mask & ink) for line in beside) else -1]
+    doubtful = _strokes_among(grid, borders, beside) + [line for line in thick if _is_on_both_sides(grid, line, large)]
+    every = Reading(grid.unpacked(lines), pieces)
+    if not doubtful:
+        return [every]
+    fewer = _union([line for line in (*borders, *through) if line not in doubtful])
+    whole = all(_is_whole(grid, line.mask & ink) for line in beside)
+    return [every, Reading(grid.unpacked(fewer) if fewer else None)][:: 1 if whole else -1]
 
 
-def _union(lines: Iterable[_Line]) -> int:
-    return reduce(or_, (line.mask for line in lines), 0)
+def _union(lines: list[_Line]) -> int:
+    union = 0
+    for line in lines:
+        union |= line.mask
+    return union
 
 
 def _beside(grid: Grid, lines: list[_Line], ink: int) -> list[_Line]:
@@ -123,22 +127,25 @@ def _strokes_among(grid: Grid, borders: list[_Line], beside: list[_Line]) -> lis
 
     Four are a box, and the digit within does not go on along it.
     """
-    if len(borders) == 4:
+    if not beside or len(borders) == 4:
         return beside
     found = beside
-    while found and (more := [line for line in _beside(grid, borders, _union(found)) if line not in found]):
+    while more := [line for line in _beside(grid, borders, _union(found)) if line not in found]:
         found = [*found, *more]
     return found
 
 
-def _is_by_pen(grid: Grid, line: _Line, large: int) -> bool:
-    """Whether a line may be a stroke across the digit: it is as thick as a pen's, with ink of the digit on both sides.
+def _is_thick(line: _Line) -> bool:
+    """Whether a line may be a stroke by pen: a rule, a grid and a scanner's streak are thinner.
 
-    A rule, a grid and a scanner's streak are thinner, and the lines of a box lie in the outer quarters of the page.
+    The lines of a box lie in the outer quarters of the page.
     """
     first, last = line.way.quarters
-    if line.thickness < BY_PEN or not line.mask & ~(first | last):
-        return False
+    return bool(line.mask & ~(first | last)) and line.thickness >= BY_PEN
+
+
+def _is_on_both_sides(grid: Grid, line: _Line, large: int) -> bool:
+    """Whether there is ink of the digit on both sides of a line."""
     x, y, width, height = cv2.boundingRect(grid.unpacked(line.mask))
     if line.way is grid.across:
         before, behind = grid.rows(0, y), grid.rows(y + height, grid.height)
@@ -212,12 +219,14 @@ def _through(grid: Grid, ink: int, rows: list[int], columns: list[int]) -> tuple
     A page that is cut out tightly has none: its strokes run from edge to edge. With lines come the pieces of the other
     ink, if they were looked for.
     """
-    ways = ((grid.across, rows), (grid.down, columns))
-    lines = [_Line(way, thin) for way, sums in ways if (thin := _thin_lines(way, ink, sums))]
-    rest = ink & ~_union(lines)
-    if not (lines and rest):
+    across, down = _thin_lines(grid.across, ink, rows), _thin_lines(grid.down, ink, columns)
+    rest = ink & ~(across | down)
+    if not (across | down and rest):
         return [], None
-    edges = reduce(or_, (end for line in lines for end in line.way.ends))
+    lines = [_Line(way, thin) for way, thin in ((grid.across, across), (grid.down, down)) if thin]
+    edges = 0
+    for way, _ in lines:
+        edges |= way.ends[0] | way.ends[1]
     if not rest & edges:
         return lines, None
     pieces = strokes.labelled(grid.unpacked(rest))

@@ -166,14 +166,14 @@ def _cut_out_tightly(pieces: list[_Piece], chosen: list[_Piece]) -> list[_Piece]
     Strokes of a neighbouring cell, and remains of a border, lie beside a digit that has paper on its other sides.
     """
     main = chosen[0]
-    filling = max(main.wide, main.high) >= FILLING
-    left_out = [piece for piece in pieces if piece not in chosen and piece.area >= LEAST * main.area]
-    others = [piece for piece in left_out if piece.sides and (filling or not _is_remains(piece))]
-    if not others or sum(_reached(chosen)) < 2 or not all(_reached([*chosen, *others])):
+    others = [piece for piece in pieces if piece.sides and piece not in chosen and piece.area >= LEAST * main.area]
+    if not others or sum(_reached(chosen)) < 2:
         return []
     frames = _frames(pieces)
     others = [piece for piece in others if piece not in frames]
-    return [*chosen, *others] if others else []
+    if max(main.wide, main.high) < FILLING:
+        others = [piece for piece in others if not _is_remains(piece)]
+    return [*chosen, *others] if others and all(_reached([*chosen, *others])) else []
 
 
 def _reached(pieces: list[_Piece]) -> list[bool]:
