@@ -16,7 +16,7 @@ from mnist_batch.pixels.opencv import cv2
 
 GONE, THERE, MOSTLY = 0.38, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
 PALE = 0.2  # of the darkness that lines should have: thin ones in black and white, or in a shadow, have no more
-BARE = 0.2  # of the frame of a field; where less is found, it is not printed
+BARE = 0.2  # of the frame of a field; where no more is inked than beside it and so much, it is not printed
 AROUND = 24.0  # pixels around the middle of a cell
 
 
@@ -56,7 +56,7 @@ def _is_bare(candidate: Candidate, field: Field, gone: Sequence[Caption]) -> boo
     reach = int(frames.REACH * reference.pixels_per_millimetre)
     sought = frames.seek(frame, aligned, (0.0, 0.0), reach)
     first = min(left, *(each.middle[0] for each in beside))
-    return sought.share < BARE and not _is_black(candidate, np.array([[first, top], [right, foot]]))
+    return sought.share - sought.beside < BARE and not _is_black(candidate, np.array([[first, top], [right, foot]]))
 
 
 def _nearest(candidate: Candidate, middle: NDArray[np.float64]) -> str:

@@ -146,13 +146,15 @@ def _kernel(lines: Levels) -> Levels:
 class Sought:
     """Where a frame lies beside where it should, in pixels, and the share of its lines that are there.
 
-    ``is_black`` says that most around it is blacked out.
+    ``beside`` is the share of what lies close beside its lines that is inked, too: as much as of the lines where
+    writing or noise is, and no line. ``is_black`` says that most around it is blacked out.
     """
 
     shift: tuple[float, float]
     share: float
     share_across: float
     share_down: float
+    beside: float
     is_black: bool
 
     @property
@@ -197,7 +199,8 @@ def seek(frame: Frame, page: Laid, prior: tuple[float, float], reach: int) -> So
     there = cv2.dilate(ink, np.ones((3, 3), np.uint8))[down : down + height, across : across + width]
     level, upright = _share(frame.across, there), _share(frame.down, there)
     either = _share(np.maximum(frame.across, frame.down), there)
-    return Sought((float(shift[0]), float(shift[1])), either, level, upright, bool(black.mean() > 0.5))
+    beside = _share(-frame.kernel, there)
+    return Sought((float(shift[0]), float(shift[1])), either, level, upright, beside, bool(black.mean() > 0.5))
 
 
 def _sub(values: Levels, peak: int) -> float:

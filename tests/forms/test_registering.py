@@ -316,6 +316,19 @@ def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_whe
     assert register(picture, [reference]).verdict is Verdict.REGISTERED
 
 
+@pytest.mark.parametrize("has_row", [False, True])
+def test_a_row_is_missed_where_something_is_written_in_its_place_and_is_not_where_its_cells_are(has_row: bool) -> None:
+    last = max(form("boxes").fields(0), key=lambda field: float(field["cells"][0][1]))["cells"]
+    picture = grey(form("boxes").pictures[0]).copy() if has_row else without_its_last_row("boxes")[0]
+    (left, top, _, high), right = last[0], last[-1][0] + last[-1][2]
+    picture[top - 9 : top + high + 9, 120 : left - 9] = 255  # the words beside it are gone in either case
+    way = np.linspace(0, 1, 400)
+    waves = np.stack([left + (right - left) * way, top + high / 2 * (1 + 1.1 * np.sin(120 * way))], 1)
+    cv2.polylines(picture, [waves.round().astype(np.int32)], False, 40, 6, cv2.LINE_AA)
+    registration = register(picture, references("boxes"))
+    assert registration.verdict is (Verdict.REGISTERED if has_row else Verdict.OTHER_VERSION), registration.reason
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("level", [128, 255])
 def test_a_page_on_which_most_fields_are_not_found_is_not_registered(level: int) -> None:
