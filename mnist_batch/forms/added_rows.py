@@ -1,4 +1,4 @@
-"""Cells that a page has where its form is empty: a row more, of another version of the form."""
+"""Cells that a page has where its form is empty: a row more, or a column, of another version of the form."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ SAME = 3  # pixels; cells that differ by less are looked for once
 BESIDE = 3  # pixels from lines: what is as dark there is no line, but noise or a grey area
 REACH = 3  # pixels from where the map has a place, in which cells may lie
 EVERY = 4  # pixels of lines that are looked at first
+STEP = 3  # pixels between the places that are looked at first; they reach as far around as cells may lie
 THERE, CLEARER = 0.95, 0.4  # of the lines, and of their darkness, by which they are darker than what is beside
 
 Box = NDArray[np.float64]
@@ -26,13 +27,15 @@ Box = NDArray[np.float64]
 class Probe:
     """Cells of a form, to be looked for where it is empty: pixels, int (n, 2), rows first, of their lines and beside.
 
-    ``lower`` says by how many pixels lower the form is empty.
+    ``lower`` says by how many pixels lower the form is empty. If ``is_turned``, all of it is of the form mirrored at
+    its diagonal, and so by how many pixels farther to the right.
     """
 
     lines: NDArray[np.intp]
     beside: NDArray[np.intp]
     lower: NDArray[np.intp]
     darkness: float
+    is_turned: bool
 
 
 def probes(boxes: Mapping[str, Sequence[Box]], frames: Mapping[str, Frame], dark: Levels, cells: Grey) -> list[Probe]:
@@ -46,14 +49,20 @@ def probes(boxes: Mapping[str, Sequence[Box]], frames: Mapping[str, Frame], dark
     for name, frame in frames.items():
         for own in _ends(boxes[name], frame):
             low, high = np.min(own, axis=(0, 1)), np.max(own, axis=(0, 1))
-            kind = tuple(int(each / SAME) for each in (low[0], high[0], high[1] - low[1]))
-            if kind not in known:
-                known.add(kind)
-                lines = np.unique(np.concatenate([lines_of(frame, box) for box in own]), axis=0)
-                lower = _empty(lines, taken)
-                if len(lines) >= FEWEST and len(lower):
-                    found.append(Probe(lines, _beside(lines), lower, frame.darkness))
+            lines = np.unique(np.concatenate([lines_of(frame, box) for box in own]), axis=0)
+            for along, is_turned in enumerate((False, True)):
+                kind = tuple(int(each / SAME) for each in (along, low[along], high[along], (high - low)[1 - along]))
+                if kind not in known and len(lines) >= FEWEST:
+                    known.add(kind)
+                    probe = _probe(lines, taken, frame.darkness, is_turned)
+                    found += [probe] if len(probe.lower) else []
     return found
+
+
+def _probe(lines: NDArray[np.intp], taken: NDArray[np.int32], darkness: float, is_turned: bool) -> Probe:
+    if is_turned:
+        lines, taken = lines[:, ::-1], taken.T
+    return Probe(lines, _beside(lines), _some(_empty(lines, taken)), darkness, is_turned)
 
 
 def added(every: Sequence[Probe], dark: Levels, gain: float) -> NDArray[np.float64] | None:
@@ -65,17 +74,19 @@ def added(every: Sequence[Probe], dark: Levels, gain: float) -> NDArray[np.float
     thick = cv2.dilate(dark, np.ones((3, 3), np.uint8))
     for probe in every:
         level = max(FAINTEST, INKED * gain * probe.darkness)
-        likely = probe.lower[(_levels(wide, probe.lines[::EVERY], probe.lower) >= level).mean(axis=1) >= THERE]
+        wider, thicker = (wide.T, thick.T) if probe.is_turned else (wide, thick)
+        likely = probe.lower[(_levels(wider, probe.lines[::EVERY], probe.lower) >= level).mean(axis=1) >= THERE]
         for lower in likely:
             for across in range(-REACH, REACH + 1):
                 near = lower + np.arange(-REACH, REACH + 1)
-                lines, beside = (_levels(thick, each, near, across) for each in (probe.lines, probe.beside))
+                lines, beside = (_levels(thicker, each, near, across) for each in (probe.lines, probe.beside))
                 most = 1.2 * gain * probe.darkness
                 clearer = np.minimum(lines, most).mean(axis=1) - np.minimum(beside, most).mean(axis=1)
                 is_there = ((lines >= level).mean(axis=1) >= THERE) & (clearer >= CLEARER * gain * probe.darkness)
                 if is_there.any():
                     row, column = probe.lines.mean(axis=0)
-                    return np.array([column + across, row + near[is_there.argmax()]])
+                    middle = np.array([column + across, row + near[is_there.argmax()]])
+                    return middle[::-1] if probe.is_turned else middle
     return None
 
 
@@ -120,6 +131,14 @@ def _empty(lines: NDArray[np.intp], taken: NDArray[np.int32]) -> NDArray[np.intp
     feet = tops + foot - top
     inside = taken[feet, right] - taken[tops, right] - taken[feet, left] + taken[tops, left]
     return np.asarray(tops[inside == 0] - top, np.intp)
+
+
+def _some(lower: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Every so many places of each run, and its ends."""
+    is_end = np.diff(lower, prepend=-2) > 1
+    is_end[:-1] |= is_end[1:]
+    is_end[-1:] = True
+    return np.asarray(lower[is_end | (lower % STEP == 0)], np.intp)
 
 
 def _beside(lines: NDArray[np.intp]) -> NDArray[np.intp]:

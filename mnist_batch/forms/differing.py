@@ -18,6 +18,7 @@ GONE, THERE, MOSTLY = 0.38, 0.95, 0.8  # of the lines of a cell that is not ther
 PALE = 0.2  # of the darkness that lines should have: thin ones in black and white, or in a shadow, have no more
 BARE = 0.2  # of the frame of a field; where no more is inked than beside it and so much, it is not printed
 AROUND = 24.0  # pixels around the middle of a cell
+SEVERAL, NEARLY = 3, 0.9  # fields in a line, and of them: where so many are bare, the form of the page has no such line
 
 
 def difference(candidate: Candidate, page: tuple[int, ...]) -> str | None:
@@ -42,21 +43,44 @@ def _rows(candidate: Candidate, gone: Sequence[Caption]) -> str | None:
         kept = aligned.sought.middles[aligned.is_found & aligned.telling, 1]
         if all(each in bare for each in in_row) and (kept < low[1]).any() and (kept > high[1]).any():
             return f"neither the cells of {field.name!r} nor the words beside them are printed"
+    return _lines_less(candidate)
+
+
+def _lines_less(candidate: Candidate) -> str | None:
+    """A row or a column of several fields of which nearly none is printed, on a page that has most others."""
+    reference, missing = candidate.reference, candidate.missing()
+    if not SEVERAL <= len(missing) <= len(candidate.placed()):
+        return None
+    bare = [field for field in reference.fields if field.name in missing and _is_unprinted(candidate, field)]
+    for axis, line in enumerate(("column", "row")):
+        for field in bare:
+            low, high = reference.box_of(field)[:, axis]
+            in_line = [each for each in reference.fields if low < reference.middle_of(each)[axis] < high]
+            if len(in_line) >= SEVERAL and sum(each in bare for each in in_line) >= NEARLY * len(in_line):
+                return f"no cells are printed in the {line} of {field.name!r}"
     return None
 
 
 def _is_bare(candidate: Candidate, field: Field, gone: Sequence[Caption]) -> bool:
     """Whether there is paper, and nothing else, where the form has a field and words beside it."""
-    reference, aligned = candidate.reference, candidate.aligned
+    reference = candidate.reference
     (left, top), (right, foot) = reference.box_of(field)
     beside = [each for each in reference.captions if top <= each.middle[1] <= foot]
+    if not beside or any(each not in gone for each in beside):
+        return False
+    first = min(left, *(each.middle[0] for each in beside))
+    return _is_unprinted(candidate, field) and not _is_black(candidate, np.array([[first, top], [right, foot]]))
+
+
+def _is_unprinted(candidate: Candidate, field: Field) -> bool:
+    """Whether no more is inked where the lines of a field should be than beside them, and not by black."""
+    reference = candidate.reference
     frame = reference.frames.get(field.name)
-    if frame is None or not beside or any(each not in gone for each in beside):
+    if frame is None:
         return False
     reach = int(frames.REACH * reference.pixels_per_millimetre)
-    sought = frames.seek(frame, aligned, (0.0, 0.0), reach)
-    first = min(left, *(each.middle[0] for each in beside))
-    return sought.share - sought.beside < BARE and not _is_black(candidate, np.array([[first, top], [right, foot]]))
+    sought = frames.seek(frame, candidate.aligned, (0.0, 0.0), reach)
+    return sought.share - sought.beside < BARE and not _is_black(candidate, reference.box_of(field))
 
 
 def _nearest(candidate: Candidate, middle: NDArray[np.float64]) -> str:

@@ -316,6 +316,30 @@ def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_whe
     assert register(picture, [reference]).verdict is Verdict.REGISTERED
 
 
+def without(name: str, column: str) -> tuple[NDArray[np.uint8], Reference]:
+    """A form without the cells of a column, whose names end so: its picture, and what is known of it."""
+    drawing = form(name)
+    picture = grey(drawing.pictures[0]).copy()
+    kept = [field for field in drawing.fields(0) if not field["name"].endswith(column)]
+    for field in drawing.fields(0):
+        if field not in kept:
+            (left, top, wide, high), (right, *_) = field["cells"][0], field["cells"][-1]
+            picture[top - 8 : top + high + 9, left - 8 : right + wide + 9] = 255
+    parsed = parse(json.dumps({**drawing.form_json, "fields": kept}).encode(), name)
+    return picture, Reference.of(OpenForm(parsed, f"digest of {name} without {column}", name, (picture,)), 0)
+
+
+@pytest.mark.parametrize("column", ["_a", "_d"])
+def test_a_column_of_cells_is_missed_where_a_page_has_none_and_told_where_a_form_has_none(column: str) -> None:
+    picture, reference = without("dense", column)
+    registration = register(grey(form("dense").pictures[0]), [reference])
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    registration = register(picture, references("dense"))
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert f"no cells are printed in the column of 'r1{column}'" in str(registration.reason)
+    assert register(picture, [reference]).verdict is Verdict.REGISTERED
+
+
 @pytest.mark.parametrize("has_row", [False, True])
 def test_a_row_is_missed_where_something_is_written_in_its_place_and_is_not_where_its_cells_are(has_row: bool) -> None:
     last = max(form("boxes").fields(0), key=lambda field: float(field["cells"][0][1]))["cells"]
