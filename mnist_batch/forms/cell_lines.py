@@ -12,6 +12,7 @@ from mnist_batch.pixels.opencv import cv2
 
 EDGE = 3  # pixels around the box of a cell, in which its lines lie
 FEWEST = 12  # pixels of lines; of fewer nothing follows
+FREE = 0.25  # of the lines of a cell more: the lines of those beside it may take its own on both sides
 NOISE = 3.0  # times as dark as half of a page's pixels are: the darkest of a few neighbours may be so dark by noise
 THICK = np.ones((3, 3), np.uint8)  # a line may lie a pixel beside its place
 
@@ -47,8 +48,8 @@ class CellLines:
                 more.append(False)
             for end, before in ((own[-1], own[-2]), (own[0], own[1])):
                 across, down = (end - before)[0].round().astype(int)
-                beyond = lines_of(frame, end) + np.array([down, across])
-                if len(beyond) and abs(down) <= 1 and abs(across) > EDGE and _is_free(beyond, frame, dark):
+                beyond = _free(lines_of(frame, end) + np.array([down, across]), frame, dark)
+                if len(beyond) and abs(down) <= 1 and abs(across) > EDGE:
                     places.append(beyond)
                     fields.append(number)
                     more.append(True)
@@ -105,10 +106,12 @@ def lines_of(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.asarray(np.argwhere(inside) + corner, np.intp)
 
 
-def _is_free(places: NDArray[np.intp], frame: Frame, dark: Levels) -> bool:
-    """Whether the form has nothing there that is like the lines of a cell."""
+def _free(places: NDArray[np.intp], frame: Frame, dark: Levels) -> NDArray[np.intp]:
+    """Those of the lines of a cell near which the form has none; none if hardly any of them are, or some are off it."""
     height, width = dark.shape
     rows, columns = places.T
-    if rows.min() < 0 or columns.min() < 0 or rows.max() >= height or columns.max() >= width:
-        return False
-    return bool((cv2.dilate(dark, THICK)[rows, columns] >= INKED * frame.darkness).mean() < 0.5)
+    if not len(places) or rows.min() < 0 or columns.min() < 0 or rows.max() >= height or columns.max() >= width:
+        return places[:0]
+    near = cv2.dilate(dark, np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8))
+    free = near[rows, columns] < INKED * frame.darkness
+    return places[free] if free.mean() >= FREE else places[:0]

@@ -316,6 +316,24 @@ def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_whe
     assert register(picture, [reference]).verdict is Verdict.REGISTERED
 
 
+def test_a_cell_that_joins_two_fields_is_a_cell_more() -> None:
+    drawing = form("boxes")
+    picture, fields = grey(drawing.pictures[0]).copy(), [dict(field) for field in drawing.fields(0)]
+    joined = next(field for field in fields if field["name"] == "account")
+    cells = joined.pop("cells")
+    left, top, wide, high = cells[5]
+    picture[top - 4 : top + high + 5, left + 4 : left + wide - 3] = 255
+    facts = {"name": "office", "page": 1}
+    halves = [{**facts, "cells": cells[:5]}, {**facts, "name": "person", "cells": cells[6:]}]
+    others = [field for field in fields if field is not joined]
+    parsed = parse(json.dumps({**drawing.form_json, "fields": [*others, *halves]}).encode(), "boxes")
+    parted = Reference.of(OpenForm(parsed, "digest of a form with a gap", "boxes", (picture,)), 0)
+    registration = register(grey(drawing.pictures[0]), [parted])
+    assert registration.verdict is Verdict.OTHER_VERSION
+    assert "has a cell more" in str(registration.reason)
+    assert register(picture, [parted]).verdict is Verdict.REGISTERED
+
+
 def without(name: str, column: str) -> tuple[NDArray[np.uint8], Reference]:
     """A form without the cells of a column, whose names end so: its picture, and what is known of it."""
     drawing = form(name)
