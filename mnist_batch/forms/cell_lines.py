@@ -23,6 +23,8 @@ Boxes = Mapping[str, Sequence[NDArray[np.float64]]]
 class CellLines:
     """The pixels, ``rows`` and ``columns``, of the lines of cells, those of each from its ``starts`` on.
 
+    A line between two cells is of neither: it is there if one of them is.
+
     ``names`` are the fields of the cells, ``fields`` says which of them each is of, and ``more`` which of the cells
     are no cells, but would be the next beyond either end of their field.
     """
@@ -42,8 +44,8 @@ class CellLines:
         fields, more, names = [], [], [name for name in boxes if name in frames and len(boxes[name]) > 1]
         for number, name in enumerate(names):
             frame, own = frames[name], boxes[name]
-            for box in own:
-                places.append(lines_of(frame, box))
+            for at, box in enumerate(own):
+                places.append(_own(frame, box, [*own[max(0, at - 1) : at], *own[at + 1 : at + 2]]))
                 fields.append(number)
                 more.append(False)
             for end, before in ((own[-1], own[-2]), (own[0], own[1])):
@@ -104,6 +106,16 @@ def lines_of(frame: Frame, box: NDArray[np.float64]) -> NDArray[np.intp]:
     inside = np.maximum(frame.across, frame.down)[top:foot, left:right] > 0
     corner = np.array([top + frame.corner[1], left + frame.corner[0]], np.intp)
     return np.asarray(np.argwhere(inside) + corner, np.intp)
+
+
+def _own(frame: Frame, box: NDArray[np.float64], beside: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
+    """The lines of a cell that are not those of the cells beside it, too; all, where it has hardly others."""
+    lines = lines_of(frame, box)
+    own = np.ones(len(lines), bool)
+    for each in beside:
+        (left, _), (right, _) = each
+        own &= (lines[:, 1] < left - EDGE) | (lines[:, 1] > right + EDGE)
+    return lines[own] if own.sum() >= FEWEST else lines
 
 
 def _free(places: NDArray[np.intp], frame: Frame, dark: Levels) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from mnist_batch.forms.frames import PAPER
 from mnist_batch.forms.registration import FieldVerdict
 from mnist_batch.pixels.opencv import cv2
 
-GONE, THERE, MOSTLY = 0.38, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
+GONE, THERE, MOSTLY = 0.25, 0.95, 0.8  # of the lines of a cell that is not there, of one that is, and of most cells
 PALE = 0.2  # of the darkness that lines should have: thin ones in black and white, or in a shadow, have no more
 BARE = 0.2  # of the frame of a field; where no more is inked than beside it and so much, it is not printed
 AROUND = 24.0  # pixels around the middle of a cell

@@ -316,6 +316,27 @@ def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_whe
     assert register(picture, [reference]).verdict is Verdict.REGISTERED
 
 
+@pytest.mark.parametrize("name", ["boxes", "combs", "dense"])
+def test_a_high_and_narrow_cell_less_is_told_though_the_line_beside_it_is_there(name: str) -> None:
+    drawing = form(name)
+    field = next(field for field in drawing.form_json["fields"] if field["name"] in ("registered", "bank", "r3_b"))
+    picture = cv2.resize(grey(drawing.pictures[0]), None, fx=0.7, fy=1.0, interpolation=cv2.INTER_AREA)
+    fields = [
+        {**each, "cells": [[0.7 * x, y, 0.7 * wide, high] for x, y, wide, high in each["cells"]]}
+        for each in drawing.fields(0)
+    ]
+    pages = [{**drawing.form_json["pages"][0], "width": picture.shape[1]}]
+    parsed = parse(json.dumps({**drawing.form_json, "pages": pages, "fields": fields}).encode(), name)
+    reference = Reference.of(OpenForm(parsed, f"digest of a narrow {name}", name, (picture,)), 0)
+    assert register(picture, [reference]).verdict is Verdict.REGISTERED
+    left, top, wide, high = field["cells"][-1]
+    less = picture.copy()
+    less[top - 4 : top + high + 5, round(0.7 * left) + 4 : round(0.7 * (left + wide)) + 5] = 255
+    registration = register(less, [reference])
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert f"'{field['name']}' has a cell less" in str(registration.reason)
+
+
 def test_a_cell_that_joins_two_fields_is_a_cell_more() -> None:
     drawing = form("boxes")
     picture, fields = grey(drawing.pictures[0]).copy(), [dict(field) for field in drawing.fields(0)]
