@@ -1,4 +1,4 @@
-"""Cells that a page has where its form is empty: a row more, or a column, of another version of the form."""
+"""Cells that a page has where its form is empty: a row or a column more, of another version of the form."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
