@@ -41,15 +41,17 @@ class CellLines:
     def of(cls, boxes: Boxes, frames: Mapping[str, Frame], dark: Levels) -> "CellLines":
         """The lines of the cells, whose boxes are given by two corners, of fields that have frames."""
         places: list[NDArray[np.intp]] = []
-        fields, more, names = [], [], [name for name in boxes if name in frames and len(boxes[name]) > 1]
+        fields, more, names = [], [], [name for name in boxes if name in frames]
         for number, name in enumerate(names):
             frame, own = frames[name], boxes[name]
             for at, box in enumerate(own):
                 places.append(_own(frame, box, [*own[max(0, at - 1) : at], *own[at + 1 : at + 2]]))
                 fields.append(number)
                 more.append(False)
-            for end, before in ((own[-1], own[-2]), (own[0], own[1])):
-                across, down = (end - before)[0].round().astype(int)
+            wide = (own[0][1] - own[0][0]) * (1, 0)  # a field of one cell has no other that says how far away they are
+            steps = ((own[-1] - own[-2])[0], (own[0] - own[1])[0]) if len(own) > 1 else (wide, -wide)
+            for end, step in zip((own[-1], own[0]), steps, strict=True):
+                across, down = step.round().astype(int)
                 beyond = _free(lines_of(frame, end) + np.array([down, across]), frame, dark)
                 if len(beyond) and abs(down) <= 1 and abs(across) > EDGE:
                     places.append(beyond)

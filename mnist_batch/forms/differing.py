@@ -107,9 +107,11 @@ def _cells(candidate: Candidate) -> str | None:
     for number, name in enumerate(lines.names):
         cells = (lines.fields == number) & ~lines.more
         own = shares[cells]
-        if name not in visible or not len(own) or np.median(own) < MOSTLY:
+        if name not in visible or not len(own):
             continue
         end = 0 if own[0] < own[-1] else -1  # between others a cell has but lost its lines in the scanner
+        if np.median(np.delete(own, end) if len(own) > 1 else own) < MOSTLY:
+            continue
         if own[end] < GONE and _is_seen(candidate, lines.middle(int(np.flatnonzero(cells)[end]))):
             pale = lines.shares(candidate.aligned.dark, candidate.aligned.gain, visible, PALE)
             if pale[cells][end] < GONE:

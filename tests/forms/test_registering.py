@@ -337,6 +337,24 @@ def test_a_high_and_narrow_cell_less_is_told_though_the_line_beside_it_is_there(
     assert f"'{field['name']}' has a cell less" in str(registration.reason)
 
 
+def test_a_field_of_one_cell_is_told_from_one_of_two() -> None:
+    drawing = form("combs")
+    fields = [dict(field) for field in drawing.fields(0)]
+    single = next(field for field in fields if field["name"] == "nights")
+    (left, top, wide, high), picture = single["cells"][0], grey(drawing.pictures[0])
+    double = picture.copy()
+    cv2.rectangle(double, (left + wide, top), (left + 2 * wide, top + high), 16, 2)
+    single["cells"] = [[left, top, wide, high], [left + wide, top, wide, high]]
+    parsed = parse(json.dumps({**drawing.form_json, "fields": fields}).encode(), "combs")
+    of_two = Reference.of(OpenForm(parsed, "digest of a form with two cells", "combs", (double,)), 0)
+    for page_, known, change in ((double, references("combs"), "more"), (picture, [of_two], "less")):
+        registration = register(page_, known)
+        assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+        assert registration.reason is not None
+        assert f"'nights' has a cell {change}" in registration.reason
+    assert register(double, [of_two]).verdict is Verdict.REGISTERED
+
+
 def test_a_cell_that_joins_two_fields_is_a_cell_more() -> None:
     drawing = form("boxes")
     picture, fields = grey(drawing.pictures[0]).copy(), [dict(field) for field in drawing.fields(0)]
