@@ -109,6 +109,16 @@ def test_the_cells_of_a_field_are_where_a_machine_stretched_the_paper_to(name: s
     assert np.percentile(errors, 90) < (0.5 if name == "dense" else 1.4)
 
 
+@pytest.mark.parametrize(("looks", "name", "number"), [(650, "dense", 5), (10604, "lines", 0)])
+def test_paper_that_was_fed_unevenly_is_not_taken_for_a_fax_that_lost_lines(looks: int, name: str, number: int) -> None:
+    drawing = form(name, looks)
+    uneven = page_of(drawing, 0, "uneven feed", mnist_digits(), looks, number)
+    registration = register(grey(uneven.picture), references(name, looks))
+    assert registration.verdict is Verdict.REGISTERED, registration.reason
+    assert max(off(drawing, uneven, registration)) < 1.2
+    assert all(each.verdict is FieldVerdict.PLACED for each in registration.fields.values())
+
+
 def test_fields_are_placed_where_the_corners_of_cells_beside_them_are_pale() -> None:
     drawing = form("boxes", 650)
     spoiled = page_of(drawing, 0, "moderate", mnist_digits(), 650, 0)
