@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.forms import frames
 from mnist_batch.forms.aligning import Aligned, Tinted
+from mnist_batch.forms.astray import astray
 from mnist_batch.forms.form import Field
 from mnist_batch.forms.geometry import corners_of, mapped
 from mnist_batch.forms.references import Reference
@@ -21,10 +22,15 @@ STIFFNESS = 30.0  # a stretch of a hundredth costs as much as a part that lies o
 
 
 def stretched(places: Mapping[str, FieldPlace], reference: Reference, aligned: Aligned) -> dict[str, FieldPlace]:
-    """The places of the fields, where the page is not even: each stretched as the parts of its frame are."""
+    """The places of the fields, where the page is not even: each stretched as the parts of its frame are.
+
+    A field that lies where stretched paper cannot have it is shifted.
+    """
     if aligned.residual < STRETCHED:
         return dict(places)
-    return {field.name: _stretched(field, places[field.name], reference, aligned) for field in reference.fields}
+    lost = astray(places, reference)
+    smooth = {**places, **{name: replace(places[name], verdict=FieldVerdict.SHIFTED) for name in lost}}
+    return {field.name: _stretched(field, smooth[field.name], reference, aligned) for field in reference.fields}
 
 
 def _stretched(field: Field, place: FieldPlace, reference: Reference, aligned: Aligned) -> FieldPlace:
