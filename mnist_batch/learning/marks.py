@@ -112,7 +112,7 @@ def word(random: Random) -> Grey:
 
 
 def zigzag(random: Random) -> Grey:
-    """Draw a void field's zigzag with a thin pen: a Z over the whole cell, wide and unlike a 2, or an N of any width."""
+    """Draw a void field's zigzag with a thin pen: a Z over the whole cell, wide and unlike a 2, or an N."""
     high, upright = random.uniform(6, 9), random.random() < 0.5
     wide = high * random.uniform(0.5 if upright else 1.1, 1.5)
     corners = np.array([(-wide, -high), (wide, -high), (-wide, high), (wide, high)])
