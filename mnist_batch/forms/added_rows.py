@@ -13,7 +13,6 @@ from mnist_batch.pixels.opencv import cv2
 
 AROUND = 2  # pixels around cells, in which the form must be empty
 CLOSED, NEARLY = 0.9, 0.75  # of the sides of a cell, and of two together, that are lines
-TICKED, TICK = 3, 5  # cells of a line with ticks that are looked for together, and pixels that ticks are high at least
 SAME = 3  # pixels; cells that differ by less are looked for once
 BESIDE = 3  # pixels from lines: what is as dark there is no line, but noise or a grey area
 REACH = 3  # pixels from where the map has a place, in which cells may lie
@@ -51,8 +50,6 @@ def probes(boxes: Mapping[str, Sequence[Box]], frames: Mapping[str, Frame], dark
         for own in _ends(boxes[name], frame):
             low, high = np.min(own, axis=(0, 1)), np.max(own, axis=(0, 1))
             lines = np.unique(np.concatenate([lines_of(frame, box) for box in own]), axis=0)
-            if len(own) == TICKED:
-                lines = _with_ticks(own, dark, INKED * frame.darkness)
             for along, is_turned in enumerate((False, True)):
                 kind = tuple(int(each / SAME) for each in (along, low[along], high[along], (high - low)[1 - along]))
                 if kind not in known and len(lines) >= FEWEST:
@@ -101,23 +98,15 @@ def _levels(dark: Levels, places: NDArray[np.intp], lower: NDArray[np.intp], acr
 
 
 def _ends(boxes: Sequence[Box], frame: Frame) -> Iterator[Sequence[Box]]:
-    """The cells at either end of a field that are looked for together: one, two of a comb, or more."""
-    for ends in (boxes, boxes[::-1]):
-        for count, least in ((1, CLOSED), (2, NEARLY), (TICKED, 0.0)):
-            if len(ends) >= count and _sides(ends[:count], frame) >= least:
-                yield ends[:count]
+    """The cells at either end of a field that are looked for together: one, or two of a comb.
+
+    None of those that are lines with ticks: a signature may be like one.
+    """
+    for ends in (boxes[:2], boxes[-2:][::-1]):
+        for together, least in ((ends[:1], CLOSED), (ends, NEARLY)):
+            if _sides(together, frame) >= least:
+                yield together
                 break
-
-
-def _with_ticks(boxes: Sequence[Box], dark: Levels, least: float) -> NDArray[np.intp]:
-    """The ink of a line with ticks, which alone tell it from a rule or a signature; none if it has no ticks."""
-    (left, top), (right, foot) = np.min(boxes, axis=(0, 1)), np.max(boxes, axis=(0, 1))
-    corner = np.maximum(np.array([top, left]).astype(np.intp) - AROUND, 0)
-    inside = dark[corner[0] : int(foot) + 1 + AROUND, corner[1] : int(right) + 1 + AROUND]
-    lines = np.argwhere(inside >= least) + corner
-    is_line = np.bincount(lines[:, 0] - corner[0], minlength=len(inside)) > 0.5 * (right - left)
-    ticks = np.unique(lines[:, 0]).size - int(is_line.sum())
-    return lines if is_line.any() and ticks >= TICK else lines[:0]
 
 
 def _sides(boxes: Sequence[Box], frame: Frame) -> float:

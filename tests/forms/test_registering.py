@@ -314,7 +314,7 @@ def without_its_last_row(name: str) -> tuple[NDArray[np.uint8], Reference]:
     return picture, Reference.of(OpenForm(parsed, f"digest of less than {name}", name, (picture,)), 0)
 
 
-@pytest.mark.parametrize("name", ["boxes", "combs", "two_page", "lines", "coloured"])
+@pytest.mark.parametrize("name", ["boxes", "combs", "two_page", "coloured"])
 def test_a_row_of_cells_at_the_foot_is_missed_where_a_page_has_none_and_told_where_a_form_has_none(name: str) -> None:
     picture, reference = without_its_last_row(name)
     registration = register(grey(form(name).pictures[0]), [reference])
