@@ -19,7 +19,7 @@ from mnist_batch.pixels.opencv import cv2
 
 AS_IT_IS = 0.45  # the share that is only bent and shifted a little, so that MNIST itself is not forgotten
 # The shares of a digit's cells without margin, with something beside it, and with an older digit below it.
-CUT_TIGHTLY, BESIDE, WRITTEN_OVER = 0.06, 0.12, 0.04
+CUT_TIGHTLY, BESIDE, FIRM_OVER_THIN = 0.06, 0.12, 0.04
 REWRITTEN = 0.08  # the share of digits in whose place one of the same class is written in a rare form
 ROOMY = 45  # the mean of a cell's ink up to which a firmer pen leaves more paper than ink
 READABLE, KEPT = 0.2, 0.55  # how much of a digit or a negative normalisation has to leave so that it is learned
@@ -89,8 +89,8 @@ def _digit(
     chance, beside = random.random(), None
     if chance < BESIDE:
         beside = clutter.beside(ink, random)
-    elif chance < BESIDE + WRITTEN_OVER and ink.mean() < ROOMY:
-        ink, beside = clutter.written_over(ink, others.images[random.integers(len(others.labels))], random)
+    elif chance < BESIDE + FIRM_OVER_THIN and ink.mean() < ROOMY:
+        ink, beside = clutter.firm_over_thin(ink, others.images[random.integers(len(others.labels))], random)
     return _Scan(_scanned(ink, random, beside), ink, bent)
 
 

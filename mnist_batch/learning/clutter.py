@@ -20,7 +20,7 @@ def beside(ink: Grey, random: Random) -> Grey:
     return page
 
 
-def written_over(ink: Grey, older: Grey, random: Random) -> tuple[Grey, Grey]:
+def firm_over_thin(ink: Grey, older: Grey, random: Random) -> tuple[Grey, Grey]:
     """A digit of a cell, written with a firm pen, and below it an older one of about its size in a thin pen.
 
     ``ink`` is the cell's and ``older`` a digit as MNIST has them, ink = 255; both results are as large as the cell.

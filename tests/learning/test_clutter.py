@@ -26,14 +26,14 @@ def test_a_digit_in_a_firm_pen_covers_an_older_one_of_its_size_in_a_thin_pen() -
     images = digits.mnist("train").images
     for number, (image, older) in enumerate(zip(images[:40], images[40:80], strict=True)):
         ink = np.pad(image, 8)[:, : 44 - number % 9]
-        firm, thin = clutter.written_over(ink, older, np.random.default_rng(number))
+        firm, thin = clutter.firm_over_thin(ink, older, np.random.default_rng(number))
         assert firm.shape == thin.shape == ink.shape
         assert (firm >= ink).all()
         assert firm.sum(dtype=np.int64) > ink.sum(dtype=np.int64)
         assert 0 < thin.sum(dtype=np.int64) < older.sum(dtype=np.int64) * 1.5
         assert all(
             np.array_equal(*two)
-            for two in zip(clutter.written_over(ink, older, np.random.default_rng(number)), (firm, thin), strict=True)
+            for two in zip(clutter.firm_over_thin(ink, older, np.random.default_rng(number)), (firm, thin), strict=True)
         )
 
 
@@ -42,7 +42,7 @@ def test_a_digit_is_learned_from_what_still_shows_it(
     beside: float, over: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(augmenting, "BESIDE", beside)
-    monkeypatch.setattr(augmenting, "WRITTEN_OVER", over)
+    monkeypatch.setattr(augmenting, "FIRM_OVER_THIN", over)
     monkeypatch.setattr(augmenting, "AS_IT_IS", 0)
     share, bends = digits.mnist("train").take(np.arange(200)), augmenting.draw_bends(np.random.default_rng(1), 4)
     scans = [
