@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch.forms import parting, pieces
 from mnist_batch.forms.sheets import BLOCK, Sheet
 from mnist_batch.forms.voiding import LONG, voided
 from mnist_batch.forms.writing import Writing
@@ -15,6 +16,8 @@ SPLIT, HIGH = 0.2, 0.55  # of a piece's mass, and of a cell's height, in a secon
 OF_MANY = 0.4  # of its share of a piece's mass, in a cell of many
 FAR = 0.7  # of a cell's width; what reaches so far into a cell, and is no flat stroke, is a digit of its own
 NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
+TWO, OVER, STRAYS = 0.8, 0.04, 0.35  # of a cell's width: how wide two digits are, and how far one strays
+THICK, PART = 1.6, 0.1  # of its pen, and of its mass: where two digits touch, and the smaller one of them
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
 BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
 CLOSE, FLAT, SLIM = 0.95, 10, 2.5  # of its mass, pixels, and times its height: remains that lie along a level line
@@ -62,7 +65,8 @@ def owned(writing: Writing) -> Owned:
     nearest = sheet.owners.ravel()[places].astype(np.int64)
     _nearest_own(found, sheet, places, strip, nearest)
     found, strip = _without_voids(found, strip, sheet, nearest)
-    return _with_missed(_split(found, strip, sheet, nearest, writing.free), sheet)
+    found = _with_straying(_split(found, strip, sheet, nearest, writing.free), strip, sheet)
+    return _with_missed(found, sheet)
 
 
 def _nearest_own(found: Owned, sheet: Sheet, places: Numbers, strip: Numbers, nearest: Numbers) -> None:
@@ -152,6 +156,11 @@ def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet
     is_right = _joined_in_print(found, own, cells, sheet, free)
     if is_right is None:
         is_right = _beyond_narrowest(found, own, cells, sheet)
+    return _in_two(found, piece, own, is_right, cells)
+
+
+def _in_two(found: Owned, piece: int, own: Numbers, is_right: NDArray[np.bool_], cells: Numbers) -> Owned:
+    """A piece as two, of which the right one is of the second of these cells."""
     right, owner = own[is_right], np.append(found.owner, cells[1])
     found.piece[right], owner[piece] = len(found.area), cells[0]
     area, edges = np.append(found.area, len(right)), np.vstack([found.edges, found.edges[piece]])
@@ -188,13 +197,59 @@ def _joined_in_print(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet, f
 
 def _beyond_narrowest(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet) -> NDArray[np.bool_]:
     """Which pixels lie to the right of where a piece is narrowest near the edge between two cells."""
-    edge, reach = _edge_between(cells, sheet), max(1, int(NEAR_EDGE * np.ptp(sheet.boxes[cells[0], ::2])))
-    x = found.x[own]
-    ink = np.bincount(x - x.min(), minlength=int(np.ptp(x)) + 1)
-    at = np.arange(max(edge - reach, x.min() + 1), min(edge + reach, x.max()))
-    if len(at):
-        edge = at[np.lexsort((abs(at - edge), ink[at - x.min()]))[0]]
-    return np.asarray(x >= edge)
+    x, y, edge = found.x[own], found.y[own], _edge_between(cells, sheet)
+    wide, high = np.ptp(sheet.boxes[cells[0]].reshape(2, 2), axis=0)
+    through = [*parting.cuts(x, y, edge, int(NEAR_EDGE * wide))]
+    into_digits = [cut for cut in through if cut.height >= HIGH * high]
+    straight = [cut for cut in through if not cut.slant]
+    best = min(into_digits or straight, key=lambda cut: cut.order, default=None)
+    return np.asarray(x >= edge) if best is None else best.is_right(x, y)
+
+
+def _with_straying(found: Owned, strip: Numbers, sheet: Sheet) -> Owned:
+    """Part digits that touch where one of them strays from its cell, which would be empty, into that of the other."""
+    tall = _tall(found, sheet)
+    count = np.bincount(found.owner[tall], minlength=len(sheet.boxes))
+    parted = {cell for pair in found.parted for cell in pair}
+    for piece in tall[tall < len(strip)].tolist():
+        cell = int(found.owner[piece])
+        wide = np.ptp(sheet.boxes[cell, ::2])
+        over = OVER * wide * np.array([-1, 1]) + sheet.boxes[cell, ::2]
+        reaches = found.edges[piece, 0] <= over[0], found.edges[piece, 2] >= over[1]
+        if cell in parted or not any(reaches) or np.ptp(found.edges[piece, ::2]) < TWO * wide:
+            continue
+        for other in _neighbours(cell, sheet):
+            own = np.flatnonzero(found.piece == piece)
+            is_right = None if count[other] or not reaches[other > cell] else _straying(found, own, cell, other, sheet)
+            if is_right is not None:
+                found = _in_two(found, piece, own, is_right, np.sort([cell, other]))
+                count[other] += 1
+                break
+    return found
+
+
+def _straying(found: Owned, own: Numbers, cell: int, home: int, sheet: Sheet) -> NDArray[np.bool_] | None:
+    """Which pixels are of the right one of two digits, of which one strays from its ``home``; None if they are one.
+
+    They touch in one place, where a stroke goes from one to the other.
+    """
+    x, y, edge = found.x[own], found.y[own], _edge_between(np.sort([cell, home]), sheet)
+    wide, high = np.ptp(sheet.boxes[cell].reshape(2, 2), axis=0)
+    pen = pieces.thickness(pieces.mask(x, y))
+    for cut in sorted(parting.cuts(x, y, edge, int(STRAYS * wide)), key=lambda cut: cut.order):
+        is_stroke = cut.length <= THICK * pen
+        if is_stroke and cut.height >= HIGH * high and cut.width >= pen and PART <= cut.right <= 1 - PART:
+            is_right = cut.is_right(x, y)
+            strays = x[is_right == (home > cell)]
+            if (home - cell) * (edge - (int(strays.min()) + int(strays.max())) / 2) <= STRAYS * wide:
+                return is_right
+    return None
+
+
+def _neighbours(cell: int, sheet: Sheet) -> list[int]:
+    """The cells before and after this one in its strip."""
+    both = ((cell - 1, cell), (cell + 1, cell + 1))  # each with the cell that may begin a strip
+    return [other for other, later in both if 0 <= other < len(sheet.boxes) and later not in sheet.first]
 
 
 def _tall(found: Owned, sheet: Sheet) -> Numbers:
@@ -211,10 +266,10 @@ def _with_missed(found: Owned, sheet: Sheet) -> Owned:
     for piece in tall[count[found.owner[tall]] > 1]:
         own = int(found.owner[piece])
         middle = float(found.edges[piece, [0, 2]].mean())
-        for other, edge, beside in ((own - 1, 0, own), (own + 1, 2, own + 1)):
-            in_strip = 0 <= other < len(count) and beside not in sheet.first
-            away = abs(middle - sheet.boxes[own, edge]) / max(1, sheet.boxes[own, 2] - sheet.boxes[own, 0])
-            if in_strip and not count[other] and count[own] > 1 and away <= MISSED:
+        for other in _neighbours(own, sheet):
+            edge = sheet.boxes[own, 0 if other < own else 2]
+            away = abs(middle - edge) / max(1, sheet.boxes[own, 2] - sheet.boxes[own, 0])
+            if not count[other] and count[own] > 1 and away <= MISSED:
                 found.owner[piece] = other
                 count[[own, other]] += -1, 1
                 break

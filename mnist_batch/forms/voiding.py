@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_batch.forms import pieces
 from mnist_batch.pixels.opencv import cv2
 
 LONG = 1.3  # widths of a cell; no stroke of a digit is straight for so long
@@ -42,9 +43,8 @@ def voided(x: Numbers, y: Numbers, cell: Numbers, boxes: Numbers) -> Voided | No
     if np.ptp(x) + 1 < LONG * wide or len(x) > FULL * len(cells) * wide * high:
         return None
     left, top = x.min() - 1, y.min() - 1
-    mask = np.zeros((int(np.ptp(y)) + 3, int(np.ptp(x)) + 3), np.uint8)
-    mask[y - top, x - left] = 1
-    thickness = 4 * float(cv2.distanceTransform(mask, cv2.DIST_L2, 3)[mask > 0].mean())
+    mask = pieces.mask(x, y)
+    thickness = pieces.thickness(mask)
     if thickness > THICKEST * wide:
         return None
     straight = _on_long_lines(mask, LONG * wide, thickness)[y - top, x - left]

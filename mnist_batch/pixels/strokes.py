@@ -135,7 +135,12 @@ class _Piece:
     def encloses(self, other: "_Piece") -> bool:
         """Whether it runs around another piece that is large enough for a digit."""
         (left, top, right, foot), (x, y, x_to, y_to) = self.edges, other.edges
-        return left < x and top < y and x_to < right and y_to < foot and other.high >= 0.3 * self.high
+        if not (left < x and top < y and x_to < right and y_to < foot and other.high >= 0.3 * self.high):
+            return False
+        # The bar and the stem of an open 4 lie on two sides of its first stroke, and their box is around it.
+        mask = self.mask
+        sides = mask[:y, x:x_to], mask[y_to:, x:x_to], mask[y:y_to, :x], mask[y:y_to, x_to:]
+        return sum(bool(side.any()) for side in sides) >= 3
 
 
 def _piece(mask: Grey, stats: list[int], centre: list[float]) -> _Piece:
