@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_batch.forms.cell_lines import FEWEST, lines_of
-from mnist_batch.forms.frames import FAINTEST, INKED, Frame, Levels
+from mnist_batch.forms.frames import FAINTEST, INKED, Frame, Levels, expected_darkness
 from mnist_batch.forms.geometry import Grey
 from mnist_batch.pixels.opencv import cv2
 
@@ -73,16 +73,17 @@ def added(every: Sequence[Probe], dark: Levels, gain: float) -> NDArray[np.float
     wide = cv2.dilate(dark, np.ones((2 * REACH + 3, 2 * REACH + 3), np.uint8))
     thick = cv2.dilate(dark, np.ones((3, 3), np.uint8))
     for probe in every:
-        level = max(FAINTEST, INKED * gain * probe.darkness)
+        expected = expected_darkness(probe.darkness, gain)
+        level = max(FAINTEST, INKED * expected)
         wider, thicker = (wide.T, thick.T) if probe.is_turned else (wide, thick)
         likely = probe.lower[(_levels(wider, probe.lines[::EVERY], probe.lower) >= level).mean(axis=1) >= THERE]
         for lower in likely:
             for across in range(-REACH, REACH + 1):
                 near = lower + np.arange(-REACH, REACH + 1)
                 lines, beside = (_levels(thicker, each, near, across) for each in (probe.lines, probe.beside))
-                most = 1.2 * gain * probe.darkness
+                most = 1.2 * expected
                 clearer = np.minimum(lines, most).mean(axis=1) - np.minimum(beside, most).mean(axis=1)
-                is_there = ((lines >= level).mean(axis=1) >= THERE) & (clearer >= CLEARER * gain * probe.darkness)
+                is_there = ((lines >= level).mean(axis=1) >= THERE) & (clearer >= CLEARER * expected)
                 if is_there.any():
                     row, column = probe.lines.mean(axis=0)
                     middle = np.array([column + across, row + near[is_there.argmax()]])

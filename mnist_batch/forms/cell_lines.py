@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_batch.forms.frames import INKED, Frame, Levels
+from mnist_batch.forms.frames import INKED, Frame, Levels, expected_darkness
 from mnist_batch.pixels.opencv import cv2
 
 EDGE = 3  # pixels around the box of a cell, in which its lines lie
@@ -96,8 +96,9 @@ class CellLines:
         height, width = dark.shape
         rows = (self.rows + shift[of_pixel, 1]).clip(0, height - 1)
         columns = (self.columns + shift[of_pixel, 0]).clip(0, width - 1)
+        expected = np.array([expected_darkness(each, gain) for each in self.darkness.tolist()])
         least = max(6.0, NOISE * float(np.median(dark[::8, ::8])))
-        is_line = cv2.dilate(dark, THICK)[rows, columns] >= np.maximum(least, inked * gain * self.darkness[of_pixel])
+        is_line = cv2.dilate(dark, THICK)[rows, columns] >= np.maximum(least, inked * expected[of_pixel])
         return np.asarray(np.add.reduceat(is_line.astype(np.intp), self.starts) / lengths)
 
 

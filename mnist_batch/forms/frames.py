@@ -17,6 +17,7 @@ Levels = NDArray[np.float32]
 REACH = 1.5  # millimetres from where the page's map has a frame; one that lies farther away is not taken
 PAPER = 11  # pixels: wider than lines and strokes, so that what is this much wider is paper
 FAINTEST = 12.0  # grey levels that lines are darker than their paper
+BLACK = 255.0  # grey levels darker than white paper
 FAINT = 0.5  # of the darkness of other print
 NEAR_EDGE = 0.22  # of a cell's side: its lines lie this near to the edges of its box
 INKED = 0.4  # of the darkness that its lines should have on a page: from there a pixel is taken for line
@@ -180,7 +181,7 @@ class Laid(Protocol):
 
 def seek(frame: Frame, page: Laid, prior: tuple[float, float], reach: int) -> Sought:
     """Look for a frame on a page; ``prior`` is where the print around has it, from where the map of the page has it."""
-    window, expected = _window(page.dark, frame, reach), page.gain * frame.darkness
+    window, expected = _window(page.dark, frame, reach), expected_darkness(frame.darkness, page.gain)
     # In a shadow, lines are less dark beside their paper than they are elsewhere.
     paper = (window + _window(page.seen, frame, reach)) / max(page.light, 1.0)
     black = paper < DARKEST
@@ -201,6 +202,11 @@ def seek(frame: Frame, page: Laid, prior: tuple[float, float], reach: int) -> So
     either = _share(np.maximum(frame.across, frame.down), there)
     beside = _share(-frame.kernel, there)
     return Sought((float(shift[0]), float(shift[1])), either, level, upright, beside, bool(black.mean() > 0.5))
+
+
+def expected_darkness(darkness: float, gain: float) -> float:
+    """How dark lines are on a page, whose print is so many times as dark as the reference's; none is beyond black."""
+    return min(darkness * gain, BLACK)
 
 
 def _sub(values: Levels, peak: int) -> float:
