@@ -292,6 +292,37 @@ def test_digits_that_touch_are_parted_and_doubted() -> None:
     assert wide[3] > wide[2]
 
 
+def round_digit(page: Grey, cell: Box, right: int) -> None:
+    """Write a 6 into a cell, or over its edge: its bowl reaches so far to the right."""
+    x, y = int(cell.x), int(cell.y)
+    cv2.ellipse(page, (x + right - 12, y + 42), (12, 13), 0, 0, 360, 40, 4, cv2.LINE_AA)
+    cv2.line(page, (x + right - 24, y + 42), (x + right - 12, y + 8), 40, 4, cv2.LINE_AA)
+
+
+@pytest.mark.parametrize("lean", [0, 5])
+@pytest.mark.parametrize("style", ["boxes", "baseline"])
+def test_a_digit_that_strays_from_its_cell_and_touches_the_next_one_is_parted_from_it(style: str, lean: int) -> None:
+    """A 1 on the edge of its cell was a part of the digit before it, and its own cell was blank."""
+    picture, reference = prepared(style)
+    cells = reference.fields[0].cells
+    x, y = int(cells[1].x), int(cells[1].y)
+    wide_seven = np.array([(x + 5, y + 14), (x + 46 + lean, y + 14), (x + 24, y + 52)])
+    cv2.polylines(picture, [wide_seven], False, 40, 4, cv2.LINE_AA)
+    cv2.line(picture, (x + 48, y + 54), (x + 50 + lean, y + 6), 40, 4, cv2.LINE_AA)
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert [len(each.pictures) for each in cuts] == [0, 2, 2, 0, 0]
+
+
+@pytest.mark.parametrize("over", [4, 10])
+def test_a_single_digit_that_reaches_over_the_edge_of_its_cell_is_one(over: int) -> None:
+    picture, reference = prepared("boxes")
+    cells = reference.fields[0].cells
+    round_digit(picture, cells[1], WIDE + over)
+    seven(picture, cells[3], off=(over, 0))
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert [len(each.pictures) for each in cuts] == [0, 1, 0, 1, 0]
+
+
 def beside_a_line(away: int) -> tuple[Grey, Grey, Prepared]:
     """Two digits whose long strokes stand so far from the line between their cells; on a form, and on white paper."""
     picture, reference = prepared("boxes")
