@@ -17,6 +17,7 @@ OF_MANY = 0.4  # of its share of a piece's mass, in a cell of many
 FAR = 0.7  # of a cell's width; what reaches so far into a cell, and is no flat stroke, is a digit of its own
 NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
 TWO, OVER, STRAYS = 0.8, 0.04, 0.35  # of a cell's width: how wide two digits are, and how far one strays
+BOTH, LENGTHWISE = 2.2, 3  # times their pen: how wide two digits are, and how long a cut; longer ones go along strokes
 THICK, PART = 1.6, 0.1  # of its pen, and of its mass: where two digits touch, and the smaller one of them
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
 BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
@@ -140,8 +141,9 @@ def _split(found: Owned, strip: Numbers, sheet: Sheet, nearest: Numbers, free: G
         chosen = [cell for cell, part in zip(cells, parts, strict=True) if _is_digit(found, part, sheet.boxes[cell])]
         last = int(piece)
         for pair in pairwise(chosen if found.owner[piece] in chosen else []):
+            right = len(found.area)
             found = _parted(found, last, np.flatnonzero(found.piece == last), np.array(pair), sheet, free)
-            last = len(found.area) - 1
+            last = right if right < len(found.area) else last
     return found
 
 
@@ -152,11 +154,11 @@ def _is_digit(found: Owned, part: Numbers, box: Numbers) -> bool:
 
 
 def _parted(found: Owned, piece: int, own: Numbers, cells: Numbers, sheet: Sheet, free: Grey) -> Owned:
-    """A piece of two digits as two."""
+    """A piece of two digits as two; as it is if it is one digit after all."""
     is_right = _joined_in_print(found, own, cells, sheet, free)
     if is_right is None:
         is_right = _beyond_narrowest(found, own, cells, sheet)
-    return _in_two(found, piece, own, is_right, cells)
+    return found if is_right is None else _in_two(found, piece, own, is_right, cells)
 
 
 def _in_two(found: Owned, piece: int, own: Numbers, is_right: NDArray[np.bool_], cells: Numbers) -> Owned:
@@ -195,12 +197,22 @@ def _joined_in_print(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet, f
     return is_right if are_two else None
 
 
-def _beyond_narrowest(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet) -> NDArray[np.bool_]:
-    """Which pixels lie to the right of where a piece is narrowest near the edge between two cells."""
+def _beyond_narrowest(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet) -> NDArray[np.bool_] | None:
+    """Which pixels lie to the right of where a piece is narrowest near the edge between two cells.
+
+    None if the piece is a single stroke, or no cut leaves two digits and it is too narrow for two: it stands on the edge.
+    """
     x, y, edge = found.x[own], found.y[own], _edge_between(cells, sheet)
     wide, high = np.ptp(sheet.boxes[cells[0]].reshape(2, 2), axis=0)
+    pen = pieces.thickness(pieces.mask(x, y))
+    if parting.width(x, y) < BOTH * pen:
+        return None
     through = [*parting.cuts(x, y, edge, int(NEAR_EDGE * wide))]
-    into_digits = [cut for cut in through if cut.height >= HIGH * high]
+    into_digits = [
+        cut for cut in through if cut.height >= HIGH * high and cut.width >= pen and cut.length <= LENGTHWISE * pen
+    ]
+    if not into_digits and np.ptp(x) < TWO * wide:
+        return None
     straight = [cut for cut in through if not cut.slant]
     best = min(into_digits or straight, key=lambda cut: cut.order, default=None)
     return np.asarray(x >= edge) if best is None else best.is_right(x, y)

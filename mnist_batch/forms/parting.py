@@ -64,6 +64,11 @@ def cuts(x: Numbers, y: Numbers, column: int, reach: int) -> Iterator[Cut]:
             )
 
 
+def width(x: Numbers, y: Numbers) -> int:
+    """How wide a piece of ink is along the slant along which it is narrowest, in pixels."""
+    return 1 + min(int(np.ptp(_along(x, y, slant))) for slant in SLANTS)
+
+
 def _along(x: Numbers, y: Numbers, slant: float) -> Numbers:
     """The column of each pixel if the slant were taken out, and the middle row left in its place."""
     middle = (int(y.min()) + int(y.max())) // 2

@@ -313,6 +313,17 @@ def test_a_digit_that_strays_from_its_cell_and_touches_the_next_one_is_parted_fr
     assert [len(each.pictures) for each in cuts] == [0, 2, 2, 0, 0]
 
 
+@pytest.mark.parametrize("thick", [6, 9])
+@pytest.mark.parametrize("lean", [-6, 0, 10])
+def test_a_1_on_the_edge_between_two_cells_is_not_cut_lengthwise(lean: int, thick: int) -> None:
+    picture, reference = prepared("baseline")
+    cell = reference.fields[0].cells[2]
+    x, y = int(cell.x), int(cell.y)
+    cv2.line(picture, (x - lean // 2, y + 52), (x + lean // 2 + 1, y + 8), 40, thick, cv2.LINE_AA)
+    cuts = cut(*scanned(picture, 200), reference)[:COUNT]
+    assert sorted(len(each.pictures) for each in cuts) == [0, 0, 0, 0, 1]
+
+
 @pytest.mark.parametrize("over", [4, 10])
 def test_a_single_digit_that_reaches_over_the_edge_of_its_cell_is_one(over: int) -> None:
     picture, reference = prepared("boxes")
