@@ -16,9 +16,10 @@ SPLIT, HIGH = 0.2, 0.55  # of a piece's mass, and of a cell's height, in a secon
 OF_MANY = 0.4  # of its share of a piece's mass, in a cell of many
 FAR = 0.7  # of a cell's width; what reaches so far into a cell, and is no flat stroke, is a digit of its own
 NEAR_EDGE = 0.2  # of a cell's width; two digits that touch are split so near to the edge between their cells
-TWO, OVER, STRAYS = 0.8, 0.04, 0.35  # of a cell's width: how wide two digits are, and how far one strays
-BOTH, LENGTHWISE = 2.2, 3  # times their pen: how wide two digits are, and how long a cut; longer ones go along strokes
-THICK, PART = 1.6, 0.1  # of its pen, and of its mass: where two digits touch, and the smaller one of them
+SINGLE, LENGTHWISE = 2.2, 3  # times its pen: a piece that is no wider is one stroke, and a longer cut goes along one
+TWO = 0.8  # of a cell's width; what is narrower, and is not cut into two digits, is one
+OVER, STRAYS = 0.04, 0.35  # of a cell's width: a digit that strays reaches so far home, and lies so far away at most
+TOUCH, PART = 1.6, 0.1  # times its pen, and of its mass: the stroke by which a digit that strays touches, and its part
 INSIDE = 0.3  # of a piece's mass that lies in its cell or close around
 BESIDE, THIN = 0.8, 2.5  # of a piece's mass, and pixels: remains of print right beside it
 CLOSE, FLAT, SLIM = 0.95, 10, 2.5  # of its mass, pixels, and times its height: remains that lie along a level line
@@ -200,12 +201,12 @@ def _joined_in_print(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet, f
 def _beyond_narrowest(found: Owned, own: Numbers, cells: Numbers, sheet: Sheet) -> NDArray[np.bool_] | None:
     """Which pixels lie to the right of where a piece is narrowest near the edge between two cells.
 
-    None if the piece is a single stroke, or no cut leaves two digits and it is too narrow for two: it stands on the edge.
+    None if it is one digit that stands on the edge: a single stroke, or too narrow for two that no cut leaves.
     """
     x, y, edge = found.x[own], found.y[own], _edge_between(cells, sheet)
     wide, high = np.ptp(sheet.boxes[cells[0]].reshape(2, 2), axis=0)
     pen = pieces.thickness(pieces.mask(x, y))
-    if parting.width(x, y) < BOTH * pen:
+    if parting.width(x, y) < SINGLE * pen:
         return None
     through = [*parting.cuts(x, y, edge, int(NEAR_EDGE * wide))]
     into_digits = [
@@ -249,7 +250,7 @@ def _straying(found: Owned, own: Numbers, cell: int, home: int, sheet: Sheet) ->
     wide, high = np.ptp(sheet.boxes[cell].reshape(2, 2), axis=0)
     pen = pieces.thickness(pieces.mask(x, y))
     for cut in sorted(parting.cuts(x, y, edge, int(STRAYS * wide)), key=lambda cut: cut.order):
-        is_stroke = cut.length <= THICK * pen
+        is_stroke = cut.length <= TOUCH * pen
         if is_stroke and cut.height >= HIGH * high and cut.width >= pen and PART <= cut.right <= 1 - PART:
             is_right = cut.is_right(x, y)
             strays = x[is_right == (home > cell)]
