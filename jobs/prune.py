@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import flags, session
+
+if TYPE_CHECKING:
+    from mnist_batch.runs.pruning import Pruned
 
 DESCRIPTION = """\
 Delete the runs of an output that are older than they are kept: whole runs, and no scans.
@@ -15,7 +18,7 @@ Delete the runs of an output that are older than they are kept: whole runs, and 
 The newest run of each set of sources is kept however old it is. A published run is withdrawn first: from then on it is
 no run any more, but its files stay for those who are reading them. The first jobs.prune after the time of grace deletes
 them. What was begun and never published is deleted at once, and so is what killed attempts left in other runs. Runs
-that a process is at work on are left alone. Ray is not needed.
+that a process is at work on are left alone. --dry-run lists all that would be removed, and its size. Ray is not needed.
 Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="HOURS",
         help="how long the files of a withdrawn run stay for those who are reading them",
     )
-    arguments.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    arguments.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
     given = arguments.parse_args(argv)
 
     def work() -> Mapping[str, Any]:
@@ -48,17 +51,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         from mnist_batch.runs import pruning
 
         pruned = pruning.prune(given.out, given.keep_days, given.keep_last, given.grace_hours, given.dry_run)
-        if not given.dry_run:
-            overview_page.rewrite(given.out)
+        if given.dry_run:
+            return _previewed(given.out, pruned, given.grace_hours)
+        overview_page.rewrite(given.out)
         said = {"withdrawn": pruned.withdrawn, "deleted": pruned.deleted, "left alone, at work": pruned.at_work}
         said["cleared"] = pruned.cleared
         for what, runs in said.items():
             for run_id in runs:
-                print(f"{'would be ' if given.dry_run else ''}{what}: {run_id}")
+                print(f"{what}: {run_id}")
         print(f"published runs that stay: {pruned.kept:,}")
-        return {"status": "dry_run" if given.dry_run else "done", **asdict(pruned)}
+        return {"status": "done", **asdict(pruned)}
 
     return session.run(work)
+
+
+def _previewed(out: str, pruned: "Pruned", grace_hours: float) -> Mapping[str, Any]:
+    from mnist_batch.runs import prune_preview
+
+    preview = prune_preview.preview(out, pruned)
+    print(prune_preview.text(preview, grace_hours))
+    print(f"published runs that stay: {pruned.kept:,}")
+    sums = {what: size._asdict() for what, size in preview.sums.items()}
+    return {"status": "dry_run", **asdict(pruned), "locked": preview.locked, "sums": sums}
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ At a store an attempt writes its files where they stay; those that run.json does
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pyarrow import fs
@@ -25,41 +25,55 @@ log = logging.getLogger(__name__)
 PROBE = ".probe"  # how the names of objects begin that a job writes to try a store out
 
 
-def clear(run: Run, published: Published, known: Published | None = None) -> list[str]:
+@dataclass
+class _Removal:
+    """The ``paths`` of what is deleted, in that order; with ``dry_run`` of what would be, and it stays."""
+
+    dry_run: bool = False
+    paths: list[str] = field(default_factory=list)
+
+    def folder(self, filesystem: fs.FileSystem, path: str) -> None:
+        if locations.holds_files(filesystem, path):
+            self.paths.append(path)
+        if not self.dry_run:  # a store may have the key of a folder without files
+            locations.delete_folder(filesystem, path)
+
+    def file(self, filesystem: fs.FileSystem, path: str) -> None:
+        self.paths.append(path)
+        if not self.dry_run:
+            locations.delete_file(filesystem, path)
+
+
+def clear(run: Run, published: Published, known: Published | None = None) -> None:
     """Delete the staging of a published run and what its lost attempts left, and the refused runs that it replaces.
 
-    Files that ``known`` lists, the run.json before it, stay for those who read them. Returns the paths of what was
-    deleted. The lock of the run is held by the caller.
+    Files that ``known`` lists, the run.json before it, stay for those who read them. The lock of the run is held by the
+    caller.
     """
-    removed = [path for run_id in published.refused_before for path in _clear_refused(replace(run, run_id=run_id))]
-    removed += _clear_staging(run)
-    if run.at_store:
-        for path in unlisted(run, *([published, known] if known else [published])):
-            locations.delete_file(run.filesystem, path)
-            removed.append(path)
-    return removed
+    _clear(run, [published, known] if known else [published], _Removal())
 
 
-def clear_abandoned(out: str) -> list[str]:
+def clear_abandoned(out: str, dry_run: bool = False, but_not: Collection[str] = ()) -> list[str]:
     """Delete what killed and lost attempts left in an output, and return the locations of what was deleted.
 
     That is: the staging of published runs, files at a store that their run.json does not list, manifests that were
     never finished, and probes and leases whose process has ended. Runs that another process works on, unfinished runs
-    that a command can finish, and all that is published stay.
+    that a command can finish, and all that is published stay, and so does whatever the runs ``but_not`` have.
+
+    With ``dry_run`` nothing is deleted or locked; runs that a process is at work on are then taken for others.
     """
     locations.reach("--out", out)
     filesystem, root = locations.resolve(out)
-    removed: list[str] = []
+    removal = _Removal(dry_run)
     staged = locations.names(filesystem, f"{root}/_staging")
     ids = {name.removesuffix(LOCK) for name in staged if not name.startswith(".")}
-    for run_id in sorted(ids | _with_unlisted(out)):
+    for run_id in sorted((ids | _with_unlisted(out)).difference(but_not)):
         with suppress(Locked):
-            removed += _clear_run(out, run_id, f"{run_id}{LOCK}" in staged)
+            _clear_run(out, run_id, f"{run_id}{LOCK}" in staged, removal)
     for name in staged:
         if name.startswith(PROBE):
-            locations.delete_file(filesystem, f"{root}/_staging/{name}")
-            removed.append(f"{root}/_staging/{name}")
-    return [locations.named(out, path) for path in removed]
+            removal.file(filesystem, f"{root}/_staging/{name}")
+    return [locations.named(out, path) for path in removal.paths]
 
 
 def _with_unlisted(out: str) -> set[str]:
@@ -80,38 +94,38 @@ def _with_unlisted(out: str) -> set[str]:
     return ids
 
 
-def _clear_run(out: str, run_id: str, leased: bool) -> list[str]:
+def _clear_run(out: str, run_id: str, leased: bool, removal: _Removal) -> None:
     run = Run(locations.absolute(out), run_id, "")
-    with series.locked(out, run_id):
-        lock = [run.lock] if leased else []  # it is deleted when this process releases it
+    with nullcontext() if removal.dry_run else series.locked(out, run_id):
+        if leased:
+            removal.paths.append(run.lock)  # it is deleted when this process releases it
         try:
             if published := run.published:
-                run = replace(run, run_date=published.run_date)
-                return lock + clear(run, published)
-            if run.opened is None and not locations.holds_files(run.filesystem, run.folder):
-                return lock + _clear_staging(run)
+                _clear(replace(run, run_date=published.run_date), [published], removal)
+            elif run.opened is None and not locations.holds_files(run.filesystem, run.folder):
+                removal.folder(run.filesystem, run.staging)
         except (DamagedRun, InputError) as error:  # a person has to decide
             log.warning("%s", error)
-        return lock
 
 
-def _clear_staging(run: Run) -> list[str]:
-    there = locations.holds_files(run.filesystem, run.staging)
-    run.clear_staging()
-    return [run.staging] if there else []
+def _clear(run: Run, listed_by: Sequence[Published], removal: _Removal) -> None:
+    for run_id in listed_by[0].refused_before:
+        _clear_refused(replace(run, run_id=run_id), removal)
+    removal.folder(run.filesystem, run.staging)
+    if run.at_store:
+        for path in unlisted(run, *listed_by):
+            removal.file(run.filesystem, path)
 
 
-def _clear_refused(run: Run) -> list[str]:
+def _clear_refused(run: Run, removal: _Removal) -> None:
     """Delete a run that was refused and is replaced by another; at a store its parts lie where they would stay."""
     if run.published:
-        return []
-    removed = []
+        return
     if run.at_store and (opened := run.opened):
         for folder in (replace(run, run_date=opened.run_date).table_folder(table) for table in tables.TABLES):
             if locations.names(run.filesystem, folder):
-                locations.delete_folder(run.filesystem, folder)
-                removed.append(folder)
-    return removed + _clear_staging(run)
+                removal.folder(run.filesystem, folder)
+    removal.folder(run.filesystem, run.staging)
 
 
 def unlisted(run: Run, *listed_by: Published) -> list[str]:

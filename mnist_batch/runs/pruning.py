@@ -42,7 +42,8 @@ def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24,
     The newest ``keep_last`` published runs of the same sources are kept, however old they are. A published run is
     withdrawn, and deleted by a call that is ``grace_hours`` later; one that was not published is deleted at once. What
     killed and lost attempts left in other runs is cleared, too. A damaged run is left alone, and so is one that
-    another process is at work on. Raises InputError for an argument that breaks a rule.
+    another process is at work on. With ``dry_run`` nothing is done or locked, and what is at work is not known. Raises
+    InputError for an argument that breaks a rule.
     """
     if keep_days < 0 or grace_hours < 0:
         name, value = ("--keep-days", keep_days) if keep_days < 0 else ("--grace-hours", grace_hours)
@@ -66,10 +67,9 @@ def prune(out: str, keep_days: int, keep_last: int = 1, grace_hours: float = 24,
     over = [] if grace_hours else withdrawn
     for run_id in (*_over(leaving, grace_hours), *over, *others):
         _do(discarding.finish, out, run_id, pruned.deleted, pruned, dry_run)
-    if not dry_run:
-        pruned.cleared = clearing.clear_abandoned(out)
-        if pruned.cleared:  # perhaps of a process that was killed before it wrote them
-            datasets.write_views(out)
+    pruned.cleared = clearing.clear_abandoned(out, dry_run, but_not=[*pruned.withdrawn, *pruned.deleted])
+    if pruned.cleared and not dry_run:  # perhaps of a process that was killed before it wrote them
+        datasets.write_views(out)
     return pruned
 
 

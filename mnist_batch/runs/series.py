@@ -83,6 +83,11 @@ def locked(out: str, run_id: str) -> Iterator[None]:
         yield
 
 
+def holder(out: str, run_id: str) -> str | None:
+    """Who is at work on the run ``run_id`` in ``out``, or was when he was killed; None if it is not locked."""
+    return locks.holder(out, Run(out, run_id, "").lock)
+
+
 class Found(NamedTuple):
     """The newest run of a command, the run that would follow it, and the facts of the newest.
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0  # without being renewed
 RENEW_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+UNKNOWN = "an unknown process"
 
 _held: dict[str, "_Lease"] = {}
 
@@ -83,7 +84,7 @@ class _Lease:
                     self.renewed_at = begun
                     return
                 continue
-            said = _said(there)
+            said = _said(there.content)
             lives = _lives(said)
             if lives or (first is not None and there.content != first.content):
                 raise Locked(f"{self.what} is locked by {said['holder']}, which is working on it; wait for it to end")
@@ -111,7 +112,7 @@ class _Lease:
 
     def _renew(self) -> None:
         begun, there = time.monotonic(), self.objects.read(self.path)
-        if there is None or _said(there)["token"] != self.said["token"]:
+        if there is None or _said(there.content)["token"] != self.said["token"]:
             self.lost = True
             return
         self.said["renewed"] += 1
@@ -124,7 +125,7 @@ class _Lease:
         # Younger than that, nobody can have watched it for long enough.
         if not self.lost and time.monotonic() - self.renewed_at > LEASE_SECONDS / 2:
             there = self.objects.read(self.path)
-            self.lost = there is None or _said(there)["token"] != self.said["token"]
+            self.lost = there is None or _said(there.content)["token"] != self.said["token"]
         if self.lost:
             raise Locked(f"{self.what}: another process has taken it over; wait for it to end")
 
@@ -138,11 +139,16 @@ class _Lease:
             self.check()
 
 
-def _said(there: Read) -> dict[str, Any]:
+def holder_in(content: bytes) -> str:
+    """The holder that a lease names."""
+    return str(_said(content)["holder"])
+
+
+def _said(content: bytes) -> dict[str, Any]:
     """What a lease says; of a damaged one that its holder is not known."""
-    unknown = {"holder": "an unknown process", "seconds": LEASE_SECONDS, "token": None, "process": None}
+    unknown = {"holder": UNKNOWN, "seconds": LEASE_SECONDS, "token": None, "process": None}
     try:
-        said = json.loads(there.content)
+        said = json.loads(content)
         return {**unknown, **said, "seconds": float(said["seconds"])}
     except (ValueError, TypeError, KeyError):
         return unknown

@@ -59,6 +59,17 @@ def locked(location: str, path: str, what: str) -> Iterator[None]:
                 lock.unlink()
 
 
+def holder(location: str, path: str) -> str | None:
+    """Who has the lock at ``path``, or had it when he was killed; None if there is no lock. Nothing is locked."""
+    filesystem = locations.resolve(location)[0]
+    content = locations.read_if_there(filesystem, path)
+    if content is None:
+        return None
+    if locations.is_disk(filesystem):
+        return content.decode() or leases.UNKNOWN
+    return leases.holder_in(content)
+
+
 check = leases.check  # raises Locked if a lease of this process was taken over; locks of a disk cannot be
 
 

@@ -50,7 +50,7 @@ def test_old_runs_are_withdrawn_and_after_the_grace_time_deleted(
     left.parent.mkdir()
     left.write_text("killed")
     (out / "published.sql").unlink()
-    assert ran(capsys, prune, *said, "--dry-run")[2]["cleared"] == []
+    assert ran(capsys, prune, *said, "--dry-run")[2]["cleared"] == [str(left.parent)]
     again = ran(capsys, prune, *said)[2]
     assert again["deleted"] == []
     assert again["cleared"]
@@ -61,6 +61,37 @@ def test_old_runs_are_withdrawn_and_after_the_grace_time_deleted(
     assert readers_see(out)[0] == 3 * 12
     assert list((out / "_staging").iterdir()) == []
     assert ran(capsys, prune, *said, "--keep-days", 0)[2]["withdrawn"] == [new[0]]
+
+
+def test_a_dry_run_names_and_counts_all_that_the_call_removes_and_removes_nothing(
+    scans_folder: Make, ruler: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out, forms, others = tmp_path / "out", scans_folder(12), scans_folder(12, "others")
+    leaving, old, new = (night(forms, ruler, out, days) for days in (200, 150, 2))
+    pruning.prune(str(out), 160)
+    unfinished = night(others, ruler, out, 120, publish=False)
+    left = [out / "_staging" / name for name in (f"{new}/attempt", ".probe-1", f"{new}.lock")]
+    left[0].parent.mkdir()
+    for path in left:
+        path.write_text("process 1 on elsewhere")
+    before, said = sizes(out), ("--out", out, "--keep-days", 90, "--grace-hours")
+    for hours, sums in ((24, ("withdrawn", "deleted", "cleared")), (0, ("deleted", "cleared"))):
+        code, printed, foretold = ran(capsys, prune, *said, hours, "--dry-run")
+        assert (code, sizes(out), foretold["locked"]) == (0, before, {new: "process 1 on elsewhere"})
+        assert f"would be left alone while process 1 on elsewhere is at work on it: {new}" in printed
+        assert [what for what, size in foretold["sums"].items() if size["files"]] == [*sums]
+    done = ran(capsys, prune, *said, 0)[2]
+    assert (done["deleted"], done["cleared"]) == ([leaving, old, unfinished], foretold["cleared"])
+    assert {name: foretold[name] for name in done} == done | {"status": "dry_run"}
+    named = {Path(word.rstrip(":")) for word in printed.split() if word.startswith(str(out))}
+    gone = {path: size for path, size in before.items() if not path.exists()}
+    assert {path for path in before if named & {path, *path.parents}} == {*gone}
+    assert sum(size["files"] for size in foretold["sums"].values()) == len(gone)
+    assert sum(size["bytes"] for size in foretold["sums"].values()) == sum(gone.values())
+
+
+def sizes(out: Path) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in out.rglob("*") if path.is_file()}
 
 
 def test_a_run_at_work_is_left_alone_and_so_is_a_damaged_one(scans_folder: Make, ruler: str, tmp_path: Path) -> None:

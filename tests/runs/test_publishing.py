@@ -19,7 +19,7 @@ from mnist_batch.errors import DamagedRun, InputError, Locked
 from mnist_batch.models.answers import ModelSpec
 from mnist_batch.pipeline import actors, auditing
 from mnist_batch.reading import preprocessing
-from mnist_batch.runs import clearing, datasets, opening, overview, parts, pruning, publishing, series
+from mnist_batch.runs import clearing, datasets, opening, overview, parts, prune_preview, pruning, publishing, series
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
@@ -239,8 +239,16 @@ def test_what_killed_and_lost_attempts_left_is_cleared_and_nothing_else(
         pass
     with opening.open_run(asked(folder, ruler, out, "at-work")):
         at_work = keys(out) - before - {path.removeprefix(f"{root}/") for path in left}
+        there, foretold = keys(out), clearing.clear_abandoned(out, dry_run=True)
+        working = ("at-work", "at-work-2")  # the command holds the lock of the run that would follow, too
+        preview = prune_preview.preview(out, pruning.prune(out, 0, dry_run=True))
+        assert keys(out) == there
+        assert ({*preview.deleted}, {*preview.locked}) == ({"unfinished", "at-work"}, {"gone", *working})
+        assert preview.locked["gone"] == "process 1 on elsewhere"
+        assert preview.sums["cleared"].files == len(left) + 1  # the lock of at-work-2
         removed = clearing.clear_abandoned(out)
         assert keys(out) == before | at_work
+        assert {path for path in foretold if "at-work" not in path} == {*removed}
     assert {path.replace("/receipts/part-00001", "").replace("/manifest/part-00000", "") for path in left} == {
         locations.resolve(path)[1] for path in removed
     }
