@@ -139,20 +139,7 @@ def _disturbed(
         while job.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 job.wait(chance.uniform(*WAIT_SECONDS))
-            there = victims(job.pid)
-            replaced = sorted(set(there) & SURVIVED)
-            kinds = replaced if replaced and chance.random() < 0.75 else sorted(there)
-            # Most ticks of a job's start pass: it would never get as far as its actors.
-            if (
-                job.poll() is None
-                and kinds
-                and kills.total() < given.kills_a_run
-                and (replaced or chance.random() < 0.2)
-            ):
-                kind = chance.choice(kinds)
-                with suppress(ProcessLookupError):
-                    os.kill(chance.choice(there[kind]), signal.SIGKILL)
-                    kills[kind] += 1
+            _perhaps_kill(job, kills, chance, given.kills_a_run)
             partial += len(rows_of(out)) not in (0, len(expected))
         with suppress(ProcessLookupError):
             os.killpg(job.pid, signal.SIGKILL)
@@ -173,6 +160,19 @@ def _disturbed(
         "verify_exit_code": verified.returncode,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _perhaps_kill(job: subprocess.Popen[bytes], kills: Counter[str], chance: random.Random, kills_a_run: int) -> None:
+    """Kill a process of a job by chance, unless so many were killed already, and count it."""
+    there = victims(job.pid)
+    replaced = sorted(set(there) & SURVIVED)
+    kinds = replaced if replaced and chance.random() < 0.75 else sorted(there)
+    # Most ticks of a job's start pass: it would never get as far as its actors.
+    if job.poll() is None and kinds and kills.total() < kills_a_run and (replaced or chance.random() < 0.2):
+        kind = chance.choice(kinds)
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(there[kind]), signal.SIGKILL)
+            kills[kind] += 1
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -1,5 +1,6 @@
 """Delete the runs of an output that are older than they are kept."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, prune; returns the exit code."""
+    given = _parser().parse_args(argv)
+    return session.run(lambda: _pruned(given))
+
+
+def _parser() -> argparse.ArgumentParser:
     arguments = session.parser("jobs.prune", DESCRIPTION)
     flags.add_out(arguments, "where the runs are")
     arguments.add_argument(
@@ -44,25 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="how long the files of a withdrawn run stay for those who are reading them",
     )
     arguments.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
-    given = arguments.parse_args(argv)
+    return arguments
 
-    def work() -> Mapping[str, Any]:
-        from mnist_batch.reports import overview_page  # after parsing: --help need not wait
-        from mnist_batch.runs import pruning
 
-        pruned = pruning.prune(given.out, given.keep_days, given.keep_last, given.grace_hours, given.dry_run)
-        if given.dry_run:
-            return _previewed(given.out, pruned, given.grace_hours)
-        overview_page.rewrite(given.out)
-        said = {"withdrawn": pruned.withdrawn, "deleted": pruned.deleted, "left alone, at work": pruned.at_work}
-        said["cleared"] = pruned.cleared
-        for what, runs in said.items():
-            for run_id in runs:
-                print(f"{what}: {run_id}")
-        print(f"published runs that stay: {pruned.kept:,}")
-        return {"status": "done", **asdict(pruned)}
+def _pruned(given: argparse.Namespace) -> Mapping[str, Any]:
+    from mnist_batch.reports import overview_page  # after parsing: --help need not wait
+    from mnist_batch.runs import pruning
 
-    return session.run(work)
+    pruned = pruning.prune(given.out, given.keep_days, given.keep_last, given.grace_hours, given.dry_run)
+    if given.dry_run:
+        return _previewed(given.out, pruned, given.grace_hours)
+    overview_page.rewrite(given.out)
+    said = {"withdrawn": pruned.withdrawn, "deleted": pruned.deleted, "left alone, at work": pruned.at_work}
+    said["cleared"] = pruned.cleared
+    for what, runs in said.items():
+        for run_id in runs:
+            print(f"{what}: {run_id}")
+    print(f"published runs that stay: {pruned.kept:,}")
+    return {"status": "done", **asdict(pruned)}
 
 
 def _previewed(out: str, pruned: "Pruned", grace_hours: float) -> Mapping[str, Any]:

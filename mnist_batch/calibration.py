@@ -80,35 +80,15 @@ def calibrate(
     start = _model_of(published, run_id, model)
     verifying.check_predictions(run, published.files)
     where, labelled, fields = _read(run, published, labels, ignore_unlisted_labels)
-    if not len(labelled.rows):
-        raise InputError(
-            f"--run {run_id}: none of its answers has a label, so there is nothing to calibrate by; give --labels "
-            f"FILE, a CSV or Parquet file with columns scan,{'page,field,value' if published.forms else 'label'}"
-        )
-    sample = labelled.sample
-    sources = np.array(labelled.rows["source"].to_pylist(), object) if by_source else None
-    made = beta.calibrate(f"run {run_id}", sample, published.temperature, sources)
-    _check_enough(made, sample, run_id, where or published.labels)
-    if published.profile:
-        sure = beta.confidence(sample.outputs[sample.clear], made.beta)
-        profile = likeness.recalibrated(published.profile, sure)
-        made = replace(made, sets=tuple(replace(each, profile=profile) for each in made.sets))
-    own = OwnLabels(
-        run_id=run_id,
-        labels=where or published.labels,
-        answers=labelled.digest,
-        none=int((sample.labels == tables.NO_DIGIT).sum()),
-        never_accepted=int((~sample.clear).sum()),
-        copies=labelled.copies,
-        absent=tuple(digit for digit in range(tables.CLASSES) if digit not in sample.labels),
-    )
+    _check_labelled(labelled, run_id, published)
+    made = _of_digits(labelled, published, by_source)
+    own = _own(labelled, run_id, where or published.labels)
+    _check_enough(made, labelled.sample, own)
     if own.absent:
         log.warning("%s", _absent_text(own))
-    made = replace(made, made=datetime.date.today().isoformat(), own=own)
     if fields is not None:
-        of_sources = field_calibrating.by_source(fields) if by_source else ()
-        of_run = field_calibrating.certified(f"run {run_id}", fields)
-        made = replace(made, fields=of_run, fields_by_source=of_sources)
+        made = _with_fields(made, fields, run_id, by_source)
+    made = replace(made, made=datetime.date.today().isoformat(), own=own)
     first, every = (made, None) if published.asks_first else (None, made)
     return _publish(start, replace(start.facts, calibration=every, first_calibration=first), to)
 
@@ -170,18 +150,55 @@ def _with_texts(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema(of_text))
 
 
-def _check_enough(made: Calibration, sample: Sample, run_id: str, labels: str) -> None:
+def _of_digits(labelled: Labelled, published: Published, by_source: bool) -> Calibration:
+    """The calibration by the labelled answers of a run, with the run's profile, if it has one."""
+    sample = labelled.sample
+    sources = np.array(labelled.rows["source"].to_pylist(), object) if by_source else None
+    made = beta.calibrate(f"run {published.run_id}", sample, published.temperature, sources)
+    if not published.profile:
+        return made
+    profile = likeness.recalibrated(published.profile, beta.confidence(sample.outputs[sample.clear], made.beta))
+    return replace(made, sets=tuple(replace(each, profile=profile) for each in made.sets))
+
+
+def _with_fields(made: Calibration, fields: pa.Table, run_id: str, by_source: bool) -> Calibration:
+    """The calibration with that of the labelled fields of a run with forms."""
+    of_sources = field_calibrating.by_source(fields) if by_source else ()
+    return replace(made, fields=field_calibrating.certified(f"run {run_id}", fields), fields_by_source=of_sources)
+
+
+def _own(labelled: Labelled, run_id: str, labels: str) -> OwnLabels:
+    """The facts of the labelled answers of a run; ``labels`` are where the labels are from."""
+    sample = labelled.sample
+    return OwnLabels(
+        run_id=run_id,
+        labels=labels,
+        answers=labelled.digest,
+        none=int((sample.labels == tables.NO_DIGIT).sum()),
+        never_accepted=int((~sample.clear).sum()),
+        copies=labelled.copies,
+        absent=tuple(digit for digit in range(tables.CLASSES) if digit not in sample.labels),
+    )
+
+
+def _check_labelled(labelled: Labelled, run_id: str, published: Published) -> None:
+    if not len(labelled.rows):
+        raise InputError(
+            f"--run {run_id}: none of its answers has a label, so there is nothing to calibrate by; give --labels "
+            f"FILE, a CSV or Parquet file with columns scan,{'page,field,value' if published.forms else 'label'}"
+        )
+
+
+def _check_enough(made: Calibration, sample: Sample, own: OwnLabels) -> None:
     least = certifying.least_certified(made)
     if least is None or least > LARGEST:
         unlike = int((sample.outputs.argmax(axis=1) != sample.labels).sum())
         remedy = f"{certifying.needed_text(made.sets[0], LARGEST)}; label more of its scans"
         if 2 * unlike > made.digits:  # no model reads so badly
-            remedy = (
-                f"{unlike:,} differ from their labels; check whether these ({labels}) are moved by a row, or of others"
-            )
-        raise InputError(
-            f"--run {run_id}: {counted(made.digits, 'labelled answer')} certify no error up to {LARGEST:g}: {remedy}"
-        )
+            doubtful = f"these ({own.labels}) are moved by a row, or of others"
+            remedy = f"{unlike:,} differ from their labels; check whether {doubtful}"
+        answers = counted(made.digits, "labelled answer")
+        raise InputError(f"--run {own.run_id}: {answers} certify no error up to {LARGEST:g}: {remedy}")
 
 
 def _absent_text(own: OwnLabels) -> str:

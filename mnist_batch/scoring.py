@@ -70,24 +70,16 @@ def score(
     run = run.begin_attempt()
     pending = parts.pending(run, len(opened.shard_sizes))
     if pending and not settings.scored_here(pending):
-        from mnist_batch.pipeline import nodes  # here: it imports Ray
-
-        connect()  # before the clock starts
-        nodes.wait_for_cpus(settings.pools, settings.wait_for_cpus_seconds)
-        nodes.check_paths(run, opened)
+        _join(run, opened, settings, connect)  # before the clock starts
     started = time.monotonic()
     receipts, gathered, judgement = _scored(run, opened, settings, connect)
     failpoints.reach("scored")
     scored = time.monotonic()
 
-    files = publishing.files_of(run, receipts)
-    published = _facts(opened, settings, gathered, judgement, files)
+    published = _facts(opened, settings, gathered, judgement, publishing.files_of(run, receipts))
     kept = len(opened.shard_sizes) - len(pending)
     published = replace(published, resumed_shards=kept, scoring_seconds=round(scored - started, 3))
-    profiles, named = opened.profiles or {}, settings.baseline
-    drift, of_drift = drift_nights.compared(run, published, gathered.seen, profiles, named, settings.baseline_nights)
-    published = replace(published, drift=drift)
-    published = replace(published, report_files=report.stage(run, published, gathered, of_drift))
+    published = _reported(run, opened, settings, published, gathered)
     _check_readable(run, published.totals, settings.max_unreadable, gathered)
     published = decide(published, gathered)
     publishing.publish(run)
@@ -95,6 +87,15 @@ def score(
     run.commit(published)
     report.conclude(run, published)
     return published
+
+
+def _join(run: Run, opened: Opened, settings: Settings, connect: Callable[[], object]) -> None:
+    """Connect to Ray, and wait until its nodes can score the run."""
+    from mnist_batch.pipeline import nodes  # here: it imports Ray
+
+    connect()
+    nodes.wait_for_cpus(settings.pools, settings.wait_for_cpus_seconds)
+    nodes.check_paths(run, opened)
 
 
 def _scored(
@@ -146,6 +147,14 @@ def _facts(
         pale = gathered.contrasts.paler(judgement.paler_than)
         published = replace(published, paler_than=judgement.paler_than, pale=pale)
     return published
+
+
+def _reported(run: Run, opened: Opened, settings: Settings, published: Published, gathered: Aggregates) -> Published:
+    """The facts of a run with its drift, and with the files of its report, which is staged."""
+    profiles, named = opened.profiles or {}, settings.baseline
+    drift, of_drift = drift_nights.compared(run, published, gathered.seen, profiles, named, settings.baseline_nights)
+    published = replace(published, drift=drift)
+    return replace(published, report_files=report.stage(run, published, gathered, of_drift))
 
 
 def _readable(totals: Totals, max_unreadable: float) -> bool:

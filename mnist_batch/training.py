@@ -105,11 +105,9 @@ def _train_net(
     given: Assignment, dealt: shares.Shares, settings: Settings, filesystem: fs.FileSystem, storage: str
 ) -> nets.Member:
     """Train one net on all workers, or go on where a killed training stopped; its checkpoints are below ``storage``."""
-    import ray.train
+    import ray
     from ray.util.queue import Queue
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    from mnist_batch.learning import ray_train
 
     checkpoints.set_damaged_aside(filesystem, storage)
     filesystem.create_dir(storage)
@@ -118,7 +116,30 @@ def _train_net(
     metrics = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     replicas: dict[int, str] = {}
     listener = threading.Thread(target=_listen, args=(metrics, given.recipe.epochs, replicas), daemon=True)
-    trainer = ray_train.Trainer(
+    # How often Ray Train checks whether the workers are done, by default every 2 s; the end waits for two checks.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    trainer = _trainer(given, dealt, settings, filesystem, storage, metrics)
+    listener.start()
+    try:
+        result = trainer.fit()
+    finally:
+        metrics.put(None)
+        listener.join()
+        metrics.shutdown(force=True)
+    check_replicas(replicas, given.recipe.workers)
+    with result.checkpoint.as_directory() as kept:
+        return nets.Member(given.recipe, checkpoints.read_weights(Path(kept)), checkpoints.read_history(Path(kept)))
+
+
+def _trainer(
+    given: Assignment, dealt: shares.Shares, settings: Settings, filesystem: fs.FileSystem, storage: str, metrics: Any
+) -> Any:
+    """Ray's trainer of a net; its workers put their metrics into the queue ``metrics``."""
+    import ray.train
+
+    from mnist_batch.learning import ray_train
+
+    return ray_train.Trainer(
         fit,
         backend_config=ray_train.TensorflowWorkers(),
         train_loop_config={"assignment": given, "metrics": metrics},
@@ -139,18 +160,6 @@ def _train_net(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
         ),
     )
-    # How often Ray Train checks whether the workers are done, by default every 2 s; the end waits for two checks.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-    listener.start()
-    try:
-        result = trainer.fit()
-    finally:
-        metrics.put(None)
-        listener.join()
-        metrics.shutdown(force=True)
-    check_replicas(replicas, given.recipe.workers)
-    with result.checkpoint.as_directory() as kept:
-        return nets.Member(given.recipe, checkpoints.read_weights(Path(kept)), checkpoints.read_history(Path(kept)))
 
 
 def check_replicas(replicas: Mapping[int, str], workers: int) -> None:

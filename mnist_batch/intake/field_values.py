@@ -50,10 +50,7 @@ def read(
     page that it does not have, a field that no form has, a value that does not fit its field, or a second value for the
     same.
     """
-    of_name = defaultdict(list)
-    for form in forms:
-        for each in form.fields:
-            of_name[each.name].append(each)
+    of_name = _by_name(forms)
     named, found = scan_names.ScanNames(pages), dict[tuple[str, str, int | None, str], str]()
     unlisted = 0
     for rows in user_tables.read(flag, location, [*COLUMNS], ["source", "page"]):
@@ -78,9 +75,23 @@ def read(
         log.info("%s %s: %s of scans or pages that are not listed; they are ignored", flag, location, rows_named)
     if not found and not ignore_unlisted:
         raise InputError(f"{flag} {location}: no row has a value; fill in the column, or leave the argument out")
+    return _by_scan(found)
+
+
+def _by_name(forms: Sequence[Form]) -> Mapping[str, Sequence[Field]]:
+    """The fields of the forms by their names."""
+    of_name = defaultdict(list)
+    for form in forms:
+        for each in form.fields:
+            of_name[each.name].append(each)
+    return of_name
+
+
+def _by_scan(found: Mapping[tuple[str, str, int | None, str], str]) -> Truth:
+    """The values by source, scan, page and field as those of each scan."""
     truth: dict[tuple[str, str], list[tuple[int | None, str, str]]] = defaultdict(list)
-    for (source, scan_name, page, field), value in found.items():
-        truth[source, scan_name].append((page, field, value))
+    for (source, scan, page, field), value in found.items():
+        truth[source, scan].append((page, field, value))
     return truth
 
 

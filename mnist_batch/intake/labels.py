@@ -154,11 +154,9 @@ def match_labels(
                 truth[key] = digit
     named.check()
     if unlisted:
-        log.log(
-            logging.INFO if truth else logging.WARNING,
-            "%s: %s of its %s rows name %s that are not listed; they are ignored",
-            file, f"{unlisted:,}", f"{rows_read:,}", what,
-        )  # fmt: skip
+        ignored = "%s: %s of its %s rows name %s that are not listed; they are ignored"
+        level = logging.INFO if truth else logging.WARNING
+        log.log(level, ignored, file, f"{unlisted:,}", f"{rows_read:,}", what)
     elif not truth:
         raise InputError(f"{file}: no row has a label; fill in the column, or leave the argument out")
     return truth

@@ -188,31 +188,19 @@ def answer(
     read = np.flatnonzero(batch["status"].to_numpy() == Status.OK)
     pictures = images_of(batch)[read]
     answers = model.answers(pictures, _others_of(batch, read))
-    scored, count = answers.digit >= 0, len(batch)
-    batch = _with_statuses(batch, read[~scored], [status for status in answers.statuses if status != Status.OK])
-    stray = batch["stray"].to_numpy()[read]
-    batch = _with(batch, "reason", read[scored & stray], STRAY)
-    batch = _with(batch, "reason", read[scored & answers.doubted], DOUBTED)
-    decisions = np.full(count, "review", object)
-    decisions[np.isin(batch["status"].to_numpy(), SAME)] = None
-    if threshold is None:
-        decisions[read[scored]] = None
-    else:
-        each = _thresholds(batch["source"].take(pa.array(read)), threshold, by_source or {})
-        decisions[read[answers.accepted(each) & ~stray]] = "accept"
-    clear, doubted = np.zeros((2, count), np.bool_)
-    doubted[read] = scored & answers.doubted
-    clear[read] = scored & ~answers.doubted & ~stray
+    scored, stray, count = answers.digit >= 0, batch["stray"].to_numpy()[read], len(batch)
+    batch = _with_reasons(batch, read, answers, stray)
+    each = None if threshold is None else _thresholds(batch["source"].take(pa.array(read)), threshold, by_source or {})
     rows = read[scored]
     columns = {
         "digit": _spread(pa.array(answers.digit[scored], pa.int8()), rows, count),
         "confidence": _spread(pa.array(answers.confidence[scored], pa.float32()), rows, count),
         "probabilities": _spread(_lists(answers.probabilities[scored]), rows, count),
-        "decision": pa.array(decisions, pa.string()),
+        "decision": _decisions(batch, read, answers, stray, each),
         "model": pa.array([model.digest] * count, pa.string()),
         "first_alone": _spread(pa.array(_alone(answers)[scored]), rows, count),
-        "clear": pa.array(clear),
-        "doubted": pa.array(doubted),
+        "clear": _flags(read[scored & ~answers.doubted & ~stray], count),
+        "doubted": _flags(read[scored & answers.doubted], count),
         "shares": _spread(_lists(answers.probabilities), read, count),
         "refusal_share": _spread(pa.array(answers.refusal_share, pa.float32()), read, count),
         "image": _spread(_as_png(pictures, keep_images), read, count),
@@ -221,6 +209,38 @@ def answer(
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
+
+
+def _with_reasons(batch: pa.Table, read: NDArray[np.int64], answers: Answers, stray: NDArray[np.bool_]) -> pa.Table:
+    """The batch with the status and reason of the rows ``read`` that have no answer, or one that is never accepted."""
+    scored = answers.digit >= 0
+    batch = _with_statuses(batch, read[~scored], [status for status in answers.statuses if status != Status.OK])
+    batch = _with(batch, "reason", read[scored & stray], STRAY)
+    return _with(batch, "reason", read[scored & answers.doubted], DOUBTED)
+
+
+def _decisions(
+    batch: pa.Table,
+    read: NDArray[np.int64],
+    answers: Answers,
+    stray: NDArray[np.bool_],
+    thresholds: NDArray[np.float32] | None,
+) -> pa.Array:
+    """The decision for each row of a batch: for answers by the threshold of each, none if that is None."""
+    decisions = np.full(len(batch), "review", object)
+    decisions[np.isin(batch["status"].to_numpy(), SAME)] = None
+    if thresholds is None:
+        decisions[read[answers.digit >= 0]] = None
+    else:
+        decisions[read[answers.accepted(thresholds) & ~stray]] = "accept"
+    return pa.array(decisions, pa.string())
+
+
+def _flags(rows: NDArray[np.int64], count: int) -> pa.Array:
+    """A column of ``count`` that is true at these rows."""
+    flags = np.zeros(count, np.bool_)
+    flags[rows] = True
+    return pa.array(flags)
 
 
 def _alone(answers: Answers) -> NDArray[np.bool_]:

@@ -49,9 +49,7 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
                 if new := run.signs_of_life() - signs:
                     since = time.monotonic()
                     signs |= new
-                    for name in new:
-                        if name.startswith(TOLD):
-                            log.warning("%s", run.told(name))
+                    _tell(run, new)
             if time.monotonic() - since > timeout_seconds:
                 raise Stalled(
                     f"run {run.run_id}: no shard was finished for {wording.seconds(timeout_seconds)} "
@@ -66,6 +64,13 @@ def watched(run: Run, receipts: Iterable[Receipt], timeout_seconds: float) -> It
             raise receipt
         since = time.monotonic()
         yield receipt
+
+
+def _tell(run: Run, signs: Iterable[str]) -> None:
+    """Log the sentences that are among these signs of life."""
+    for name in signs:
+        if name.startswith(TOLD):
+            log.warning("%s", run.told(name))
 
 
 class Progress:

@@ -50,14 +50,7 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         failpoints.reach("listed")
         listing = scans.digest(listed)
         if known and known.listing == listing:
-            if isinstance(known, Published):
-                log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
-            else:
-                log.info(
-                    "run %s was refused and its sources list the same: scans whose failure may pass are read again",
-                    run.run_id,
-                )
-                parts.discard_passing(run)
+            _found_again(run, known)
             yield run
             return
         if known:
@@ -72,6 +65,16 @@ def open_run(command: Command, connect: Callable[[], object] = lambda: None) -> 
         _freeze(begun, listed, command, of_listing)
         log.info("run %s: %s listed", begun.run_id, counted(listed.num_rows, "scan"))
         yield begun
+
+
+def _found_again(run: Run, known: Published | Opened) -> None:
+    """What is done with a published or refused run whose sources list the same."""
+    if isinstance(known, Published):
+        log.info("run %s is published and its sources list the same: nothing to do", run.run_id)
+        return
+    same = "run %s was refused and its sources list the same: scans whose failure may pass are read again"
+    log.info(same, run.run_id)
+    parts.discard_passing(run)
 
 
 def _claimed(command: Command, locks: ExitStack) -> series.Found:

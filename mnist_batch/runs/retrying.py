@@ -145,12 +145,6 @@ def command(
             raise InputError(
                 f"{flag(name)} {value}: run {retries} has {was}, and so has its retry; leave {flag(name)} out"
             )
-    limits = {}
-    for name, value in (("max_bytes", max_bytes), ("max_pixels", max_pixels)):
-        had = getattr(facts.limits, name)
-        limits[name] = had if value is None else value
-        if limits[name] < had:
-            raise InputError(f"{flag(name)} {value}: run {retries} has {had}; a retry may have more, not less")
     return Retry(
         model=model or facts.model.location,
         out=out,
@@ -161,13 +155,24 @@ def command(
         target_error=facts.target_error,
         trust_anyway=facts.trust_anyway,
         shard_size=shard_size,
-        limits=preprocessing.Limits(**limits),
+        limits=_limits(facts, max_bytes=max_bytes, max_pixels=max_pixels),
         keep_images=facts.keep_images,
         run_date=run.run_date,
         run_id=run_id,
         retried=run,
         retried_facts=facts,
     )
+
+
+def _limits(retried: Published, **given: int | None) -> preprocessing.Limits:
+    """The limits of the retry of a run: its own, but for those that are given; InputError if one is lower."""
+    limits = {}
+    for name, value in given.items():
+        had = getattr(retried.limits, name)
+        limits[name] = had if value is None else value
+        if limits[name] < had:
+            raise InputError(f"{flag(name)} {value}: run {retried.run_id} has {had}; a retry may have more, not less")
+    return preprocessing.Limits(**limits)
 
 
 def _may_pass(rows: pa.Table) -> pa.ChunkedArray:
