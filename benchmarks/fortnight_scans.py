@@ -19,7 +19,7 @@ from mnist_batch.models.answers import Model, ModelSpec
 from mnist_batch.pixels import decoding
 from mnist_batch.reading import preprocessing
 from mnist_batch.reading.images import content_digest
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 CELLS: Mapping[str, Any] = {  # of each source, which has a scanner of its own
     "harbour": partial(cell, side=64, height=40),
@@ -74,13 +74,13 @@ class Scans:
         """Write a file, or write over it."""
         identity = content_digest(content)
         self.bytes[identity] = content
-        locations.write_whole(self.filesystem, self._path(key), content)
+        changing.write_whole(self.filesystem, self._path(key), content)
         self.books.put(key, identity)
 
     def move(self, key: Key, to: Key) -> None:
         """Rename or move a file; at a store it is written again, and so has another time."""
         if locations.is_disk(self.filesystem):
-            locations.move_file(self.filesystem, self._path(key), self._path(to))
+            changing.move_file(self.filesystem, self._path(key), self._path(to))
             self.books.move(key, to)
         else:
             self.write(to, self.bytes[self.books.files[key].content])

@@ -177,11 +177,11 @@ def _told(night: Any) -> dict[str, Any]:
 
 def _keep(outs: Sequence[str], summary: Mapping[str, Any]) -> None:
     """Write the last line where a scheduler finds it."""
-    from mnist_batch.store import locations
+    from mnist_batch.store import changing, locations
 
     for out in outs:
         filesystem, root = locations.resolve(locations.absolute(out))
-        locations.write_whole(filesystem, f"{root}/{LAST}", json.dumps(summary, indent=2).encode() + b"\n")
+        changing.write_whole(filesystem, f"{root}/{LAST}", json.dumps(summary, indent=2).encode() + b"\n")
 
 
 if __name__ == "__main__":

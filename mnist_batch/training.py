@@ -41,7 +41,7 @@ from mnist_batch.learning.recipe import Data, Recipe, Settings
 from mnist_batch.models import bundle, ladder
 from mnist_batch.models.ladder import nets_of
 from mnist_batch.schemas.bundle_facts import DatasetFacts, OwnScans
-from mnist_batch.store import locations, locks
+from mnist_batch.store import changing, locations, locks
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def train(
         files = _export_on_ray(trained, dealt.validation.values())
         failpoints.reach("exported")
         published = _publish(files, out)
-        locations.delete_folder(filesystem, storage)
+        changing.delete_folder(filesystem, storage)
         return published
 
 

@@ -21,7 +21,7 @@ from mnist_batch.models import bundle
 from mnist_batch.runs import opening, parts
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
-from mnist_batch.store import conditional, locations
+from mnist_batch.store import changing, conditional, locations
 from tests.support.running import Killed, readers_see
 
 Make = Callable[..., Path]
@@ -63,7 +63,7 @@ def test_killed_at_every_step_in_turn(
         return step
 
     for name in ("write_whole", "move_file", "move_folder", "delete_folder", "delete_file"):
-        monkeypatch.setattr(locations, name, mortal(name, getattr(locations, name)))
+        monkeypatch.setattr(changing, name, mortal(name, getattr(changing, name)))
     for name in ("create", "replace", "delete"):
         monkeypatch.setattr(conditional.Objects, name, mortal(name, getattr(conditional.Objects, name)))
 

@@ -19,7 +19,7 @@ from jobs import night
 from mnist_batch import nights
 from mnist_batch.runs import datasets, ledger_files, series, verifying
 from mnist_batch.schemas.facts import Published
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 from tests.support.ruler import write_scan
 from tests.support.running import Capture, Killed, ran
 from tests.support.waiting import until
@@ -48,7 +48,7 @@ def dying_at(fatal: int | None) -> Iterator[Callable[[], int]]:
 
     with pytest.MonkeyPatch.context() as patched:
         for name in CHANGES:
-            patched.setattr(locations, name, mortal(name, getattr(locations, name)))
+            patched.setattr(changing, name, mortal(name, getattr(changing, name)))
         yield lambda: steps
 
 
@@ -161,7 +161,7 @@ def check_ledger(out: str | Path, capsys: Capture, *asked: object) -> None:
     assert ran(capsys, night, *asked, "--out", out)[2]["state"] == "nothing_new"
     kept = files()
     assert len(kept) == 2
-    locations.delete_folder(filesystem, f"{root}/{ledger_files.FOLDER}")
+    changing.delete_folder(filesystem, f"{root}/{ledger_files.FOLDER}")
     assert ran(capsys, night, *asked, "--out", out)[2]["state"] == "nothing_new"
     assert files() == kept
 

@@ -13,7 +13,7 @@ from mnist_batch.forms.form import FILE, Digits, Field, Form, FormPage, as_json
 from mnist_batch.forms.proposing import LeftOut, Proposal
 from mnist_batch.pixels import decoding, signatures
 from mnist_batch.pixels.opencv import cv2
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 Grey = NDArray[np.uint8]
 Colours = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def write(
     to be printed, none if it is None. Raises InputError if the directory cannot be, or has another form that is not to
     be replaced.
     """
-    locations.check_place("--out", location)
+    changing.check_place("--out", location)
     filesystem, folder = locations.resolve(location)
     content, several = as_json(form), len(pictures) > 1
     there = locations.read_if_there(filesystem, f"{folder}/{FILE}")
@@ -103,15 +103,15 @@ def write(
     previews, prints = [], []
     for number, (page, picture) in enumerate(zip(form.pages, pictures, strict=True)):
         png = decoding.encode(picture)
-        locations.write_whole(filesystem, f"{folder}/{page.image}", with_resolution(png, page.dots_per_inch))
+        changing.write_whole(filesystem, f"{folder}/{page.image}", with_resolution(png, page.dots_per_inch))
         previews.append(f"preview-{number + 1}.png" if several else "preview.png")
         drawn = preview(picture, form.fields_of(number), left_out[number] if left_out else ())
-        locations.write_whole(filesystem, f"{folder}/{previews[-1]}", decoding.encode(drawn))
+        changing.write_whole(filesystem, f"{folder}/{previews[-1]}", decoding.encode(drawn))
         if dots_per_inch is not None:
             prints.append(f"print-{number + 1}.png")
             printed = with_resolution(png, dots_per_inch[number])
-            locations.write_whole(filesystem, f"{folder}/{prints[-1]}", printed)
-    locations.write_whole(filesystem, f"{folder}/{FILE}", content)
+            changing.write_whole(filesystem, f"{folder}/{prints[-1]}", printed)
+    changing.write_whole(filesystem, f"{folder}/{FILE}", content)
     return Written(tuple(previews), tuple(prints))
 
 

@@ -20,7 +20,7 @@ from mnist_batch.intake import scans, store_folders, user_tables
 from mnist_batch.intake.selecting import EVERYTHING, Selection, Tally
 from mnist_batch.intake.store_folders import Folder as Folder
 from mnist_batch.schemas import tables
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 CHUNK = 50_000  # scans that are held as Python's objects at once
 ALONE = 500_000  # scans; above this, cluster tasks list the rest: starting them costs as much as listing this many
@@ -288,6 +288,6 @@ def _filed(parts: Iterable[pa.Table]) -> pa.Table:
     with tempfile.NamedTemporaryFile() as file:
         with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, tables.MANIFEST) as writer:
             for rows in parts:
-                with locations.storage_errors(file.name):
+                with changing.storage_errors(file.name):
                     writer.write_table(rows)
         return pa.ipc.open_file(pa.memory_map(file.name)).read_all()

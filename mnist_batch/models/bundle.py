@@ -10,7 +10,7 @@ from mnist_batch.errors import InputError, JobError, StorageError
 from mnist_batch.schemas import bundle_facts
 from mnist_batch.schemas.bundle_facts import BundleFacts
 from mnist_batch.schemas.facts import CalibratedOn, as_json
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 MODEL_FILES = ("model.keras", "model.onnx")
 SHIPPED = str(Path(__file__).parent.parent / "data/ensemble")  # comes with the package
@@ -100,7 +100,7 @@ def check_new(location: str, argument: str) -> None:
     """Raise InputError, naming ``argument``, if anything is at the location but an empty folder, or none can be."""
     filesystem, target = locations.resolve(location)
     if not locations.exists(filesystem, target):
-        locations.check_place(argument, location)
+        changing.check_place(argument, location)
         return
     if locations.is_folder(filesystem, target) and not locations.names(filesystem, target):
         return
@@ -111,7 +111,7 @@ def check_free(location: str) -> None:
     """Raise InputError if publishing to the location would replace something that is not a bundle, or is impossible."""
     filesystem, target = locations.resolve(location)
     if not locations.exists(filesystem, target):
-        locations.check_place("--out", location)
+        changing.check_place("--out", location)
         return
     if locations.exists(filesystem, f"{target}/model.json"):
         return
@@ -132,8 +132,8 @@ def publish(folder: Path, location: str) -> Bundle:
     token = secrets.token_hex(4)
     arriving, leaving = f"{parent}/.{name}.{token}.new", f"{parent}/.{name}.{token}.old"
     for file in sorted(folder.iterdir()):
-        locations.write_whole(filesystem, f"{arriving}/{file.name}", file.read_bytes())
-    locations.move_folder(filesystem, target, leaving)
-    locations.move_folder(filesystem, arriving, target)
-    locations.delete_folder(filesystem, leaving)
+        changing.write_whole(filesystem, f"{arriving}/{file.name}", file.read_bytes())
+    changing.move_folder(filesystem, target, leaving)
+    changing.move_folder(filesystem, arriving, target)
+    changing.delete_folder(filesystem, leaving)
     return open_bundle(location)

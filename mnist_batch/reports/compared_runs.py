@@ -16,7 +16,7 @@ from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
 from mnist_batch.schemas.tables import NO_DIGIT
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 from mnist_batch.wording import counted
 
 SHOWN = 48  # pictures of rows that differ
@@ -134,7 +134,7 @@ def write(out: str, id_a: str, id_b: str, found: TwoRuns, to: str | None = None)
     location = locations.absolute(location)
     filesystem, path = locations.resolve(location)
     try:
-        locations.write_whole(filesystem, path, found.page.encode("utf-8", "backslashreplace"))
+        changing.write_whole(filesystem, path, found.page.encode("utf-8", "backslashreplace"))
     except StorageError as error:
         raise InputError(f"--to {location!r}: cannot be written ({error.__cause__}); give another file") from None
     return location

@@ -9,7 +9,7 @@ from mnist_batch.reports import crops
 from mnist_batch.reports.crops import Crop
 from mnist_batch.reports.reviewing import Chosen, Item
 from mnist_batch.schemas.facts import Published
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 FLAG = "--to-label-studio"
 SIDES = (crops.LONGEST, 600, 400, 200)
@@ -20,7 +20,7 @@ def check(location: str) -> None:
     """Raise InputError if there is something at the location, or no file can be."""
     if locations.exists(*locations.resolve(location)):
         raise InputError(f"{FLAG} {location}: something is there already; give a new file")
-    locations.check_place(FLAG, location)
+    changing.check_place(FLAG, location)
 
 
 def write(published: Published, chosen: Chosen, location: str) -> tuple[int, dict[str, str]]:
@@ -37,7 +37,7 @@ def write(published: Published, chosen: Chosen, location: str) -> tuple[int, dic
             tasks[item.key] = _task(published, item, crop)
     in_order = [tasks[item.key] for item in chosen.items if item.key in tasks]
     filesystem, path = locations.resolve(location)
-    locations.write_whole(filesystem, path, json.dumps(in_order, indent=1).encode() + b"\n")
+    changing.write_whole(filesystem, path, json.dumps(in_order, indent=1).encode() + b"\n")
     return len(in_order), not_shown
 
 

@@ -14,7 +14,7 @@ from mnist_batch.runs import overview
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
-from mnist_batch.store import locations, retry
+from mnist_batch.store import changing, locations, retry
 from mnist_batch.wording import counted
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ def rewrite(out: str) -> None:
     try:
         with retry.patience(PATIENCE_SECONDS):
             if content := page(out):
-                locations.write_whole(filesystem, path, content.encode("utf-8", "backslashreplace"))
+                changing.write_whole(filesystem, path, content.encode("utf-8", "backslashreplace"))
             else:
-                locations.delete_file(filesystem, path)
+                changing.delete_file(filesystem, path)
     except Exception as error:  # noqa: BLE001 - the run is published: no fault of a derived page may fail it
         reason = str(error).partition("\n")[0]
         log.warning("%s is not rewritten (%s); the next run writes it", locations.named(out, path), reason)

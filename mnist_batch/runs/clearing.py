@@ -18,7 +18,7 @@ from mnist_batch.runs import datasets, parts, series
 from mnist_batch.runs.run import LOCK, Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,12 @@ class _Removal:
         if locations.holds_files(filesystem, path):
             self.paths.append(path)
         if not self.dry_run:  # a store may have the key of a folder without files
-            locations.delete_folder(filesystem, path)
+            changing.delete_folder(filesystem, path)
 
     def file(self, filesystem: fs.FileSystem, path: str) -> None:
         self.paths.append(path)
         if not self.dry_run:
-            locations.delete_file(filesystem, path)
+            changing.delete_file(filesystem, path)
 
 
 def clear(run: Run, published: Published, known: Published | None = None) -> None:

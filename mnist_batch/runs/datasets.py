@@ -12,7 +12,7 @@ from mnist_batch.runs import parts, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Published
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +103,9 @@ def _write_views(out: str) -> None:
     while written != (ids := series.published_runs(out)):  # another run may have been published meanwhile
         content = views(out, facts_of(out, ids, skip_damaged=True)).encode()
         if not ids:
-            locations.delete_file(filesystem, path)
+            changing.delete_file(filesystem, path)
         elif locations.read_if_there(filesystem, path) != content:
-            locations.write_whole(filesystem, path, content)
+            changing.write_whole(filesystem, path, content)
         written = ids
 
 

@@ -16,7 +16,7 @@ from mnist_batch.errors import InputError
 from mnist_batch.runs import datasets, series
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 
 def discard(out: str, run_id: str, dry_run: bool = False) -> list[str]:
@@ -42,8 +42,8 @@ def withdraw(out: str, run_id: str) -> None:
     filesystem, root = locations.resolve(out)
     leaving = leaving_folder(root, run_id)
     for marker in (f"runs/{run_id}/run.json", f"_staging/{run_id}/opened.json"):
-        locations.move_file(filesystem, f"{root}/{marker}", f"{leaving}/{marker.rpartition('/')[2]}")
-        locations.delete_file(filesystem, f"{root}/{marker}")  # at a store it was copied
+        changing.move_file(filesystem, f"{root}/{marker}", f"{leaving}/{marker.rpartition('/')[2]}")
+        changing.delete_file(filesystem, f"{root}/{marker}")  # at a store it was copied
     failpoints.reach("withdrawn")
 
 
@@ -55,10 +55,10 @@ def finish(out: str, run_id: str) -> None:
     leaving = leaving_folder(root, run_id)
     for folder in found:
         if locations.is_disk(filesystem):  # by one rename, so that a reader meets all of it or nothing
-            locations.move_folder(filesystem, folder, f"{leaving}/{folder.removeprefix(root).replace('/', ' ')}")
+            changing.move_folder(filesystem, folder, f"{leaving}/{folder.removeprefix(root).replace('/', ' ')}")
         else:
-            locations.delete_folder(filesystem, folder)
-    locations.delete_folder(filesystem, leaving)
+            changing.delete_folder(filesystem, folder)
+    changing.delete_folder(filesystem, leaving)
 
 
 def interrupted(run: Run) -> bool:

@@ -18,7 +18,7 @@ from mnist_batch.runs import parts
 from mnist_batch.runs.run import Run, digest
 from mnist_batch.schemas.facts import Published, RunFacts, as_json
 from mnist_batch.statuses import PASSING, Status
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def of_run(run: Run, known: RunFacts, folder: Path, keep: bool) -> tuple[str, li
     blocks = (_scans(part, number, others) for number, part in enumerate(parts.read_parts(run, _COLUMNS)))
     write(copy, blocks, state, others)
     if keep:
-        locations.write_whole(run.filesystem, kept, pa.memory_map(copy).read_buffer())
+        changing.write_whole(run.filesystem, kept, pa.memory_map(copy).read_buffer())
     return copy, others
 
 
@@ -140,4 +140,4 @@ def keep_only(out: str, runs: Collection[str]) -> None:
     filesystem, root = locations.resolve(out)
     for name in locations.names(filesystem, f"{root}/{FOLDER}"):
         if name not in runs:
-            locations.delete_file(filesystem, f"{root}/{FOLDER}/{name}")
+            changing.delete_file(filesystem, f"{root}/{FOLDER}/{name}")

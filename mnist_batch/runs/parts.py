@@ -17,7 +17,7 @@ from mnist_batch.runs.run import PARQUET, Run, digest, parquet, part_name
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import PartFile, Receipt, as_json, from_json
 from mnist_batch.statuses import PASSING, READ, SAME
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 from mnist_batch.wording import counted
 
 LISTING = "mnist_batch.listing"  # in the metadata of a part's file: the digest of what its run listed
@@ -176,11 +176,11 @@ def write_rows(
         failpoints.reach("receipt of withheld")
     for name, (_, file) in others.items():
         path = run.part_path(name, shard, digest(file))
-        locations.write_whole(run.filesystem, path, file, run.check_attempt)
+        changing.write_whole(run.filesystem, path, file, run.check_attempt)
     path = run.part_path("predictions", shard, receipt.blake2b)
-    locations.write_whole(run.filesystem, path, content, run.check_attempt)
+    changing.write_whole(run.filesystem, path, content, run.check_attempt)
     if scored and run.at_store and scored != receipt.blake2b:
-        locations.delete_file(run.filesystem, _receipt_path(run, run.part_path("predictions", shard, scored)))
+        changing.delete_file(run.filesystem, _receipt_path(run, run.part_path("predictions", shard, scored)))
     return receipt
 
 
@@ -212,7 +212,7 @@ def write_receipt(
     )
     gathered = gathered.replace_schema_metadata({**(gathered.schema.metadata or {}), RECEIPT: as_json(receipt)})
     path = _receipt_path(run, run.part_path("predictions", shard, receipt.blake2b))
-    locations.write_whole(run.filesystem, path, parquet(gathered))
+    changing.write_whole(run.filesystem, path, parquet(gathered))
     return receipt
 
 
@@ -232,7 +232,7 @@ def receipt(run: Run, part_path: str) -> tuple[Receipt, pa.Table] | None:
 
 def discard_part(run: Run, part_path: str) -> None:
     """Delete a part, so that its shard is scored again; at a store only its receipt, by which the part counts."""
-    locations.delete_file(run.filesystem, _receipt_path(run, part_path) if run.at_store else part_path)
+    changing.delete_file(run.filesystem, _receipt_path(run, part_path) if run.at_store else part_path)
 
 
 def discard_foreign_files(run: Run, parts: Sequence[str]) -> list[str]:
@@ -243,7 +243,7 @@ def discard_foreign_files(run: Run, parts: Sequence[str]) -> list[str]:
     folder = f"{run.staging}/parts"
     foreign = [name for name in locations.names(run.filesystem, folder) if name.removesuffix(PARQUET) not in parts]
     for name in foreign:
-        locations.delete_file(run.filesystem, f"{folder}/{name}")
+        changing.delete_file(run.filesystem, f"{folder}/{name}")
     return [name.removesuffix(PARQUET) for name in foreign if name[0] != "."]
 
 
@@ -258,7 +258,7 @@ def discard_passing(run: Run) -> None:
             continue
         if pc.any(pc.is_in(statuses.cast(pa.string()), pa.array(PASSING))).as_py():
             discard_part(run, path)
-    locations.delete_folder(run.filesystem, f"{run.staging}/fatal")
+    changing.delete_folder(run.filesystem, f"{run.staging}/fatal")
 
 
 def read_parts(run: Run, columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -9,7 +9,7 @@ from mnist_batch.errors import DamagedRun, InputError, StorageError
 from mnist_batch.models import bundle, vetting
 from mnist_batch.runs.run import now
 from mnist_batch.schemas import facts
-from mnist_batch.store import locations, locks
+from mnist_batch.store import changing, locations, locks
 
 FILE = "current.json"
 FORMAT = 1
@@ -99,7 +99,7 @@ def _locked(out: str) -> AbstractContextManager[None]:
 def _write(out: str, promotions: Promotions) -> Promotions:
     filesystem, root = locations.resolve(out)
     try:
-        locations.write_whole(filesystem, f"{root}/{FILE}", facts.as_json(promotions))
+        changing.write_whole(filesystem, f"{root}/{FILE}", facts.as_json(promotions))
     except StorageError as error:
         raise InputError(f"--out {out}: cannot be written to ({error.__cause__})") from None
     return promotions

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mnist_batch.errors import DamagedRun, InputError, Locked
 from mnist_batch.runs import clearing, datasets, discarding, series
 from mnist_batch.runs.run import Run, now
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _do(
 
 def _withdraw(out: str, run_id: str) -> None:
     filesystem, root = locations.resolve(out)
-    locations.write_whole(filesystem, f"{discarding.leaving_folder(root, run_id)}/{SINCE}", now().encode())
+    changing.write_whole(filesystem, f"{discarding.leaving_folder(root, run_id)}/{SINCE}", now().encode())
     discarding.withdraw(out, run_id)
 
 

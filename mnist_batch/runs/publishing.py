@@ -14,7 +14,7 @@ from mnist_batch.runs import clearing, datasets
 from mnist_batch.runs.run import PARQUET, Run, digest, now, part_name
 from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import File, FormerReport, PartFile, Published, Receipt
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 
 
 def stage_report(run: Run, tables_of_report: Mapping[str, pa.Table], pages: Mapping[str, bytes]) -> tuple[File, ...]:
@@ -26,10 +26,10 @@ def stage_report(run: Run, tables_of_report: Mapping[str, pa.Table], pages: Mapp
     for table, rows in tables_of_report.items():
         content = run.parquet(rows)
         path = f"{run.table_folder(table)}/{run.file_name('report', digest(content))}"
-        locations.write_whole(run.filesystem, path if run.at_store else f"{run.staging}/{table}/report", content)
+        changing.write_whole(run.filesystem, path if run.at_store else f"{run.staging}/{table}/report", content)
         files.append(_file(run, path, content, len(rows)))
     for name, page in sorted(pages.items()):
-        locations.write_whole(run.filesystem, f"{run.staging}/pages/{name}", page)
+        changing.write_whole(run.filesystem, f"{run.staging}/pages/{name}", page)
         files.append(_file(run, f"{run.folder}/{name}", page))
     return tuple(files)
 
@@ -65,7 +65,7 @@ def former_reports(run: Run, published: Published, replacing: Iterable[File]) ->
         if _read(run, path, file) is None:
             if (content := _read(run, f"{run.root}/{file.path}", file)) is None:
                 continue
-            locations.write_whole(run.filesystem, path, content)
+            changing.write_whole(run.filesystem, path, content)
         copies.append(replace(file, path=path.removeprefix(f"{run.root}/")))
     totals = published.totals
     former = FormerReport(number, published.report_labels, totals.labelled, totals.accuracy, now(), tuple(copies))
@@ -93,7 +93,7 @@ def publish(run: Run) -> None:
     if not run.at_store:
         _move_tables(run)
     for name in locations.names(run.filesystem, f"{run.staging}/pages"):
-        locations.move_file(run.filesystem, f"{run.staging}/pages/{name}", f"{run.folder}/{name}")
+        changing.move_file(run.filesystem, f"{run.staging}/pages/{name}", f"{run.folder}/{name}")
 
 
 def conclude(run: Run, published: Published, known: Published | None = None) -> None:
@@ -108,9 +108,9 @@ def conclude(run: Run, published: Published, known: Published | None = None) -> 
 
 def _move_tables(run: Run) -> None:
     for table in tables.BESIDE:
-        locations.move_folder(run.filesystem, f"{run.staging}/beside/{table}", run.table_folder(table), PARQUET)
-    locations.move_folder(run.filesystem, f"{run.staging}/parts", run.table_folder("predictions"), PARQUET)
+        changing.move_folder(run.filesystem, f"{run.staging}/beside/{table}", run.table_folder(table), PARQUET)
+    changing.move_folder(run.filesystem, f"{run.staging}/parts", run.table_folder("predictions"), PARQUET)
     failpoints.reach("predictions published")
     for table in (*tables.REPORT, *tables.REPORT_OF_FORMS):
         report = f"{run.table_folder(table)}/report{PARQUET}"
-        locations.move_file(run.filesystem, f"{run.staging}/{table}/report", report)
+        changing.move_file(run.filesystem, f"{run.staging}/{table}/report", report)

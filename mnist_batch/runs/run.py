@@ -24,7 +24,7 @@ from mnist_batch.schemas import tables
 from mnist_batch.schemas.facts import Facts, Held, Opened, Published, Totals, as_json, from_json
 from mnist_batch.schemas.likeness_facts import Judgement
 from mnist_batch.statuses import Status
-from mnist_batch.store import conditional, locations, locks
+from mnist_batch.store import changing, conditional, locations, locks
 
 FORM_FILE = re.compile(r"form-[0-9]{3,}\.json")
 LOCK = ".lock"  # the ending of lock files
@@ -153,10 +153,10 @@ class Run:
         self.clear_staging()
         for number, shard in enumerate(shards):
             path = f"{self.staging}/manifest/{part_name(number)}"
-            locations.write_whole(self.filesystem, path, parquet(shard))
+            changing.write_whole(self.filesystem, path, parquet(shard))
         for number, form in enumerate(forms):
-            locations.write_whole(self.filesystem, f"{self.staging}/forms/form-{number:03d}.json", form_json(form))
-        locations.write_whole(self.filesystem, f"{self.staging}/opened.json", as_json(opened))
+            changing.write_whole(self.filesystem, f"{self.staging}/forms/form-{number:03d}.json", form_json(form))
+        changing.write_whole(self.filesystem, f"{self.staging}/opened.json", as_json(opened))
 
     def shard(self, number: int) -> pa.Table:
         """One shard of the frozen manifest."""
@@ -164,9 +164,9 @@ class Run:
 
     def begin_attempt(self) -> "Run":
         """Begin a new attempt and return the run with it; parts that an earlier attempt still writes are refused."""
-        locations.delete_folder(self.filesystem, f"{self.staging}/beats")
+        changing.delete_folder(self.filesystem, f"{self.staging}/beats")
         attempt = secrets.token_hex(8)
-        locations.write_whole(self.filesystem, f"{self.staging}/attempt", attempt.encode())
+        changing.write_whole(self.filesystem, f"{self.staging}/attempt", attempt.encode())
         return replace(self, attempt=attempt)
 
     def check_attempt(self) -> None:
@@ -182,31 +182,31 @@ class Run:
 
     def refuse(self, totals: Totals) -> None:
         """Record that too many scans could not be read for this run to be published."""
-        locations.write_whole(self.filesystem, f"{self.staging}/refused.json", as_json(totals))
+        changing.write_whole(self.filesystem, f"{self.staging}/refused.json", as_json(totals))
 
     def hold(self, held: Held) -> None:
         """Record that the run broke a gate: its results stay staged until a person decides."""
-        locations.write_whole(self.filesystem, f"{self.staging}/held.json", as_json(held))
+        changing.write_whole(self.filesystem, f"{self.staging}/held.json", as_json(held))
 
     def withhold(self, judgement: Judgement) -> None:
         """Record why answers are withheld: from here on it is not judged anew."""
-        locations.write_whole(self.filesystem, f"{self.staging}/withheld.json", as_json(judgement))
+        changing.write_whole(self.filesystem, f"{self.staging}/withheld.json", as_json(judgement))
 
     def note_fatal(self, shard: int, row: int, page: int | None, status: Status, reason: str) -> None:
         """Record that a page of a scan, or its file, kills the process that reads it, so that it is not read again."""
         note = json.dumps({"status": status, "reason": reason}).encode()
         name = f"{shard}-{row}" if page is None else f"{shard}-{row}-{page}"
-        locations.write_whole(self.filesystem, f"{self.staging}/fatal/{name}.json", note)
+        changing.write_whole(self.filesystem, f"{self.staging}/fatal/{name}.json", note)
 
     def beat(self, shard: int, *at: int | str) -> None:
         """Leave a sign of life while a long shard is read or answered, and how far it is."""
         name = "-".join(map(str, (shard, *at)))
-        locations.write_whole(self.filesystem, f"{self.staging}/beats/{name}", b"")
+        changing.write_whole(self.filesystem, f"{self.staging}/beats/{name}", b"")
 
     def tell(self, what: str) -> None:
         """Leave a sentence for the log of the run's driver; the same sentence is left once, whoever tells it."""
         name = f"{TOLD}{digest(what.encode())[:8]}"
-        locations.write_whole(self.filesystem, f"{self.staging}/beats/{name}", what.encode())
+        changing.write_whole(self.filesystem, f"{self.staging}/beats/{name}", what.encode())
 
     def told(self, name: str) -> str:
         """The sentence that ``tell`` has left, by its name among the signs of life."""
@@ -242,7 +242,7 @@ class Run:
         """
         path, content = f"{self.folder}/run.json", as_json(published)
         if not self.at_store:
-            locations.write_whole(self.filesystem, path, content)
+            changing.write_whole(self.filesystem, path, content)
             return
         locks.check(self.lock)
         failpoints.reach("commit")
@@ -258,7 +258,7 @@ class Run:
 
     def clear_staging(self) -> None:
         """Delete the files that only an unfinished run needs."""
-        locations.delete_folder(self.filesystem, self.staging)
+        changing.delete_folder(self.filesystem, self.staging)
 
 
 def part_name(shard: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pyarrow import fs
 
 from mnist_batch.errors import InputError, StorageError
-from mnist_batch.store import clients, locations, retry
+from mnist_batch.store import changing, clients, locations, retry
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Objects:
                 return True
             there = self.read(path)  # it may have been written by a request whose answer was lost
         elif (there := self.read(path)) is None:
-            locations.write_whole(self.filesystem, path, content)
+            changing.write_whole(self.filesystem, path, content)
             return True
         return there is not None and there.content == content
 
@@ -71,7 +71,7 @@ class Objects:
         if self.client is None:
             there = self.read(path)
             if there is not None and there.content == known.content:
-                locations.write_whole(self.filesystem, path, content)
+                changing.write_whole(self.filesystem, path, content)
                 return True
             return False
         if self._put(path, content, known.version):
@@ -82,7 +82,7 @@ class Objects:
     def delete(self, path: str) -> None:
         """Delete an object if it is there; unlike pyarrow this leaves no key for its folder."""
         if self.client is None:
-            locations.delete_file(self.filesystem, path)
+            changing.delete_file(self.filesystem, path)
         else:
             self._ask(path, lambda: self.client.delete([clients.key_of(path)]))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from mnist_batch.errors import InputError, Locked, StorageError
-from mnist_batch.store import conditional, leases, locations, retry
+from mnist_batch.store import changing, conditional, leases, locations, retry
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def locked(location: str, path: str, what: str) -> Iterator[None]:
     if not locations.is_disk(filesystem):
         try:
             with retry.patience(0):
-                locations.check_writable(filesystem, path.rpartition("/")[0])
+                changing.check_writable(filesystem, path.rpartition("/")[0])
         except (InputError, StorageError) as error:
             raise InputError(f"--out cannot be written to: {error}") from None
         with leases.held(conditional.at(location), path, what):

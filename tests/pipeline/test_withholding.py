@@ -26,7 +26,7 @@ from mnist_batch.runs.run import Run
 from mnist_batch.schemas import bundle_facts
 from mnist_batch.schemas.facts import Published, as_json
 from mnist_batch.schemas.likeness_facts import Difference, Likeness, Profile
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 from tests.support import ruler as ruled
 from tests.support import run_facts
 from tests.support.running import Killed, opened, predictions, ran
@@ -126,7 +126,7 @@ def test_killed_at_every_step_of_withholding(
         return table.drop_columns(["source", "modified_ns"])
 
     for name in ("write_whole", "delete_file"):
-        monkeypatch.setattr(locations, name, mortal(getattr(locations, name)))
+        monkeypatch.setattr(changing, name, mortal(getattr(changing, name)))
     calm, facts = scored(scans_folder(16, "calm"), strict, f"{base}/out", shard_size=8)
     expected = rows(calm)
     assert len(expected) == 16

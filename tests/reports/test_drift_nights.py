@@ -19,7 +19,7 @@ from mnist_batch.runs import publishing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.facts import ModelFacts
 from mnist_batch.schemas.likeness_facts import Profile
-from mnist_batch.store import locations
+from mnist_batch.store import changing
 from tests.reports.test_drift import rows_of
 from tests.support import run_facts
 from tests.support.ruler import write_scan
@@ -63,7 +63,7 @@ def test_the_last_runs_that_were_scored_alike_are_the_baseline(
     publish(tmp_path, "other-model", "2026-11-20", model=OTHER)
     publish(tmp_path, "retry", "2026-11-20", retries="night-19")
     withdrawn = publish(tmp_path, "withdrawn", "2026-11-20")
-    locations.delete_file(withdrawn.filesystem, f"{withdrawn.folder}/run.json")
+    changing.delete_file(withdrawn.filesystem, f"{withdrawn.folder}/run.json")
     damaged = publish(tmp_path, "damaged", "2026-11-20")
     Path(f"{damaged.table_folder('drift')}/report.parquet").write_bytes(b"no Parquet")
     run_facts.commit(Run(str(tmp_path), "older-version", "2026-11-20"))

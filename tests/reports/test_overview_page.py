@@ -14,7 +14,7 @@ from mnist_batch.runs import publishing
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas.drift_facts import Alert, Drift
 from mnist_batch.schemas.facts import CalibratedOn, Gate, Held, SampleError
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 from tests.reports.test_drift_nights import seen_of
 from tests.support import run_facts, s3
 from tests.support.running import Capture, ran
@@ -27,7 +27,7 @@ ALERT = Alert("/scans/<b>", None, None, "contrast", 43.0, 51.0, 56.0, -9.0)
 def publish(out: Path | str, night: str, run_id: str | None = None, **facts: object) -> Run:
     """A run as it is published, with a table ``drift``."""
     run = Run(str(out), run_id or f"{night}-1a2b3c4d", night)
-    locations.write_whole(run.filesystem, f"{run.table_folder('predictions')}/part-00000.parquet", b"")
+    changing.write_whole(run.filesystem, f"{run.table_folder('predictions')}/part-00000.parquet", b"")
     publishing.stage_report(run, {"drift": drift.compare(seen_of(50).night(), [], "none")[1]}, {})
     publishing.publish(run)
     run_facts.commit(run, **{"scans": 100, **facts})

@@ -15,7 +15,7 @@ from mnist_batch import scoring
 from mnist_batch.errors import InputError, Locked
 from mnist_batch.runs import discarding, opening, pruning, series
 from mnist_batch.runs.command import Command
-from mnist_batch.store import conditional, locations
+from mnist_batch.store import changing, conditional, locations
 from tests.support import s3
 from tests.support.running import Capture, Killed, ran, readers_see
 
@@ -106,7 +106,7 @@ def test_killed_at_every_step_the_same_command_finishes(
     scored(folder, ruler, out, "night")
     whole = shutil.copytree(out, tmp_path / "whole")
     for name in ("move_file", "move_folder", "delete_folder"):
-        monkeypatch.setattr(locations, name, mortal(getattr(locations, name)))
+        monkeypatch.setattr(changing, name, mortal(getattr(changing, name)))
     steps = 0
     discarding.discard(f"{scheme}{out}", "night")
     last, fatal, seen = steps, None, set()
@@ -170,7 +170,7 @@ def test_at_a_store_a_run_is_whole_or_withdrawn_wherever_its_discarding_is_kille
         return step
 
     for name in ("write_whole", "move_file", "delete_folder", "delete_file"):
-        monkeypatch.setattr(locations, name, mortal(getattr(locations, name)))
+        monkeypatch.setattr(changing, name, mortal(getattr(changing, name)))
     for name in ("create", "replace", "delete"):
         monkeypatch.setattr(conditional.Objects, name, mortal(getattr(conditional.Objects, name)))
 
@@ -183,9 +183,9 @@ def test_at_a_store_a_run_is_whole_or_withdrawn_wherever_its_discarding_is_kille
     assert last >= 6
     for at in range(1, last + 1):
         steps, fatal = -1_000, None
-        locations.delete_folder(filesystem, f"{store.bucket}/out")
+        changing.delete_folder(filesystem, f"{store.bucket}/out")
         for path, content in whole.items():
-            locations.write_whole(filesystem, path, content)
+            changing.write_whole(filesystem, path, content)
         steps, fatal = 0, at
         with pytest.raises(Killed):
             commands[job]()

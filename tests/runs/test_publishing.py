@@ -23,7 +23,7 @@ from mnist_batch.runs import clearing, datasets, opening, overview, parts, prune
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run
 from mnist_batch.schemas import tables
-from mnist_batch.store import locations
+from mnist_batch.store import changing, locations
 from tests.support import s3
 from tests.support.ruler import write_scan
 from tests.support.run_facts import commit, write_part
@@ -142,7 +142,7 @@ def test_a_part_without_its_receipt_is_scored_again_and_a_damaged_one_too(
     assert parts.pending(run, 3) == []
     files = audited(run)
     paths = parts.part_paths(run)
-    locations.write_whole(run.filesystem, paths["part-00001"], b"damaged")
+    changing.write_whole(run.filesystem, paths["part-00001"], b"damaged")
     assert run.opened
     assert auditing.audit(run, run.opened)[0] == []
     assert parts.pending(run, 3) == [1]
@@ -165,7 +165,7 @@ def test_a_report_with_other_labels_is_read_by_the_new_run_json_and_the_old_one_
     assert mnist_batch.read_predictions(out, "labels").count_rows() == 25
     assert ran(capsys, verify, "--out", out)[0] == 0
     left = f"{run.table_folder('labels')}/report-0123456789abcdef.parquet"
-    locations.write_whole(run.filesystem, left, b"left by a report that was killed")
+    changing.write_whole(run.filesystem, left, b"left by a report that was killed")
     assert ran(capsys, report, "--out", out, "--run", "night", "--labels", "none")[0] == 0
     assert keys(out) == listed(run) | again | {"runs/night/run.json", *DERIVED}
     assert mnist_batch.read_predictions(out, "labels").count_rows() == before
@@ -187,12 +187,12 @@ def test_where_run_json_was_deleted_the_run_is_scored_again(
 ) -> None:
     folder = scans_folder(15)
     run = scored(folder, ruler, out)
-    locations.delete_file(run.filesystem, f"{run.folder}/run.json")
+    changing.delete_file(run.filesystem, f"{run.folder}/run.json")
     assert mnist_batch.read_predictions(out).count_rows() == 0
     scored(folder, ruler, out)
     assert mnist_batch.read_predictions(out).count_rows() == 15
     assert ran(capsys, verify, "--out", out)[0] == 0
-    locations.delete_file(run.filesystem, f"{run.folder}/run.json")
+    changing.delete_file(run.filesystem, f"{run.folder}/run.json")
     write_scan(folder / "new.png", 1)
     with pytest.raises(InputError, match=r"whose run\.json is gone"):
         scored(folder, ruler, out)
@@ -232,9 +232,9 @@ def test_what_killed_and_lost_attempts_left_is_cleared_and_nothing_else(
         f"{root}/_staging/gone.lock",
     ]
     for path in left:
-        locations.write_whole(run.filesystem, path, b"{}" if path.endswith(".lock") else b"left")
+        changing.write_whole(run.filesystem, path, b"{}" if path.endswith(".lock") else b"left")
     said = {"holder": "process 1 on elsewhere", "seconds": 0.1, "token": "theirs"}
-    locations.write_whole(run.filesystem, left[-1], json.dumps(said).encode())
+    changing.write_whole(run.filesystem, left[-1], json.dumps(said).encode())
     with opening.open_run(asked(folder, ruler, out, "unfinished")):
         pass
     with opening.open_run(asked(folder, ruler, out, "at-work")):
@@ -282,7 +282,7 @@ def test_the_next_run_of_a_series_clears_what_a_killed_one_left(scans_folder: Ma
     run = scored(folder, ruler, out)
     before = keys(out)
     left = f"{run.table_folder('predictions')}/part-00001-0123456789abcdef.parquet"
-    locations.write_whole(run.filesystem, left, b"left")
+    changing.write_whole(run.filesystem, left, b"left")
     scored(folder, ruler, out)
     assert keys(out) == before
 
@@ -321,7 +321,7 @@ def test_only_what_is_published_is_read_by_run_table_and_time(
     assert found.rows() == [("first", 25), ("second", 15)]
     assert ran(capsys, discard, "--out", out, "--run", "second")[0] == 0
     assert read(out).count_rows() == 25
-    locations.write_whole(first.filesystem, f"{first.folder}/run.json", b"{")
+    changing.write_whole(first.filesystem, f"{first.folder}/run.json", b"{")
     with pytest.raises(DamagedRun, match=r"run\.json is damaged"):
         read(out)
 
@@ -368,7 +368,7 @@ def test_a_run_that_was_taken_over_is_not_published(
 
     def overtaken(run: Run) -> None:
         publish(run)
-        locations.delete_file(run.filesystem, run.lock)
+        changing.delete_file(run.filesystem, run.lock)
         monkeypatch.setattr("mnist_batch.store.leases.LEASE_SECONDS", 0.0)
 
     monkeypatch.setattr(publishing, "publish", overtaken)

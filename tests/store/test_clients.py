@@ -11,7 +11,7 @@ import pytest
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.reading import images
 from mnist_batch.reading.images import Unreadable
-from mnist_batch.store import clients, conditional, locations, retry
+from mnist_batch.store import changing, clients, conditional, locations, retry
 from tests.support import s3, seaweed
 from tests.support.processes import descendants
 
@@ -44,12 +44,12 @@ def test_a_large_file_is_written_by_one_request_so_that_a_kill_leaves_no_part_of
     filesystem, path = locations.resolve(f"s3://{store.bucket}/out/large")
     content = bytes(range(256)) * 50_000
     store.seen.clear()
-    locations.write_whole(filesystem, path, content)
+    changing.write_whole(filesystem, path, content)
     assert store.seen == [f"PUT /{store.bucket}/out/large"]
     assert locations.read(filesystem, path) == content
     store.fault = lambda method, _path: 503 if method == "PUT" and len(store.seen) < 3 else None
     store.seen.clear()
-    locations.write_whole(filesystem, path, pa.py_buffer(content[::-1]))
+    changing.write_whole(filesystem, path, pa.py_buffer(content[::-1]))
     assert [request.split()[0] for request in store.seen] == ["PUT"] * 3
     assert locations.read(filesystem, path) == content[::-1]
 

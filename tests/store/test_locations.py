@@ -29,7 +29,7 @@ from mnist_batch.runs import discarding, opening, publishing, series, verifying
 from mnist_batch.runs.command import Command
 from mnist_batch.runs.run import Run, parquet
 from mnist_batch.schemas.facts import Receipt
-from mnist_batch.store import conditional, locations, retry
+from mnist_batch.store import changing, conditional, locations, retry
 from tests.support import s3, static_s3
 from tests.support.pictures import write_labelled
 from tests.support.ruler import picture_of, write_scan
@@ -102,7 +102,7 @@ def test_an_error_of_a_file_system_is_known_by_its_kind_or_number() -> None:
 def test_a_read_that_is_throttled_or_cut_is_repeated(store: s3.Proxy, fault: s3.Fault, size: int) -> None:
     """pyarrow's own client does not repeat a throttled GET of an object that is smaller than the error's text."""
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
-    locations.write_whole(filesystem, path, bytes(size))
+    changing.write_whole(filesystem, path, bytes(size))
     store.fault = first(2, fault)
     assert locations.read(filesystem, path) == bytes(size)
     assert sum(request.startswith("GET") for request in store.seen) == 3
@@ -126,7 +126,7 @@ def test_a_table_of_a_user_that_is_throttled_is_read_whole(store: s3.Proxy, rows
 
 def test_asking_again_is_said_once(store: s3.Proxy, caplog: pytest.LogCaptureFixture) -> None:
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
-    locations.write_whole(filesystem, path, b"x")
+    changing.write_whole(filesystem, path, b"x")
     for _ in range(3):
         store.fault = first(1, 503)
         assert locations.read(filesystem, path) == b"x"
@@ -165,7 +165,7 @@ def test_what_is_not_there_is_asked_for_once(store: s3.Proxy) -> None:
 @s3.on_both_servers
 def test_a_store_that_gives_no_good_answer_ends_as_such(store: s3.Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
-    locations.write_whole(filesystem, path, b"x")
+    changing.write_whole(filesystem, path, b"x")
     monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     store.fault = lambda method, _: 503 if method == "GET" else None
     with pytest.raises(StorageError, match=rf"^s3://{store.bucket}/x: the store kept failing .*same command"):
@@ -310,12 +310,12 @@ class Forgetful(fs.FSSpecHandler):  # type: ignore[misc]
 def test_a_folder_that_is_gone_is_deleted(store: s3.Proxy) -> None:
     import fsspec
 
-    locations.delete_folder(fs.PyFileSystem(Forgetful(fsspec.filesystem("file"))), "bucket/gone")
+    changing.delete_folder(fs.PyFileSystem(Forgetful(fsspec.filesystem("file"))), "bucket/gone")
     filesystem, path = locations.resolve(f"s3://{store.bucket}/x")
-    locations.delete_folder(filesystem, path)
-    locations.delete_file(filesystem, path)
-    locations.move_file(filesystem, path, f"{path}-moved")
-    locations.move_folder(filesystem, path, f"{path}-moved")
+    changing.delete_folder(filesystem, path)
+    changing.delete_file(filesystem, path)
+    changing.move_file(filesystem, path, f"{path}-moved")
+    changing.move_folder(filesystem, path, f"{path}-moved")
     assert not locations.exists(filesystem, f"{path}-moved")
 
 
@@ -625,9 +625,9 @@ def test_a_place_is_below_no_file_and_below_no_folder_that_may_not_be_written_to
     (tmp_path / "file").touch()
     for below in ("", "/a", "/a/b"):
         with pytest.raises(InputError, match=rf"^--to \S+/file{below}: {tmp_path}/file is a file and no folder"):
-            locations.check_place("--to", f"{tmp_path}/file{below}")
-    locations.check_place("--to", f"{tmp_path}/new/folder")
+            changing.check_place("--to", f"{tmp_path}/file{below}")
+    changing.check_place("--to", f"{tmp_path}/new/folder")
     monkeypatch.setattr(os, "access", lambda folder, _: folder != str(tmp_path))  # root may write anywhere
     with pytest.raises(InputError, match=rf"{tmp_path} may not be written to; give another place"):
-        locations.check_place("--to", f"{tmp_path}/new/folder")
+        changing.check_place("--to", f"{tmp_path}/new/folder")
     assert not [*tmp_path.glob("new")]
