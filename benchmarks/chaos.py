@@ -29,6 +29,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 import mnist_batch
+from benchmarks import json_lines
 from jobs.demo import write_forms
 from mnist_batch.learning import digits
 from mnist_batch.store import changing, locations
@@ -213,11 +214,6 @@ def enough(runs: Sequence[Mapping[str, Any]], most: int, kills: int | None) -> b
     return len(runs) >= most if kills is None else sum(sum(run["kills"].values()) for run in runs) >= kills
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The results of the last measurement."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, save, print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -232,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--alone", action="store_true", help="score without Ray, in the driver itself")
     arguments.add_argument("--results", type=Path)
     given = arguments.parse_args(argv)
-    chance, results = random.Random(given.seed), given.results or RESULTS[given.store]
+    chance, kept = random.Random(given.seed), given.results or RESULTS[given.store]
     with tempfile.TemporaryDirectory() as folder, place(given.store, folder) as base:
         scans = Path(folder, "forms")
         images, labels = digits.mnist("test")
@@ -247,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             runs.append(one_run(scans, out, expected, chance, given))
             print(len(runs), json.dumps(runs[-1]), flush=True)
             changing.delete_folder(*locations.resolve(out))
-            results.write_text("".join(f"{json.dumps(run)}\n" for run in runs))
+            json_lines.write(kept, runs)
     print(summary(runs))
     faults = ("lost", "doubled", "wrong", "seen_in_part", "read_in_part", "verify_exit_code")
     return int(any(run[name] for run in runs for name in faults))

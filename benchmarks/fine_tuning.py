@@ -9,7 +9,6 @@ not trained again. The table of that page is printed, and its rows are kept in b
 
 import argparse
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks import refusals
+from benchmarks import json_lines, refusals
 from mnist_batch.learning import digits, validating
 from mnist_batch.models import answers, bundle, engines
 from mnist_batch.pixels.normalising import normalise
@@ -61,19 +60,14 @@ def judged(made: bundle.Bundle, theirs: tuple[Grey, NDArray[np.int8]], cells: Gr
     }
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """The table of docs/training.md."""
     lines = ["| own scans | | own held out | other writers | MNIST test | refused |", "|---|---|---|---|---|---|"]
-    for row in results:
+    for row in rows:
         held = f"{row['correct']} of {row['held_out']}" if "correct" in row else "-"
         shares = " | ".join(f"{100 * row[name]:.2f}" for name in ("others", "mnist", "refused"))
         lines.append(f"| {row.get('scans', '-')} | {row['how']} | {held} | {shares} |")
     return "\n".join(lines)
-
-
-def read() -> list[dict[str, Any]]:
-    """The results that are kept."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
 
 
 def main() -> None:
@@ -88,7 +82,7 @@ def main() -> None:
     pictures = np.stack([normalise(next(iter(images.decode(row["png"])))) for row in others])
     theirs, cells = (pictures, np.array([row["label"] for row in others], np.int8)), no_digits()
     source = {"source": hashlib.sha256(given.numbers.read_bytes()).hexdigest()}
-    results = [{"how": "shipped, as it is", **source, **judged(bundle.open_bundle(bundle.SHIPPED), theirs, cells)}]
+    found = [{"how": "shipped, as it is", **source, **judged(bundle.open_bundle(bundle.SHIPPED), theirs, cells)}]
     order = np.random.default_rng(0).permutation(len(own)).tolist()
     for count in given.scans:
         for how in HOW:
@@ -96,9 +90,9 @@ def main() -> None:
             validation = made.facts.validation
             assert validation is not None
             held = {"correct": validation.correct, "held_out": validation.digits}
-            results.append({"scans": count, "how": f"`{how}`", **held, **source, **judged(made, theirs, cells)})
-    print(table(results))
-    RESULTS.write_text("".join(json.dumps(row) + "\n" for row in results))
+            found.append({"scans": count, "how": f"`{how}`", **held, **source, **judged(made, theirs, cells)})
+    print(table(found))
+    json_lines.write(RESULTS, found)
 
 
 if __name__ == "__main__":

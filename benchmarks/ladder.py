@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean
 
+from benchmarks import json_lines
 from jobs import session
 from mnist_batch.learning.recipe import Recipe
 from mnist_batch.models.ladder import LADDER
@@ -52,19 +53,17 @@ def main() -> None:
     print(table(read(given.results)))
 
 
-def read(results: Path) -> dict[tuple[str, int, int], dict[str, float]]:
+def read(file: Path) -> dict[tuple[str, int, int], dict[str, float]]:
     """What has been measured: (model, epochs, seed) -> result."""
-    lines = results.read_text().splitlines() if results.exists() else []
-    return {(line["model"], line["epochs"], line["seed"]): line for line in map(json.loads, lines)}
+    return {(line["model"], line["epochs"], line["seed"]): line for line in json_lines.read(file)}
 
 
 def keep(file: Path, results: list[dict[str, object]]) -> None:
     """Add results that the file has not yet."""
     done = read(file)
-    with file.open("a") as lines:
-        for result in results:
-            if (result["model"], result["epochs"], result["seed"]) not in done:
-                lines.write(json.dumps(result) + "\n")
+    for result in results:
+        if (result["model"], result["epochs"], result["seed"]) not in done:
+            json_lines.add(file, result)
 
 
 def measure(model: str, epochs: int, seed: int) -> list[dict[str, object]]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import ray
 
-from benchmarks import scoring
+from benchmarks import json_lines, scoring
 from benchmarks.processes import measured, module
 from benchmarks.profile import kind_of
 from jobs import session
@@ -204,14 +204,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--check", type=int, default=20_000, metavar="N", help="scans scored on 1, 2 and 4 nodes")
     given = arguments.parse_args(argv)
     name = bundle.open_bundle(given.model).facts.architecture
-    lines = [line for line in scoring.read() if (line["model"], line["side"]) == (name, 28)]
+    lines = [line for line in json_lines.read(scoring.RESULTS) if (line["model"], line["side"]) == (name, 28)]
     with tempfile.TemporaryDirectory() as folder:
         costs = fit(lines, given.model, Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         checked = check(costs, given.model, Path(folder), given.check)
-    results = {"model": name, "costs": asdict(costs), "checked": checked}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    print(table(results))
+    found = {"model": name, "costs": asdict(costs), "checked": checked}
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from benchmarks import json_lines
 from benchmarks.accuracy import cell
 from benchmarks.processes import measured, module
 from mnist_batch import figures
@@ -103,11 +104,6 @@ def take_turns(scans: Path, model: str, contenders: Sequence[str], files: int) -
                 raise RuntimeError(f"{contender} has answered {len(found):,} of {count:,} files")
             different = sum(ours[path] != digit for path, digit in found.items())
             yield {"contender": contender, "files": count, **usage.totals(), **stages, "different": different}
-
-
-def read(results: Path = RESULTS) -> list[Line]:
-    """What has been measured, a line a program."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def sizes(lines: Sequence[Line], contender: str) -> list[int]:
@@ -227,13 +223,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 write_scans(scans, files, given.side)
             # Few files and many take turns, too: a line through them is worth nothing where the hour was another.
             for _, (files, scans) in product(range(given.repetitions), folders.items()):
-                turn = next_repetition(read(given.results), setting, files)
+                turn = next_repetition(json_lines.read(given.results), setting, files)
                 for line in take_turns(scans, given.model, given.contenders, files):
                     print(json.dumps(line), flush=True)
-                    with given.results.open("a") as kept:
-                        kept.write(json.dumps({**setting, "repetition": turn, **line}) + "\n")
-    PICTURE.write_bytes(picture(read(given.results)))
-    print(table(read(given.results)))
+                    json_lines.add(given.results, {**setting, "repetition": turn, **line})
+    lines = json_lines.read(given.results)
+    PICTURE.write_bytes(picture(lines))
+    print(table(lines))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks import json_lines
 from benchmarks.processes import measured, module
 from benchmarks.scoring import answers, stages_of, warm, write_scans
 from mnist_batch.models import bundle
@@ -65,11 +66,6 @@ def take_turns(scans: Path, model: str, delay_seconds: float) -> Iterator[Line]:
         raise RuntimeError("the answers from the disk and from the store differ")
 
 
-def read(results: Path = RESULTS) -> list[Line]:
-    """What has been measured, a line a job."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-
-
 def table(lines: Sequence[Line]) -> str:
     """The measurements as docs/stores.md shows them: medians, and the rate as a share of that from the disk."""
     found = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
@@ -111,9 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for _ in range(given.repetitions):
             for line in take_turns(Path(folder), given.model, given.delay_milliseconds / 1000):
                 print(json.dumps(line), flush=True)
-                with given.results.open("a") as kept:
-                    kept.write(json.dumps(line) + "\n")
-    print(table(read(given.results)))
+                json_lines.add(given.results, line)
+    print(table(json_lines.read(given.results)))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from benchmarks import json_lines
 from benchmarks.processes import measured, module
 from mnist_batch.models.ladder import LADDER
 
@@ -53,11 +54,6 @@ def take_turns(model: str, epochs: int, batch_size: int) -> Iterator[Line]:
                 "validation_accuracy": [line["validation_accuracy"] for line in history],
                 "test_accuracy": json.loads((out / "model.json").read_text())["test"]["accuracy"],
             }
-
-
-def read(results: Path = RESULTS) -> list[Line]:
-    """The measurements, a line for each program."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def fixed_seconds(line: Line) -> float:
@@ -119,9 +115,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for repetition in range(given.repetitions):
             for line in take_turns(given.model, given.epochs, given.batch_size):
                 print(json.dumps(line), flush=True)
-                with given.results.open("a") as kept:
-                    kept.write(json.dumps({**setting, "repetition": repetition, **line}) + "\n")
-    print(table(read(given.results)))
+                json_lines.add(given.results, {**setting, "repetition": repetition, **line})
+    print(table(json_lines.read(given.results)))
 
 
 if __name__ == "__main__":

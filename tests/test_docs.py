@@ -249,14 +249,14 @@ def test_every_law_has_its_tests() -> None:
 
 
 def test_the_chaos_of_the_reliability_page_is_the_one_measured() -> None:
-    from benchmarks import chaos
+    from benchmarks import chaos, json_lines
 
     shown = (ROOT / "docs/reliability.md").read_text().split("<!-- chaos -->")[1].strip()
-    runs = chaos.read(chaos.RESULTS["disk"])
+    runs = json_lines.read(chaos.RESULTS["disk"])
     assert shown == chaos.summary(runs)
     assert len(runs) >= 50
     at_store = (ROOT / "docs/reliability.md").read_text().split("<!-- chaos s3 -->")[1].strip()
-    assert at_store == chaos.summary(chaos.read(chaos.RESULTS["s3"]))
+    assert at_store == chaos.summary(json_lines.read(chaos.RESULTS["s3"]))
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
@@ -300,12 +300,12 @@ def test_the_calibration_of_the_page_is_the_one_measured() -> None:
 
 
 def test_the_speed_of_the_page_is_the_one_measured() -> None:
-    from benchmarks import scaling, scoring, training
+    from benchmarks import json_lines, scaling, scoring, training
 
     page = (ROOT / "docs/scaling.md").read_text()
     for mark, table in (
-        ("scoring", scoring.table(scoring.read())),
-        ("training", training.table(training.read())),
+        ("scoring", scoring.table(json_lines.read(scoring.RESULTS))),
+        ("training", training.table(json_lines.read(training.RESULTS))),
         ("scaling", scaling.table(json.loads(scaling.RESULTS.read_text()))),
     ):
         assert table
@@ -313,10 +313,10 @@ def test_the_speed_of_the_page_is_the_one_measured() -> None:
 
 
 def test_the_fine_tuning_of_the_page_is_the_one_measured() -> None:
-    from benchmarks import fine_tuning
+    from benchmarks import fine_tuning, json_lines
 
     page = (ROOT / "docs/training.md").read_text()
-    assert page.split("<!-- fine-tuning -->")[1].strip() == fine_tuning.table(fine_tuning.read())
+    assert page.split("<!-- fine-tuning -->")[1].strip() == fine_tuning.table(json_lines.read(fine_tuning.RESULTS))
 
 
 def test_the_rooms_on_paper_are_those_of_the_contract() -> None:

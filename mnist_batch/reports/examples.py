@@ -1,6 +1,6 @@
 """The rows of a run that its report shows, with the pictures that the model saw."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,13 +60,8 @@ class Examples:
             self._keep(kind, kept.filter(pc.equal(kept["kind"], kind)))
 
     def table(self) -> pa.Table:
-        """All examples, each with its kind and its picture as PNG."""
-        kinds = []
-        for kind in self.__dataclass_fields__:
-            kept: pa.Table = getattr(self, kind)
-            seen = [None if kind in UNSEEN else as_png(picture) for picture in kept["picture"].to_pylist()]
-            kinds.append(tables.with_column(of_kind(kept, kind), "picture", seen))
-        return pa.concat_tables(kinds)
+        """All examples, each with its kind and what the model saw as PNG."""
+        return of_kinds(vars(self))
 
     def _keep(self, kind: str, new: pa.Table) -> None:
         both = pa.concat_tables([getattr(self, kind), new])
@@ -89,9 +84,13 @@ def as_examples(rows: pa.Table, pictures: pa.Array | None = None) -> pa.Table:
     return pa.table(columns, names=tables.EXAMPLES.names).cast(tables.EXAMPLES)
 
 
-def of_kind(rows: pa.Table, kind: str) -> pa.Table:
-    """The examples as those of a kind."""
-    return tables.with_column(rows, "kind", [kind] * len(rows))
+def of_kinds(kept: Mapping[str, pa.Table]) -> pa.Table:
+    """The examples by kind as one table, each with its kind and what the model saw of it, if it did, as PNG."""
+    kinds = []
+    for kind, rows in kept.items():
+        seen = [None if kind in UNSEEN else as_png(picture) for picture in rows["picture"].to_pylist()]
+        kinds.append(tables.with_column(tables.with_column(rows, "picture", seen), "kind", [kind] * len(rows)))
+    return pa.concat_tables(kinds)
 
 
 def as_png(picture: bytes | None) -> bytes | None:

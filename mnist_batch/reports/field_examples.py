@@ -61,12 +61,7 @@ class FieldExamples:
 
     def table(self) -> pa.Table:
         """All examples, each with its kind and what the model saw as PNG."""
-        kinds = []
-        for kind in self.__dataclass_fields__:
-            kept: pa.Table = getattr(self, kind)
-            seen = [examples.as_png(picture) for picture in kept["picture"].to_pylist()]
-            kinds.append(tables.with_column(examples.of_kind(kept, kind), "picture", seen))
-        return pa.concat_tables(kinds)
+        return examples.of_kinds(vars(self))
 
     def pages(self, counts: Mapping[str, int]) -> pa.Table:
         """The pages on which no form was found, those of the most frequent status first, by their ``counts``."""

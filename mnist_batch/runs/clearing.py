@@ -22,8 +22,6 @@ from mnist_batch.store import changing, locations
 
 log = logging.getLogger(__name__)
 
-PROBE = ".probe"  # how the names of objects begin that a job writes to try a store out
-
 
 @dataclass
 class _Removal:
@@ -71,7 +69,7 @@ def clear_abandoned(out: str, dry_run: bool = False, but_not: Collection[str] = 
         with suppress(Locked):
             _clear_run(out, run_id, f"{run_id}{LOCK}" in staged, removal)
     for name in staged:
-        if name.startswith(PROBE):
+        if name.startswith(changing.PROBE):
             removal.file(filesystem, f"{root}/_staging/{name}")
     return [locations.named(out, path) for path in removal.paths]
 

@@ -14,6 +14,7 @@ from mnist_batch import failpoints
 from mnist_batch.errors import InputError, StorageError
 from mnist_batch.store import clients, locations
 
+PROBE = ".probe"  # how the names of files begin that a job writes to try a place out
 LARGEST_PUT = 5 * 1024**2  # bytes; pyarrow may write a larger file at S3 in several requests
 
 
@@ -78,7 +79,7 @@ def check_place(argument: str, location: str) -> None:
 
 def check_writable(filesystem: fs.FileSystem, folder: str) -> None:
     """Write an empty file and delete it; raises InputError if that is not allowed or there is no such bucket."""
-    probe = f"{folder}/.probe"
+    probe = f"{folder}/{PROBE}"
 
     def write() -> None:
         if not locations.puts_whole(filesystem):

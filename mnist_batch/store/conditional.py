@@ -125,7 +125,7 @@ def _at(location: str, _endpoint: str | None) -> Objects:
         found = Objects(location, clients.of(location))
         try:
             with retry.patience(0):
-                why = _broken(found, f"{root}/_staging/.probe-{secrets.token_hex(4)}")
+                why = _broken(found, f"{root}/_staging/{changing.PROBE}-{secrets.token_hex(4)}")
         except (InputError, StorageError) as error:
             why = str(error.__cause__ or error)
         if not why:
