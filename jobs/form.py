@@ -109,6 +109,7 @@ def _resolution(given: str) -> float:
 
 def _make(given: argparse.Namespace) -> Mapping[str, Any]:
     from mnist_batch.forms import erasing, making, marking, opening, proposing
+    from mnist_batch.pixels import colours
     from mnist_batch.reports import inspection
     from mnist_batch.store import locations
 
@@ -119,9 +120,8 @@ def _make(given: argparse.Namespace) -> Mapping[str, Any]:
         pages = [inspection.read(reader, name, "PAGE") for reader in readers]
         said = making.resolutions(content, [page.shape for page in pages])
         for page, resolution in zip(pages, said, strict=True):
-            grey = page if page.ndim == 2 else page[:, :, -1]
             dots.append(given.dots_per_inch or resolution)
-            proposal = proposing.propose(grey, dots[-1])
+            proposal = proposing.propose(colours.whole(page), dots[-1])
             picture, erased = erasing.without_writing(proposal.picture, proposal.fields)
             proposals.append(replace(proposal, picture=picture))
             _tell(len(proposals), proposals[-1])
@@ -188,6 +188,7 @@ def _import(given: argparse.Namespace) -> Mapping[str, Any]:
     """Make a form of the template of OMRChecker and the one page that it is of."""
     from mnist_batch.forms import making, omrchecker, opening
     from mnist_batch.forms.form import FormPage
+    from mnist_batch.pixels import colours
     from mnist_batch.reports import inspection
     from mnist_batch.store import locations
 
@@ -195,7 +196,7 @@ def _import(given: argparse.Namespace) -> Mapping[str, Any]:
     if len(given.pages) > 1 or len(readers) > 1:
         raise InputError("PAGE: a template of OMRChecker is of one page; give the picture of this page")
     page = inspection.read(readers[0], given.pages[0], "PAGE")
-    grey = page if page.ndim == 2 else page[:, :, -1]
+    grey = colours.whole(page)
     dots = given.dots_per_inch or making.resolutions(content, [page.shape])[0]
     location = locations.absolute(given.out)
     name = given.name or location.rpartition("/")[2]

@@ -32,7 +32,7 @@ wrong answers among the accepted with its 95 % interval, in run.json and report.
 
 Of a run with forms jobs.review --audit 300 draws the accepted fields, and its corrections.csv is given back with
 --audit-labels.
-Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault, 75 another process is at work on the run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

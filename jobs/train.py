@@ -24,7 +24,7 @@ Put your own scans (--data) into folders named 0 to 9, or into a Parquet file wi
 label and maybe writer and part. A sixth of them is held out to measure the accuracy: of each digit, or of the
 writers; or all whose part is calibrate, while those of train are learned from.
 With --from, training starts from a bundle that knows digits already, and some hundred scans are enough.
-Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault."""
+Exit codes: 0 done, 2 bad arguments or input, 5 an internal fault, 75 another process makes the bundle."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

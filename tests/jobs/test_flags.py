@@ -245,3 +245,8 @@ def test_the_pages_state_the_defaults_that_the_fields_have() -> None:
         assert stated in pages[page]
     assert scans.SHARD_SIZE * scans.MAX_SHARDS == 10_000_000
     assert "In a run of more than ten million scans" in " ".join(pages["cluster.md"].split())
+
+
+@pytest.mark.parametrize("job", [discard, night, promote, report, score, train])
+def test_the_help_of_a_job_that_takes_a_lock_says_how_it_ends_where_another_has_it(job: Any) -> None:
+    assert "75 another process" in " ".join(job.DESCRIPTION.split())
