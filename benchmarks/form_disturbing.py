@@ -276,11 +276,6 @@ def bilevel(sheet: Sheet, threshold: tuple[float, float] = (150, 205)) -> None:
     sheet.become(np.asarray((grey >= sheet.random.uniform(*threshold)) * np.uint8(255), np.uint8))
 
 
-def in_grey(sheet: Sheet) -> None:
-    """Scan without colour."""
-    sheet.become(as_grey(sheet.levels()))
-
-
 def as_grey(picture: Grey) -> Grey:
     """A picture as (H, W)."""
     return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))

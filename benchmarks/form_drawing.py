@@ -18,8 +18,10 @@ from benchmarks.form_printing import DOTS_PER_INCH, HEIGHT, WIDTH, Look, Print, 
 from benchmarks.form_words import Words
 from benchmarks.handwriting import Grey, Random
 from mnist_batch.forms import marks
+from mnist_batch.forms.form import Mark
 
 LEFT, RIGHT = 130, 1524  # of what is printed
+MARK_SIDE, MARK_MARGIN = 8.0, 10.0  # millimetres: of a mark, and from the edges of its page
 
 
 @dataclass(frozen=True)
@@ -244,11 +246,22 @@ def _marked(random: Random) -> FormDrawing:
     page.text((LEFT, 260), words_of.METERS.title, 40, bold=True)
     _rows(page, 400, (*METERS.sections[0], *METERS.sections[3]), look, words_of.METERS, 640)
     drawing = _json("marked", "2026", [page])
-    printed = marks.corner_marks(WIDTH, HEIGHT, DOTS_PER_INCH, 4 * int(random.integers(10)))
+    printed = corner_marks(WIDTH, HEIGHT, DOTS_PER_INCH, 4 * int(random.integers(10)))
     drawing.form_json["pages"][0]["marks"] = [
         {"id": mark.id, "corners": list(map(list, mark.corners))} for mark in printed
     ]
     return replace(drawing, pictures=(marks.draw(drawing.pictures[0], printed),))
+
+
+def corner_marks(width: int, height: int, dots_per_inch: float, first: int = 0) -> tuple[Mark, ...]:
+    """Four marks for the corners of a page of this size in pixels, clockwise, with ids that begin with ``first``."""
+    side, margin = (millimetres * dots_per_inch / 25.4 for millimetres in (MARK_SIDE, MARK_MARGIN))
+    left, top, right, foot = margin, margin, width - margin - side, height - margin - side
+    corners = ((left, top), (right, top), (right, foot), (left, foot))
+    return tuple(
+        Mark(first + number, ((x, y), (x + side, y), (x + side, y + side), (x, y + side)))
+        for number, (x, y) in enumerate(corners)
+    )
 
 
 def _later(random: Random) -> Random:

@@ -12,7 +12,6 @@ import mnist_batch
 from benchmarks.fortnight_books import NONE, Books, Key, Run
 from mnist_batch.store import locations
 
-Line = Mapping[str, Any]
 COLUMNS = ("source", "scan", "status", "digit", "label", "decision", "content", "copies")
 SAME = ("same_as_run", "same_as_source", "same_as")
 READ = ("ok", "known", "repeated", "blank", "not_a_digit", "several")

@@ -207,7 +207,7 @@ def _restored(reference: Reference, aligned: Aligned, page: tuple[int, ...]) -> 
     lost = None
     if abs(down) < abs(across):  # else the page is turned, and no fax
         # Faint print may have dropped out, and pens write on it.
-        printed = np.where(reference.darkness >= FAINT * reference.print[2], reference.darkness, np.float32(0))
+        printed = np.where(reference.darkness >= FAINT * reference.print.darkness, reference.darkness, np.float32(0))
         lost = displaced_rows(printed, aligned.dark, float(down / across))
     if lost is None:
         return aligned
@@ -228,7 +228,7 @@ def _covered(
         x, y = found.middles[number].astype(int)
         there = slice(y - half, y + half), slice(x - half, x + half)
         theirs = reference.darkness[there]
-        printed = theirs >= 0.3 * reference.print[2]
+        printed = theirs >= 0.3 * reference.print.darkness
         inked = dark[there] >= np.maximum(0.5 * gain * theirs, FAINTEST)  # where no print is found, gain says nothing
         covered[number] = printed.any() and inked[printed].mean() >= COVERED
     return covered

@@ -148,6 +148,7 @@ def _sizes(boxes: Sequence[Box]) -> list[tuple[float, float]]:
 
 
 def same_size(box: Box, other: Box) -> bool:
+    """Whether two boxes are as wide and as high as boxes of a form that are alike."""
     return (
         abs(box.width - other.width) <= SAME_SIZE * box.width
         and abs(box.height - other.height) <= SAME_SIZE * box.height

@@ -9,6 +9,7 @@ import numpy as np
 from mnist_batch.forms import features, marks
 from mnist_batch.forms.aligning import WELL, Aligned, align
 from mnist_batch.forms.features import POINTS, Agreed, Features
+from mnist_batch.forms.form import Field
 from mnist_batch.forms.geometry import Grey, Matrix, fitted, inverse, mapped
 from mnist_batch.forms.placing import place
 from mnist_batch.forms.ranking import ranking_of
@@ -54,7 +55,7 @@ ATTEMPTS = (
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A reference laid onto a page. ``matrix`` maps the picture of its form to the page."""
+    """A reference laid onto a page: how many points agree on it, how they were found, and where its fields lie."""
 
     reference: Reference
     aligned: Aligned
@@ -64,6 +65,7 @@ class Candidate:
 
     @property
     def matrix(self) -> Matrix:
+        """The map from the picture of the form to the page."""
         return np.asarray(self.aligned.matrix @ self.reference.matrix)
 
     @property
@@ -73,17 +75,14 @@ class Candidate:
 
     def framed(self) -> list[str]:
         """The fields whose printed frames were found."""
-        return [name for name, each in self.fields.items() if each.verdict is FieldVerdict.PLACED and self._has(name)]
+        return [name for name in self.placed() if self._has(name)]
 
     def missing(self) -> list[str]:
         """The fields whose frames were not found, though the print around them was."""
         return [
             field.name
-            for field in self.reference.fields
-            if self.fields[field.name].verdict is FieldVerdict.SHIFTED
-            and self._has(field.name)
-            and self.aligned.shift_near(self.reference.middle_of(field)) is not None
-            and not self.aligned.is_black(self.reference.box_of(field))
+            for field in self._shifted()
+            if self._has(field.name) and self.aligned.shift_near(self.reference.middle_of(field)) is not None
         ]
 
     def placed(self) -> list[str]:
@@ -92,8 +91,11 @@ class Candidate:
 
     def shifted(self) -> list[str]:
         """The fields that were not found, though they lie on the page and are not blacked out."""
+        return [field.name for field in self._shifted()]
+
+    def _shifted(self) -> list[Field]:
         return [
-            field.name
+            field
             for field in self.reference.fields
             if self.fields[field.name].verdict is FieldVerdict.SHIFTED
             and not self.aligned.is_black(self.reference.box_of(field))

@@ -51,6 +51,7 @@ class Caption:
 
     @property
     def middle(self) -> NDArray[np.float64]:
+        """The middle of its line, (2,)."""
         lefts, tops = zip(*self.corners, strict=True)
         return np.array([(lefts[0] + lefts[-1] + self.pieces[-1].shape[1]) / 2, tops[0] + len(self.pieces[0]) / 2])
 

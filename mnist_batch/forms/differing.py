@@ -131,6 +131,6 @@ def _is_seen(candidate: Candidate, middle: NDArray[np.float64]) -> bool:
 def _is_black(candidate: Candidate, box: NDArray[np.float64]) -> bool:
     """Whether something in a box, given by two corners, is no paper but black."""
     (left, top), (right, foot) = np.maximum(box, 0).astype(int)
-    seen = candidate.aligned.seen
-    thick = cv2.morphologyEx(seen[top:foot, left:right], cv2.MORPH_CLOSE, np.ones((PAPER, PAPER), np.uint8))
-    return bool((thick < BLACK * np.percentile(seen[::8, ::8], 75)).any())
+    inside = candidate.aligned.seen[top:foot, left:right]
+    thick = cv2.morphologyEx(inside, cv2.MORPH_CLOSE, np.ones((PAPER, PAPER), np.uint8))
+    return bool((thick < BLACK * candidate.aligned.light).any())

@@ -41,6 +41,7 @@ class Features:
         return cls(_places(keypoints), empty if descriptors is None or not keypoints else descriptors, turns, sizes)
 
     def only(self, kept: NDArray[np.bool_]) -> "Features":
+        """Those of the features that are kept."""
         return Features(self.points[kept], self.descriptors[kept], self.turns[kept], self.sizes[kept])
 
 

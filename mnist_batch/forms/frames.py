@@ -160,6 +160,7 @@ class Sought:
 
     @property
     def is_found(self) -> bool:
+        """Whether enough of its lines is there, in each direction, for its place to be known."""
         return min(self.share, self.share_across, self.share_down) >= ENOUGH
 
 

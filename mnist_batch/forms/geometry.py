@@ -15,14 +15,17 @@ Points = NDArray[np.float64]
 
 
 def scaling(across: float, down: float) -> Matrix:
+    """The map that makes a picture so many times as wide and as high."""
     return np.diag([across, down, 1.0])
 
 
 def moving(across: float, down: float) -> Matrix:
+    """The map that moves a picture by so many pixels."""
     return np.array([[1.0, 0.0, across], [0.0, 1.0, down], [0.0, 0.0, 1.0]])
 
 
 def inverse(matrix: Matrix) -> Matrix:
+    """The map back."""
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 

@@ -12,7 +12,6 @@ from mnist_batch.errors import InputError
 
 LONGEST_SHOWN = 80  # characters of a value in a message
 LONGEST_NAME = 100
-_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Value:
         if not isinstance(self.said, list):
             raise self.wrong(f"a list of {what}, [...]")
         number = len(self.said)
-        if number < least == 1 != most:
+        if not number and least == 1 and most != 1:
             raise self.wrong(f"a list of {what} that is not empty")
         if number < least or (most is not None and number > most):
             expected = (

@@ -27,9 +27,9 @@ class Candidates(NamedTuple):
 def candidates(cells: NDArray[Any], check: Check | None, count: int) -> Candidates:
     """The ``count`` likeliest numbers in cells, float (L, 10): the probability of each digit in each of L > 0 cells.
 
-    The two likeliest that pass are always among them, as far as there are any.
-    The cells of a number are independent of each other until its check is known: one in ``MISWRITTEN`` numbers has a
-    wrong check digit. What the probabilities of a cell lack to 1 is that it holds no digit.
+    The two likeliest that pass are always among them, as far as there are any. The cells of a number are independent of
+    each other until its check is known: one in ``MISWRITTEN`` numbers has a wrong check digit. What the probabilities
+    of a cell lack to 1 is that it holds no digit.
     """
     words, logs, passing, share = _searched(np.asarray(cells, np.float64), check, count)
     probabilities = np.exp(logs)

@@ -11,8 +11,6 @@ from mnist_batch.forms.geometry import Grey
 from mnist_batch.pixels.opencv import cv2
 
 CELLS = 6  # of a mark along a side: a pattern of 4x4 and its black border
-QUIET = 1.0  # cells of white paper around a mark, without which it is not found
-SIDE, MARGIN = 8.0, 10.0  # millimetres: of a mark, and from the edges of its page
 
 # A smaller dictionary has the same first marks as a larger one, and they are told apart with more certainty.
 _DICTIONARIES = (
@@ -31,23 +29,13 @@ class Seen(NamedTuple):
 
     @property
     def middle(self) -> NDArray[np.float64]:
+        """The middle of the mark, (2,)."""
         return np.asarray(self.corners.mean(axis=0))
 
     @property
     def side(self) -> float:
         """How long its sides are, in pixels."""
         return float(np.sqrt(cv2.contourArea(self.corners.astype(np.float32))))
-
-
-def corner_marks(width: int, height: int, dots_per_inch: float, first: int = 0) -> tuple[Mark, ...]:
-    """Four marks for the corners of a page of this size in pixels, clockwise, with ids that begin with ``first``."""
-    side, margin = SIDE * dots_per_inch / 25.4, MARGIN * dots_per_inch / 25.4
-    left, top, right, foot = margin, margin, width - margin - side, height - margin - side
-    corners = ((left, top), (right, top), (right, foot), (left, foot))
-    return tuple(
-        Mark(first + number, ((x, y), (x + side, y), (x + side, y + side), (x, y + side)))
-        for number, (x, y) in enumerate(corners)
-    )
 
 
 def draw(picture: Grey, marks: Iterable[Mark]) -> Grey:

@@ -44,6 +44,7 @@ class Found:
 
     @property
     def places(self) -> NDArray[np.float64]:
+        """The middles of the patches where they were found."""
         return self.middles + self.shifts
 
     def laid(self, matrix: Matrix) -> "Found":
@@ -51,6 +52,7 @@ class Found:
         return replace(self, shifts=mapped(matrix, self.places) - self.middles)
 
     def only(self, kept: NDArray[np.bool_]) -> "Found":
+        """Those of the patches that are kept."""
         return Found(self.middles[kept], self.shifts[kept], self.alike[kept], self.telling[kept])
 
 

@@ -25,7 +25,7 @@ def place(field: Field, reference: Reference, aligned: Aligned, page: tuple[int,
     frame = reference.frames.get(field.name)
     if frame is None:
         return FieldPlace(FieldVerdict.PLACED, _moved(there, prior, reference), _in_form(prior, reference))
-    is_faint = frame.is_faint(reference.print[2])
+    is_faint = frame.is_faint(reference.print.darkness)
     reach = int(np.ceil(frames.REACH * reference.pixels_per_millimetre))
     sought = frames.seek(frame, aligned, prior, reach)
     if is_faint and aligned.tints is Tinted.DOUBTED:

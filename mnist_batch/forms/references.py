@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ LONG_SIDE = 297.0  # millimetres of a page whose resolution is not known
 NEAR = 13  # pixels around print, in which its ink may lie
 FAINTLY = 0.1  # of the print of a patch: if no more is black, it may be lost where tints are
 INSET = 0.14  # of a cell's sides; within, there is writing, and nothing printed
+
+
+class Print(NamedTuple):
+    """Where some of the print of a picture is, int (n,) each, and how much darker than its paper, in the median."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    darkness: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +126,16 @@ class Reference:
         return (*named, *((mark.id, mark.middle) for mark in marks.seen(self.picture)))
 
     @cached_property
-    def print(self) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
-        """Rows and columns of a sample of the darkest print, and its median darkness."""
+    def print(self) -> Print:
+        """A sample of the darkest print."""
         dark = self.darkness
         inked = dark[dark > frames.FAINTEST]
         if not inked.size:
-            return np.zeros(0, np.intp), np.zeros(0, np.intp), 1.0
+            return Print(np.zeros(0, np.intp), np.zeros(0, np.intp), 1.0)
         rows, columns = np.nonzero(dark >= 0.6 * np.percentile(inked, 90))
         every = max(1, len(rows) // 4000)
         rows, columns = rows[::every], columns[::every]
-        return rows, columns, float(np.median(dark[rows, columns]))
+        return Print(rows, columns, float(np.median(dark[rows, columns])))
 
     @cached_property
     def darkness(self) -> NDArray[np.float32]:
@@ -137,7 +145,7 @@ class Reference:
     @cached_property
     def tints(self) -> Tints | None:
         """The faint frames, which a page may have lost; None if there are none."""
-        return Tints.of(self.frames, self.print[2], self.written, self.darkness)
+        return Tints.of(self.frames, self.print.darkness, self.written, self.darkness)
 
     def are_faint(self, middles: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether patches, by their middles, (n, 2), hold hardly any print but faint print."""
@@ -148,7 +156,7 @@ class Reference:
     def _faint(self) -> NDArray[np.bool_]:
         inked, black = (
             cv2.blur((self.darkness >= level).astype(np.float32), (patches.SIDE, patches.SIDE))
-            for level in (frames.FAINTEST, frames.FAINT * self.print[2])
+            for level in (frames.FAINTEST, frames.FAINT * self.print.darkness)
         )
         return np.asarray(black < FAINTLY * inked)
 

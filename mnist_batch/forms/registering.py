@@ -110,7 +110,7 @@ def _has_other_cells(candidate: Candidate) -> bool:
     """Whether other cells are printed beside the same words: of most frames a part fits, somewhere near."""
     reference = candidate.reference
     size = reference.pixels_per_millimetre / float(reference.matrix[0, 0])
-    inked = {name for name, frame in reference.frames.items() if not frame.is_faint(reference.print[2])}
+    inked = {name for name, frame in reference.frames.items() if not frame.is_faint(reference.print.darkness)}
     places = [candidate.fields[name] for name in candidate.placed() if name in inked]
     if not places or np.median([each.frame for each in places]) >= WHOLE:
         return False

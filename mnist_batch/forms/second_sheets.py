@@ -109,7 +109,7 @@ def _beside(page: Grey, larger: float, first: Candidate) -> float:
     """How much ink there is beside the form, of as much as the form itself has."""
     small, to_small = at_size(page, features.AREA * max(1.0, larger))
     reference, aligned = first.reference, first.aligned
-    ink = (darkness_of(small) >= INKED * aligned.gain * reference.print[2]).astype(np.uint8)
+    ink = (darkness_of(small) >= INKED * aligned.gain * reference.print.darkness).astype(np.uint8)
     form = mapped(to_small @ aligned.matrix, reference.corners)
     cv2.fillConvexPoly(ink, form.round().astype(np.int32), 0)
     own = (
@@ -124,7 +124,7 @@ class _Unexplained:
     def __init__(self, first: Candidate) -> None:
         reference, aligned = first.reference, first.aligned
         self.aligned, self.to_first = aligned, inverse(aligned.matrix)
-        self.ink = (aligned.dark >= INKED * aligned.gain * reference.print[2]).astype(np.uint8)
+        self.ink = (aligned.dark >= INKED * aligned.gain * reference.print.darkness).astype(np.uint8)
         self.others = self.ink & reference.unprinted
         self.share = cv2.countNonZero(self.others) / max(1, int((reference.darkness >= FAINTEST).sum()))
 

@@ -29,12 +29,13 @@ class Sheet:
 
     Cells are numbered through all strips; ``first`` is the number of the first cell of each strip, and ``boxes``, int
     (N, 4), are their edges on the sheet. ``owners``, uint8 (H, W), has the number of the nearest cell within its strip,
-    or ``OTHERS``. ``sides``, uint8 (H, W), say which places a line parts: a number for each cell, 0 on print in a cell,
-    and ``NO_CELL`` beside cells. ``strip_at``, int (H, W) in blocks, is the strip that lies there. ``classes``, uint8
-    (H, W), is 0 where nothing is printed, up to ``RINGS`` around print, and above that the class of the print there or
-    a pixel beside; ``close`` is 1 a little farther around. ``samples``, int (S, ``CLASSES``, ``SAMPLED``), are places
-    of each class in each strip, as indices of a flat sheet, where ``sampled`` is set. ``in_cells`` are the blocks in
-    each cell, as indices of a flat sheet of blocks, and ``starts`` where those of the next cell begin.
+    or ``OTHERS``; ``near`` is 1 in the cells and close around. ``sides``, uint8 (H, W), say which places a line parts:
+    a number for each cell, 0 on print in a cell, and ``NO_CELL`` beside cells. ``strip_at``, int (H, W) in blocks, is
+    the strip that lies there. ``classes``, uint8 (H, W), is 0 where nothing is printed, up to ``RINGS`` around print,
+    and above that the class of the print there or a pixel beside; ``close`` is 1 a little farther around. ``samples``,
+    int (S, ``CLASSES``, ``SAMPLED``), are places of each class in each strip, as indices of a flat sheet, where
+    ``sampled`` is set. ``in_cells`` are the blocks in each cell, as indices of a flat sheet of blocks, and ``starts``
+    where those of the next cell begin.
     """
 
     strips: tuple[Strip, ...]

@@ -51,17 +51,16 @@ def slashed(fields: Sequence[Field], statuses: Mapping[Cell, Status], strokes: M
         for cell, stroke in strokes.items()
         if stroke.lean is Lean.SLASH and (stroke.across or cell in in_any | in_runs)
     }
-    strokes = thin
-    slashes = {cell for cell, stroke in strokes.items() if stroke.lean is Lean.SLASH}
+    slashes = {cell for cell, stroke in thin.items() if stroke.lean is Lean.SLASH}
     crossed = {cell for run in runs for cell in run.outer}
-    upright = sum(stroke.lean is Lean.UPRIGHT for stroke in strokes.values())
-    own = [strokes[cell] for cell in slashes - in_runs]
-    rows = [run.inner for run in runs if _is_a_row(run, strokes, own, upright)]
+    upright = sum(stroke.lean is Lean.UPRIGHT for stroke in thin.values())
+    own = [thin[cell] for cell in slashes - in_runs]
+    rows = [run.inner for run in runs if _is_a_row(run, thin, own, upright)]
     crossed.update(*rows)
     for run in runs:
         if len(run.inner) == 1:
-            [stroke] = [strokes[cell] for cell in run.inner]
-            like_a_row = any(_alike((stroke, *(strokes[cell] for cell in row))) for row in rows)
+            [stroke] = [thin[cell] for cell in run.inner]
+            like_a_row = any(_alike((stroke, *(thin[cell] for cell in row))) for row in rows)
             others_stand = run.alone and upright >= UPRIGHT and stroke.across and not (run.whole or _as(stroke, own))
             if others_stand or (like_a_row and not (run.whole and stroke.lean is Lean.SLASH)):
                 crossed.update(run.inner)

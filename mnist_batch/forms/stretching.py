@@ -37,7 +37,7 @@ def _stretched(field: Field, place: FieldPlace, reference: Reference, aligned: A
     frame = reference.frames.get(field.name)
     if frame is None or place.verdict is not FieldVerdict.PLACED:
         return place
-    if aligned.tints is not Tinted.KEPT and frame.is_faint(reference.print[2]):
+    if aligned.tints is not Tinted.KEPT and frame.is_faint(reference.print.darkness):
         return place
     size = reference.matrix[[0, 1], [0, 1]]
     shift = (float(place.shift[0] * size[0]), float(place.shift[1] * size[1]))

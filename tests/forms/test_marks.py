@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.form_drawing import corner_marks
 from mnist_batch.forms import marks
 from mnist_batch.forms.form import Box, Digits, Field, Form, FormPage, Mark
 from mnist_batch.forms.opening import OpenForm
@@ -26,7 +27,7 @@ def picture(*drawn: Mark) -> np.ndarray:
 
 
 def reference(name: str, first: int) -> Reference:
-    drawn = marks.corner_marks(WIDTH, HEIGHT, DOTS, first)
+    drawn = corner_marks(WIDTH, HEIGHT, DOTS, first)
     form = Form(name, None, (FormPage("page-1.png", WIDTH, HEIGHT, DOTS, drawn),), (FIELD,))
     return Reference.of(OpenForm(form, name, name, (picture(*drawn),)), 0)
 
@@ -34,7 +35,7 @@ def reference(name: str, first: int) -> Reference:
 @pytest.mark.parametrize("first", [0, 60, 900])
 @pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
 def test_marks_that_were_drawn_are_found(first: int, size: float) -> None:
-    drawn = marks.corner_marks(WIDTH, HEIGHT, DOTS, first)
+    drawn = corner_marks(WIDTH, HEIGHT, DOTS, first)
     scanned = cv2.resize(picture(*drawn), None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
     found = marks.find(np.asarray(scanned, np.uint8))
     assert sorted(found) == [mark.id for mark in drawn]
@@ -55,7 +56,7 @@ def test_a_page_of_nothing_but_a_field_is_registered_by_its_marks(lost: int) -> 
 
 
 def test_a_mark_that_is_there_twice_says_nothing() -> None:
-    one, other, *_ = marks.corner_marks(WIDTH, HEIGHT, DOTS)
+    one, other, *_ = corner_marks(WIDTH, HEIGHT, DOTS)
     assert sorted(marks.find(picture(one, replace(other, id=one.id)))) == []
 
 
@@ -86,7 +87,7 @@ def test_a_page_with_marks_of_another_sheet_is_of_two_sheets(other: str) -> None
     known = reference("first", 0), reference("second", 4)
     first, count = OTHER_SHEETS[other]
     page = picture(*known[0].marks)
-    for mark in marks.corner_marks(WIDTH, HEIGHT, DOTS, first)[:count]:
+    for mark in corner_marks(WIDTH, HEIGHT, DOTS, first)[:count]:
         page = lower(page, mark, 900)
     for seen in (page, np.ascontiguousarray(page[::-1, ::-1])):
         found = register(seen, known)
@@ -98,7 +99,7 @@ def test_a_page_with_marks_of_another_sheet_is_of_two_sheets(other: str) -> None
 @pytest.mark.parametrize(("number", "kept", "down"), [(0, 1, 60), (8, 0, 900)])
 def test_a_mark_that_lies_a_little_off_or_that_no_form_has_is_no_other_sheet(number: int, kept: int, down: int) -> None:
     known = reference("first", 0), reference("second", 4)
-    page = lower(picture(*known[0].marks[kept:]), marks.corner_marks(WIDTH, HEIGHT, DOTS, number)[0], down)
+    page = lower(picture(*known[0].marks[kept:]), corner_marks(WIDTH, HEIGHT, DOTS, number)[0], down)
     found = register(page, known)
     assert found.verdict is Verdict.REGISTERED, found.reason
 
