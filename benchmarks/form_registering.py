@@ -83,6 +83,7 @@ def references(names: tuple[str, ...], looks: int) -> tuple[Reference, ...]:
 
 @cache
 def digits() -> Digits:
+    """The digits that pages are filled in with, of MNIST."""
     return form_pages.mnist_digits()
 
 

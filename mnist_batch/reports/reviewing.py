@@ -58,6 +58,7 @@ class Item:
 
     @property
     def key(self) -> Key:
+        """What tells it from every other item of its run."""
         return self.source, self.scan, self.page, self.field
 
     @property

@@ -57,10 +57,12 @@ class Run:
 
     @cached_property
     def root(self) -> str:
+        """The path of ``out`` on its file system."""
         return locations.resolve(self.out)[1]
 
     @property
     def staging(self) -> str:
+        """The folder of what only an unfinished run needs."""
         return f"{self.root}/_staging/{self.run_id}"
 
     @property
