@@ -72,7 +72,12 @@ def readings(ink: Grey, strength: Grey, strong: float, known: Labelled | None = 
     if doubtful:
         return [_union(chosen), _union([piece for piece in chosen if piece not in doubtful])]
     whole = _cut_out_tightly(pieces, chosen)
-    return [_union(whole), _union(chosen)] if whole else [_union(chosen)]
+    if whole:
+        return [_union(whole), _union(chosen)]
+    within = [
+        piece for piece in pieces if piece not in chosen and _is_cut_off(piece, main) and _may_belong(piece, main)
+    ]
+    return [_union(chosen), _union([*chosen, *within])] if within else [_union(chosen)]
 
 
 def _strong_pieces(known: Labelled, strength: Grey, strong: int) -> list["_Piece"]:
@@ -198,6 +203,17 @@ def _is_cut_off(piece: _Piece, main: _Piece) -> bool:
     if main.sides or not piece.sides or piece.off_centre <= 0.28:
         return False
     return piece.area < 0.5 * main.area or (piece.off_centre > 0.33 and main.high >= 0.3)
+
+
+def _may_belong(piece: _Piece, main: _Piece) -> bool:
+    """Whether a piece at an edge may be a stroke of the digit: it lies within the main piece's height or width.
+
+    So do the bar of a 5 and the first stroke of an open 4, and seldom a neighbour's stroke.
+    """
+    (left, top, right, foot), (x, y, x_to, y_to) = main.edges, piece.edges
+    if y == 0 or y_to == main.mask.shape[0]:
+        return left < x and x_to < right and y < foot and top < y_to
+    return top < y and y_to < foot and x < right and left < x_to
 
 
 def _is_strip(piece: _Piece) -> bool:

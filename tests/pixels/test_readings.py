@@ -117,16 +117,30 @@ def test_a_stroke_by_pen_through_a_digit_from_edge_to_edge_stays_in_one_reading(
     assert np.mean([len(examine_all(page)) == 1 for page in streaked]) >= 0.95
 
 
+def open_4(lean: int, thickness: int) -> Grey:
+    """A 4 whose first stroke stands apart, without room around it."""
+    four = np.zeros((200, 200), np.uint8)
+    for start, end in (((60 + lean, 20), (50, 70)), ((30, 110), (150, 108)), ((130 + lean, 25), (115, 180))):
+        cv2.line(four, start, end, 255, thickness, cv2.LINE_AA)
+    x, y, width, height = cv2.boundingRect(four)
+    return four[y : y + height, x : x + width]
+
+
 @pytest.mark.parametrize("room", [10, 20, 40])
 @pytest.mark.parametrize(("lean", "thickness"), [(0, 9), (20, 9), (40, 16)])
 def test_the_first_stroke_of_an_open_4_is_not_framed_by_its_other_strokes(room: int, lean: int, thickness: int) -> None:
     """Its bar and stem were a frame around its first stroke, which was a 1."""
-    four = np.zeros((200, 200), np.uint8)
-    for start, end in (((60 + lean, 20), (50, 70)), ((30, 110), (150, 108)), ((130 + lean, 10), (115, 180))):
-        cv2.line(four, start, end, 255, thickness, cv2.LINE_AA)
-    x, y, width, height = cv2.boundingRect(four)
-    digit_ink = np.pad(four[y : y + height, x : x + width], room)
+    digit_ink = np.pad(open_4(lean, thickness), room)
     assert kept(255 - digit_ink, digit_ink) > 0.97
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_stroke_at_an_edge_that_lies_within_the_digit_is_kept_in_one_reading(quarters: int) -> None:
+    """The first stroke of a 4 that is cut off above was taken for a neighbour's, without a doubt."""
+    page = 255 - np.rot90(np.pad(open_4(20, 9), ((0, 30), (30, 30))), quarters)
+    inked = [int(reading.digit.sum()) for reading in ink.readings(np.ascontiguousarray(page))]
+    assert len(inked) == 2
+    assert inked[1] > 1.1 * inked[0]
 
 
 def test_hardly_any_plain_page_has_a_second_reading() -> None:
