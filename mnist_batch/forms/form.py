@@ -6,8 +6,8 @@ upper left corner is (0, 0).
 
 import json
 import re
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mnist_batch.errors import InputError
@@ -24,7 +24,7 @@ MOST_CELLS = 100  # of a field
 LONGEST_SIDE = 100_000  # pixels
 LEAST_SIDE = 4  # pixels of a cell; no digit is to be read in less, and shares of a page are less
 MARK_IDS = 1_000
-MOST_SHARED = 0.5  # of a cell; neighbours share their border, and a cell that was copied shares everything
+MOST_SHARED = 0.5  # of a cell; neighbours share their border, and a cell or field that was copied shares everything
 
 
 class Box(NamedTuple):
@@ -118,6 +118,9 @@ def parse(content: bytes, where: str) -> Form:
     values = said["fields"].items("fields", most=MOST_FIELDS)
     fields = tuple(_field(value, pages) for value in values)
     _once([value.any_members()["name"] for value in values], [field.name for field in fields], "rename one of them")
+    for page in range(len(pages)):
+        own = [at for at, field in enumerate(fields) if field.page == page]
+        _apart([(said, box) for at in own for said, box in zip(_said_cells(values[at]), fields[at].cells, strict=True)])
     return Form(
         name=said["name"].name(),
         version=said["version"].name() if "version" in said else None,
@@ -204,13 +207,35 @@ def _cells(value: Value, page: FormPage, number: int) -> tuple[Box, ...]:
                 "a cell is [x, y, width, height] in pixels of the page's picture"
             )
         cells.append(box)
-    for (at, cell), (other_at, other) in combinations(enumerate(cells), 2):
-        if _shared(cell, other) > MOST_SHARED * min(cell.width * cell.height, other.width * other.height):
-            raise values[other_at].refused(
-                f"{json_values.shown(values[other_at].said)} covers more than half of {values[at].place}, "
-                f"{json_values.shown(values[at].said)}; each cell has a place of its own"
-            )
     return tuple(cells)
+
+
+def _said_cells(field: Value) -> list[Value]:
+    """The cells of a field as they are written."""
+    said = field.any_members()
+    name = str(said["name"].said)
+    return [replace(cell, of=name) for cell in said["cells"].items("cells")]
+
+
+def _apart(cells: Sequence[tuple[Value, Box]]) -> None:
+    """Refuse the first cell of a page that covers more than half of one that is written before it."""
+    from_left = sorted(range(len(cells)), key=lambda at: cells[at][1].x)
+    covering: list[tuple[int, int]] = []
+    for place, at in enumerate(from_left):
+        cell = cells[at][1]
+        for other_at in from_left[place + 1 :]:
+            other = cells[other_at][1]
+            if other.x >= cell.x + cell.width:
+                break
+            if _shared(cell, other) > MOST_SHARED * min(cell.width * cell.height, other.width * other.height):
+                covering.append((max(at, other_at), min(at, other_at)))
+    if covering:
+        said, before = (cells[at][0] for at in min(covering))
+        of = f' (of "{before.of}")' if before.of != said.of else ""
+        raise said.refused(
+            f"{json_values.shown(said.said)} covers more than half of {before.place}{of}, "
+            f"{json_values.shown(before.said)}; each cell has a place of its own"
+        )
 
 
 def _shared(one: Box, other: Box) -> float:

@@ -3,6 +3,7 @@
 import json
 import re
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ from tests.support import ROOT
 
 SCHEMA = json.loads((Path(forms.__file__).parent.parent / "data/form.schema.json").read_text())
 VALID = Draft202012Validator(SCHEMA)
-LEAST = {
+FIELDS: list[Any] = [{"name": "ballots", "page": 1, "cells": [[10, 20, 30, 40], [40, 20, 30, 40]]}]
+LEAST: dict[str, Any] = {
     "format": 1,
     "name": "turnout",
     "pages": [{"image": "page-1.png", "width": 400, "height": 300}],
-    "fields": [{"name": "ballots", "page": 1, "cells": [[10, 20, 30, 40], [40, 20, 30, 40]]}],
+    "fields": FIELDS,
 }
 
 
@@ -164,11 +166,17 @@ SENSE = {
         "covers more than half of fields[0].cells[0], [10, 20, 30, 40]; each cell has a place of its own",
     ),
     "inside": ("fields[0].cells[1]", [15, 25, 5, 5], "covers more than half of fields[0].cells[0]"),
+    "a copied field": (
+        "fields",
+        [*FIELDS, {"name": "voters", "page": 1, "cells": [[90, 20, 30, 40], [38, 22, 30, 40]]}],
+        ': fields[1].cells[1] (of "voters"): [38, 22, 30, 40] covers more than half of fields[0].cells[1] '
+        '(of "ballots"), [40, 20, 30, 40]; each cell has a place of its own',
+    ),
     "page": ("fields[0].page", 2, "expected 1, got 2; the form has 1 page, counted from 1"),
     "digits": ("fields[0].digits", 3, "expected a whole number from 1 to 2, got 3; the field has 2 cells"),
     "most": ("fields[0].digits", {"most": 3}, 'digits.most (of "ballots"): expected a whole number from 1 to 2'),
     "least": ("fields[0].digits", {"least": 2, "most": 1}, "expected 1, got 2; most is 1"),
-    "twice": ("fields", LEAST["fields"] * 2, ': fields[1].name: "ballots" is also fields[0].name; rename one of them'),
+    "twice": ("fields", FIELDS * 2, ': fields[1].name: "ballots" is also fields[0].name; rename one of them'),
     "pictures": ("pages", LEAST["pages"] * 2, ': pages[1].image: "page-1.png" is also pages[0].image'),
     "no weights": ("fields[0].check", "mod11_weights", 'expected weights, as in {"name": "mod11_weights", "weights"'),
     "whose": ("fields[0].check", {"name": "luhn", "weights": [2]}, "luhn has no weights; leave them out"),
@@ -269,15 +277,21 @@ def any_form(draw: st.DrawFn) -> Form:
     resolution = st.none() | st.floats(10, 10_000)
     pages = [FormPage(name, WIDTH, HEIGHT, draw(resolution), tuple(draw(marks))) for name in images]
     fields = draw(st.lists(any_field(len(pages)), min_size=1, max_size=4, unique_by=lambda field: field.name))
+    fields = [below(field, 700 * at) for at, field in enumerate(fields)]
     named = [f'"{field.name}" >= 0' for field in fields if '"' not in field.name]
     rules = draw(st.lists(st.sampled_from(named), max_size=2)) if named else []
     return Form(draw(NAMES), draw(st.none() | NAMES), tuple(pages), tuple(fields), tuple(rules))
 
 
+def below(field: Field, pixels: int) -> Field:
+    """The field in a row of its own, so many pixels farther down."""
+    return replace(field, cells=tuple(cell._replace(y=cell.y + pixels) for cell in field.cells))
+
+
 @st.composite
 def any_field(draw: st.DrawFn, pages: int) -> Field:
     number = draw(st.integers(1, 6))
-    x, y = draw(st.floats(0, 1000)), draw(st.integers(0, 1000) | st.floats(0, 1000))
+    x, y = draw(st.floats(0, 1000)), draw(st.integers(0, 400) | st.floats(0, 400))
     width, height = draw(st.integers(4, 300) | st.floats(4, 300)), draw(st.floats(4, 300))
     cells = tuple(Box(x + at * width, y, width, height) for at in range(number))
     least = draw(st.integers(1, number))
