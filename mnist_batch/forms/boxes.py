@@ -28,6 +28,9 @@ SAME_SIZE = 0.06  # boxes of a form that are alike differ by at most this share
 LEAST_ALIKE, MOST_SIZES = 4, 3  # of boxes of one size, and of such sizes on a page
 OF_MOST = 0.05  # of the boxes of the size that most have: of another size are as many at least
 FULL = 0.65  # of a box by ink is too much
+TINTED = (
+    0.75  # of what is free of ink in a box that has a tint itself; two boxes with a tint between them have half of it
+)
 SHORTEST_LINE = round(2.3 * MILLIMETRE)
 
 
@@ -224,8 +227,14 @@ def _is_box(box: Box, masks: Masks) -> bool:
 
 
 def tint_walls(dark: Mask, tint: Mask) -> NDArray[np.float64]:
-    """Where a tint that is none of a stroke runs from top to foot of a box, by the ink and the tint inside it."""
-    free = tint & (1 - cv2.dilate(np.ascontiguousarray(dark), np.ones((5, 5), np.uint8)))
+    """Where a tint that is none of a stroke runs from top to foot of a box, by the ink and the tint inside it.
+
+    In a box that has a tint itself there is none: what looks like one is the inside of a digit.
+    """
+    paper = 1 - cv2.dilate(np.ascontiguousarray(dark), np.ones((5, 5), np.uint8))
+    free = tint & paper
+    if free.sum() > TINTED * paper.sum():
+        return np.zeros(0)
     starts, stops = runs(free.mean(axis=0) > 0.5)
     inner = (starts > 0) & (stops < free.shape[1]) & (stops - starts <= 0.6 * len(free))
     return np.asarray((starts + stops - 1)[inner] / 2, np.float64)

@@ -157,6 +157,19 @@ def test_white_combs_in_a_large_tinted_field_are_found() -> None:
     assert [len(field) for field in bilevel.fields] == [22, 11]
 
 
+def test_a_digit_with_a_loop_in_a_tinted_box_is_no_wall_between_two_boxes() -> None:
+    page = np.full((500, 900), 255, np.uint8)
+    fields = [[Box(100 + 84 * at, y, 70, 90) for at in range(6)] for y in (60, 200, 340)]
+    for box in (cell for field in fields for cell in field):
+        page[int(box.y) : int(box.y + box.height), int(box.x) : int(box.x + box.width)] = 225
+    for field, at in zip(fields, (3, 1, 4), strict=True):
+        middle = int(field[at].x + 35), int(field[at].y + 45)
+        cv2.ellipse(page, middle, (16, 26), 0, 0, 360, 30, 5)
+    proposal = proposing.propose(page, 200)
+    assert found(proposal, fields) == (18, 0)
+    assert [len(field) for field in proposal.fields] == [6, 6, 6]
+
+
 def boxed(page: np.ndarray, x: int, y: int, count: int, wide: int = 50, high: int = 66) -> None:
     for at in range(count):
         cv2.rectangle(page, (x + wide * at, y), (x + wide * (at + 1), y + high), 0, 2)
