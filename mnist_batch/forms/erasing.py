@@ -13,7 +13,8 @@ from mnist_batch.pixels.opencv import cv2
 Grey = NDArray[np.uint8]
 
 RIM = 0.1  # of a cell, by its shorter side, where its lines and ticks are
-TALL = 0.35  # of a cell's height; what is printed in cells is smaller
+# Of a cell's height, or of its width and height: what is printed in cells is smaller, and a printed dash flatter.
+TALL, WIDE, FLAT = 0.35, 0.4, 0.15
 FAINT = 18  # levels darker than the paper; less is noise
 LEAST_BORDERS = 3  # between cells, to tell what is printed at them
 RIM_OF_INK = 2  # pixels around a stroke that are a little darker than paper
@@ -29,7 +30,7 @@ def without_writing(picture: Grey, fields: Iterable[Sequence[Box]]) -> tuple[Gre
         before = count
         for cell in field:
             inside = _inside(erased, cell)
-            if inside.size and (ink := _written(inside, cell.height)) is not None:
+            if inside.size and (ink := _written(inside, cell)) is not None:
                 inside[ink] = np.median(inside[~ink]) if not ink.all() else np.percentile(inside, 95)
                 count += 1
         if count > before:
@@ -59,12 +60,13 @@ def _inside(picture: Grey, cell: Box) -> Grey:
     return picture[round(y) : round(y_to), round(x) : round(x_to)]
 
 
-def _written(inside: Grey, height: float) -> NDArray[np.bool_] | None:
-    """The ink inside a cell of this height, if a piece of it is as tall as writing."""
+def _written(inside: Grey, cell: Box) -> NDArray[np.bool_] | None:
+    """The ink inside a cell, if a piece of it is as large as writing."""
     paper, darkest = np.percentile(inside, 90), float(inside.min())
     ink = (inside < paper - max(FAINT, 0.25 * (paper - darkest))).astype(np.uint8)
     stats = cv2.connectedComponentsWithStats(ink, connectivity=8)[2][1:]
-    if not (stats[:, cv2.CC_STAT_HEIGHT] >= TALL * height).any():
+    wide, high = stats[:, cv2.CC_STAT_WIDTH] / cell.width, stats[:, cv2.CC_STAT_HEIGHT] / cell.height
+    if not ((high >= TALL) | ((wide >= WIDE) & (high >= FLAT))).any():
         return None
     around = np.ones((2 * RIM_OF_INK + 1, 2 * RIM_OF_INK + 1), np.uint8)
     return np.asarray(cv2.dilate(ink, around) > 0)

@@ -1,5 +1,6 @@
 """What is written in cells does not stay in the picture of a form, and what is printed does."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,3 +34,14 @@ def test_a_blank_page_stays_as_it_is(name: str) -> None:
     erased, count = erasing.without_writing(blank, cells_of(name))
     assert count == 0
     assert (erased == blank).all()
+
+
+def test_a_flat_digit_is_taken_out_and_small_print_in_a_cell_stays() -> None:
+    page = np.full((120, 300), 255, np.uint8)
+    cells = [Box(20 + 80 * at, 10, 80, 100) for at in range(3)]
+    cv2.polylines(page, [np.array([[70, 46], [40, 50], [44, 62], [62, 66], [36, 74]])], False, 20, 4)
+    cv2.putText(page, "kg", (125, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 60, 1, cv2.LINE_AA)
+    erased, count = erasing.without_writing(page, [cells])
+    assert count == 1
+    assert (erased[:, :100] == 255).all()
+    assert (erased[:, 100:] == page[:, 100:]).all()
