@@ -1,6 +1,7 @@
 """The text that a terminal shows for a published run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -16,8 +17,8 @@ from mnist_batch.statuses import READ, Status
 from mnist_batch.store import locations
 from mnist_batch.wording import counted
 
-FEW = 20  # rows that are shown one by one
-SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason"]
+FEW = 20  # answers that are shown one by one
+SHOWN = ["source", "scan", "page", "digit", "confidence", "decision", "status", "reason", "field"]
 
 
 def run_text(run: Run, published: Published) -> str:
@@ -25,8 +26,8 @@ def run_text(run: Run, published: Published) -> str:
 
     The last lines say for what its promise holds, how like its scans are, and where its report is.
     """
-    totals = published.totals
-    if totals.rows <= FEW:
+    totals, answers = published.totals, _number_of_answers(published)
+    if answers <= FEW:
         pieces = [answers_text(run)]
     elif totals.labelled or totals.none_answered:
         pieces = [per_class_text(run)]
@@ -34,7 +35,7 @@ def run_text(run: Run, published: Published) -> str:
         first = 5
         pieces = [
             answers_text(run, first),
-            f"(the first {first} of {totals.rows:,})",
+            f"(the first {first} of {answers:,})",
             counts_text(totals.answers),
         ]
     page = run.location(f"{run.folder}/report.html")
@@ -53,15 +54,41 @@ def predictions_text(run: Run) -> str:
     )
 
 
+def _number_of_answers(published: Published) -> int:
+    """How many lines ``answers_text`` has of a run: one for each field, and for each scan or page without fields."""
+    of_fields = published.field_totals
+    if of_fields is None:
+        return published.totals.rows
+    return of_fields.fields + sum(count for name, count in of_fields.pages.items() if name != "registered")
+
+
 def answers_text(run: Run, most: int = FEW) -> str:
-    """One line for each of the first ``most`` rows: its digit and confidence, or its status and reason."""
-    rows: list[dict[str, Any]] = []
-    for part in parts.read_parts(run, SHOWN):
-        rows += part.slice(0, most - len(rows)).to_pylist()
-        if len(rows) == most:
-            break
+    """One line for each of the first ``most`` answers: its number and confidence, or its status and reason.
+
+    An answer is a row, or a field of a form with all its cells.
+    """
+    rows = list(islice(_answers(run), most))
     several = len({row["source"] for row in rows}) > 1
     return "\n".join(_answer(row, several) for row in rows)
+
+
+def _answers(run: Run) -> Iterator[dict[str, Any]]:
+    files = iter([path for _, path in sorted(parts.table_paths(run, "fields").items())])
+    numbers: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+    for part in parts.read_parts(run, SHOWN):
+        for row in part.to_pylist():
+            if row["field"] is None:
+                yield row
+                continue
+            while _key(row) not in numbers and (path := next(files, None)) is not None:
+                numbers |= {_key(each): each for each in locations.read_table(run.filesystem, path).to_pylist()}
+            found, numbers[_key(row)] = numbers.get(_key(row)), None  # once, for its first cell
+            if found is not None:
+                yield found
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("source", "scan", "page", "field"))
 
 
 def _answer(row: Mapping[str, Any], with_source: bool) -> str:
@@ -69,10 +96,12 @@ def _answer(row: Mapping[str, Any], with_source: bool) -> str:
     if with_source and not scans.rooted(name):
         name = f"{row['source'].rstrip('/')}/{name}"
     name = ascii(name)[1:-1] + (f" p. {row['page'] + 1}" if row["page"] else "")
+    name += f" {row['field']}" if row["field"] else ""
     if row["status"] != Status.OK:
-        return f"{name}: {row['status']} ({row['reason']})"
+        return f"{name}: {row['status']}" + (f" ({row['reason']})" if row["reason"] else "")
     decision = f", {row['decision']}" if row["decision"] else ""
-    return f"{name}: {row['digit']} (confidence {row['confidence']:.4f}{decision})"
+    answer = row["value"] if row["field"] else row["digit"]
+    return f"{name}: {answer} (confidence {row['confidence']:.4f}{decision})"
 
 
 def counts_text(answers: Mapping[str, int]) -> str:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from jobs import printing
 from mnist_batch.runs.run import Run
+from tests.support import field_run
 
 
 def test_what_a_terminal_shows_of_answers(tmp_path: Path) -> None:
@@ -22,3 +23,15 @@ def test_what_a_terminal_shows_of_answers(tmp_path: Path) -> None:
     assert printing.answers_text(run).splitlines() == [*lines, "/b/y.tif p. 2: 5 (confidence 0.7500, review)"]
     assert printing.answers_text(run, 1) == "x.png: 3 (confidence 1.0000)"  # one source needs no name
     assert printing.counts_text({"0": 1_200, "1": 0}) == "read as 0: 1,200, 1: 0"
+
+
+def test_of_a_run_with_forms_a_terminal_shows_numbers_and_not_their_cells(tmp_path: Path) -> None:
+    run, _ = field_run.written(tmp_path)
+    lines = [
+        "0.png ballots: 123 (confidence 0.5000, review)",
+        "0.png spoilt: 1 (confidence 0.9900, accept)",
+        "1.png ballots: not_a_digit (the second cell holds no digit)",
+    ]
+    assert sorted(printing.answers_text(run).splitlines())[:3] == lines
+    assert len(printing.answers_text(run).splitlines()) == 8
+    assert printing.answers_text(run, 2).count("\n") == 1
