@@ -12,6 +12,9 @@ from mnist_batch.errors import InputError
 
 LONGEST_SHOWN = 80  # characters of a value in a message
 LONGEST_NAME = 100
+_PARTS = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*")(?=\s*:)|"(?:[^"\\]|\\.)*"|(?P<brace>[{}])|(?P<number>-?(?:Infinity|NaN|\d[\d.eE+-]*))'
+)
 
 
 @dataclass(frozen=True)
@@ -132,32 +135,67 @@ def read(content: bytes, file: str) -> Value:
     """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{file}: expected a text in UTF-8, got UTF-16; save it as UTF-8")
+    try:  # Editors of Windows begin a file with a byte order mark, which is no mistake of the user.
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start:,} is not UTF-8; save it as UTF-8") from None
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            keys = [key for key, _ in pairs]
-            doubled = next(key for key in members if keys.count(key) > 1)
-            raise InputError(f"{file}: the key {shown(doubled)} stands twice in one object; remove one of the two")
+            at, doubled = _doubled_key(text)
+            raise InputError(
+                f"{file}{_line(text, at)}: the key {shown(doubled)} stands twice in one object; remove one of the two"
+            )
         return members
 
-    def number(text: str) -> float:
-        if not math.isfinite(value := float(text)):
-            raise InputError(f"{file}: {text[:LONGEST_SHOWN]} is no number that can be used; write a finite number")
+    def number(said: str) -> float:
+        if not math.isfinite(value := float(said)):
+            place = _line(text, _number(text, said))
+            raise InputError(
+                f"{file}{place}: {said[:LONGEST_SHOWN]} is no number that can be used; write a finite number"
+            )
         return value
 
-    try:  # Editors of Windows begin a file with a byte order mark, which is no mistake of the user.
-        said = json.loads(
-            content.decode("utf-8-sig"), object_pairs_hook=once, parse_float=number, parse_constant=number
-        )
-    except InputError:
-        raise
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: byte {error.start:,} is not UTF-8; save it as UTF-8") from None
+    def whole(said: str) -> int:
+        try:
+            return int(said)
+        except ValueError:  # Python reads at most 4,300 digits
+            place = _line(text, _number(text, said))
+            raise InputError(
+                f"{file}{place}: a number has thousands of digits; write a number that can be meant"
+            ) from None
+
+    try:
+        said = json.loads(text, object_pairs_hook=once, parse_float=number, parse_int=whole, parse_constant=number)
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise InputError(f"{file}: lists or objects lie too deep in each other") from None
-    except ValueError:  # Python reads at most 4,300 digits
-        raise InputError(f"{file}: a number has thousands of digits; write a number that can be meant") from None
     return Value(said, file)
+
+
+def _line(text: str, at: int) -> str:
+    """A place in a text, as messages name it."""
+    return f", line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _number(text: str, said: str) -> int:
+    """Where a number stands first in a JSON text."""
+    return next(part.start() for part in _PARTS.finditer(text) if (part["number"] or "").startswith(said))
+
+
+def _doubled_key(text: str) -> tuple[int, str]:
+    """The first key of a JSON text that stands in its object already, and where."""
+    objects: list[set[str]] = []
+    for part in _PARTS.finditer(text):
+        if part["brace"] == "{":
+            objects.append(set())
+        elif part["brace"]:
+            objects.pop()
+        elif part["key"]:
+            key = json.loads(part["key"])
+            if key in objects[-1]:
+                return part.start(), key
+            objects[-1].add(key)
+    raise AssertionError("no key stands twice")
