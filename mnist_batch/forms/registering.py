@@ -7,7 +7,7 @@ import numpy as np
 from mnist_batch.forms.blankness import is_black, is_blank
 from mnist_batch.forms.candidates import ATTEMPTS, FIRST, MARGIN, SMALLEST, Candidate, candidates
 from mnist_batch.forms.differing import difference
-from mnist_batch.forms.geometry import Grey, turn_of
+from mnist_batch.forms.geometry import Grey, mapped, turn_of
 from mnist_batch.forms.references import Reference
 from mnist_batch.forms.registration import Registration, Verdict
 from mnist_batch.forms.second_sheets import lies_apart, other_mark, second_sheet
@@ -134,6 +134,7 @@ def _millimetres(shift: tuple[float, float]) -> str:
 
 def _said(verdict: Verdict, reason: str | None, candidate: Candidate) -> Registration:
     reference, aligned = candidate.reference, candidate.aligned
+    places = mapped(aligned.matrix, aligned.sought.middles)
     return Registration(
         verdict=verdict,
         reason=reason,
@@ -147,4 +148,6 @@ def _said(verdict: Verdict, reason: str | None, candidate: Candidate) -> Registr
         inliers=candidate.inliers,
         method=candidate.method,
         fields=stretched(candidate.fields, reference, aligned) if verdict is Verdict.REGISTERED else {},
+        landmarks=places[aligned.is_found],
+        missing=places[~aligned.is_found],
     )

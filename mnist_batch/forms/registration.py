@@ -49,7 +49,8 @@ class Registration:
     (3, 3), maps pixels of the form's picture to pixels of the page. ``turn`` is by how many degrees clockwise the page
     lies turned: 0, 90, 180 or 270. ``residual`` is in pixels of the form's picture; ``printed`` is the share of what is
     printed on the form that was found where it belongs; ``inliers`` are the points that agree. ``fields`` are by the
-    name of the field.
+    name of the field. ``landmarks`` are the middles of the form's print, in pixels of the page, (n, 2), that was found
+    there, and ``missing`` those of what was not.
     """
 
     verdict: Verdict
@@ -64,3 +65,5 @@ class Registration:
     method: str | None = None
     version: str | None = None
     fields: Mapping[str, FieldPlace] = field(default_factory=dict)
+    landmarks: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    missing: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))

@@ -164,11 +164,20 @@ def _said(value: FieldValue, place: FieldPlace | None) -> str:
 
 
 def draw(page: Grey, checked: Checked) -> Grey:
-    """The page, upright, with its cells as they fall and what was read in each: uint8 (H, W, 3), BGR."""
+    """The page, upright, with its cells as they fall and what was read in each: uint8 (H, W, 3), BGR.
+
+    A small diamond is print of the form that was found there, a small cross print that was not.
+    """
     turns, size = checked.registration.turn // 90, page.shape[1::-1]
     whole = np.rot90(colours.whole(page), turns)
     drawn: Grey = cv2.cvtColor(np.ascontiguousarray(whole), cv2.COLOR_GRAY2BGR)
     unit = max(1, round(min(drawn.shape[:2]) / 900))
+    for points, shape, colour in (
+        (checked.registration.landmarks, cv2.MARKER_DIAMOND, READ),
+        (checked.registration.missing, cv2.MARKER_TILTED_CROSS, LOST),
+    ):
+        for x, y in np.round(_upright(points, size, turns)).astype(int).tolist():
+            cv2.drawMarker(drawn, (x, y), colour, shape, 4 * unit, unit)
     for corners in checked.marks.values():
         _outline(drawn, _upright(corners, size, turns), MARK, 2 * unit)
     shown = [(cell, _upright(cell.cut.corners, size, turns)) for cell in checked.cells if cell.cut.corners is not None]
@@ -185,7 +194,9 @@ def draw(page: Grey, checked: Checked) -> Grey:
         others = [corners for cell, corners in shown if cell.cut.field != value.field]
         if own:
             _name(drawn, np.concatenate(own), others, value, unit)
-    write_on(drawn, (10 * unit, 20 * unit), lines(checked)[0], READ if shown else LOST, 0.5 * unit, unit)
+    said = [line for line in lines(checked) if line.startswith(("verdict:", "residual:"))]
+    for number, line in enumerate(said):
+        write_on(drawn, (10 * unit, (14 + 15 * number) * unit), line, READ if shown else LOST, 0.45 * unit, unit)
     return drawn
 
 

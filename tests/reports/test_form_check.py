@@ -71,3 +71,17 @@ def test_the_name_of_a_field_covers_no_cell_of_its_neighbour() -> None:
     assert all((drawn[box] == 255).all() for box in boxes.values())
     assert (drawn[60:100, 100:180] != 255).any()  # above its own cells
     assert (drawn[100:150, 290:400] != 255).any()  # beside them, where there is room
+
+
+def test_the_picture_shows_what_was_found_of_the_print_and_what_was_not_as_the_page_is_upright() -> None:
+    page = np.full((300, 500), 255, np.uint8)
+    found, missing = np.array([[400.0, 200]]), np.array([[100.0, 250]])
+    upside_down = Registration(Verdict.OTHER_VERSION, turn=180, residual=0.25, landmarks=found, missing=missing)
+    drawn = draw(page, Checked(upside_down, {})).astype(int)
+    (blue, green, red) = (drawn[..., channel] for channel in range(3))
+    at = np.argwhere((blue > red + 60) & (green < 250))
+    assert np.abs(at.mean(axis=0) - (100, 100)).max() < 2
+    at = np.argwhere((red > blue + 60) & (np.arange(300)[:, None] > 45))  # below what is said
+    assert np.abs(at.mean(axis=0) - (50, 400)).max() < 2
+    bare = draw(page, Checked(Registration(Verdict.OTHER_VERSION), {}))
+    assert (drawn[:40] != bare[:40]).any()  # the residual
