@@ -50,8 +50,9 @@ def _judged(best: Sequence[Candidate], page: Grey, references: Sequence[Referenc
     differ = [difference(each, page.shape) if each.aligned.printed >= PRINTED else None for each in near]
     alike = [each for each, differs in zip(near, differ, strict=True) if differs is None]
     if not alike:
-        differs = Verdict.OTHER_VERSION, f"The page differs from {_name(near[0])}: {differ[0]}."
-        return _said(*(_apart(near[0], page, references) or differs), near[0])
+        differs = f"The page differs from {_name(near[0])}: {differ[0]}."
+        apart = _apart(near[0], page, references, differs)
+        return _said(*(apart or (Verdict.OTHER_VERSION, differs)), near[0])
     candidate = alike[0]
     for other in alike[1:]:
         winner = likelier(candidate, other)
@@ -64,8 +65,13 @@ def _judged(best: Sequence[Candidate], page: Grey, references: Sequence[Referenc
     return _said(*(_apart(candidate, page, references) or _found(candidate)), candidate)
 
 
-def _apart(candidate: Candidate, page: Grey, references: Sequence[Reference]) -> tuple[Verdict, str] | None:
-    """The verdict on a page on which print lies elsewhere than the form has it; None if all is where it should be."""
+def _apart(
+    candidate: Candidate, page: Grey, references: Sequence[Reference], differs: str | None = None
+) -> tuple[Verdict, str] | None:
+    """The verdict on a page on which print lies elsewhere than the form has it; None if all is where it should be.
+
+    ``differs`` says how the page differs from the form, where that is known.
+    """
     printed = candidate.aligned.printed
     if printed < PRINTED / 2:
         return None
@@ -82,7 +88,10 @@ def _apart(candidate: Candidate, page: Grey, references: Sequence[Reference]) ->
     if second is not None and second.twice:
         return _two_sheets(candidate, second.reference)
     if second is not None:
-        return Verdict.OTHER_VERSION, f"A part of the print of {_name(candidate)} lies elsewhere on the page."
+        return (
+            Verdict.OTHER_VERSION,
+            differs or f"A part of the print of {_name(candidate)} lies elsewhere on the page.",
+        )
     return None
 
 

@@ -1,7 +1,7 @@
 """A second sheet on a page: print of a form that lies elsewhere than the form that was found there has it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,7 @@ STRANGE = 0.4  # of the ink around a place: where so much is none of the form's,
 # Of the form's print: with less ink than so much that it does not explain, no other sheet lies on a page on which all
 # patches of the form were found; with less than a little, none where those were found that tell.
 MUCH, LITTLE = 0.07, 0.02
+TRACE = 0.01  # of the form's print; with less ink that it does not explain, print was moved, and no sheet added
 SHEET = 0.25  # of the form's print; where there is so much other ink, other ways may find a sheet
 APART = 8.0  # millimetres between the two sheets' middles, or degrees between their directions
 NEW, TWICE = 5, 3  # patches of the second sheet where the first explains nothing; patches that are there twice
@@ -53,8 +54,11 @@ def second_sheet(page: Grey, references: Sequence[Reference], first: Candidate) 
     if aligned.printed * aligned.visible >= WHOLE and room < ROOM and unexplained.share < much:
         return None
     found = _found(page, _maps(page, larger, references, first, unexplained), first, unexplained)
-    if found is None and unexplained.share + _beside(page, larger, first) >= SHEET:
+    added = unexplained.share + _beside(page, larger, first)
+    if found is None and added >= SHEET:
         found = _found(page, _maps(page, larger, references, first, unexplained, "sift"), first, unexplained)
+    if found is not None and found.reference is first.reference and added < TRACE:
+        return replace(found, twice=False)
     return found
 
 

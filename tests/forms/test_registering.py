@@ -1,6 +1,7 @@
 """A page is registered to the form that it is of, where it lies, or to none; and each field where its frame is."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.form_drawing import FORMS, SIBLINGS, VERSIONS, FormDrawing, form
 from benchmarks.form_filling import Page, mnist_digits
@@ -168,6 +170,33 @@ def test_a_version_with_two_rows_swapped_is_another_version() -> None:
     assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
     assert "other words are printed beside" in str(registration.reason)
     assert registration.fields == {}
+
+
+def list_of(labels: Sequence[str]) -> tuple[NDArray[np.uint8], Reference]:
+    """A form of a row for each label, with words that are in several of them."""
+    drawn, fields = Image.new("L", (1654, 2339), 255), []
+    pen = ImageDraw.Draw(drawn)
+    pen.text((142, 110), "Ward return", fill=0, font=ImageFont.load_default(55))
+    pen.text((142, 197), "Counted by the officers on the evening of the poll", fill=0, font=ImageFont.load_default(27))
+    for row, label in enumerate(labels):
+        top = 354 + 236 * row
+        pen.text((142, top + 24), label, fill=0, font=ImageFont.load_default(33))
+        cells = [[945 + 71 * at, top, 71, 87] for at in range(4)]
+        for x, y, wide, high in cells:
+            pen.rectangle((x, y, x + wide, y + high), outline=0, width=3)
+        fields.append({"name": label, "page": 1, "cells": cells})
+    pages = [{"image": "page-1.png", "width": 1654, "height": 2339, "dots_per_inch": 200}]
+    said = {"format": 1, "name": "ward", "pages": pages, "fields": fields}
+    parsed, picture = parse(json.dumps(said).encode(), "ward"), np.array(drawn)
+    return picture, Reference.of(OpenForm(parsed, " ".join(labels), "ward", (picture,)), 0)
+
+
+def test_two_rows_that_were_swapped_are_no_second_sheet_though_their_words_are_alike() -> None:
+    labels = ["Ward number", "Women who voted", "Men who voted", "All who voted", "Valid papers", "Spoiled papers"]
+    _, reference = list_of(labels)
+    swapped, _ = list_of([labels[0], labels[2], labels[1], *labels[3:]])
+    registration = register(swapped, [reference])
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
 
 
 @pytest.mark.parametrize(
