@@ -28,9 +28,7 @@ SAME_SIZE = 0.06  # boxes of a form that are alike differ by at most this share
 LEAST_ALIKE, MOST_SIZES = 4, 3  # of boxes of one size, and of such sizes on a page
 OF_MOST = 0.05  # of the boxes of the size that most have: of another size are as many at least
 FULL = 0.65  # of a box by ink is too much
-TINTED = (
-    0.75  # of what is free of ink in a box that has a tint itself; two boxes with a tint between them have half of it
-)
+TINTED = 0.75  # of the paper in a box that has a tint itself; two boxes with a tint between them have half of it
 SHORTEST_LINE = round(2.3 * MILLIMETRE)
 
 
