@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mnist_batch.models.answers import Answers
+from mnist_batch.pixels import thick_pens
 from mnist_batch.schemas.likeness_facts import Difference, Likeness, Profile
 from mnist_batch.statuses import Status
 
@@ -24,7 +25,6 @@ UNCERTAINTY_LEVEL = 2.4  # times that of the calibration
 DOUBTED_LEVEL = 0.15  # more than the share of doubted answers in the calibration
 BY_CHANCE = 0.001  # how often a run of the calibration's own scans, of any size, may be called unlike
 RESAMPLES = 10_000
-EVERY_DIRECTION = 4 / np.pi  # a slanted stroke has more edge along the rows and columns than an upright one
 
 
 @dataclass(frozen=True)
@@ -93,25 +93,14 @@ def merged(profiles: Iterable[Profile]) -> Profile:
 
 
 def measured(pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-    """The features of N pictures that hold ink, float64 (N,) each.
-
-    The width of a stroke is its ink divided by the half of its edge.
-    """
-    ink = _sums(pictures)
-    edge = _sums(pictures[:, :, 0]) + _sums(pictures[:, :, -1]) + _sums(pictures[:, 0]) + _sums(pictures[:, -1])
-    for one, next_one in ((pictures[:, 1:], pictures[:, :-1]), (pictures[:, :, 1:], pictures[:, :, :-1])):
-        edge += _sums(np.maximum(one, next_one) - np.minimum(one, next_one))
+    """The features of N pictures that hold ink, float64 (N,) each."""
     seen = pictures > 63
     width, height = seen.any(axis=1).sum(axis=1), seen.any(axis=2).sum(axis=1)
     return {
-        "stroke_width": 2 * EVERY_DIRECTION * ink / np.maximum(edge, 1),
-        "ink_share": ink / (255 * 28 * 28),
+        "stroke_width": thick_pens.stroke_widths(pictures),
+        "ink_share": pictures.sum(axis=(1, 2), dtype=np.int64) / (255 * 28 * 28),
         "proportions": width / np.maximum(height, 1),
     }
-
-
-def _sums(values: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return np.asarray(values.sum(axis=tuple(range(1, values.ndim)), dtype=np.int64))
 
 
 def nearest(run: Profile, calibrations: Iterable[Profile]) -> Likeness | None:

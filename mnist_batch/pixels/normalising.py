@@ -5,12 +5,12 @@ the centre of mass are MNIST's own rules (LeCun et al., "Gradient-based learning
 1998). An MNIST digit comes out almost unchanged.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mnist_batch.pixels import stacks
+from mnist_batch.pixels import stacks, thick_pens
 from mnist_batch.pixels.ink import Box, Grey, Ink, find_ink, readings_of_each
 from mnist_batch.pixels.opencv import cv2
 
@@ -78,7 +78,20 @@ def examine_each(pages: Sequence[Grey]) -> list[list[Normalised]]:
 def _examined(pages: Sequence[Grey]) -> list[list[Normalised]]:
     found = readings_of_each(pages)
     fitted = iter(fit_each([ink for inks in found for ink in inks]))
-    return [[next(fitted) for _ in inks] or [_blank()] for inks in found]
+    seen = [[next(fitted) for _ in inks] or [_blank()] for inks in found]
+    thick = thick_pens.are_thick(np.stack([likeliest.picture for likeliest, *_ in seen]))
+    sure = {at: found[at][0] for at in np.flatnonzero(thick).tolist() if len(found[at]) == 1}
+    for at, picture in _thinner(sure).items():
+        seen[at].append(replace(seen[at][0], picture=picture))
+    return seen
+
+
+def _thinner(inks: Mapping[int, Ink]) -> dict[int, Grey]:
+    """Pictures with thinner strokes of the digits that are of a thick pen throughout, by number as the inks are."""
+    softs = _soft_inks([*inks.values()])[0] if inks else []
+    thinned = zip(inks, map(thick_pens.thinned, softs), strict=True)
+    thin = {at: ink for at, ink in thinned if ink is not None}
+    return dict(zip(thin, _centred(*_fitted([*thin.values()]))[0], strict=True)) if thin else {}
 
 
 def _blank() -> Normalised:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mnist_batch.models import likeness
 from mnist_batch.models.answers import answers_of
+from mnist_batch.pixels import thick_pens
 from mnist_batch.schemas import facts
 from mnist_batch.schemas.likeness_facts import Likeness, Profile
 
@@ -146,7 +147,7 @@ def test_differences_name_the_look_with_its_medians() -> None:
 def test_the_width_of_a_stroke_is_measured(width: int, height: int) -> None:
     [counts] = [profile_of([0.9], width=width).counts["stroke_width"]]
     measured = likeness.FEATURES["stroke_width"].median(np.array(counts))
-    upright = likeness.EVERY_DIRECTION * width * 20 / (width + 20)  # its ends are edge, too
+    upright = thick_pens.EVERY_DIRECTION * width * 20 / (width + 20)  # its ends are edge, too
     assert measured == pytest.approx(upright, abs=0.25)
 
 
