@@ -1,5 +1,6 @@
 """Digits of a thick pen: how thick strokes are, and the same digit with thinner ones, whose filled loops open again."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,14 @@ def thinned(ink: Grey) -> Grey | None:
     height, width = (max(1, round(side * factor)) for side in ink.shape)
     large = cv2.resize(ink, (width, height), interpolation=cv2.INTER_CUBIC)
     large = cv2.copyMakeBorder(large, _TAKEN, _TAKEN, _TAKEN, _TAKEN, cv2.BORDER_CONSTANT)
-    thin = cv2.erode(large, _disc(_TAKEN))
-    lost = cv2.subtract(large, cv2.dilate(thin, _disc(_TAKEN + _NEAR)))
+    thin = cv2.erode(large, _disc(_TAKEN // 2), iterations=2)  # two small discs take less time than one large one
+    lost = cv2.subtract(large, cv2.dilate(thin, _disc((_TAKEN + _NEAR) // 2), iterations=2))
     if cv2.minMaxLoc(lost)[1] > _LOST:
         return None
     x, y, wide, high = cv2.boundingRect(np.asarray(thin > _PALEST).view(np.uint8))
     return np.asarray(thin[y : y + high, x : x + wide], np.uint8) if wide else None
 
 
+@cache
 def _disc(radius: int) -> Grey:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
