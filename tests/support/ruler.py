@@ -61,9 +61,9 @@ def picture_of(digit: int, confidence: float = 1.0) -> NDArray[np.uint8]:
     """
     width = NARROWEST + digit
     picture = np.zeros((normalising.SIDE, normalising.SIDE), np.uint8)
-    picture[10:20, 12:16] = round(PALEST + (255 - PALEST) * confidence)
+    picture[7:23, 12:16] = round(PALEST + (255 - PALEST) * confidence)
     left = int(14 - (width - 1) / 2 + 0.5)
-    picture[5:10, left : left + width] = picture[20:25, left : left + width] = 255
+    picture[5:7, left : left + width] = picture[23:25, left : left + width] = 255
     return picture
 
 
@@ -104,7 +104,7 @@ def write_ruler(folder: Path, narrowest: int = NARROWEST) -> str:
     nodes = [helper.make_node(kind, inputs, [output], **options) for kind, inputs, output, options in steps]
     numbers = {"ink": 255, "narrowest": narrowest, "palest": PALEST, "range": 255 - PALEST, "unit": 1, "nine": 9}
     constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in numbers.items()]
-    places = {"bar": 7, "stem": 14, "last": [1], "classes": list(range(10))}
+    places = {"bar": 6, "stem": 14, "last": [1], "classes": list(range(10))}
     constants += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in places.items()]
     graph = helper.make_graph(nodes, "ruler", [picture], [outputs], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
