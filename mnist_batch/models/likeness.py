@@ -22,6 +22,7 @@ from mnist_batch.statuses import Status
 
 # Chosen by benchmarks/likeness.py; docs/likeness.md has its tables.
 UNCERTAINTY_LEVEL = 2.4  # times that of the calibration
+EXPECTED_ERRORS_LEVEL = 4.5  # times those of the calibration; scans of which all are a little unsure have fewer
 DOUBTED_LEVEL = 0.15  # more than the share of doubted answers in the calibration
 BY_CHANCE = 0.001  # how often a run of the calibration's own scans, of any size, may be called unlike
 RESAMPLES = 10_000
@@ -53,9 +54,11 @@ FEATURES: Mapping[str, Feature] = {
 }
 EMPTY = Profile(0, 0, {name: (0,) * (len(feature.edges) - 1) for name, feature in FEATURES.items()})
 LOOKS = ("stroke_width", "ink_share", "proportions")
-# The uncertainty of an answer is the square root of 1 - confidence: its mean is ruled neither by the few answers that
-# the model hardly believes nor by the many that it is sure of.
-_UNCERTAINTIES = np.sqrt(10.0 ** (-(np.arange(28) + 0.5) / 4))
+# By its confidence an answer is wrong with 1 - confidence: digits that are strange, but plain to read, make a model a
+# little unsure of all of them, and few errors are expected. The uncertainty of an answer is the square root of that:
+# its mean is ruled neither by the few answers that the model hardly believes nor by the many that it is sure of.
+_EXPECTED_ERRORS = 10.0 ** (-(np.arange(28) + 0.5) / 4)
+_UNCERTAINTIES = np.sqrt(_EXPECTED_ERRORS)
 
 
 def profile_of(pictures: NDArray[np.uint8], answers: Answers) -> Profile:
@@ -116,27 +119,36 @@ def compare(run: Profile, calibration: Profile) -> Likeness | None:
     """Compare a run with a calibration; None if one of them has no answer that a rule may accept.
 
     The levels are what matters, or what is beyond chance where that is more: runs of a few scans of the calibration
-    itself differ widely.
+    itself differ widely. Those who are more uncertain are unlike only if more of them are expected wrong, too.
     """
     ours, theirs = (np.array(each.counts["confidence"]) for each in (run, calibration))
     if not (ours.any() and theirs.any()):
         return None
     uncertainty, doubted = _uncertainty(ours) / _uncertainty(theirs), run.doubted / run.answered
     uncertainty_level = max(UNCERTAINTY_LEVEL, _by_chance(int(ours.sum()), calibration.counts["confidence"]))
+    expected_errors = _mean(ours, _EXPECTED_ERRORS) / _mean(theirs, _EXPECTED_ERRORS)
     doubted_level = _doubted_level(run.answered, calibration)
+    unsure = uncertainty > uncertainty_level and expected_errors > EXPECTED_ERRORS_LEVEL
     return Likeness(
         answers=int(ours.sum()),
         uncertainty=float(uncertainty),
         uncertainty_level=float(uncertainty_level),
         doubted=doubted,
         doubted_level=doubted_level,
-        unlike=bool(uncertainty > uncertainty_level or doubted > doubted_level),
+        unlike=bool(unsure or doubted > doubted_level),
         differences=_differences(run, calibration),
+        expected_errors=float(expected_errors),
+        expected_errors_level=EXPECTED_ERRORS_LEVEL,
     )
 
 
 def _uncertainty(counts: NDArray[np.int64]) -> Any:
-    return counts @ _UNCERTAINTIES / counts.sum(axis=-1)
+    return _mean(counts, _UNCERTAINTIES)
+
+
+def _mean(counts: NDArray[np.int64], values: NDArray[np.float64]) -> Any:
+    """The mean of the values that the bins of confidence stand for, by the answers in them."""
+    return counts @ values / counts.sum(axis=-1)
 
 
 @cache

@@ -35,10 +35,20 @@ def pale_sentence(run: Published) -> str | None:
 
 def _measured(found: Likeness) -> str:
     said = f"the answers are {found.uncertainty:.1f} times as uncertain (unlike above {found.uncertainty_level:.1f})"
+    if found.uncertainty > found.uncertainty_level and (few := _few_expected_errors(found)):
+        said = f"{said}, but {few}"
     if found.doubted <= found.doubted_level:
         return said
     share, level = 100 * found.doubted, 100 * found.doubted_level
     return f"{said}, and {share:.0f} % of them are doubted (unlike above {level:.0f} %)"
+
+
+def _few_expected_errors(found: Likeness) -> str | None:
+    """That few of the answers are expected to be wrong, though they are uncertain; None if that is not so."""
+    times, level = found.expected_errors, found.expected_errors_level
+    if times is None or level is None or times > level:
+        return None
+    return f"by their confidence only {times:.1f} times as many are wrong (unlike above {level:.1f})"
 
 
 def _looks(found: Likeness) -> str:

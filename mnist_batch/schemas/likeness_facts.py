@@ -31,9 +31,11 @@ class Likeness:
     """How like the scans of a run are to those of a calibration, from ``answers`` that a rule may accept.
 
     ``uncertainty`` is how many times as unsure these are as those of the calibration, in the mean of the square root
-    of 1 - confidence. ``doubted`` is the share of all answers that are doubted. A run is ``unlike`` if one of the two
-    is above its level, which is higher for small runs. ``differences`` are the features of the strokes that differ, the
-    most different first.
+    of 1 - confidence. ``expected_errors`` is how many times as many of them are wrong by their own confidence, in the
+    mean of 1 - confidence; None in runs of versions that did not ask. ``doubted`` is the share of all answers that are
+    doubted. A run is ``unlike`` if the first two or the third are above their levels, of which those of ``uncertainty``
+    and ``doubted`` are higher for small runs. ``differences`` are the features of the strokes that differ, the most
+    different first.
     """
 
     answers: int
@@ -43,6 +45,8 @@ class Likeness:
     doubted_level: float
     unlike: bool
     differences: tuple[Difference, ...]
+    expected_errors: float | None = None
+    expected_errors_level: float | None = None
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_a_profile_of_parts_is_the_profile_of_the_whole(
 
 def test_a_calibration_is_like_itself() -> None:
     found = compared(CALIBRATION)
-    assert found.uncertainty == 1
+    assert found.uncertainty == found.expected_errors == 1
     assert not found.unlike
     assert found.differences == ()
 
@@ -99,6 +99,17 @@ def test_less_sure_answers_are_unlike_if_they_are_enough() -> None:
     levels = [compared(profile_of(SURE[:scans])).uncertainty_level for scans in (1, 5, 20, 100, 1_000)]
     assert levels == sorted(levels, reverse=True)
     assert levels[-1] == likeness.UNCERTAINTY_LEVEL
+
+
+def test_answers_that_are_all_a_little_unsure_are_unlike_only_if_many_of_them_are_expected_wrong() -> None:
+    """A form that is strange to a model, but plain to read, makes it unsure of every digit, and wrong in hardly any."""
+    strange = compared(profile_of(np.minimum(SURE[:300], 0.99)))
+    assert strange.uncertainty > 1.5 * strange.uncertainty_level
+    assert strange.expected_errors is not None
+    assert 1 < strange.expected_errors < likeness.EXPECTED_ERRORS_LEVEL
+    assert not strange.unlike
+    wrong = np.where(np.arange(300) % 12 == 0, 0.4, np.minimum(SURE[:300], 0.99))
+    assert compared(profile_of(wrong)).unlike
 
 
 @settings(max_examples=40)

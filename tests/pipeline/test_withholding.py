@@ -240,6 +240,15 @@ def test_the_sentence_names_what_differs_and_what_follows() -> None:
     assert unlike.sentence(run_facts.published(likeness=like)) == (
         "the scans are like those of the calibration: the answers are 1.1 times as uncertain (unlike above 2.4)"
     )
+    like = replace(found, unlike=False, doubted=0.01, expected_errors=3.2, expected_errors_level=4.5)
+    assert unlike.sentence(run_facts.published(likeness=like)) == (
+        "the scans are like those of the calibration: the answers are 3.9 times as uncertain (unlike above 2.4), but "
+        "by their confidence only 3.2 times as many are wrong (unlike above 4.5)"
+    )
+    expected = replace(found, doubted=0.01, expected_errors=8.0, expected_errors_level=4.5)
+    assert "3.9 times as uncertain (unlike above 2.4); share" in str(
+        unlike.sentence(run_facts.published(likeness=expected))
+    )
 
 
 def test_trust_decides_rows_only_where_something_is_accepted(ruler: str, tmp_path: Path) -> None:
