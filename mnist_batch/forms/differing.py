@@ -112,7 +112,8 @@ def _cells(candidate: Candidate) -> str | None:
         end = 0 if own[0] < own[-1] else -1  # between others a cell has but lost its lines in the scanner
         if np.median(np.delete(own, end) if len(own) > 1 else own) < MOSTLY:
             continue
-        if own[end] < GONE and _is_seen(candidate, lines.middle(int(np.flatnonzero(cells)[end]))):
+        last = int(np.flatnonzero(cells)[end])
+        if own[end] < GONE and _is_seen(candidate, last, shares):
             pale = lines.shares(candidate.aligned.dark, candidate.aligned.gain, visible, PALE)
             if pale[cells][end] < GONE:
                 return f"{name!r} has a cell less"
@@ -122,10 +123,25 @@ def _cells(candidate: Candidate) -> str | None:
     return None
 
 
-def _is_seen(candidate: Candidate, middle: NDArray[np.float64]) -> bool:
-    """Whether the page was not torn or blacked out around a place."""
-    around = np.array([middle - AROUND, middle + AROUND])
-    return not _is_black(candidate, around) and candidate.aligned.shift_near(middle) is not None
+def _is_seen(candidate: Candidate, cell: int, shares: NDArray[np.float64]) -> bool:
+    """Whether the page was not torn or blacked out around a cell that is gone, by these ``shares`` of all cells."""
+    middle = candidate.reference.cell_lines.middle(cell)
+    if _is_black(candidate, np.array([middle - AROUND, middle + AROUND])):
+        return False
+    return candidate.aligned.shift_near(middle) is not None or _lies_between(candidate, middle, shares)
+
+
+def _lies_between(candidate: Candidate, middle: NDArray[np.float64], shares: NDArray[np.float64]) -> bool:
+    """Whether the next cells above and below a place are there: a tear does not leave both.
+
+    Print near a cell that is not there may hardly be found, since some of it is that of the cell.
+    """
+    lines = candidate.reference.cell_lines
+    own = np.flatnonzero(~lines.more)
+    away = np.array([lines.middle(cell) for cell in own.tolist()]) - middle
+    in_column = np.abs(away[:, 0]) <= AROUND
+    sides = (in_column & (away[:, 1] < -AROUND), in_column & (away[:, 1] > AROUND))
+    return all(side.any() and shares[own[side][np.abs(away[side, 1]).argmin()]] >= MOSTLY for side in sides)
 
 
 def _is_black(candidate: Candidate, box: NDArray[np.float64]) -> bool:

@@ -376,6 +376,14 @@ def test_a_high_and_narrow_cell_less_is_told_though_the_line_beside_it_is_there(
     assert f"'{field['name']}' has a cell less" in str(registration.reason)
 
 
+def test_cells_less_are_told_where_their_own_missing_print_is_most_of_what_is_near() -> None:
+    """The page was taken for torn there, and the field of two cells less for shifted."""
+    drawn = page_of(form("boxes", 10828), 0, "moderate", mnist_digits(), 10828, 1)
+    registration = register(grey(drawn.picture), references("a longer field", 10828))
+    assert registration.verdict is Verdict.OTHER_VERSION, registration.reason
+    assert "'spoilt' has a cell less" in str(registration.reason)
+
+
 def test_a_field_of_one_cell_is_told_from_one_of_two() -> None:
     drawing = form("combs")
     fields = [dict(field) for field in drawing.fields(0)]
