@@ -177,7 +177,7 @@ def test_a_stroke_of_a_neighbour_is_never_accepted(tmp_path: Path, ruler: str) -
     """Half a digit that reaches over the edge of an empty cell: answered as surely as any, and for review."""
     for name, left in (("whole", 40), ("neighbour", 0)):
         cell = np.full((110, 110), 240, np.uint8)
-        cell[20:90, left : left + 30] = 40
+        cell[10:100, left : left + 16] = 40
         (tmp_path / f"{name}.png").write_bytes(images.encode(cell))
     sure = np.eye(10, dtype=np.float32)[[1, 1]]
     rows = answers.answer(
@@ -195,7 +195,7 @@ def test_a_page_that_reads_in_two_ways_is_answered_and_for_review(tmp_path: Path
     """A 7 cut out tightly: its bar may be a line. The page after it reads in one way."""
     seven, plain = np.full((60, 40), 255, np.uint8), np.full((110, 110), 240, np.uint8)
     seven[1:6, 1:39] = seven[6:59, 18:24] = 0
-    plain[20:90, 40:70] = 40
+    plain[20:90, 48:60] = 40
     for name, page in (("a", seven), ("b", plain)):
         (tmp_path / f"{name}.png").write_bytes(images.encode(page))
     pages = preprocessing.preprocess(listed(tmp_path))
