@@ -1,7 +1,7 @@
 """The text that a terminal shows for a published run."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pandas as pd
@@ -76,7 +76,7 @@ def _answers(run: Run) -> Iterator[dict[str, Any]]:
     files = iter([path for _, path in sorted(parts.table_paths(run, "fields").items())])
     numbers: dict[tuple[Any, ...], dict[str, Any] | None] = {}
     for part in parts.read_parts(run, SHOWN):
-        for row in part.to_pylist():
+        for row in chain.from_iterable(batch.to_pylist() for batch in part.to_batches(max_chunksize=FEW)):
             if row["field"] is None:
                 yield row
                 continue

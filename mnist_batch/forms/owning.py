@@ -232,8 +232,10 @@ def _with_straying(found: Owned, strip: Numbers, sheet: Sheet) -> Owned:
         if cell in parted or not any(reaches) or np.ptp(found.edges[piece, ::2]) < TWO * wide:
             continue
         for other in _neighbours(cell, sheet):
+            if count[other] or not reaches[other > cell]:
+                continue
             own = np.flatnonzero(found.piece == piece)
-            is_right = None if count[other] or not reaches[other > cell] else _straying(found, own, cell, other, sheet)
+            is_right = _straying(found, own, cell, other, sheet)
             if is_right is not None:
                 found = _in_two(found, piece, own, is_right, np.sort([cell, other]))
                 count[other] += 1

@@ -18,10 +18,10 @@ from mnist_batch.reading import images
 
 
 def drawing(height: int = 40, width: int = 30) -> NDArray[np.uint8]:
-    """Blocks of several greys, no two sides alike, so that turning it shows."""
+    """Strokes of several greys, no two sides alike, so that turning it shows."""
     grey = np.full((height, width), 230, np.uint8)
-    grey[4:16, 4:20] = 20
-    grey[20:36, 8:16] = 120
+    grey[4:8, 4:20] = 20
+    grey[8:36, 8:12] = 120
     return grey
 
 
